@@ -1,0 +1,29 @@
+"""varda-chat: a terminal chat with a memory that lasts. The public names load on first use, so importing is cheap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from varda_chat.memory import AssociativeMemory
+    from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
+    from varda_chat.session import ChatSession
+
+__all__ = ["AssociativeMemory", "ChatSession", "VardaGPTAssociative", "VardaGPTConfig", "__version__"]
+
+_HOMES = {
+    "AssociativeMemory": "varda_chat.memory",
+    "ChatSession": "varda_chat.session",
+    "VardaGPTAssociative": "varda_chat.model",
+    "VardaGPTConfig": "varda_chat.model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,40 @@
+"""Where things lie on disk: data, profiles and the bundled checkpoint."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from varda_chat.errors import VardaError
+
+APP_NAME = "varda-chat"
+HOME_VARIABLE = "VARDA_CHAT_HOME"
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def data_dir(override: str | Path | None = None) -> Path:
+    """The data folder: ``override`` (``--data-dir``), else ``VARDA_CHAT_HOME``, else the platform's own."""
+    if override is not None:
+        return Path(override).expanduser()
+    home = os.environ.get(HOME_VARIABLE)
+    if home:
+        return Path(home).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path(APP_NAME, appauthor=False)
+
+
+def profile_dir(profile: str, override: str | Path | None = None) -> Path:
+    """The folder of ``profile``; raises VardaError for a name that could leave the data folder."""
+    if not _PROFILE_NAME.fullmatch(profile):
+        raise VardaError(
+            f"{profile!r} is not a profile name: use 1 to 64 letters, digits, '.', '_' or '-', "
+            "beginning with a letter or digit."
+        )
+    return data_dir(override) / "profiles" / profile
+
+
+def bundled_checkpoint() -> Path:
+    """The model that comes with the package."""
+    return Path(__file__).parent / "checkpoints" / "default"
