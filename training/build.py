@@ -1,0 +1,100 @@
+"""From corpora to a checkpoint folder: what ``varda-train`` does between its flags and its last line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from tokenizers import Tokenizer
+from transformers import GenerationConfig
+
+from training.config import PRESETS, ObjectiveWeights, TrainConfig
+from training.data.prepare import fresh_tokenizer, load_dialogues, prepare
+from training.data.tokenizer import save_tokenizer
+from training.loop import Trainer, Validation
+from varda_chat.errors import DataError
+from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
+from varda_chat.model.chat_format import ChatFormat
+
+
+def config_of(preset: str, overrides: dict[str, Any]) -> TrainConfig:
+    """The run's settings: the preset's, with what the user gave in their place (None: not given)."""
+    sizes = PRESETS[preset]
+    names = ("learning_rate", "max_steps", "fact_episodes", "dialogue_rows", "sessions", "session_length", "row_length")
+    config = TrainConfig(preset=preset, **{name: getattr(sizes, name) for name in names})
+    return replace(config, **{name: value for name, value in overrides.items() if value is not None})
+
+
+def saved_config(output_dir: Path) -> TrainConfig:
+    """The settings of the run saved in ``output_dir``; raises DataError where there is none."""
+    for name in ("last", "last.old"):
+        path = output_dir / name / "run.json"
+        if path.exists():
+            saved = json.loads(path.read_text(encoding="utf-8"))["config"]
+            saved["weights"] = ObjectiveWeights(**saved["weights"])
+            saved["betas"] = tuple(saved["betas"])
+            return TrainConfig(**saved)
+    raise DataError(f"Nothing to resume in {output_dir}: it holds no saved run.")
+
+
+def fresh_model(preset: str, end_id: int, overrides: dict[str, Any]) -> VardaGPTAssociative:
+    """A model of the preset's size with random weights (seed torch first). No dropout: few epochs, small model."""
+    arguments = PRESETS[preset].model_arguments() | {k: v for k, v in overrides.items() if v is not None}
+    config = VardaGPTConfig(
+        **arguments, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=end_id, eos_token_id=end_id, pad_token_id=end_id,
+    )  # fmt: skip
+    return VardaGPTAssociative(config)
+
+
+def build(
+    config: TrainConfig,
+    data_dir: Path,
+    output_dir: Path,
+    console: Console,
+    *,
+    resume: bool = False,
+    model_overrides: dict[str, Any] | None = None,
+) -> Validation:
+    """Train and write the checkpoint into ``output_dir``. Raises VardaError with what to do about it."""
+    console.print(f"Reading dialogues in {data_dir} …")
+    training, validation = load_dialogues(data_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    tokenizer_path = output_dir / "tokenizer.json"
+    overrides_path = output_dir / "model_overrides.json"
+    if resume:
+        tokenizer = Tokenizer.from_file(str(tokenizer_path))
+        model_overrides = json.loads(overrides_path.read_text(encoding="utf-8"))
+    else:
+        tokenizer = fresh_tokenizer(training, PRESETS[config.preset].vocab_size, config.seed)
+        save_tokenizer(tokenizer, output_dir, PRESETS[config.preset].n_positions)
+        overrides_path.write_text(json.dumps(model_overrides or {}), encoding="utf-8")
+    chat = ChatFormat(tokenizer)
+    data = prepare(config, chat, training, validation)
+    torch.manual_seed(config.seed)
+    model = fresh_model(config.preset, chat.end_id, {**(model_overrides or {}), "vocab_size": tokenizer.get_vocab_size()})
+    parameters = sum(p.numel() for p in model.parameters())
+    console.print(
+        f"{parameters / 1e6:.1f} M parameters; {len(training):,} dialogues in {data.training_rows.rows_per_epoch:,} rows "
+        f"of {config.row_length} tokens; {data.steps_per_epoch:,.0f} steps an epoch."
+    )
+    trainer = Trainer(model, data, config, output_dir, console)
+    if resume:
+        trainer.resume()
+    figures = trainer.run()
+    export(trainer.bare, output_dir)
+    return figures
+
+
+def export(model: VardaGPTAssociative, output_dir: Path) -> None:
+    """Write the model itself, without the optimizer, in Hugging Face layout."""
+    model.generation_config = GenerationConfig(
+        do_sample=True, temperature=0.5, top_p=0.9, max_new_tokens=80,
+        eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id,
+        bos_token_id=model.config.bos_token_id,
+    )  # fmt: skip
+    model.save_pretrained(output_dir)

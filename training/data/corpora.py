@@ -1,0 +1,107 @@
+"""The dialogue corpora: names, licences, attributions, and reading them from a folder of ``NAME.jsonl.xz`` files."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from varda_chat.errors import DataError
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus of dialogues. ``weight``: how often it is read, relative to its size. ``about_people``: users in it
+    tell facts about themselves, so nothing is said about which of their words deserve storing."""
+
+    name: str
+    files: tuple[str, ...]
+    licence: str
+    attribution: str
+    weight: float = 1.0
+    about_people: bool = False
+
+
+CORPORA: tuple[Corpus, ...] = (
+    Corpus("msc", ("msc.valid",), "CC BY 4.0", "Multi-Session Chat: Xu, Szlam, Weston (Meta/ParlAI, 2021)", 3, True),
+    Corpus("spc", ("spc.valid",), "CC BY 4.0", "Synthetic-Persona-Chat: Jandaghi et al. (Google/USC, 2023)", 4, True),
+    Corpus("personachat", ("personachat.valid",), "CC BY 4.0", "Persona-Chat: Zhang et al. (Facebook AI, 2018)", 4, True),
+    Corpus("self_dialogue", ("self_dialogue",), "BSD-3-Clause",
+           "The Self-dialogue Corpus: Fainberg et al. (University of Edinburgh, 2018)", 0.5),
+    Corpus("topical_chat", ("topical_chat.valid",), "CDLA-Sharing 1.0",
+           "Topical-Chat: Gopalakrishnan et al. (Amazon Alexa, 2019)", 0.5),
+    Corpus("wizard_of_wikipedia", ("wizard_of_wikipedia.valid",), "CC BY 4.0",
+           "Wizard of Wikipedia: Dinan et al. (Facebook AI, 2019)", 0.5),
+    Corpus("wizard_of_internet", ("wizard_of_internet.valid",), "CC BY 4.0",
+           "Internet-Augmented Dialogue: Komeili, Shuster, Weston (Meta AI, 2021)", 1),
+    Corpus("casino", ("casino",), "CC BY 4.0", "CaSiNo: Chawla et al. (NAACL 2021)", 0.5),
+    Corpus("memorybank_en", ("memorybank_en",), "MIT", "MemoryBank (SiliconFriend): Zhong et al. (2023)", 2, True),
+    Corpus("ms_personality_chat", ("ms_personality_chat",), "MIT",
+           "Microsoft Personality Chat datasets (Bot Framework)", 1),
+)  # fmt: skip
+"""What the bundled model reads, in this order: modern small talk."""
+
+PERSONALITY_STYLE = "friendly"
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """Turns of (role, text), roles "user" and "assistant" alternating."""
+
+    corpus: str
+    id: str
+    turns: tuple[tuple[str, str], ...]
+
+
+# names that say who the other answerer thinks it is; ours is Varda, and a program
+_PLACEHOLDER = re.compile(r"\[[^\]]*name\]|\(User [12]\)|\bUser [12]\b", re.IGNORECASE)
+
+
+def read_dialogues(folder: Path, corpus: Corpus) -> Iterator[Dialogue]:
+    """The dialogues of ``corpus`` found in ``folder``; raises DataError naming the file that is missing or, with its
+    line, malformed."""
+    for name in corpus.files:
+        path = folder / f"{name}.jsonl.xz"
+        if not path.exists():
+            raise DataError(f"Corpus {corpus.name}: {path} is missing. Give the folder that holds it with --data-dir.")
+        with lzma.open(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    record = json.loads(line)
+                    turns = [(turn["speaker"], turn["text"].strip()) for turn in record["turns"]]
+                    identity = str(record["id"])
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    raise DataError(f"{path}, line {number}: not a dialogue record ({error}).") from error
+                if record.get("style", PERSONALITY_STYLE) != PERSONALITY_STYLE:
+                    continue
+                kept = _clean(turns)
+                if len(kept) >= 2:
+                    yield Dialogue(corpus.name, identity, tuple(kept))
+
+
+def _clean(turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Alternating turns from a user's one on; placeholders end the dialogue's use; shouting and empty turns go."""
+    if any(_PLACEHOLDER.search(text) for _, text in turns):
+        return []
+    kept: list[tuple[str, str]] = []
+    for role, text in turns:
+        if not text or (not kept and role != "user"):
+            continue
+        if kept and kept[-1][0] == role:
+            kept[-1] = (role, f"{kept[-1][1]} {text}")
+        else:
+            kept.append((role, text))
+    return kept
+
+
+def is_validation(dialogue: Dialogue) -> bool:
+    """Whether ``dialogue`` is kept for validation (about 2 %): by a stable hash, and in msc by the pair of people, whose
+    sessions must not be split."""
+    import hashlib
+
+    key = dialogue.id.rsplit("_", 1)[-1] if dialogue.corpus == "msc" else dialogue.id
+    digest = hashlib.blake2s(f"{dialogue.corpus}/{key}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") % 50 == 0

@@ -1,0 +1,140 @@
+"""Real dialogue as labelled arrays: tokenised once, packed into rows of one session each, shuffled anew every epoch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.corpora import CORPORA, Dialogue
+from training.data.episodes import EpisodeArrays, Exchange
+from training.data.persona import IDENTITY
+from varda_chat.model.chat_format import ChatFormat
+
+PERSONA = "varda"
+_STORE_NEGATIVE = 0.02
+"""Weight of "do not store" on ordinary talk: real lines may hold facts that nobody labelled."""
+
+
+@dataclass(frozen=True)
+class TokenisedDialogue:
+    """ids (n,) and the user turn each token belongs to (n,), counted from 0; ``weight`` as its corpus'."""
+
+    ids: NDArray[np.uint16]
+    turn: NDArray[np.int16]
+    weight: float
+    about_people: bool
+
+
+def persona_dialogues(seed: int, count: int = 1500) -> list[Dialogue]:
+    """Short dialogues in which Varda says who she is."""
+    rng = random.Random(seed)
+    dialogues = []
+    for number in range(count):
+        turns: list[tuple[str, str]] = []
+        for questions, answers in rng.sample(IDENTITY, rng.randint(1, 4)):
+            turns += [("user", rng.choice(questions)), ("assistant", rng.choice(answers))]
+        dialogues.append(Dialogue(PERSONA, str(number), tuple(turns)))
+    return dialogues
+
+
+def exchanges(dialogues: Iterable[Dialogue], longest: int = 140) -> list[Exchange]:
+    """Short (user, assistant) lines of dialogues, to stand between facts."""
+    found = []
+    for dialogue in dialogues:
+        for (role, text), (_, reply) in zip(dialogue.turns, dialogue.turns[1:], strict=False):
+            if role == "user" and len(text) + len(reply) <= longest:
+                found.append((text, reply))
+    return found
+
+
+def tokenise(dialogues: Iterable[Dialogue], chat: ChatFormat) -> list[TokenisedDialogue]:
+    """Encode dialogues; a turn is a user's message and its answer."""
+    by_name = {corpus.name: corpus for corpus in CORPORA}
+    tokenised = []
+    for dialogue in dialogues:
+        ids: list[int] = []
+        turn: list[int] = []
+        current = -1
+        for role, text in dialogue.turns:
+            current += role == "user"
+            code = chat.encode(role, text)
+            ids += code.ids
+            turn += [current] * len(code.ids)
+        corpus = by_name.get(dialogue.corpus)
+        tokenised.append(
+            TokenisedDialogue(
+                np.array(ids, np.uint16),
+                np.array(turn, np.int16),
+                weight=corpus.weight if corpus else 1.0,
+                about_people=bool(corpus and corpus.about_people),
+            )
+        )
+    return tokenised
+
+
+class DialogueRows:
+    """Rows of ``length`` tokens packed from dialogues; row order and packing are a function of seed and epoch."""
+
+    def __init__(self, dialogues: Sequence[TokenisedDialogue], length: int, seed: int, pad_id: int) -> None:
+        self.dialogues = dialogues
+        self.length = length
+        self.seed = seed
+        self.pad_id = pad_id
+        self._epoch = -1
+        self._rows: list[list[tuple[int, int, int]]] = []
+        self.rows_per_epoch = len(self._packed(0))
+
+    def row(self, index: int) -> EpisodeArrays:
+        """The ``index``-th row, counted over all epochs."""
+        epoch, place = divmod(index, self.rows_per_epoch)
+        rows = self._packed(epoch)
+        return self._arrays(rows[place % len(rows)])
+
+    def _packed(self, epoch: int) -> list[list[tuple[int, int, int]]]:
+        """Rows of (dialogue, start, end) pieces."""
+        if epoch == self._epoch:
+            return self._rows
+        rng = random.Random(f"{self.seed}/{epoch}")
+        order: list[int] = []
+        for number, dialogue in enumerate(self.dialogues):
+            whole, part = divmod(dialogue.weight, 1)
+            order += [number] * (int(whole) + (rng.random() < part))
+        rng.shuffle(order)
+        rows: list[list[tuple[int, int, int]]] = [[]]
+        room = self.length
+        for number in order:
+            start, end = 0, len(self.dialogues[number].ids)
+            while start < end:
+                piece = min(room, end - start)
+                rows[-1].append((number, start, start + piece))
+                start += piece
+                room -= piece
+                if room < 16:
+                    rows.append([])
+                    room = self.length
+        if room:
+            rows.pop()
+        self._epoch, self._rows = epoch, rows
+        return rows
+
+    def _arrays(self, pieces: list[tuple[int, int, int]]) -> EpisodeArrays:
+        arrays = EpisodeArrays.empty(1, self.length, self.pad_id)
+        at = turn = 0
+        for number, start, end in pieces:
+            dialogue, n = self.dialogues[number], end - start
+            here = slice(at, at + n)
+            arrays.ids[0, here] = dialogue.ids[start:end]
+            arrays.valid[0, here] = True
+            turns = dialogue.turn[start:end]
+            arrays.turn[0, here] = turns - turns[0] + turn
+            turn = int(arrays.turn[0, at + n - 1]) + 1
+            if not dialogue.about_people:
+                arrays.store_label[0, here] = 0
+                arrays.store_weight[0, here] = _STORE_NEGATIVE
+            arrays.target_weight[0, at : at + n - 1] = 1.0
+            at += n
+        return arrays

@@ -1,0 +1,110 @@
+"""From a folder of corpora to what the loop reads: tokenizer, dialogue rows, fact episodes; all a function of the step."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.config import TrainConfig
+from training.data.corpora import CORPORA, Dialogue, is_validation, read_dialogues
+from training.data.dialogues import DialogueRows, exchanges, persona_dialogues, tokenise
+from training.data.episodes import EpisodeArrays, EpisodeBuilder, Exchange
+from training.data.relation_families import render
+from training.data.relations import RELATIONS
+from training.data.tokenizer import train_tokenizer
+from training.data.values import draw
+from varda_chat.model.chat_format import ChatFormat
+
+VALIDATION_EPISODES, VALIDATION_ROWS = 64, 48
+
+
+@dataclass(frozen=True)
+class Data:
+    """Everything a run reads. ``facts(step)`` and ``rows(step)`` give the step's stacks of episodes."""
+
+    config: TrainConfig
+    chat: ChatFormat
+    builder: EpisodeBuilder
+    training_rows: DialogueRows
+    validation_facts: EpisodeArrays
+    validation_rows: EpisodeArrays
+
+    def facts(self, step: int, process: int = 0) -> EpisodeArrays:
+        rng = random.Random(f"{self.config.seed}/facts/{step}/{process}")
+        return EpisodeArrays.stack([self.builder.build(rng) for _ in range(self.config.fact_episodes)])
+
+    def rows(self, step: int, process: int = 0, processes: int = 1) -> EpisodeArrays:
+        count = self.config.dialogue_rows
+        first = (step * processes + process) * count
+        return EpisodeArrays.stack([self.training_rows.row(first + i) for i in range(count)])
+
+    @property
+    def steps_per_epoch(self) -> float:
+        return self.training_rows.rows_per_epoch / self.config.dialogue_rows
+
+
+def load_dialogues(folder: Path) -> tuple[list[Dialogue], list[Dialogue]]:
+    """(training, validation) dialogues of all corpora in ``folder``; raises DataError naming what is missing."""
+    training: list[Dialogue] = []
+    validation: list[Dialogue] = []
+    for corpus in CORPORA:
+        for dialogue in read_dialogues(folder, corpus):
+            (validation if is_validation(dialogue) else training).append(dialogue)
+    return training, validation
+
+
+def small_talk(dialogues: list[Dialogue], seed: int) -> list[Exchange]:
+    """Lines to put between facts: of people who talk about themselves, of the personality set, and Varda's own."""
+    homes = {"personachat", "spc", "ms_personality_chat", "memorybank_en"}
+    lines = exchanges(d for d in dialogues if d.corpus in homes)
+    own = exchanges(persona_dialogues(seed))
+    rng = random.Random(seed)
+    return lines + [rng.choice(own) for _ in range(len(lines) // 4)] if lines else own
+
+
+def fact_texts(seed: int, count: int = 40_000) -> Iterator[str]:
+    """Sentences about facts, for the tokenizer."""
+    rng = random.Random(seed)
+    for _ in range(count):
+        relation = rng.choice(RELATIONS)
+        templates = rng.choice((relation.tell, relation.ask, relation.answer, relation.correct, relation.unknown))
+        yield render(rng.choice(templates), draw(relation.kind, "train", rng))
+
+
+def fresh_tokenizer(dialogues: list[Dialogue], vocab_size: int, seed: int) -> Any:
+    """The tokenizer of a fresh model, of the training dialogues and fact sentences."""
+
+    def texts() -> Iterator[str]:
+        for dialogue in dialogues:
+            for _, text in dialogue.turns:
+                yield " " + text
+        for text in fact_texts(seed):
+            yield " " + text
+
+    return train_tokenizer(texts(), vocab_size)
+
+
+def prepare(config: TrainConfig, chat: ChatFormat, training: list[Dialogue], validation: list[Dialogue]) -> Data:
+    """Tokenise the dialogues and set up the episode builder."""
+    own = persona_dialogues(config.seed)
+    rows = DialogueRows(tokenise([*training, *own], chat), config.row_length, config.seed, chat.end_id)
+    builder = EpisodeBuilder(
+        chat, small_talk(training, config.seed), sessions=config.sessions, length=config.session_length
+    )
+    validation_builder = EpisodeBuilder(
+        chat, small_talk(validation, config.seed), sessions=config.sessions, length=config.session_length
+    )
+    rng = random.Random(f"{config.seed}/validation")
+    held = DialogueRows(tokenise(validation, chat), config.row_length, config.seed, chat.end_id)
+    count = min(VALIDATION_ROWS, held.rows_per_epoch)
+    return Data(
+        config=config,
+        chat=chat,
+        builder=builder,
+        training_rows=rows,
+        validation_facts=EpisodeArrays.stack([validation_builder.build(rng) for _ in range(VALIDATION_EPISODES)]),
+        validation_rows=EpisodeArrays.stack([held.row(i) for i in range(count)]),
+    )

@@ -1,0 +1,351 @@
+"""The training loop: accelerate for device and precision, validation tables, checkpoints and exact resume."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor
+
+from training.config import TrainConfig
+from training.data.episodes import EpisodeArrays
+from training.data.prepare import Data
+from training.objective import Batch, Losses, episode_losses, value_hits
+from varda_chat.errors import DataError, VardaError
+from varda_chat.model import VardaGPTAssociative
+
+BANK_SIZE, BANK_PER_STEP = 4096, 96
+
+
+class VectorBank:
+    """A ring of vectors recently written on real talk, which serve as distractors. Its content is saved with the
+    checkpoint, so that a resumed run equals an uninterrupted one."""
+
+    def __init__(self, dim: int, device: Any) -> None:
+        self.vectors = torch.zeros(BANK_SIZE, dim, device=device)
+        self.tokens = torch.zeros(BANK_SIZE, dtype=torch.long, device=device)
+        self.filled = 0
+        self.next = 0
+
+    def add(self, vectors: Tensor, tokens: Tensor) -> None:
+        """Put (n, D) vectors and their (n,) tokens in place of the oldest."""
+        place = (torch.arange(len(vectors), device=vectors.device) + self.next) % BANK_SIZE
+        self.vectors[place] = vectors
+        self.tokens[place] = tokens
+        self.next = (self.next + len(vectors)) % BANK_SIZE
+        self.filled = min(self.filled + len(vectors), BANK_SIZE)
+
+    def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
+        """``count`` of them at random, or None while there are not that many."""
+        if count < 1 or self.filled < count:
+            return None
+        chosen = torch.randperm(self.filled, generator=generator)[:count].to(self.vectors.device)
+        return self.vectors[chosen], self.tokens[chosen]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"vectors": self.vectors, "tokens": self.tokens, "filled": self.filled, "next": self.next}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.vectors.copy_(state["vectors"])
+        self.tokens.copy_(state["tokens"])
+        self.filled, self.next = state["filled"], state["next"]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Figures of one validation: losses a token, and shares of spoken values that are right, teacher-forced."""
+
+    loss: float
+    facts_loss: float
+    values_soft: float
+    values_hard: float
+    deleted: float
+    deleted_wrongly: float
+    store_rate: float
+
+
+def schedule(config: TrainConfig, step: int) -> float:
+    """Learning rate's factor: linear warm-up, then a cosine down to a twentieth."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+class Trainer:
+    """Trains ``model`` on ``data`` and keeps its state in ``output_dir/last``."""
+
+    def __init__(self, model: VardaGPTAssociative, data: Data, config: TrainConfig, output_dir: Path, console: Console):
+        self.config, self.data, self.output_dir, self.console = config, data, output_dir, console
+        self.accelerator = Accelerator(
+            mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.gradient_accumulation_steps
+        )
+        decayed = [p for p in model.parameters() if p.ndim >= 2]
+        plain = [p for p in model.parameters() if p.ndim < 2]
+        optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            betas=config.betas,
+            fused=True,
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(config, step))
+        self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model, optimizer, scheduler)
+        self.bare: VardaGPTAssociative = self.accelerator.unwrap_model(self.model)
+        self.bank = VectorBank(model.config.memory_dim, self.accelerator.device)
+        self.accelerator.register_for_checkpointing(self.bank)
+        self.step = 0
+        self.elapsed = 0.0
+        self.metrics_path = output_dir / "metrics.jsonl"
+
+    # one step
+
+    def train_step(self) -> dict[str, float]:
+        """One optimizer step on this step's dialogue rows and fact episodes; returns its loss terms."""
+        step, config = self.step, self.config
+        generator = torch.Generator().manual_seed((config.seed << 32) + step)
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        progress = step / config.max_steps
+        talk = self._batch(self.data.rows(step, process, processes), generator)
+        facts = self._batch(self.data.facts(step, process), generator)
+        # what is in memory beside the episode's own: few vectors first, then many
+        share = (progress - config.distractors_from) / (config.distractors_full - config.distractors_from)
+        count = int(config.max_distractors * min(1.0, max(0.0, share)))
+        distractors = self.bank.sample(min(count, self.bank.filled), generator)
+        # hard stores on every second step of the later part: half of what is learned is learned as in chat
+        hard = progress >= config.hard_from and step % 2 == 1
+        with self.accelerator.autocast():
+            of_talk = episode_losses(self.model, talk, config.weights, distractors=distractors, hard_gates=hard)
+        self.accelerator.backward(of_talk.total * 0.5)
+        self._remember(of_talk, talk)
+        with self.accelerator.autocast():
+            of_facts = episode_losses(self.model, facts, config.weights, distractors=distractors, hard_gates=hard)
+        self.accelerator.backward(of_facts.total * 0.5)
+        loss = float((of_talk.total + of_facts.total).detach()) / 2
+        if not math.isfinite(loss):
+            raise VardaError(
+                f"The loss became {loss} at step {step}. The last good checkpoint is {self.output_dir / 'last'}; "
+                "resume it with a lower --learning-rate."
+            )
+        self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        return {
+            "loss": loss,
+            "talk": float(of_talk.language_model.detach()),
+            "facts": float(of_facts.language_model.detach()),
+            "retrieval": float(of_facts.retrieval.detach()),
+            "read_out": float(of_facts.read_out.detach()),
+            "store": float(of_facts.store.detach()),
+            "delete": float(of_facts.delete.detach()),
+        }
+
+    def _batch(self, arrays: EpisodeArrays, generator: torch.Generator) -> Batch:
+        return Batch.of(arrays, self.bare.config.n_positions, generator, self.accelerator.device)
+
+    @torch.no_grad()
+    def _remember(self, of_talk: Losses, talk: Batch) -> None:
+        """Put the vectors of real talk that are likeliest to be stored into the bank."""
+        output = of_talk.output
+        assert output.storable_vector is not None and output.store_decision is not None
+        gate = output.store_decision.flatten().masked_fill(talk.turn.flatten() < 0, -1e4)
+        best = gate.topk(min(BANK_PER_STEP, gate.numel())).indices
+        self.bank.add(output.storable_vector.flatten(0, 1)[best], talk.ids.flatten()[best])
+
+    # validation
+
+    @torch.no_grad()
+    def validate(self) -> Validation:
+        """Losses on held-out dialogue, and the memory's figures on held-out episodes, soft and hard."""
+        self.model.eval()
+        generator = torch.Generator().manual_seed(self.config.seed)
+        talk, facts = [], []
+        hits = {False: [0, 0], True: [0, 0]}
+        deleted = obsolete = wrongly = kept = 0
+        stored = tokens = 0
+        rows = self.data.validation_rows
+        for start in range(0, len(rows.ids), 12):
+            with self.accelerator.autocast():
+                losses = episode_losses(
+                    self.model, self._batch(_slice(rows, start, start + 12), generator), self.config.weights
+                )
+            talk.append(float(losses.language_model))
+        episodes = self.data.validation_facts
+        for start in range(0, len(episodes.ids), 16):
+            batch = self._batch(_slice(episodes, start, start + 16), generator)
+            for hard in (False, True):
+                with self.accelerator.autocast():
+                    losses = episode_losses(self.model, batch, self.config.weights, hard_gates=hard)
+                right, total = value_hits(losses.output, batch)
+                hits[hard][0] += right
+                hits[hard][1] += total
+            facts.append(float(losses.language_model))
+            assert losses.delete_probability is not None and losses.output.store_decision is not None
+            opened = losses.delete_probability > self.bare.config.delete_threshold
+            numbers = torch.arange(opened.shape[1], device=opened.device)[None, :, None]
+            told, dead = batch.told.unsqueeze(1), batch.dead.unsqueeze(1)
+            alive = (told >= 0) & (told < numbers) & (dead > numbers)
+            ends = (told >= 0) & (dead == numbers)
+            deleted += int((opened & ends).sum())
+            obsolete += int(ends.sum())
+            wrongly += int((opened & alive).any(dim=1).sum())
+            kept += int(alive.any(dim=1).sum())
+            gate = losses.output.store_decision.flatten() > 0
+            valid = batch.valid.flatten()
+            stored += int((gate & valid).sum())
+            tokens += int(valid.sum())
+        self.model.train()
+        return Validation(
+            loss=sum(talk) / len(talk),
+            facts_loss=sum(facts) / len(facts),
+            values_soft=hits[False][0] / max(1, hits[False][1]),
+            values_hard=hits[True][0] / max(1, hits[True][1]),
+            deleted=deleted / max(1, obsolete),
+            deleted_wrongly=wrongly / max(1, kept),
+            store_rate=stored / max(1, tokens),
+        )
+
+    # the run
+
+    def run(self) -> Validation:
+        """Train to ``max_steps``, validating and saving on the way; Ctrl+C saves and stops after the step at hand."""
+        config = self.config
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        last: Validation | None = None
+        started = time.monotonic() - self.elapsed
+        smooth: dict[str, float] = {}
+        self.model.train()
+        with self._progress() as (progress, task), _interrupts() as interrupted:
+            while self.step < config.max_steps:
+                before = time.monotonic()
+                terms = self.train_step()
+                seconds = time.monotonic() - before
+                self.elapsed = time.monotonic() - started
+                smooth = {k: 0.95 * smooth.get(k, v) + 0.05 * v for k, v in terms.items()}
+                rate = self._tokens_per_step() / seconds
+                progress.update(task, completed=self.step, loss=smooth["loss"], rate=rate)
+                if self.step % 20 == 0:
+                    self._log({"step": self.step, "seconds": round(self.elapsed, 1), "tokens_per_second": round(rate),
+                               **{k: round(v, 4) for k, v in smooth.items()}})  # fmt: skip
+                done = self.step == config.max_steps
+                if self.step % config.validate_every == 0 or done:
+                    last = self.validate()
+                    self._report(smooth["loss"], last)
+                if self.step % config.save_every == 0 or done:
+                    self.save()
+                if interrupted():
+                    self.save()
+                    self.console.print(
+                        f"Stopped at step {self.step} of {config.max_steps}; saved. Go on with: "
+                        f"varda-train --resume --output-dir {self.output_dir}"
+                    )
+                    raise KeyboardInterrupt
+        return last if last is not None else self.validate()
+
+    def _tokens_per_step(self) -> int:
+        config = self.config
+        per_process = (
+            config.fact_episodes * config.sessions * config.session_length + config.dialogue_rows * config.row_length
+        )
+        return per_process * self.accelerator.num_processes
+
+    @contextlib.contextmanager
+    def _progress(self) -> Iterator[tuple[Progress, Any]]:
+        columns = (
+            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
+            TextColumn("{task.fields[rate]:,.0f} tokens/s"), TimeElapsedColumn(), TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=self.console, disable=not self.accelerator.is_main_process) as progress:
+            yield progress, progress.add_task("", total=self.config.max_steps, completed=self.step, loss=0.0, rate=0.0)
+
+    def _log(self, record: dict[str, Any]) -> None:
+        if self.accelerator.is_main_process:
+            with self.metrics_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def _report(self, training_loss: float, figures: Validation) -> None:
+        """Add a row to the table of the run: what training and validation gave, and how long it took."""
+        self._log({"step": self.step, "validation": asdict(figures), "training_loss": round(training_loss, 4),
+                   "seconds": round(self.elapsed, 1)})  # fmt: skip
+        if not self.accelerator.is_main_process:
+            return
+        table = Table(title=f"step {self.step}, epoch {self.step / self.data.steps_per_epoch:.2f}")
+        for name in ("training loss", "validation loss", "perplexity", "values right soft / hard",
+                     "deleted / wrongly", "tokens stored", "elapsed"):  # fmt: skip
+            table.add_column(name, justify="right")
+        table.add_row(
+            f"{training_loss:.3f}", f"{figures.loss:.3f}", f"{math.exp(figures.loss):.1f}",
+            f"{figures.values_soft:.1%} / {figures.values_hard:.1%}",
+            f"{figures.deleted:.1%} / {figures.deleted_wrongly:.1%}", f"{figures.store_rate:.1%}",
+            f"{self.elapsed / 60:.1f} min",
+        )  # fmt: skip
+        self.console.print(table)
+
+    # checkpoints
+
+    def save(self) -> None:
+        """Write the run's state to ``last``, in place of the one before only when it is complete."""
+        target, fresh = self.output_dir / "last", self.output_dir / "last.new"
+        if self.accelerator.is_main_process:
+            shutil.rmtree(fresh, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(fresh))
+        if self.accelerator.is_main_process:
+            state = {"step": self.step, "elapsed": self.elapsed, "config": asdict(self.config)}
+            (fresh / "run.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+            old = self.output_dir / "last.old"
+            shutil.rmtree(old, ignore_errors=True)
+            if target.exists():
+                target.rename(old)
+            fresh.rename(target)
+            shutil.rmtree(old, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+
+    def resume(self) -> None:
+        """Go on from ``last`` (or ``last.old``, if a kill came between two renames)."""
+        for name in ("last", "last.old"):
+            folder = self.output_dir / name
+            if (folder / "run.json").exists():
+                state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+                self.accelerator.load_state(str(folder))
+                self.step, self.elapsed = state["step"], state["elapsed"]
+                self.console.print(f"Resumed at step {self.step} of {self.config.max_steps}.")
+                return
+        raise DataError(f"Nothing to resume in {self.output_dir}: it holds no saved run.")
+
+
+def _slice(arrays: EpisodeArrays, start: int, end: int) -> EpisodeArrays:
+    return EpisodeArrays(**{name: getattr(arrays, name)[start:end] for name in arrays.__dataclass_fields__})
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Any]:
+    """Within it, Ctrl+C is noted instead of raised; a second one is raised."""
+    import signal
+
+    seen = False
+
+    def note(_signal: int, _frame: Any) -> None:
+        nonlocal seen
+        if seen:
+            raise KeyboardInterrupt
+        seen = True
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: seen
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,124 @@
+"""EpisodeMemory: the differentiable memory of training. An episode's own vectors, visible from later turns only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from varda_chat.model.modeling import MASKED_SCORE, SearchResults
+
+
+@dataclass(frozen=True)
+class EpisodeMemory:
+    """The memory of a batch of E episodes with S sessions of T tokens each (model rows: E*S).
+
+    A token sees the vectors of the turns before its own, in whichever session, as in chat, where a turn's stores are
+    applied when it ends; ``visible`` says which. Distractors are vectors from elsewhere that every token sees.
+
+    tokens: (E, N = S*T) long. visible: (E, N, N) bool, [e, reader, vector]. sessions: S.
+    distractors: (M, D) and distractor_tokens: (M,), or None.
+    hard_gates: store by threshold, as in chat (gradient straight through), not by log-probability.
+    Bound by ``over``: vectors (E, N, D), log_gates (E, N).
+    """
+
+    tokens: Tensor
+    visible: Tensor
+    sessions: int
+    distractors: Tensor | None = None
+    distractor_tokens: Tensor | None = None
+    hard_gates: bool = False
+    vectors: Tensor | None = None
+    log_gates: Tensor | None = None
+
+    def over(self, vectors: Tensor, store_logits: Tensor) -> EpisodeMemory:
+        """This memory filled with the vectors (E*S, T, D) and store logits (E*S, T, 1) of a forward pass."""
+        episodes, length = self.tokens.shape
+        log_gates = torch.nn.functional.logsigmoid(store_logits.float()).reshape(episodes, length)
+        if self.hard_gates:
+            stored = store_logits.reshape(episodes, length) > 0
+            hard = torch.zeros_like(log_gates).masked_fill(~stored, MASKED_SCORE)
+            log_gates = hard + log_gates - log_gates.detach()
+        return replace(self, vectors=vectors.reshape(episodes, length, -1), log_gates=log_gates)
+
+    def gates(self) -> Tensor:
+        """Log-probability of being in memory for each reader and candidate: (E, N, N + M)."""
+        assert self.log_gates is not None
+        gates = self.log_gates.unsqueeze(1).expand(self.visible.shape).masked_fill(~self.visible, MASKED_SCORE)
+        if self.distractors is not None:
+            extra = gates.new_zeros(*gates.shape[:2], len(self.distractors))
+            gates = torch.cat([gates, extra], dim=-1)
+        return gates
+
+    def similarity(self, query: Tensor) -> Tensor:
+        """q.v of queries (E, N, D) with every candidate: (E, N, N + M)."""
+        assert self.vectors is not None
+        similarity = torch.einsum("end,emd->enm", query, self.vectors)
+        if self.distractors is not None:
+            similarity = torch.cat([similarity, query @ self.distractors.T], dim=-1)
+        return similarity
+
+    def search(self, query: Tensor, k: int) -> SearchResults:
+        """The k nearest of the vectors that are in the memory; queries (E*S, T, D). Ids are positions in the episode,
+        then distractors. The choice passes no gradient; vectors and gates of the chosen do."""
+        assert self.vectors is not None
+        episodes, length = self.tokens.shape
+        flat = query.reshape(episodes, length, -1)
+        gates = self.gates()
+        with torch.no_grad():
+            # nearest among the stored: a gate that is shut hides its vector, an open one does not change the order
+            ranking = self.similarity(flat.detach()) + gates.clamp(min=MASKED_SCORE) * 0.1
+            count = min(k, ranking.shape[-1])
+            ids = ranking.topk(count, dim=-1).indices
+        candidates = self.vectors
+        tokens = self.tokens
+        if self.distractors is not None and self.distractor_tokens is not None:
+            candidates = torch.cat([candidates, self.distractors.expand(episodes, -1, -1)], dim=1)
+            tokens = torch.cat([tokens, self.distractor_tokens.expand(episodes, -1)], dim=1)
+        rows = (torch.arange(episodes, device=ids.device)[:, None, None] * candidates.shape[1] + ids).flatten()
+        vectors = candidates.flatten(0, 1).index_select(0, rows).view(*ids.shape, -1)
+        log_gates = gates.gather(-1, ids)
+        found = log_gates > MASKED_SCORE / 2
+        vectors = vectors * found.unsqueeze(-1)
+        distances = (flat.detach().unsqueeze(2) - vectors.detach()).pow(2).sum(-1).masked_fill(~found, torch.inf)
+        results = SearchResults(
+            ids=ids.masked_fill(~found, -1),
+            distances=distances,
+            vectors=vectors,
+            token_ids=tokens.flatten().index_select(0, rows).view(ids.shape).masked_fill(~found, -1),
+            log_gates=log_gates,
+        )
+        return _in_rows(_padded(results, k), episodes * self.sessions)
+
+
+def _padded(results: SearchResults, k: int) -> SearchResults:
+    """``results`` widened to k columns of "nothing"."""
+    missing = k - results.ids.shape[-1]
+    if missing == 0:
+        return results
+    pad = torch.nn.functional.pad
+    assert results.log_gates is not None
+    return SearchResults(
+        ids=pad(results.ids, (0, missing), value=-1),
+        distances=pad(results.distances, (0, missing), value=torch.inf),
+        vectors=pad(results.vectors, (0, 0, 0, missing)),
+        token_ids=pad(results.token_ids, (0, missing), value=-1),
+        log_gates=pad(results.log_gates, (0, missing), value=MASKED_SCORE),
+    )
+
+
+def _in_rows(results: SearchResults, rows: int) -> SearchResults:
+    """(E, S*T, …) -> (E*S, T, …), the model's rows."""
+
+    def rowed(tensor: Tensor) -> Tensor:
+        return tensor.reshape(rows, -1, *tensor.shape[2:])
+
+    assert results.log_gates is not None
+    return SearchResults(
+        ids=rowed(results.ids),
+        distances=rowed(results.distances),
+        vectors=rowed(results.vectors),
+        token_ids=rowed(results.token_ids),
+        log_gates=rowed(results.log_gates),
+    )

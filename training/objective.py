@@ -1,0 +1,250 @@
+"""The loss: language model on the mixed distribution, retrieval, read-out, store and delete decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.config import ObjectiveWeights
+from training.data.episodes import NONE, NULL, STATEMENTS, EpisodeArrays
+from training.memory import EpisodeMemory
+from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput, mix_copy_distribution
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A stack of episodes as tensors; shapes as in EpisodeArrays with E in front, sessions in rows of the model.
+
+    position_offset: (E*S, 1), where each session starts. respect_deletes: (E,) bool, whether what a turn ended is
+    gone for later turns (in chat a delete may fail, so not always).
+    """
+
+    ids: Tensor
+    valid: Tensor
+    turn: Tensor
+    target_weight: Tensor
+    target_statement: Tensor
+    probe: Tensor
+    store_label: Tensor
+    store_weight: Tensor
+    statement: Tensor
+    told: Tensor
+    dead: Tensor
+    position_offset: Tensor
+    respect_deletes: Tensor
+
+    @classmethod
+    def of(
+        cls, arrays: EpisodeArrays, n_positions: int, generator: torch.Generator, device: Any, keep_dead: float = 0.3
+    ) -> Batch:
+        """Tensors of stacked ``arrays`` on ``device``; offsets and delete coins are drawn from ``generator``."""
+        episodes, sessions, length = arrays.ids.shape
+        offset = torch.randint(0, n_positions - length + 1, (episodes * sessions, 1), generator=generator)
+        respect = torch.rand(episodes, generator=generator) >= keep_dead
+        tensors = {name: torch.from_numpy(getattr(arrays, name)).to(device) for name in arrays.__dataclass_fields__}
+        return cls(**tensors, position_offset=offset.to(device), respect_deletes=respect.to(device))
+
+    def visible(self) -> Tensor:
+        """(E, N, N): whether reader n sees the vector of token m: a token of an earlier turn, not yet deleted."""
+        turn = self.turn.flatten(1)
+        reader, vector = turn.unsqueeze(2), turn.unsqueeze(1)
+        visible = (vector < reader) & (vector >= 0)
+        statement = self.statement.flatten(1)
+        dead = self.dead.gather(1, statement.clamp_min(0).long()).masked_fill(statement < 0, 1 << 30)
+        gone = (dead.unsqueeze(1) < reader) & self.respect_deletes[:, None, None]
+        return visible & ~gone
+
+
+@dataclass
+class Losses:
+    """The terms, each a scalar, and the parts that metrics are made of."""
+
+    total: Tensor
+    language_model: Tensor
+    retrieval: Tensor
+    read_out: Tensor
+    store: Tensor
+    delete: Tensor
+    output: VardaGPTOutput
+    delete_probability: Tensor | None  # (E, turns, STATEMENTS)
+
+
+def episode_losses(
+    model: Any,
+    batch: Batch,
+    weights: ObjectiveWeights,
+    *,
+    distractors: tuple[Tensor, Tensor] | None = None,
+    hard_gates: bool = False,
+) -> Losses:
+    """Run ``model`` over whole episodes, through the memory, and score it.
+
+    Args:
+        model: a VardaGPTAssociative, or what a launcher wrapped it in.
+        distractors: vectors (M, D) and tokens (M,) that every token sees beside its episode's own.
+        hard_gates: store by threshold, as in chat.
+    """
+    bare: VardaGPTAssociative = getattr(model, "module", model)
+    episodes, sessions, length = batch.ids.shape
+    memory = EpisodeMemory(
+        tokens=batch.ids.flatten(1),
+        visible=batch.visible(),
+        sessions=sessions,
+        distractors=distractors[0] if distractors else None,
+        distractor_tokens=distractors[1] if distractors else None,
+        hard_gates=hard_gates,
+    )
+    positions = batch.position_offset + torch.arange(length, device=batch.ids.device)
+    output: VardaGPTOutput = model(
+        batch.ids.flatten(0, 1), position_ids=positions, memory=memory, mix_copies=False, use_cache=False
+    )
+    target = torch.cat([batch.ids[..., 1:], batch.ids[..., :1]], dim=-1)
+    losses = {
+        "language_model": _language_model(output, target.flatten(0, 1), batch.target_weight.flatten(0, 1)),
+        "store": _store(output, batch),
+    }
+    zero = losses["language_model"].new_zeros(())
+    supervised = bool((batch.target_statement != NONE).any())
+    losses["retrieval"] = _retrieval(bare, output, batch, target) if supervised else zero
+    losses["read_out"] = _read_out(bare, output, batch)
+    probability = None
+    if bool((batch.told >= 0).any()):
+        losses["delete"], probability = _delete(bare, output, batch)
+    else:
+        losses["delete"] = zero
+    total = losses["language_model"] + sum(
+        getattr(weights, name) * losses[name] for name in ("retrieval", "read_out", "store", "delete")
+    )
+    return Losses(total=total, output=output, delete_probability=probability, **losses)
+
+
+def _language_model(output: VardaGPTOutput, target: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of -log p(target) under the mixture of language model and copies, without building the mixture."""
+    assert output.logits is not None
+    log_p = -F.cross_entropy(output.logits.float().flatten(0, 1), target.flatten(), reduction="none").view(target.shape)
+    if output.copy_decision is not None and output.read_weights is not None and output.search_results is not None:
+        share = torch.sigmoid(output.copy_decision) * output.read_weights  # (rows, T, k)
+        copied = (share * (output.search_results.token_ids == target.unsqueeze(-1))).sum(-1)
+        kept = torch.log1p(-share.sum(-1).clamp_max(1 - 1e-6))
+        log_p = torch.logaddexp(log_p + kept, copied.clamp_min(1e-12).log())
+    return -(log_p * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def retrieval_scores(
+    bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, target: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """At the P supervised tokens: scores (P, N + M + 1) of all candidates, the null result last; which of them are
+    positives, same shape; and the weight of each (P,)."""
+    memory: EpisodeMemory = output.memory
+    assert memory.log_gates is not None and memory.vectors is not None and output.query is not None
+    reader = bare.memory_reader
+    wanted = batch.target_statement.flatten(1)
+    episode, place = (wanted != NONE).nonzero(as_tuple=True)
+    wanted = wanted[episode, place]
+    query = output.query.reshape(*memory.tokens.shape, -1)[episode, place]  # (P, D)
+    visible = memory.visible[episode, place]  # (P, N)
+    gates = memory.log_gates[episode].masked_fill(~visible, MASKED_SCORE)
+    scores = reader.scores(torch.einsum("pd,pnd->pn", query, memory.vectors[episode]), gates)
+    same_token = memory.tokens[episode] == target.flatten(1)[episode, place].unsqueeze(1)
+    any_token = batch.probe.flatten(1)[episode, place].unsqueeze(1)
+    of_statement = batch.statement.flatten(1)[episode] == wanted.unsqueeze(1)
+    positive = visible & of_statement & (same_token | any_token)
+    parts, marks = [scores], [positive]
+    if memory.distractors is not None:
+        parts.append(reader.scores(query @ memory.distractors.T, None))
+        marks.append(torch.zeros_like(parts[-1], dtype=torch.bool))
+    parts.append(reader.null_score.float().expand(len(query), 1))
+    marks.append((wanted == NULL).unsqueeze(1))
+    weight = torch.where(any_token.squeeze(1), 0.5, 1.0)
+    return torch.cat(parts, dim=1), torch.cat(marks, dim=1), weight
+
+
+def _retrieval(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, target: Tensor) -> Tensor:
+    """-log of the softmax mass on the vectors stored at earlier occurrences of the wanted token (the objective of
+    TRIME, Zhong et al. 2022, on labelled statements)."""
+    scores, positive, weight = retrieval_scores(bare, output, batch, target)
+    weight = weight * positive.any(dim=1)
+    mass = scores.masked_fill(~positive, MASKED_SCORE).logsumexp(dim=1) - scores.logsumexp(dim=1)
+    return -(mass * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def _read_out(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch) -> Tensor:
+    """Sent through the memory block of ``fc`` and the output embedding, a vector must name its own token."""
+    memory: EpisodeMemory = output.memory
+    assert memory.vectors is not None and output.store_decision is not None
+    chosen = batch.statement.flatten(1) >= 0
+    if not bool(chosen.any()):
+        # nothing labelled: the tokens that the gate likes best
+        gate = output.store_decision.detach().reshape(chosen.shape).masked_fill(batch.turn.flatten(1) < 0, -1e4)
+        best = gate.flatten().topk(min(64, gate.numel())).indices
+        chosen = torch.zeros_like(chosen.flatten()).index_fill(0, best, True).view(chosen.shape)
+    said = bare.transformer.ln_f(bare.memory_reader.read_out(memory.vectors[chosen]))
+    return F.cross_entropy(bare.lm_head(said).float(), memory.tokens[chosen])
+
+
+def _store(output: VardaGPTOutput, batch: Batch) -> Tensor:
+    """Binary cross-entropy of the store decision with hindsight labels."""
+    assert output.store_decision is not None
+    label = batch.store_label.flatten(0, 1).float()
+    weight = batch.store_weight.flatten(0, 1) * (label >= 0)
+    loss = F.binary_cross_entropy_with_logits(output.store_decision.squeeze(-1), label.clamp_min(0), reduction="none")
+    return (loss * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def _delete(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy of "this turn deletes that statement", over all pairs where the statement is older; the
+    probability of a pair is 1 - prod over the turn's tokens (1 - max over the statement's vectors). Also returns the
+    probabilities (E, turns, STATEMENTS)."""
+    memory: EpisodeMemory = output.memory
+    assert memory.vectors is not None and output.deletable_vector is not None and output.last_hidden_state is not None
+    episodes, length = memory.tokens.shape
+    # only labelled vectors can be deleted: a few of the episode's N
+    statement = batch.statement.flatten(1)
+    count = int((statement >= 0).sum(dim=1).max())
+    statement, place = statement.topk(count, dim=1)  # (E, count), NONE where there are fewer
+    vectors = memory.vectors.detach().gather(1, place.unsqueeze(-1).expand(-1, -1, memory.vectors.shape[-1]))
+    cosine = torch.einsum("end,emd->enm", output.deletable_vector.reshape(episodes, length, -1), vectors)
+    hidden = output.last_hidden_state.reshape(episodes, length, -1)
+    logits = bare.memory_heads.delete_logits(hidden, vectors.unsqueeze(1))
+    probability = bare.delete_probability(logits, cosine)  # (E, N tokens, count)
+    owner = statement.masked_fill(statement < 0, STATEMENTS).long().unsqueeze(1).expand_as(probability)
+    empty = probability.new_zeros(episodes, length, STATEMENTS + 1)
+    matches = empty.scatter_reduce(2, owner, probability, "amax")[..., :STATEMENTS]
+    log_kept = torch.log1p(-matches.clamp_max(1 - 1e-5))  # (E, N, STATEMENTS)
+    turn = batch.turn.flatten(1)
+    turns = int(turn.max()) + 1
+    member = F.one_hot(turn.clamp_min(0).long(), turns) * (turn >= 0).unsqueeze(-1)
+    log_kept_turn = torch.einsum("ent,ens->ets", member.float(), log_kept).clamp_max(-1e-6)
+    numbers = torch.arange(turns, device=turn.device)[None, :, None]
+    told, dead = batch.told.unsqueeze(1), batch.dead.unsqueeze(1)
+    pair = (told >= 0) & (told < numbers) & (dead >= numbers)
+    obsolete = dead == numbers
+    kept, deleted = log_kept_turn, torch.log(-torch.expm1(log_kept_turn))
+    loss = torch.where(obsolete, -5.0 * deleted, -kept) * pair
+    weight = torch.where(obsolete, 5.0, 1.0) * pair
+    return loss.sum() / weight.sum().clamp_min(1.0), -torch.expm1(log_kept_turn)
+
+
+@torch.no_grad()
+def value_hits(output: VardaGPTOutput, batch: Batch) -> tuple[int, int]:
+    """(right, all) spoken values, teacher-forced: every token of the value is the mixture's first choice."""
+    assert output.logits is not None and output.copy_decision is not None
+    assert output.read_weights is not None and output.search_results is not None
+    spoken = ((batch.target_statement >= 0) & ~batch.probe).flatten(0, 1)
+    mixed = mix_copy_distribution(
+        output.logits[spoken], output.copy_decision[spoken], output.read_weights[spoken],
+        output.search_results.token_ids[spoken],
+    )  # fmt: skip
+    target = torch.cat([batch.ids[..., 1:], batch.ids[..., :1]], dim=-1).flatten(0, 1)
+    right_token = torch.ones_like(spoken)
+    right_token[spoken] = mixed.argmax(-1) == target[spoken]
+    # a run of supervised tokens is one value
+    starts = spoken & ~torch.nn.functional.pad(spoken, (1, 0))[:, :-1]
+    run = starts.flatten().cumsum(0).view(spoken.shape)
+    wrong = run[spoken & ~right_token].unique().numel()
+    total = int(starts.sum())
+    return total - wrong, total

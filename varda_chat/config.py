@@ -1,0 +1,28 @@
+"""Settings of the chat as frozen dataclasses. Read at the edge (flags), passed in from there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from varda_chat.errors import VardaError
+
+DEFAULT_MEMORY_SIZE = 10_000
+"""Capacity of a memory, in vectors; the original's default."""
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How a reply is drawn. ``temperature`` 0 is greedy decoding; ``top_p`` is nucleus sampling's mass."""
+
+    temperature: float = 0.5
+    top_p: float = 0.9
+    max_new_tokens: int = 80
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 10:
+            raise VardaError(f"The temperature must lie between 0 and 10, not {self.temperature}.")
+        if not 0 < self.top_p <= 1:
+            raise VardaError(f"top-p must lie above 0 and at most at 1, not {self.top_p}.")
+        if self.max_new_tokens < 1:
+            raise VardaError(f"A reply needs at least 1 token, not {self.max_new_tokens}.")

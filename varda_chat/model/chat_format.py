@@ -1,0 +1,89 @@
+"""How a conversation becomes token ids: ``<|user|> text <|end|> <|assistant|> text <|end|>``, and which sentence
+each token came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+USER, ASSISTANT, END = "<|user|>", "<|assistant|>", "<|end|>"
+SPECIAL_TOKENS = (USER, ASSISTANT, END)
+ROLE_TOKENS = {"user": USER, "assistant": ASSISTANT}
+
+# the end of a sentence: a stop and white space, but not after a title or an initial, or a line break
+_SENTENCE_END = re.compile(r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\b[A-Z])[.!?]+[\"')\]]*\s+|\n+")
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """(start, end) character spans of the sentences of ``text``; they cover it without gaps."""
+    spans, start = [], 0
+    for match in _SENTENCE_END.finditer(text):
+        if text[start : match.end()].strip():
+            spans.append((start, match.end()))
+            start = match.end()
+    if start < len(text):
+        spans.append((start, len(text)))
+    return spans
+
+
+@dataclass(frozen=True)
+class EncodedMessage:
+    """One message as tokens: ``ids`` with its role and end tokens; ``sentence[i]`` is the index into ``sentences`` of
+    token i, -1 for the role and end tokens; ``offsets[i]`` its (start, end) in the message's text."""
+
+    role: str
+    ids: list[int]
+    sentence: list[int]
+    sentences: list[str]
+    offsets: list[tuple[int, int]]
+
+
+class ChatFormat:
+    """Encodes messages for one tokenizer (a ``tokenizers.Tokenizer`` that knows the three special tokens)."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        ids = [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS]
+        if None in ids:
+            raise ValueError(f"the tokenizer lacks {', '.join(t for t, i in zip(SPECIAL_TOKENS, ids, strict=True) if i is None)}")
+        self.user_id, self.assistant_id, self.end_id = ids
+        self.special_ids = frozenset(ids)
+
+    def role_id(self, role: str) -> int:
+        return self.user_id if role == "user" else self.assistant_id
+
+    def encode(self, role: str, text: str) -> EncodedMessage:
+        """The message as tokens. Every text starts with a space, so that a word is the same token wherever it stands,
+        and special tokens written out in ``text`` are ordinary characters."""
+        text = text.strip()
+        encoding = self.tokenizer.encode(" " + _break_special(text), add_special_tokens=False)
+        spans = sentence_spans(text)
+        sentence, offsets = [-1], [(0, 0)]
+        current = 0
+        for start, end in encoding.offsets:
+            start, end = max(start - 1, 0), max(end - 1, 0)
+            while current + 1 < len(spans) and (start + end) / 2 >= spans[current][1]:
+                current += 1
+            sentence.append(current if spans else -1)
+            offsets.append((start, end))
+        return EncodedMessage(
+            role=role,
+            ids=[self.role_id(role), *encoding.ids, self.end_id],
+            sentence=[*sentence, -1],
+            sentences=[text[start:end].strip() for start, end in spans],
+            offsets=[*offsets, (len(text), len(text))],
+        )
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ``ids`` without the special tokens."""
+        text: str = self.tokenizer.decode([i for i in ids if i not in self.special_ids], skip_special_tokens=False)
+        return text
+
+
+def _break_special(text: str) -> str:
+    """``text`` with written-out special tokens broken up, one character for one, so that they are not parsed as such."""
+    for token in SPECIAL_TOKENS:
+        text = text.replace(token, token.replace("|", "¦"))
+    return text

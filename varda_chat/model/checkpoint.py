@@ -1,0 +1,93 @@
+"""Loads checkpoints: a folder in Hugging Face layout, or a hub id, with one clear error for each way that can fail."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from varda_chat.errors import CheckpointError
+from varda_chat.model.chat_format import ChatFormat
+from varda_chat.model.configuration import VardaGPTConfig
+from varda_chat.model.modeling import VardaGPTAssociative
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model with its chat format. ``fingerprint`` names the weights: vectors of another are never searched."""
+
+    model: VardaGPTAssociative
+    chat: ChatFormat
+    name: str
+    fingerprint: str
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def load_checkpoint(source: str | Path) -> Checkpoint:
+    """Load ``source``, in evaluation mode, on the CPU. Raises CheckpointError."""
+    import json
+    import struct
+
+    folder = _local_folder(source)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(config, dict) or config.get("model_type") != VardaGPTConfig.model_type:
+            raise CheckpointError(
+                f"{source} is not a varda-chat model. Build one from it with: "
+                f"varda-train --base-model {source} --output-dir DIR"
+            )
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        chat = ChatFormat(tokenizer)
+        model = VardaGPTAssociative.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise CheckpointError(f"The checkpoint in {folder} cannot be read: {_first_line(error)}") from error
+    except Exception as error:
+        # tokenizers and safetensors raise classes of their own, straight from Rust
+        if type(error).__module__.split(".")[0] not in {"builtins", "safetensors", "safetensors_rust"}:
+            raise
+        raise CheckpointError(f"The checkpoint in {folder} cannot be read: {_first_line(error)}") from error
+    if tokenizer.get_vocab_size() > model.config.vocab_size:
+        raise CheckpointError(f"The checkpoint in {folder} cannot be used: its tokenizer knows more tokens than the model.")
+    name = folder.name if folder == Path(source).expanduser() else str(source)
+    return Checkpoint(model, chat, name, fingerprint(model))
+
+
+def fingerprint(model: VardaGPTAssociative) -> str:
+    """A hash of all weights (hexadecimal, 16 digits)."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _local_folder(source: str | Path) -> Path:
+    """The folder of ``source``, fetched from the hub where it is no folder here."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    if isinstance(source, Path) or path.is_absolute() or str(source).count("/") != 1 or str(source).startswith("."):
+        raise CheckpointError(f"There is no checkpoint folder {source}.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(source), allow_patterns=["*.json", "*.safetensors", "README.md"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"There is no folder {source}, and the model hub could not give it ({_first_line(error)}). "
+            "Give a local folder, or try again with a network."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]

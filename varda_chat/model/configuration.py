@@ -1,0 +1,58 @@
+"""VardaGPTConfig: GPT-2's configuration plus the shape and the thresholds of the memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import GPT2Config
+
+
+class VardaGPTConfig(GPT2Config):
+    """Configuration of :class:`VardaGPTAssociative`. Everything of ``GPT2Config``, and:
+
+    Args:
+        memory_dim: floats in a stored vector.
+        num_search_results: results read at every token (k).
+        memory_layer: after how many blocks the memory is read, 0 (the input embeddings, the original
+            VardaGPT's place) to ``n_layer``; None for the middle.
+        store_layer: after how many blocks the state is taken that vectors are written from; None for
+            ``memory_layer``. The state is taken before the read, so a vector never depends on the memory.
+        store_previous_state: write vectors from the state at the token and the one before it.
+        copy_results: let the results' own tokens take a share of the next token's probability.
+        null_result: let the read weights fall on "nothing fits".
+        score_scale: the scale of the match between query and vector at the start of training; learned.
+        delete_similarity: cosine between deletable and stored vector at which a delete is half open.
+        delete_sharpness: slope of that opening.
+        store_threshold: a token is stored where the store decision's probability exceeds this.
+        delete_threshold: a statement leaves where its delete probability over a turn exceeds this.
+    """
+
+    model_type = "varda_gpt"
+
+    memory_dim: int = 768
+    num_search_results: int = 5
+    memory_layer: int | None = None
+    store_layer: int | None = None
+    store_previous_state: bool = True
+    copy_results: bool = True
+    null_result: bool = True
+    score_scale: float = 10.0
+    delete_similarity: float = 0.5
+    delete_sharpness: float = 10.0
+    store_threshold: float = 0.5
+    delete_threshold: float = 0.5
+    loss_type: str | None = "ForCausalLM"
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.memory_layer is None:
+            self.memory_layer = self.n_layer // 2
+        if self.store_layer is None:
+            self.store_layer = self.memory_layer
+        super().__post_init__(**kwargs)
+        for name in ("memory_layer", "store_layer"):
+            if not 0 <= getattr(self, name) <= self.n_layer:
+                raise ValueError(f"{name} must lie between 0 and n_layer ({self.n_layer}), not {getattr(self, name)}")
+        if self.num_search_results < 1:
+            raise ValueError(f"num_search_results must be at least 1, not {self.num_search_results}")
+        if self.memory_dim < 1:
+            raise ValueError(f"memory_dim must be at least 1, not {self.memory_dim}")

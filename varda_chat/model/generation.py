@@ -1,0 +1,136 @@
+"""Generates one reply: streamed piece by piece, stoppable between tokens, reading a memory as it goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers.generation.streamers import BaseStreamer
+
+from varda_chat.config import GenerationSettings
+from varda_chat.model.chat_format import ChatFormat
+from varda_chat.model.modeling import Memory, VardaGPTAssociative
+
+REPEATED_NGRAM = 4
+"""A reply says no run of this many tokens twice: small models fall into loops."""
+
+
+class _StopEvent(StoppingCriteria):  # type: ignore[misc]
+    """Ends generation when the event is set."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self.event = event
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
+
+
+class _NoLoops(LogitsProcessor):  # type: ignore[misc]
+    """Forbids a token that would repeat an n-gram of the reply (not of the prompt: answers may repeat what was said)."""
+
+    def __init__(self, prompt_length: int, n: int = REPEATED_NGRAM) -> None:
+        self.prompt_length = prompt_length
+        self.n = n
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        for row in range(input_ids.shape[0]):
+            reply = input_ids[row, self.prompt_length :].tolist()
+            if len(reply) < self.n:
+                continue
+            last = reply[-(self.n - 1) :]
+            banned = [
+                reply[i + self.n - 1] for i in range(len(reply) - self.n + 1) if reply[i : i + self.n - 1] == last
+            ]
+            if banned:
+                scores = scores.clone()
+                scores[row, banned] = -torch.inf
+        return scores
+
+
+class _OnlyText(LogitsProcessor):  # type: ignore[misc]
+    """Forbids the role tokens: a reply ends by ``<|end|>`` and does not speak for the user."""
+
+    def __init__(self, banned: Sequence[int]) -> None:
+        self.banned = list(banned)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores = scores.clone()
+        scores[:, self.banned] = -torch.inf
+        return scores
+
+
+class _TextStreamer(BaseStreamer):  # type: ignore[misc]
+    """Hands each new piece of text to ``on_text``; holds back bytes that are not yet a whole character."""
+
+    def __init__(self, chat: ChatFormat, on_text: Callable[[str], None]) -> None:
+        self.chat = chat
+        self.on_text = on_text
+        self.ids: list[int] = []
+        self.shown = ""
+        self.saw_prompt = False
+
+    def put(self, value: Tensor) -> None:
+        if not self.saw_prompt:
+            self.saw_prompt = True
+            return
+        self.ids += value.flatten().tolist()
+        text = self.chat.decode(self.ids).lstrip()
+        if not text.endswith("\N{REPLACEMENT CHARACTER}"):
+            self._show(text)
+
+    def end(self) -> None:
+        self._show(self.chat.decode(self.ids).strip())
+
+    def _show(self, text: str) -> None:
+        if len(text) > len(self.shown) and text.startswith(self.shown):
+            piece, self.shown = text[len(self.shown) :], text
+            self.on_text(piece)
+
+
+@torch.inference_mode()
+def generate_reply(
+    model: VardaGPTAssociative,
+    chat: ChatFormat,
+    prompt: Sequence[int],
+    memory: Memory | None,
+    settings: GenerationSettings,
+    on_text: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
+) -> list[int]:
+    """The reply's tokens to ``prompt`` (which ends with the assistant's role token), without ``<|end|>``.
+
+    Reads ``memory`` at every token. ``on_text`` gets the text in pieces; ``stop``, once set, ends the reply after the
+    token at hand.
+    """
+    room = model.config.n_positions - len(prompt)
+    if room < 1:
+        raise ValueError(f"the prompt of {len(prompt)} tokens leaves no room for a reply")
+    input_ids = torch.tensor([list(prompt)], device=model.device)
+    sampling: dict[str, Any] = (
+        {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
+        if settings.temperature > 0
+        else {"do_sample": False}
+    )
+    output = model.generate(
+        input_ids,
+        attention_mask=torch.ones_like(input_ids),
+        generation_config=GenerationConfig(
+            max_new_tokens=min(settings.max_new_tokens, room),
+            eos_token_id=chat.end_id,
+            pad_token_id=chat.end_id,
+            bos_token_id=chat.end_id,
+            **sampling,
+        ),
+        logits_processor=LogitsProcessorList(
+            [_OnlyText([chat.user_id, chat.assistant_id]), _NoLoops(len(prompt))]
+        ),
+        stopping_criteria=StoppingCriteriaList([_StopEvent(stop)] if stop is not None else []),
+        streamer=_TextStreamer(chat, on_text) if on_text is not None else None,
+        memory=memory,
+    )
+    reply: list[int] = output[0, len(prompt) :].tolist()
+    return reply[: reply.index(chat.end_id)] if chat.end_id in reply else reply

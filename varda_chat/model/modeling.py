@@ -1,0 +1,361 @@
+"""VardaGPTAssociative: a GPT-2 that reads an associative memory and decides what to store in it and delete from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import Cache, GPT2LMHeadModel, GPT2Model
+from transformers import initialization as init
+from transformers.models.gpt2.modeling_gpt2 import GPT2Block
+from transformers.utils import ModelOutput
+
+from varda_chat.model.configuration import VardaGPTConfig
+
+MASKED_SCORE = -1e4
+"""Score of a result that is not there: exp() of it is zero in float32, and it stays finite in every dtype."""
+
+
+@dataclass(frozen=True)
+class SearchResults:
+    """What a memory answers to a query of shape (batch, seq, memory_dim); k = ``num_search_results``.
+
+    ids: (batch, seq, k) long, -1 where there are fewer than k.
+    distances: (batch, seq, k) float, squared L2, inf where there is none; nearest first.
+    vectors: (batch, seq, k, memory_dim) float, 0 where there is none.
+    token_ids: (batch, seq, k) long, the token each vector was taken at, -1 where there is none.
+    log_gates: (batch, seq, k) float or None: log-probability that the vector is in the memory at all. None (as
+        in chat) means that everything found is there.
+    """
+
+    ids: Tensor
+    distances: Tensor
+    vectors: Tensor
+    token_ids: Tensor
+    log_gates: Tensor | None = None
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """Anything that can be searched: the index of a chat, or the episode's own vectors in training."""
+
+    def search(self, query: Tensor, k: int) -> SearchResults: ...
+
+
+@runtime_checkable
+class BatchMemory(Protocol):
+    """A memory made of the vectors that the same forward pass writes, as in training on whole episodes."""
+
+    def over(self, vectors: Tensor, store_logits: Tensor) -> Memory: ...
+
+
+@dataclass
+class VardaGPTOutput(ModelOutput):
+    """Result of :meth:`VardaGPTAssociative.forward`. Shapes with B batch, T seq, V vocab, D memory_dim, k results.
+
+    logits: (B, T, V); with results, log-probabilities of the mixture up to a constant a row.
+    query, storable_vector, deletable_vector: (B, T, D), unit length.
+    store_decision: (B, T, 1) logit. delete_decision: (B, T, k) logit for each of ``delete_results``.
+    copy_decision: (B, T, 1) logit, None where ``copy_results`` is off.
+    search_results: what was read. read_weights: (B, T, k), the rest to 1 is the null result's.
+    delete_results: the results of searching for ``deletable_vector`` (None unless ``return_deletes``).
+    last_hidden_state: (B, T, n_embd), what the heads saw.
+    memory: the memory that was read: the one passed in, or what a BatchMemory made of this pass.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    query: Tensor | None = None
+    storable_vector: Tensor | None = None
+    deletable_vector: Tensor | None = None
+    store_decision: Tensor | None = None
+    delete_decision: Tensor | None = None
+    copy_decision: Tensor | None = None
+    read_weights: Tensor | None = None
+    search_results: SearchResults | None = None
+    delete_results: SearchResults | None = None
+    last_hidden_state: Tensor | None = None
+    memory: Any = None
+
+
+class MemoryReader(nn.Module):
+    """The parts between the stream and the memory: query, read (``fc``), and what is written."""
+
+    def __init__(self, config: VardaGPTConfig) -> None:
+        super().__init__()
+        width, dim, k = config.n_embd, config.memory_dim, config.num_search_results
+        self.config = config
+        self.ln_query = nn.LayerNorm(width, eps=config.layer_norm_epsilon)
+        self.ln_store = nn.LayerNorm(width, eps=config.layer_norm_epsilon)
+        self.fc_query = nn.Linear(width, dim)
+        self.fc = nn.Linear(width + k * dim, width)
+        self.fc_storable_vector = nn.Linear(width * (2 if config.store_previous_state else 1), dim)
+        self.fc_store_decision = nn.Linear(width * (2 if config.store_previous_state else 1), 1)
+        self.log_scale = nn.Parameter(torch.empty(()))
+        self.null_score = nn.Parameter(torch.empty(()))
+
+    def query(self, hidden: Tensor) -> Tensor:
+        """Memory input: (B, T, n_embd) -> unit vectors (B, T, D), float32."""
+        return F.normalize(self.fc_query(self.ln_query(hidden)).float(), dim=-1)
+
+    def write(self, hidden: Tensor, previous: Tensor | None) -> tuple[Tensor, Tensor]:
+        """States (B, T, n_embd), and the state before the first of them (B, 1, n_embd) or None at the start, ->
+        storable vectors (B, T, D), unit length, and store logits (B, T, 1), both float32."""
+        state = self.ln_store(hidden)
+        if self.config.store_previous_state:
+            first = torch.zeros_like(state[:, :1]) if previous is None else self.ln_store(previous).to(state.dtype)
+            state = torch.cat([state, torch.cat([first, state[:, :-1]], dim=1)], dim=-1)
+        vectors = F.normalize(self.fc_storable_vector(state).float(), dim=-1)
+        return vectors, self.fc_store_decision(state).float()
+
+    def scores(self, similarity: Tensor, log_gates: Tensor | None) -> Tensor:
+        """Read scores before the softmax: tau * q.v + log gate, float32, of the same shape as ``similarity``."""
+        scores = self.log_scale.exp().float() * similarity
+        return scores if log_gates is None else scores + log_gates
+
+    def weights(self, query: Tensor, results: SearchResults) -> Tensor:
+        """Read weights (B, T, k) of ``results``; what is missing to 1 lies on the null result."""
+        similarity = torch.einsum("btd,btkd->btk", query, results.vectors.float())
+        found = results.ids >= 0
+        scores = self.scores(similarity, results.log_gates).masked_fill(~found, MASKED_SCORE)
+        if self.config.null_result:
+            null = self.null_score.float().expand(*scores.shape[:-1], 1)
+            weights = torch.cat([scores, null], dim=-1).softmax(dim=-1)[..., :-1]
+        else:
+            weights = scores.softmax(dim=-1)
+        return weights * found
+
+    def read(self, hidden: Tensor, results: SearchResults, weights: Tensor) -> Tensor:
+        """Concatenate the stream with the weighted results and mix them by ``fc``: (B, T, n_embd). A token that
+        found nothing keeps its state, so an empty memory leaves plain GPT-2."""
+        # unit vectors have entries of size 1/sqrt(D); the factor brings them to the stream's scale
+        weighted = weights.unsqueeze(-1) * results.vectors.float() * math.sqrt(self.config.memory_dim)
+        concatenated = torch.cat([hidden, weighted.flatten(-2).to(hidden.dtype)], dim=-1)
+        found = (results.ids >= 0).any(dim=-1, keepdim=True)
+        return torch.where(found, self.fc(concatenated).to(hidden.dtype), hidden)
+
+    def read_out(self, vectors: Tensor) -> Tensor:
+        """What a vector (n, D) says into the stream when it alone is read, with weight 1, in the first slot:
+        (n, n_embd)."""
+        start = self.config.n_embd
+        block = self.fc.weight[:, start : start + self.config.memory_dim]
+        return F.linear(vectors * math.sqrt(self.config.memory_dim), block)
+
+
+class MemoryHeads(nn.Module):
+    """What the top of the model says about the memory: what to delete, and how much to copy."""
+
+    def __init__(self, config: VardaGPTConfig) -> None:
+        super().__init__()
+        self.fc_deletable_vector = nn.Linear(config.n_embd, config.memory_dim)
+        self.fc_delete_decision = nn.Linear(config.n_embd + config.memory_dim, 1)
+        self.fc_copy_decision = nn.Linear(config.n_embd, 1) if config.copy_results else None
+
+    def deletable_vector(self, hidden: Tensor) -> Tensor:
+        """(B, T, n_embd) -> unit vectors (B, T, D), float32."""
+        return F.normalize(self.fc_deletable_vector(hidden).float(), dim=-1)
+
+    def delete_logits(self, hidden: Tensor, vectors: Tensor) -> Tensor:
+        """Delete decisions (B, T, n) of tokens with top states (B, T, n_embd) on vectors (B, T or 1, n, D): one
+        linear layer over the two, concatenated."""
+        widths = [hidden.shape[-1], vectors.shape[-1]]
+        of_token, of_vector = self.fc_delete_decision.weight.split(widths, dim=1)
+        by_token = F.linear(hidden, of_token, self.fc_delete_decision.bias).float()
+        return by_token + F.linear(vectors.to(of_vector.dtype), of_vector).squeeze(-1).float()
+
+
+class _ReadPass:
+    """One forward pass's dealings with the memory; blocks call it as the stream goes by."""
+
+    def __init__(self, reader: MemoryReader, memory: Memory | BatchMemory | None, previous: Tensor | None) -> None:
+        self.reader = reader
+        self.memory: Any = memory
+        self.previous = previous
+        self.last_state: Tensor | None = None
+        self.query: Tensor | None = None
+        self.vectors: Tensor | None = None
+        self.store_logits: Tensor | None = None
+        self.results: SearchResults | None = None
+        self.weights: Tensor | None = None
+
+    def at_layer(self, layer: int, hidden: Tensor) -> Tensor:
+        """Called with the stream after ``layer`` blocks; returns the stream to go on with."""
+        config = self.reader.config
+        if layer == config.store_layer:
+            self.vectors, self.store_logits = self.reader.write(hidden, self.previous)
+            self.last_state = hidden[:, -1:].detach()
+        if layer == config.memory_layer:
+            self.query = self.reader.query(hidden)
+            if isinstance(self.memory, BatchMemory):
+                if self.vectors is None or self.store_logits is None:
+                    raise ValueError("a batch memory needs store_layer <= memory_layer")
+                self.memory = self.memory.over(self.vectors, self.store_logits)
+            if self.memory is not None:
+                self.results = self.memory.search(self.query, config.num_search_results)
+                self.weights = self.reader.weights(self.query, self.results)
+                hidden = self.reader.read(hidden, self.results, self.weights)
+        return hidden
+
+
+class VardaGPTBlock(GPT2Block):  # type: ignore[misc]
+    """GPT-2's block, which shows the stream to the memory on its way in (and, the last one, on its way out)."""
+
+    def __init__(self, config: VardaGPTConfig, layer_idx: int) -> None:
+        super().__init__(config, layer_idx=layer_idx)
+        self.layer = layer_idx
+        self.is_last = layer_idx == config.n_layer - 1
+
+    def forward(self, hidden_states: Tensor, *args: Any, read_pass: _ReadPass | None = None, **kwargs: Any) -> Tensor:
+        if read_pass is None:
+            return super().forward(hidden_states, *args, **kwargs)
+        hidden_states = super().forward(read_pass.at_layer(self.layer, hidden_states), *args, **kwargs)
+        return read_pass.at_layer(self.layer + 1, hidden_states) if self.is_last else hidden_states
+
+
+class VardaGPTModel(GPT2Model):  # type: ignore[misc]
+    """GPT2Model with our blocks; the names of its weights are GPT-2's."""
+
+    config_class = VardaGPTConfig
+
+    def __init__(self, config: VardaGPTConfig) -> None:
+        super().__init__(config)
+        self.h = nn.ModuleList(VardaGPTBlock(config, layer_idx=i) for i in range(config.n_layer))
+        self.post_init()
+
+
+class VardaGPTAssociative(GPT2LMHeadModel):  # type: ignore[misc]
+    """GPT-2 with an associative memory.
+
+    ``forward`` reads ``memory`` and never changes it: it returns the vectors and decisions, and the caller applies
+    them once a turn. Without a memory, or with an empty one, the logits are plain GPT-2's.
+    """
+
+    config_class = VardaGPTConfig
+
+    def __init__(self, config: VardaGPTConfig) -> None:
+        super().__init__(config)
+        self.transformer = VardaGPTModel(config)
+        self.memory_reader = MemoryReader(config)
+        self.memory_heads = MemoryHeads(config)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        config = self.config
+        if isinstance(module, MemoryReader):
+            init.normal_(module.fc.weight, mean=0.0, std=config.initializer_range)
+            identity = torch.eye(config.n_embd, dtype=module.fc.weight.dtype, device=module.fc.weight.device)
+            init.copy_(module.fc.weight[:, : config.n_embd], identity)
+            init.zeros_(module.fc.bias)
+            init.constant_(module.log_scale, math.log(config.score_scale))
+            init.zeros_(module.null_score)
+        elif isinstance(module, MemoryHeads):
+            # unlikely to copy or to delete until it has learned to
+            if module.fc_copy_decision is not None:
+                init.constant_(module.fc_copy_decision.bias, -2.0)
+            init.constant_(module.fc_delete_decision.bias, -2.0)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        memory: Memory | BatchMemory | None = None,
+        return_deletes: bool = False,
+        mix_copies: bool = True,
+        **kwargs: Any,
+    ) -> VardaGPTOutput:
+        """Run the model over (B, T) tokens, reading ``memory`` at every one.
+
+        Args:
+            memory: what to search; None for plain GPT-2.
+            return_deletes: also search the memory for the deletable vectors and decide on what is found.
+            mix_copies: False leaves ``logits`` as the language model's own (training mixes on the targets only).
+            labels: (B, T), shifted inside, -100 ignored: the loss of the (mixed) next-token distribution.
+        """
+        previous = getattr(past_key_values, "last_store_state", None)
+        read_pass = _ReadPass(self.memory_reader, memory, previous)
+        outputs = self.transformer(
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            read_pass=read_pass,
+            **kwargs,
+        )
+        cache = outputs.past_key_values
+        if cache is not None:
+            # the next step's vectors are written from this state too: cached decoding writes what uncached does
+            cache.last_store_state = read_pass.last_state
+        hidden = outputs.last_hidden_state
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(hidden[:, keep])
+        heads = self.memory_heads
+        copy_decision = None if heads.fc_copy_decision is None else heads.fc_copy_decision(hidden).float()
+        results, weights = read_pass.results, read_pass.weights
+        if copy_decision is not None and results is not None and weights is not None and mix_copies:
+            logits = mix_copy_distribution(
+                logits, copy_decision[:, keep], weights[:, keep], results.token_ids[:, keep]
+            )
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size)
+
+        deletable = heads.deletable_vector(hidden)
+        delete_results = delete_decision = None
+        if return_deletes and read_pass.memory is not None:
+            delete_results = read_pass.memory.search(deletable, self.config.num_search_results)
+            delete_decision = heads.delete_logits(hidden, delete_results.vectors)
+        return VardaGPTOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=cache,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            query=read_pass.query,
+            storable_vector=read_pass.vectors,
+            deletable_vector=deletable,
+            store_decision=read_pass.store_logits,
+            delete_decision=delete_decision,
+            copy_decision=copy_decision,
+            read_weights=weights,
+            search_results=results,
+            delete_results=delete_results,
+            last_hidden_state=hidden,
+            memory=read_pass.memory,
+        )
+
+    def delete_probability(self, delete_logits: Tensor, cosine: Tensor) -> Tensor:
+        """Probability that one token deletes one vector: the decision says so *and* the vectors are close enough."""
+        close = torch.sigmoid(self.config.delete_sharpness * (cosine - self.config.delete_similarity))
+        return torch.sigmoid(delete_logits) * close
+
+
+def mix_copy_distribution(logits: Tensor, copy_decision: Tensor, weights: Tensor, token_ids: Tensor) -> Tensor:
+    """Next-token distribution (1 - lambda * sum w) * LM + lambda * sum_i w_i [token of result i], as logits (B, T, V).
+
+    lambda = sigmoid(copy_decision (B, T, 1)); weights and token_ids are (B, T, k). The rows keep the LM's own
+    normaliser, so a row without results comes back unchanged (to float error).
+    """
+    found = token_ids >= 0
+    share = torch.sigmoid(copy_decision) * weights * found
+    copied = torch.zeros(logits.shape, dtype=torch.float32, device=logits.device)
+    copied = copied.scatter_add(-1, token_ids.clamp_min(0), share)
+    normaliser = logits.float().logsumexp(dim=-1, keepdim=True)
+    kept = torch.log1p(-share.sum(dim=-1, keepdim=True).clamp_max(1 - 1e-6))
+    return torch.logaddexp(logits.float() + kept, copied.clamp_min(torch.finfo(torch.float32).tiny).log() + normaliser)
