@@ -1,0 +1,98 @@
+"""The one door for text from outside: what passes it can neither steer a terminal nor hide from a reader."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Introducers: ESC [ or CSI; ESC ] P X ^ _ or OSC DCS SOS PM APC. A string sequence runs to BEL, ST or ESC \;
+# one that never ends is dropped to the end of its line, so it cannot swallow the text after it.
+_CONTROL_STRING = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])"
+_ESCAPES = re.compile(
+    _CONTROL_STRING + r"(?:[^\x07\x1b\x80-\x9f]*+(?:\x07|\x1b\\|\x9c)|[^\x07\x1b\x80-\x9f\r\n]*+)"
+    r"|(?:\x1b\[|\x9b)[\x30-\x3f]*+[\x20-\x2f]*+[\x40-\x7e]?"
+    r"|\x1b[\x20-\x2f]*+[\x30-\x7e]?"
+)
+_UNFINISHED = re.compile(
+    r"(?:" + _CONTROL_STRING + r"[^\x07\x1b\x80-\x9f\r\n]{0,4096}\x1b?"
+    r"|(?:\x1b\[|\x9b)[\x20-\x3f]{0,64}"
+    r"|\x1b[\x20-\x2f]{0,8}"
+    r"|[\r\u200c\u200d])\Z"
+)
+_NEWLINES = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+# Other C0 and C1; bidi marks, overrides and isolates; invisible format controls and fillers; tag characters.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_JOINERS = "\u200c\u200d"
+_JOINERS_AND_SELECTORS = re.compile("[\u200c\u200d\ufe00-\ufe0f]")
+
+
+def sanitize(text: str) -> str:
+    """``text`` as data: NFC, lines ended by ``\\n``, nothing that a terminal obeys or a reader cannot see.
+
+    Escape sequences go whole, and so do C0 (but ``\\n`` and ``\\t``) and C1 controls, bidi controls, and
+    zero-width and format characters. Joiners and variation selectors stay where emoji and joined scripts
+    need them. A lone surrogate becomes U+FFFD. Idempotent.
+    """
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    text = _ESCAPES.sub("", text)
+    text = _NEWLINES.sub("\n", text)
+    text = _SURROGATES.sub("\ufffd", text)
+    text = unicodedata.normalize("NFC", _HIDDEN.sub("", text))
+    if _JOINERS_AND_SELECTORS.search(text):
+        text = unicodedata.normalize("NFC", _keep_needed_joiners(text))
+    return text
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """``text`` sanitized, on one line, at most ``limit`` characters; an ellipsis shows what was cut."""
+    if limit < 1:
+        raise ValueError("limit must be at least 1")
+    # Nothing past this bound can be shown, so a hostile megabyte costs no more than a page.
+    line = " ".join(sanitize(text[: 64 * limit + 4096]).split())
+    if len(line) <= limit:
+        return line
+    return line[: limit - 1].rstrip(" \u200c\u200d") + "…"
+
+
+def split_unfinished(text: str) -> tuple[str, str]:
+    """``text`` as (what can be sanitized now, a tail that may be the first half of a sequence).
+
+    For streams: an escape sequence cut in two by a chunk border would leave its second half as text.
+    """
+    match = _UNFINISHED.search(text)
+    return (text, "") if match is None else (text[: match.start()], text[match.start() :])
+
+
+def _keep_needed_joiners(text: str) -> str:
+    """Drop each joiner that joins nothing and each variation selector that has no base."""
+    kept: list[str] = []
+    for position, char in enumerate(text):
+        before = kept[-1] if kept else ""
+        if char in _JOINERS:
+            after = text[position + 1 : position + 2]
+            if not (_joinable(before) and _joinable(after) and not _is_selector(after)):
+                continue
+        elif _is_selector(char) and (
+            not before or before.isspace() or before in _JOINERS or _is_selector(before)
+        ):
+            continue
+        kept.append(char)
+    return "".join(kept)
+
+
+def _is_selector(char: str) -> bool:
+    return "\ufe00" <= char <= "\ufe0f"
+
+
+def _joinable(char: str) -> bool:
+    """Whether ``char`` can stand beside a joiner: an emoji or a letter of a joined script."""
+    if not char or char.isascii() or char in _JOINERS:
+        return False
+    category = unicodedata.category(char)
+    return category[0] in "LM" or category in ("So", "Sk")
