@@ -1,0 +1,102 @@
+"""Driving the app as a person does, and reading what they would see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from tests.tui.scripted import NOW, ScriptedSession
+from varda_chat.session import ChatSession
+from varda_chat.tui.app import VardaApp
+from varda_chat.tui.state import ChatState
+from varda_chat.tui.widgets.composer import Composer
+from varda_chat.tui.widgets.message import Notice, VardaMessage
+from varda_chat.tui.widgets.status_bar import StatusBar
+
+WIDE = (120, 36)
+NARROW = (60, 20)
+_TRIES = 500
+_TRY_SECONDS = 0.01
+
+OpenSession = Callable[[Callable[[str, float], None]], ChatSession]
+
+
+def make_app(session: ScriptedSession | OpenSession, profile_dir: Path, **options: Any) -> VardaApp:
+    """The app over a scripted session (or over what opens one), with the clock standing at NOW."""
+    opener = session.opener() if isinstance(session, ScriptedSession) else session
+    options = {"profile": "default", "model_name": "default", "clock": lambda: NOW, **options}
+    return VardaApp(opener, profile_dir=profile_dir, **options)
+
+
+def chat_of(pilot: Pilot[None]) -> VardaApp:
+    """The app, by its own type."""
+    return cast("VardaApp", pilot.app)
+
+
+async def wait_until(pilot: Pilot[None], predicate: Callable[[], object]) -> None:
+    """Wait for ``predicate``; fails after some seconds."""
+    for _ in range(_TRIES):
+        if predicate():
+            await pilot.pause()
+            return
+        await pilot.pause(_TRY_SECONDS)
+    raise AssertionError(f"it never came true; on the screen: {text_of(pilot)!r}")
+
+
+async def wait_for_state(pilot: Pilot[None], state: ChatState) -> None:
+    """Wait until the chat is in ``state``."""
+    await wait_until(pilot, lambda: chat_of(pilot).chat.state is state)
+
+
+async def say(pilot: Pilot[None], text: str) -> None:
+    """Write ``text`` into the composer and press Enter."""
+    composer(pilot).put(text)
+    await pilot.press("enter")
+
+
+async def ask(pilot: Pilot[None], text: str) -> VardaMessage:
+    """Say ``text`` and wait until its answer is whole."""
+    count = len(pilot.app.screen.query(VardaMessage))
+    await say(pilot, text)
+    await wait_until(pilot, lambda: len(answers(pilot)) > count and chat_of(pilot).chat.state.can_answer)
+    return answers(pilot)[-1]
+
+
+def composer(pilot: Pilot[None]) -> Composer:
+    """Where the person writes."""
+    return chat_of(pilot).chat.query_one(Composer)
+
+
+def answers(pilot: Pilot[None]) -> list[VardaMessage]:
+    """Varda's messages, oldest first."""
+    return list(chat_of(pilot).chat.query(VardaMessage))
+
+
+def status(pilot: Pilot[None]) -> str:
+    """The status bar's words."""
+    return chat_of(pilot).chat.query_one(StatusBar).render().plain
+
+
+def notices(pilot: Pilot[None]) -> list[str]:
+    """The program's own lines in the conversation."""
+    return [plain(notice) for notice in chat_of(pilot).chat.query(Notice)]
+
+
+def toasts(pilot: Pilot[None]) -> list[str]:
+    """The notices at the screen's edge."""
+    return [notification.message for notification in pilot.app._notifications]
+
+
+def plain(widget: Static) -> str:
+    """A widget's words without their colours."""
+    return str(widget.visual)
+
+
+def text_of(pilot: Pilot[None]) -> str:
+    """The whole screen as text, a line a row."""
+    lines = pilot.app.screen._compositor.render_strips()
+    return "\n".join(strip.text.rstrip() for strip in lines)

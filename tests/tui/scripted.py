@@ -1,0 +1,104 @@
+"""A session that follows a script and keeps ChatSession's contract, so failures and pauses can be staged."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, Turn
+
+NOW = 1_760_000_000.0
+Progress = Callable[[str, float], None]
+
+
+@dataclass
+class Line:
+    """One answer of the script. ``hold``: after each piece the answer waits for this event or for a stop."""
+
+    pieces: Sequence[str] = ("Hello.",)
+    recalled: tuple[Recalled, ...] = ()
+    stored: tuple[Remembered, ...] = ()
+    deleted: tuple[Remembered, ...] = ()
+    error: Exception | None = None
+    hold: threading.Event | None = None
+
+
+@dataclass
+class ScriptedSession:
+    """Answers by its script, one line a turn, and the last line for ever."""
+
+    script: list[Line] = field(default_factory=lambda: [Line()])
+    model_name: str = "default"
+    parameters: int = 8_200_000
+    profile: str = "default"
+    profile_dir: Path = Path("/nowhere")
+    incognito: bool = False
+    read_only: bool = False
+    memory_size: int = 1284
+    memory_capacity: int = 10_000
+    notices: list[str] = field(default_factory=list)
+    events: list[MemoryEvent] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
+    closed: int = 0
+    close_error: Exception | None = None
+
+    def reply(
+        self,
+        prompt: str,
+        *,
+        on_text: Callable[[str], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Turn:
+        """One turn of the script."""
+        self.prompts.append(prompt)
+        line = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        said = ""
+        for piece in line.pieces:
+            if stop is not None and stop.is_set():
+                break
+            said += piece
+            if on_text is not None:
+                on_text(piece)
+            while line.hold is not None and not line.hold.wait(0.005):
+                if stop is not None and stop.is_set():
+                    break
+        if line.error is not None:
+            raise line.error
+        self.memory_size += len(line.stored) - len(line.deleted)
+        stored = [MemoryEvent("stored", s.id, s.text, NOW) for s in line.stored]
+        deleted = [MemoryEvent("deleted", d.id, d.text, NOW) for d in line.deleted]
+        self.events = [*deleted, *stored, *self.events]
+        return Turn(
+            prompt=prompt,
+            reply=said,
+            recalled=line.recalled,
+            stored=line.stored,
+            deleted=line.deleted,
+            memory_size=self.memory_size,
+            prompt_tokens=12,
+            reply_tokens=41,
+            seconds=1.0,
+            stopped=stop is not None and stop.is_set(),
+        )
+
+    def recent(self, limit: int = 20) -> list[MemoryEvent]:
+        """Recent stores and deletes, newest first."""
+        return self.events[:limit]
+
+    def close(self) -> None:
+        """Count the closings."""
+        self.closed += 1
+        if self.close_error is not None:
+            raise self.close_error
+
+    def opener(self) -> Callable[[Progress], ChatSession]:
+        """What VardaApp takes as ``open_session``, opening at once."""
+
+        def open_session(on_progress: Progress) -> ChatSession:
+            on_progress("loading the model", 1.0)
+            return cast("ChatSession", self)
+
+        return open_session

@@ -1,0 +1,122 @@
+"""Writing: sending, new lines, pasting, and the history behind the Up key."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from textual import events
+
+from tests.tui.driver import WIDE, ask, composer, make_app, say, toasts, wait_for_state, wait_until
+from tests.tui.scripted import ScriptedSession
+from varda_chat.tui import history
+from varda_chat.tui.history import FILE_NAME, InputHistory
+from varda_chat.tui.slash import completion, parse
+from varda_chat.tui.state import ChatState
+
+
+@pytest.mark.parametrize("key", ["ctrl+j", "shift+enter"])
+async def test_enter_sends_and_other_keys_break_the_line(key: str, profile_dir: Path) -> None:
+    session = ScriptedSession()
+    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await pilot.press("enter", "space", "enter", "a", key, "b", "enter")
+        await wait_until(pilot, lambda: session.prompts)
+        assert session.prompts == ["a\nb"]
+        assert composer(pilot).text == ""
+
+
+async def test_a_paste_is_cleaned(profile_dir: Path) -> None:
+    async with make_app(ScriptedSession(), profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        pilot.app.post_message(events.Paste("one\r\n\x1b[31mtwo\x1b]52;c;x\x07 [/x]" + "\nmore" * 5000))
+        await wait_until(pilot, lambda: composer(pilot).text)
+        assert composer(pilot).text.startswith("one\ntwo [/x]\nmore")
+        assert composer(pilot).size.height <= 10
+
+
+async def test_history_walks_at_the_edges_and_keeps_the_draft(profile_dir: Path) -> None:
+    async with make_app(ScriptedSession(), profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "first")
+        await ask(pilot, "second\nline")
+        await pilot.press("d", "up")
+        assert composer(pilot).text == "second\nline"
+        await pilot.press("up")
+        assert composer(pilot).text == "second\nline"
+        await pilot.press("up")
+        assert composer(pilot).text == "first"
+        await pilot.press("up")
+        assert composer(pilot).text == "first"
+        await pilot.press("down", "down")
+        assert composer(pilot).text == "d"
+
+
+async def test_history_comes_back_and_is_private(profile_dir: Path) -> None:
+    async with make_app(ScriptedSession(), profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "remember this")
+    file = profile_dir / FILE_NAME
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(profile_dir.stat().st_mode) == 0o700
+    async with make_app(ScriptedSession(), profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await pilot.press("up")
+        assert composer(pilot).text == "remember this"
+
+
+async def test_incognito_writes_no_history(profile_dir: Path) -> None:
+    session = ScriptedSession(incognito=True)
+    async with make_app(session, profile_dir, incognito=True).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "secret")
+        await pilot.press("up")
+        assert composer(pilot).text == "secret"
+    assert not profile_dir.exists()
+
+
+async def test_history_that_cannot_be_written_is_told_and_the_message_sent(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    session = ScriptedSession()
+    app = make_app(session, tmp_path / "file" / "profile")
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await say(pilot, "Hello")
+        await wait_until(pilot, lambda: session.prompts)
+        assert "history could not be saved" in toasts(pilot)[0]
+
+
+def test_history_file_is_bounded_and_bad_lines_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MAX_ENTRIES", 3)
+    file = tmp_path / FILE_NAME
+    lines = [json.dumps({"text": f"entry {n}"}) for n in range(7)]
+    file.write_text("\n".join([*lines, "{broken", '["list"]', '{"text": 5}', '{"text": "\\u001b[31mlast"}']))
+    past = InputHistory(file)
+    past.load()
+    assert past.older("") == "last"
+    assert past.older("") is None
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_a_repeat_is_kept_once(tmp_path: Path) -> None:
+    past = InputHistory(tmp_path / FILE_NAME)
+    for text in ("a", "a", "b"):
+        past.add(text)
+    assert [past.older(""), past.older(""), past.older("")] == ["b", "a", None]
+    assert len((tmp_path / FILE_NAME).read_text().splitlines()) == 2
+
+
+def test_what_is_a_command() -> None:
+    assert parse("/help") == "help"
+    assert parse("/Quit ") == "quit"
+    assert parse("/dance") == "dance"
+    assert parse("/usr/bin is a folder") is None
+    assert parse("/help me") is None
+    assert parse("no /help") is None
+    assert completion("/he") == "lp"
+    assert completion("/") == ""
+    assert completion("/zzz") == ""

@@ -1,0 +1,63 @@
+"""Pictures of the main screen, wide to narrow, by night and by day. Renew with ``--snapshot-update``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.tui.driver import ask, composer, make_app, wait_for_state
+from tests.tui.scripted import NOW, Line, ScriptedSession
+from varda_chat.session import MemoryEvent, Recalled, Remembered
+from varda_chat.tui.state import ChatState
+
+CELLO = "I have started to learn the cello, on Sundays."
+CODE = "\n\n```python\nfor walk in sunday:\n    walk.before(cello)\n```"
+
+
+def told_session() -> ScriptedSession:
+    """A session that already knows its person."""
+    dog, sister = (
+        Recalled(38, "My dog is called Rimba.", 0.82),
+        Recalled(39, "My sister lives in Lisbon.", 0.31),
+    )
+    return ScriptedSession(
+        [
+            Line(
+                ("The cello, on Sundays: noted. ", "How does Rimba like it?"),
+                (dog,),
+                (Remembered(41, CELLO),),
+            ),
+            Line(
+                ("Your dog is called **Rimba**, ", "and you walk her before the cello:", CODE),
+                (dog, sister, Recalled(41, CELLO, 0.24)),
+                (),
+                (Remembered(17, "I work at the bakery."),),
+            ),
+        ],
+        events=[
+            MemoryEvent("stored", 40, "I work at the observatory now.", NOW - 120),
+            MemoryEvent("stored", 39, "My sister lives in Lisbon.", NOW - 3 * 3600),
+            MemoryEvent("stored", 38, "My dog is called Rimba.", NOW - 3 * 86_400),
+        ],
+        profile="home",
+    )
+
+
+async def talk(pilot: Pilot[None]) -> None:
+    """Two turns, then stillness."""
+    await wait_for_state(pilot, ChatState.READY)
+    composer(pilot).cursor_blink = False
+    await ask(pilot, CELLO)
+    await ask(pilot, "What is my dog called, and when do I walk her?")
+
+
+@pytest.mark.parametrize("theme", ["varda-dark", "varda-light"])
+@pytest.mark.parametrize("size", [(120, 36), (80, 24), (40, 20)], ids=["wide", "ordinary", "narrow"])
+def test_main_screen(
+    size: tuple[int, int], theme: str, profile_dir: Path, snap_compare: Callable[..., bool]
+) -> None:
+    app = make_app(told_session(), profile_dir, profile="home", theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=talk)

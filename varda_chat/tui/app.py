@@ -1,0 +1,145 @@
+"""VardaApp: paints first, loads the session in a thread, and leaves only after the memory is saved."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.screen import Screen
+
+from varda_chat.errors import VardaError
+from varda_chat.sanitize import one_line
+from varda_chat.tui.clipboard import copy_natively, native_command
+from varda_chat.tui.history import FILE_NAME, InputHistory
+from varda_chat.tui.screens.chat import ChatScreen
+from varda_chat.tui.screens.help import HelpScreen
+from varda_chat.tui.session_host import SessionHost, sentence_for
+from varda_chat.tui.state import ChatState, SessionFacts
+from varda_chat.tui.themes import DEFAULT_THEME, VARDA_DARK, VARDA_LIGHT, own_variables
+
+if TYPE_CHECKING:
+    from varda_chat.session import ChatSession
+
+
+class VardaApp(App[None]):
+    """The terminal chat over one session."""
+
+    TITLE = "varda-chat"
+    CSS_PATH = "app.tcss"
+    BINDINGS = [  # noqa: RUF012 - Textual's own declaration
+        Binding("f1", "help", "Help", id="help", priority=True),
+        Binding("ctrl+q", "quit", "Quit", id="quit", priority=True, show=False),
+    ]
+
+    def __init__(
+        self,
+        open_session: Callable[[Callable[[str, float], None]], ChatSession],
+        *,
+        profile: str,
+        profile_dir: Path,
+        model_name: str,
+        incognito: bool = False,
+        first_run: bool = False,
+        theme: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``open_session(on_progress)`` is called in a thread after the first paint. Raises VardaError for an
+        unknown ``theme``. ``clock`` gives unix seconds, for "2 min ago".
+        """
+        super().__init__()
+        self.register_theme(VARDA_DARK)
+        self.register_theme(VARDA_LIGHT)
+        self.theme = self._known_theme(theme or DEFAULT_THEME)
+        self._profile = profile
+        self._profile_dir = profile_dir
+        self._host = SessionHost(open_session)
+        self._quitting = False
+        self.chat = ChatScreen(
+            self._host,
+            SessionFacts(one_line(model_name, 60), one_line(profile, 64), incognito=incognito),
+            profile_dir=profile_dir,
+            history=InputHistory(profile_dir / FILE_NAME, writable=not incognito),
+            first_run=first_run,
+            clock=clock,
+        )
+
+    def get_default_screen(self) -> Screen[None]:
+        """The chat is the first screen, so the first paint is the real one."""
+        return self.chat
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our own variables, for themes that are not ours."""
+        return own_variables(self.current_theme)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the command palette offers."""
+        yield SystemCommand("Copy the last answer", "Ctrl+Y", self.chat.action_copy_answer)
+        yield SystemCommand("Show or hide the memory panel", "F2 or Ctrl+B", self.chat.action_toggle_panel)
+        yield SystemCommand("Try again", "Ctrl+R, after a failure", self.chat.action_retry)
+        yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+        yield SystemCommand("Help", "F1: keys, memory, where the data lies", self.action_help)
+        yield SystemCommand("Quit", "Ctrl+Q: save the memory and leave", self.action_quit)
+
+    def action_help(self) -> None:
+        """Open the help, or close it."""
+        if isinstance(self.screen, HelpScreen):
+            self.screen.dismiss(None)
+        elif not self.screen.is_modal:
+            self.push_screen(HelpScreen(profile=self._profile, profile_dir=self._profile_dir))
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C with nothing selected: stop a running answer, else say how to leave."""
+        if self.chat.state is ChatState.THINKING:
+            self.chat.action_stop()
+        else:
+            self.notify("Press Ctrl+Q to quit.", markup=False)
+
+    async def action_quit(self) -> None:
+        """Stop the answer, save the memory, leave. Asked twice: leave the screen at once, saving goes on."""
+        if self._quitting:
+            self.exit()
+            return
+        self._quitting = True
+        while self.screen is not self.chat:
+            await self.pop_screen()
+        self.chat.farewell()
+        self._close_and_exit()
+
+    @work(thread=True, group="close", exit_on_error=False)
+    def _close_and_exit(self) -> None:
+        try:
+            self._host.close()
+        except Exception as error:  # noqa: BLE001 - the person must get out, with a line on what went wrong
+            sentence = sentence_for(error, "saving the memory")
+            self.call_from_thread(self.exit, None, 1, Text(sentence))
+        else:
+            self.call_from_thread(self.exit)
+
+    async def on_unmount(self) -> None:
+        """However the program ends, the session is closed."""
+        if not self._quitting:
+            await asyncio.to_thread(self._host.close)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy by the terminal (OSC 52) and, where there is one, by the machine's own clipboard program."""
+        super().copy_to_clipboard(text)
+        command = native_command()
+        if command is not None and not self.is_headless:
+            self._copy_in_thread(text, command)
+
+    @work(thread=True, group="copy", exit_on_error=False)
+    def _copy_in_thread(self, text: str, command: list[str]) -> None:
+        copy_natively(text, command)
+
+    def _known_theme(self, name: str) -> str:
+        if name not in self.available_themes:
+            known = ", ".join(sorted(self.available_themes))
+            raise VardaError(f"There is no theme {name!r}; choose one of {known}.")
+        return name

@@ -1,0 +1,57 @@
+"""What the session's threads tell the screen, each message named for what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from varda_chat.tui.state import MemoryView, Progress, SessionFacts
+
+if TYPE_CHECKING:
+    from varda_chat.session import Turn
+
+
+@dataclass
+class LoadProgressed(Message):
+    """Opening the session got further."""
+
+    progress: Progress
+
+
+@dataclass
+class SessionOpened(Message):
+    """The model and the memory are there."""
+
+    facts: SessionFacts
+    memory: MemoryView
+
+
+@dataclass
+class OpenFailed(Message):
+    """The session could not be opened; ``sentence`` says why."""
+
+    sentence: str
+
+
+@dataclass
+class ReplyDelta(Message):
+    """The next piece of the answer, sanitized."""
+
+    text: str
+
+
+@dataclass
+class ReplyFinished(Message):
+    """A turn is over, to its end or stopped; its stores and deletes are on disk."""
+
+    turn: Turn
+    memory: MemoryView
+
+
+@dataclass
+class ReplyFailed(Message):
+    """The turn failed; ``sentence`` says why. The prompt can be sent again."""
+
+    sentence: str

@@ -1,0 +1,150 @@
+"""The one place that calls the session: blocking calls for worker threads, answered by messages."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from varda_chat.errors import VardaError
+from varda_chat.sanitize import one_line, sanitize, split_unfinished
+from varda_chat.tui.messages import (
+    LoadProgressed,
+    OpenFailed,
+    ReplyDelta,
+    ReplyFailed,
+    ReplyFinished,
+    SessionOpened,
+)
+from varda_chat.tui.state import MemoryView, Progress, SessionFacts
+
+if TYPE_CHECKING:
+    from varda_chat.session import ChatSession
+
+OpenSession = Callable[[Callable[[str, float], None]], "ChatSession"]
+Post = Callable[[Message], object]
+
+EVENTS_SHOWN = 20
+DELTA_SECONDS = 0.04
+
+
+class DeltaStream:
+    """Joins the session's pieces of text into a few clean deltas a second."""
+
+    def __init__(self, post: Post, seconds: float = DELTA_SECONDS) -> None:
+        self._post = post
+        self._seconds = seconds
+        self._pending = ""
+        self._posted_at = float("-inf")
+
+    def write(self, piece: str) -> None:
+        """Take a piece; post what has gathered if the last delta is long enough ago."""
+        self._pending += piece
+        if time.monotonic() - self._posted_at >= self._seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Post what has gathered, but for the first half of an unfinished escape sequence."""
+        ready, self._pending = split_unfinished(self._pending)
+        if text := sanitize(ready):
+            self._post(ReplyDelta(text))
+            self._posted_at = time.monotonic()
+
+
+class SessionHost:
+    """Owns the session. ``open``, ``reply`` and ``close`` block: call them in threads."""
+
+    def __init__(self, open_session: OpenSession) -> None:
+        self._open_session = open_session
+        self._session: ChatSession | None = None
+        self._closed = False
+        self._busy = threading.Lock()  # held through every call into the session, so close() waits its turn
+        self._stop = threading.Event()
+
+    def open(self, post: Post) -> None:
+        """Open the session; posts LoadProgressed, then SessionOpened or OpenFailed."""
+
+        def on_progress(what: str, share: float) -> None:
+            post(LoadProgressed(Progress(one_line(what, 60), share)))
+
+        with self._busy:
+            if self._closed or self._session is not None:
+                return
+            try:
+                session = self._open_session(on_progress)
+                self._session = session
+                opened = SessionOpened(_facts(session), _memory(session))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
+                self._release_after_failure()
+                post(OpenFailed(sentence_for(error, "loading the model")))
+            else:
+                post(opened)
+
+    def reply(self, prompt: str, post: Post) -> None:
+        """Run one turn; posts ReplyDelta as text comes, then ReplyFinished or ReplyFailed."""
+        deltas = DeltaStream(post)
+        with self._busy:
+            session = self._session
+            if session is None or self._closed:
+                return
+            try:
+                turn = session.reply(prompt, on_text=deltas.write, stop=self._stop)
+                deltas.flush()
+                finished = ReplyFinished(turn, _memory(session))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
+                deltas.flush()
+                post(ReplyFailed(sentence_for(error, "answering")))
+            else:
+                post(finished)
+
+    def prepare(self) -> None:
+        """Forget an earlier ``stop``; call it before the thread of a new reply is started."""
+        self._stop.clear()
+
+    def stop(self) -> None:
+        """Ask the running reply to end; returns at once."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Stop a running reply, wait for it, close the session. Idempotent. Raises what closing raises."""
+        self._closed = True
+        self._stop.set()
+        with self._busy:
+            session, self._session = self._session, None
+            if session is not None:
+                session.close()
+
+    def _release_after_failure(self) -> None:
+        """Close a session that opened but could not be read, so that opening again finds no lock."""
+        session, self._session = self._session, None
+        if session is not None:
+            try:
+                session.close()
+            except Exception:  # noqa: BLE001 - the first failure is the one to report
+                return
+
+
+def sentence_for(error: Exception, doing: str) -> str:
+    """What a person reads about ``error``: its own sentence if it is ours, else what it was and when."""
+    if isinstance(error, VardaError) and str(error):
+        return one_line(str(error), 500)
+    detail = one_line(f"{type(error).__name__}: {error}".rstrip(": "), 300)
+    return f"Something unexpected happened while {doing} ({detail})."
+
+
+def _facts(session: ChatSession) -> SessionFacts:
+    return SessionFacts(
+        model_name=one_line(session.model_name, 60),
+        profile=one_line(session.profile, 64),
+        parameters=session.parameters,
+        incognito=session.incognito,
+        read_only=session.read_only,
+        notices=tuple(session.notices),
+    )
+
+
+def _memory(session: ChatSession) -> MemoryView:
+    return MemoryView(session.memory_size, session.memory_capacity, tuple(session.recent(EVENTS_SHOWN)))

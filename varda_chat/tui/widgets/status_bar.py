@@ -1,0 +1,66 @@
+"""The bottom line: what Varda is doing, with which model and whose memory, and how fast she answered."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from varda_chat.tui.formatting import magnitude
+from varda_chat.tui.state import ChatState, Progress, SessionFacts
+
+_SHOWN = {
+    ChatState.LOADING: ("◌", "$accent", "loading"),
+    ChatState.READY: ("●", "$success", "ready"),
+    ChatState.THINKING: ("✦", "$accent", "thinking"),
+    ChatState.STOPPED: ("■", "$warning", "stopped"),
+    ChatState.FAILED: ("✕", "$error", "not loaded"),
+    ChatState.SAVING: ("◌", "$accent", "saving memory …"),
+}
+
+
+class StatusBar(Static):
+    """Drops what matters least where the terminal is narrow."""
+
+    state: reactive[ChatState] = reactive(ChatState.LOADING)
+    progress: reactive[Progress] = reactive(Progress())
+    facts: reactive[SessionFacts] = reactive(SessionFacts("", ""))
+    speed: reactive[float] = reactive(0.0)
+    waiting: reactive[int] = reactive(0)
+
+    def render(self) -> Content:
+        sign, colour, word = _SHOWN[self.state]
+        if self.state is ChatState.LOADING and self.progress.what:
+            word = f"{self.progress.what} {self.progress.share:.0%}"
+        left = Content.assemble((f"{sign} ", colour), (word, f"{colour} bold"))
+        marks = Content("  ").join(self._marks())
+        room = self.content_size.width - left.cell_length - marks.cell_length - 2
+        for detail in self._details():
+            part = Content.assemble(("  ·  ", "$quiet"), (detail, "$quiet"))
+            if part.cell_length > room:
+                continue
+            left += part
+            room -= part.cell_length
+        if room < 0:
+            return left.truncate(self.content_size.width, ellipsis=True)
+        return Content.assemble(left, " " * (room + 2), marks)
+
+    def _marks(self) -> list[Content]:
+        marks = []
+        if self.facts.incognito:
+            marks.append(Content.styled("incognito", "$secondary bold"))
+        if self.facts.read_only:
+            marks.append(Content.styled("read-only", "$warning bold"))
+        return marks
+
+    def _details(self) -> list[str]:
+        """Most telling first."""
+        details = []
+        if self.waiting:
+            details.append(f"{self.waiting} waiting")
+        if self.speed:
+            details.append(f"{self.speed:.0f} tokens/s" if self.speed >= 10 else f"{self.speed:.1f} tokens/s")
+        model = self.facts.model_name
+        if self.facts.parameters:
+            model += f" {magnitude(self.facts.parameters)}"
+        return [*details, f"model {model}", f"profile {self.facts.profile}"]

@@ -1,0 +1,39 @@
+"""The top line: the name, and at the right the keys, or the memory's size where its panel is folded away."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from varda_chat.tui.state import MemoryView, PanelPlace
+
+_KEYS = (("F1", "help"), ("F2", "memory"), ("Ctrl+Q", "quit"))
+
+
+class TitleLine(Static):
+    """What stands at the right depends on where the memory panel is."""
+
+    memory: reactive[MemoryView] = reactive(MemoryView())
+    panel: reactive[PanelPlace] = reactive(PanelPlace.BESIDE)
+
+    def render(self) -> Content:
+        name = Content.assemble(("✦ ", "$accent bold"), ("Varda", "bold"))
+        if self.panel is PanelPlace.OVER:
+            right = Content.assemble(("F2", "$foreground"), (" back to the chat", "$quiet"))
+        elif self.panel is PanelPlace.BESIDE:
+            right = Content.assemble(
+                *(
+                    part
+                    for key, does in _KEYS
+                    for part in ((f"  {key}", "$foreground"), (f" {does}", "$quiet"))
+                )
+            )
+        elif self.memory.capacity:
+            right = Content.assemble(
+                (f"{self.memory.size:,}", "$accent"), (f" / {self.memory.capacity:,} in memory", "$quiet")
+            )
+        else:
+            right = Content.styled("F1 help", "$quiet")
+        gap = self.content_size.width - name.cell_length - right.cell_length
+        return name if gap < 2 else Content.assemble(name, " " * gap, right)

@@ -1,0 +1,81 @@
+"""What an empty conversation shows: all a newcomer must know in five lines, or a short greeting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from varda_chat.sanitize import one_line
+from varda_chat.tui.formatting import magnitude
+from varda_chat.tui.state import SessionFacts
+
+
+class Welcome(Vertical):
+    """The greeting above the first message; ``show_facts`` adds what only a loaded model tells."""
+
+    def __init__(self, *, profile: str, profile_dir: Path, first_run: bool, incognito: bool) -> None:
+        super().__init__(classes="-first-run" if first_run else "")
+        self._profile = one_line(profile, 64)
+        self._where = one_line(tilde(profile_dir), 200)
+        self._first_run = first_run
+        self._incognito = incognito
+
+    def compose(self) -> ComposeResult:
+        rows = self._newcomer_rows() if self._first_run else self._greeting_rows()
+        for sign, words, name in rows:
+            with Horizontal(classes="row"):
+                yield Static(sign, classes="sign", markup=False)
+                yield Static(words, classes="words", id=name)
+
+    def show_facts(self, facts: SessionFacts) -> None:
+        """Name the model's size."""
+        for row in self.query("#size").results(Static):
+            row.update(_size(facts.parameters))
+
+    def _greeting_rows(self) -> list[tuple[str, Content, str | None]]:
+        hello = Content.assemble(("Good to see you again.", "bold"), ("  F1 for help.", "$quiet"))
+        rows: list[tuple[str, Content, str | None]] = [("✦", hello, None)]
+        if self._incognito:
+            rows.append(("", Content.styled("Incognito: I recall, but store nothing.", "$secondary"), None))
+        return rows
+
+    def _newcomer_rows(self) -> list[tuple[str, Content, str | None]]:
+        reset = "varda-chat --reset-memory"
+        if self._profile != "default":
+            reset += f" --profile {self._profile}"
+        return [
+            ("✦", Content.styled("Welcome. What you tell me today, I still know tomorrow.", "bold"), None),
+            (
+                "⌂",
+                Content.assemble("Private: no account, no network. Your data lies in ", _name(self._where)),
+                None,
+            ),
+            ("−", Content.assemble("To make me forget everything: ", _name(reset)), None),
+            ("≈", _size(0), "size"),
+            (
+                "?",
+                Content.assemble(_name("F1"), " shows the keys, ", _name("F2"), " the memory at work."),
+                None,
+            ),
+        ]
+
+
+def tilde(path: Path) -> str:
+    """``path`` as people write it, with ~ for their home."""
+    try:
+        return str(Path("~") / path.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        return str(path)
+
+
+def _name(text: str) -> tuple[str, str]:
+    return text, "$primary"
+
+
+def _size(parameters: int) -> Content:
+    size = f" of {magnitude(parameters)} parameters" if parameters else ""
+    return Content(f"I am a small language model{size} and may be wrong: check what matters.")
