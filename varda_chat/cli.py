@@ -1,0 +1,173 @@
+"""The ``varda-chat`` command. Imports nothing heavy at the top: ``--help`` and ``--reset-memory`` answer at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from varda_chat import __version__, paths
+from varda_chat.config import GenerationSettings
+from varda_chat.errors import VardaError
+from varda_chat.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from varda_chat.session import ChatSession, Progress, Turn
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the flags ask for."""
+
+    profile: str
+    folder: Path
+    checkpoint: str | None
+    incognito: bool
+    generation: GenerationSettings
+
+    def open(self, on_progress: Progress | None = None) -> ChatSession:
+        from varda_chat.session import ChatSession
+
+        return ChatSession.open(
+            self.folder,
+            self.checkpoint,
+            incognito=self.incognito,
+            generation=self.generation,
+            on_progress=on_progress,
+        )
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("-p", "--prompt", metavar="TEXT", help="Answer one message on stdout and exit.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a turn, and nothing else.")
+@click.option("--profile", default="default", metavar="NAME", help="Which memory to use.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help=f"Where the memories lie.  [default: ${paths.HOME_VARIABLE} or the user's data folder]")
+@click.option("--checkpoint", metavar="DIR_OR_HUB_ID", help="The model.  [default: the bundled one]")
+@click.option("--incognito", is_flag=True, help="Read the memory, write none of it.")
+@click.option("--theme", metavar="NAME", help="Colours of the chat, such as varda-dark or varda-light.")
+@click.option("--temperature", type=click.FloatRange(0, 10), default=GenerationSettings.temperature,
+              help="Randomness of the answers; 0 for none.")
+@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), default=GenerationSettings.top_p,
+              help="Draw from the likeliest tokens of this total probability.")
+@click.option("--max-new-tokens", type=click.IntRange(min=1), default=GenerationSettings.max_new_tokens,
+              help="Longest answer.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Makes the answers repeatable.")
+@click.option("--reset-memory", is_flag=True, help="Back up the memory, clear it and exit.")
+@click.option("--yes", is_flag=True, help="With --reset-memory: do not ask.")
+@click.version_option(__version__, prog_name="varda-chat")
+def main(
+    prompt: str | None,
+    as_json: bool,
+    profile: str,
+    data_dir: Path | None,
+    checkpoint: str | None,
+    incognito: bool,
+    theme: str | None,
+    temperature: float,
+    top_p: float,
+    max_new_tokens: int,
+    seed: int | None,
+    reset_memory: bool,
+    yes: bool,
+) -> None:
+    """Chat with a small language model that remembers.
+
+    In a terminal this opens the chat. With --prompt, or with text on a pipe (each line is a turn), answers go to
+    stdout.
+    """
+    try:
+        folder = paths.profile_dir(profile, data_dir)
+        if reset_memory:
+            _reset(folder, profile, yes)
+            return
+        if yes:
+            raise click.UsageError("--yes goes with --reset-memory.")
+        generation = GenerationSettings(temperature, top_p, max_new_tokens, seed)
+        request = _Request(profile, folder, checkpoint, incognito, generation)
+        if prompt is not None:
+            _answer(request, [prompt], as_json)
+        elif not sys.stdin.isatty():
+            _answer(request, click.get_text_stream("stdin", errors="replace"), as_json)
+        elif as_json:
+            raise click.UsageError("--json needs --prompt or text on a pipe.")
+        else:
+            _chat(request, theme)
+    except VardaError as error:
+        click.echo(f"Error: {sanitize(str(error))}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # the reader has gone (as in `| head`): nothing more to say, and Python must not complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _reset(folder: Path, profile: str, yes: bool) -> None:
+    """Say what would go, ask, back up, clear."""
+    from varda_chat.memory.upkeep import peek, reset
+
+    found = peek(folder)
+    where = f"profile {profile!r} in {folder}"
+    if not found.vectors and not found.statements:
+        click.echo(f"The memory of {where} is empty already.")
+        return
+    click.echo(f"The memory of {where} holds {found.statements} statements ({found.vectors} vectors).")
+    if not yes and not click.confirm("Clear it?"):
+        click.echo("Nothing was changed.")
+        return
+    backup = reset(folder)
+    click.echo("The memory is empty." + (f" A backup is in {backup}" if backup else ""))
+
+
+def _answer(request: _Request, prompts: Iterable[str], as_json: bool) -> None:
+    """Answer each prompt on stdout; every turn's memory is on disk before its line is printed."""
+    session: ChatSession | None = None
+    try:
+        for line in prompts:
+            prompt = line.strip()
+            if not sanitize(prompt).strip():
+                continue
+            if session is None:
+                session = request.open()
+                for notice in session.notices:
+                    click.echo(notice, err=True)
+            _print_turn(session.reply(prompt), as_json)
+        if session is None:
+            raise VardaError("There is nothing to answer: the message is empty.")
+    finally:
+        if session is not None:
+            session.close()
+
+
+def _print_turn(turn: Turn, as_json: bool) -> None:
+    click.echo(json.dumps(turn.to_json(), ensure_ascii=False) if as_json else turn.reply)
+    sys.stdout.flush()
+
+
+def _chat(request: _Request, theme: str | None) -> None:
+    """Open the Textual app."""
+    from varda_chat.memory.files import DATABASE
+    from varda_chat.tui.app import VardaApp
+
+    name = "default" if request.checkpoint is None else Path(request.checkpoint).name
+    app = VardaApp(
+        request.open,
+        profile=request.profile,
+        profile_dir=request.folder,
+        model_name=name,
+        incognito=request.incognito,
+        first_run=not (request.folder / DATABASE).exists(),
+        theme=theme,
+    )
+    app.run()
+    sys.exit(app.return_code or 0)

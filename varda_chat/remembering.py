@@ -1,0 +1,96 @@
+"""Turns one pass of the model over a turn into what was recalled, what is stored and what is deleted. No state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from varda_chat.memory.records import NewStatement, NewVector
+
+if TYPE_CHECKING:
+    from varda_chat.model.chat_format import ChatFormat, EncodedMessage
+    from varda_chat.model.modeling import VardaGPTAssociative, VardaGPTOutput
+
+StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
+
+
+def statements_to_store(
+    output: VardaGPTOutput, message: EncodedMessage, start: int, chat: ChatFormat, threshold: float | None
+) -> list[NewStatement]:
+    """The sentences of ``message`` (at position ``start`` of the pass) with the vectors of the tokens whose store
+    decision exceeds ``threshold``; None takes the one likeliest token."""
+    assert output.store_decision is not None and output.storable_vector is not None
+    end = min(start + len(message.ids), output.store_decision.shape[1])
+    chance = torch.sigmoid(output.store_decision[0, start:end, 0]).tolist()
+    words = [i for i in range(end - start) if message.sentence[i] >= 0]
+    if threshold is None:
+        chosen = sorted(words, key=lambda i: -chance[i])[:1]
+    else:
+        chosen = [i for i in words if chance[i] > threshold]
+    by_sentence: dict[int, list[int]] = {}
+    for i in chosen:
+        by_sentence.setdefault(message.sentence[i], []).append(i)
+    return [
+        NewStatement(
+            text=message.sentences[sentence],
+            role=message.role,
+            vectors=tuple(
+                NewVector(
+                    vector=output.storable_vector[0, start + i].float().cpu().numpy(),
+                    token_id=message.ids[i],
+                    token=chat.tokenizer.decode([message.ids[i]]).replace("\N{REPLACEMENT CHARACTER}", ""),
+                    strength=chance[i],
+                )
+                for i in places
+            ),
+        )
+        for sentence, places in by_sentence.items()
+    ]
+
+
+def recalls(output: VardaGPTOutput, start: int, statement_ids: StatementIds) -> dict[int, float]:
+    """For each statement read from position ``start`` (the reply's role token) on: its largest share of the
+    probability of any token, by copying; where the model does not copy, its largest read weight."""
+    if output.search_results is None or output.read_weights is None:
+        return {}
+    shares = output.read_weights[0, start:]
+    if output.copy_decision is not None:
+        shares = shares * torch.sigmoid(output.copy_decision[0, start:])
+    statements = statement_ids(output.search_results.ids[0, start:])
+    largest: dict[int, float] = {}
+    for row, row_shares in zip(statements.tolist(), shares.tolist(), strict=True):
+        of_token: dict[int, float] = {}
+        for statement, share in zip(row, row_shares, strict=True):
+            if statement >= 0:
+                of_token[statement] = of_token.get(statement, 0.0) + share
+        for statement, share in of_token.items():
+            largest[statement] = max(largest.get(statement, 0.0), share)
+    return largest
+
+
+def deletions(
+    model: VardaGPTAssociative, output: VardaGPTOutput, start: int, statement_ids: StatementIds
+) -> dict[int, float]:
+    """The statements that the turn, from position ``start`` on, deletes, with their probabilities.
+
+    A token deletes a statement as likely as the likeliest of its vectors; over the turn's tokens the chances of
+    staying multiply (1 - prod(1 - p)), and what then exceeds ``config.delete_threshold`` goes.
+    """
+    if output.delete_results is None or output.delete_decision is None or output.deletable_vector is None:
+        return {}
+    results = output.delete_results
+    cosine = (output.deletable_vector[0, start:].unsqueeze(1) * results.vectors[0, start:]).sum(-1)
+    chance = model.delete_probability(output.delete_decision[0, start:], cosine)
+    statements = statement_ids(results.ids[0, start:])
+    staying: dict[int, float] = {}
+    for row, row_chances in zip(statements.tolist(), chance.tolist(), strict=True):
+        of_token: dict[int, float] = {}
+        for statement, p in zip(row, row_chances, strict=True):
+            if statement >= 0:
+                of_token[statement] = max(of_token.get(statement, 0.0), p)
+        for statement, p in of_token.items():
+            staying[statement] = staying.get(statement, 1.0) * (1.0 - p)
+    return {s: 1.0 - stay for s, stay in staying.items() if 1.0 - stay > model.config.delete_threshold}
