@@ -27,3 +27,7 @@ class CheckpointError(VardaError):
 
 class DataError(VardaError):
     """Training data is missing or malformed."""
+
+
+class IndexFileError(VardaError):
+    """An index file is missing, damaged or from another state of the memory; it can be rebuilt."""

@@ -1,0 +1,504 @@
+"""MemoryStore when things go wrong: real kills, a real full disk, real damage, a real second process."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.test_store import DIM, agrees, opened, some, texts, told, turn
+from varda_chat.errors import MemoryLockedError, StorageError, VardaError
+from varda_chat.memory import AssociativeMemory, backup, peek, reset, verify
+from varda_chat.memory.schema import SCHEMA_VERSION
+
+PRELUDE = """
+import os, sys
+import numpy as np
+from pathlib import Path
+from varda_chat.errors import *
+from varda_chat.memory import *
+
+def told(number, count=3):
+    rows = np.random.default_rng(number).standard_normal((count, 8)).astype("f4")
+    return NewStatement(f"fact {number}", "user", tuple(NewVector(row, 1, "t", 0.5) for row in rows))
+
+def opened(folder, **changed):
+    return MemoryStore.open(folder, **{"embedding_dim": 8, "fingerprint": "model-a", **changed})
+
+def refused(change):
+    try:
+        change()
+    except StorageError as error:
+        print("refused:", error)
+        return
+    raise AssertionError("it was not refused")
+
+folder = Path(sys.argv[1])
+"""
+
+
+def child(code: str, *arguments: object, wrap: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*wrap, sys.executable, "-c", PRELUDE + code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def filled(folder: Path, count: int = 5) -> list[str]:
+    """A closed memory of ``count`` statements; returns their texts."""
+    with opened(folder) as store:
+        store.apply(turn(*(told(f"fact {number}", seed=number) for number in range(count))), session="s")
+        return texts(store)
+
+
+# The index file
+
+
+def test_a_missing_index_is_made_anew(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / "memory.faiss").unlink()
+    with opened(tmp_path) as store:
+        assert len(store.notices) == 1
+        assert "missing. It was made anew" in store.notices[0]
+        agrees(store)
+    with opened(tmp_path) as store:
+        assert store.notices == []
+
+
+@pytest.mark.parametrize("place", [0, 10, 60, 400, -1])
+def test_a_flipped_bit_in_the_index_is_seen(tmp_path: Path, place: int) -> None:
+    filled(tmp_path)
+    index = tmp_path / "memory.faiss"
+    content = bytearray(index.read_bytes())
+    content[place] ^= 1
+    index.write_bytes(content)
+    with opened(tmp_path) as store:
+        assert "made anew" in store.notices[0]
+        assert store.search(told("", seed=3).vectors[0].vector, 1).distances[0] == 0
+        agrees(store)
+
+
+@pytest.mark.parametrize("length", [0, 5, 50, 300])
+def test_a_cut_index_is_seen(tmp_path: Path, length: int) -> None:
+    filled(tmp_path)
+    index = tmp_path / "memory.faiss"
+    index.write_bytes(index.read_bytes()[:length])
+    with opened(tmp_path) as store:
+        assert "made anew" in store.notices[0]
+        agrees(store)
+
+
+def test_an_index_of_an_earlier_state_is_not_taken(tmp_path: Path) -> None:
+    filled(tmp_path)
+    old = (tmp_path / "memory.faiss").read_bytes()
+    with opened(tmp_path) as store:
+        store.forget([1])
+    (tmp_path / "memory.faiss").write_bytes(old)
+    with opened(tmp_path) as store:
+        assert "another generation" in store.notices[0]
+        assert store.search(told("", seed=0).vectors[0].vector, 1).distances[0] > 0
+        agrees(store)
+
+
+def test_an_index_with_the_right_label_but_other_vectors_is_not_taken(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "memory.db")) as db:
+        generation, stamp = db.execute("SELECT generation, stamp FROM meta").fetchone()
+    other = AssociativeMemory(10, DIM)
+    other.add(some(2))
+    other.write(tmp_path / "memory.faiss", {"model": "model-a", "generation": generation, "history": stamp})
+    with opened(tmp_path) as store:
+        assert "does not hold the vectors" in store.notices[0]
+        agrees(store)
+
+
+# The database
+
+
+def damaged_at(path: Path, start: float, stop: float) -> None:
+    """Overwrite a part of the file, given in shares of its length."""
+    content = bytearray(path.read_bytes())
+    first, last = int(len(content) * start), int(len(content) * stop)
+    content[first:last] = random.Random(1).randbytes(last - first)
+    path.write_bytes(content)
+
+
+def test_a_damaged_database_is_set_aside_and_saved_from(tmp_path: Path) -> None:
+    before = filled(tmp_path, 400)
+    database = tmp_path / "memory.db"
+    damaged_at(database, 0.5, 0.55)
+    content = database.read_bytes()
+    with opened(tmp_path, read_only=True) as reader:
+        assert 100 < len(texts(reader)) <= 400
+        assert "could be read" in reader.notices[0]
+        assert database.read_bytes() == content
+    with opened(tmp_path) as store:
+        (aside,) = tmp_path.glob("memory.db.damaged-*Z")
+        assert aside.read_bytes() == content
+        assert aside.name in store.notices[0]
+        saved = texts(store)
+        assert f"{len(saved)} statements" in store.notices[0]
+        assert 100 < len(saved) <= 400
+        assert set(saved) <= set(before)
+        for statement in store.foreign_statements():  # their vectors were not all there
+            number = int(statement.text.split()[1])
+            store.replace_vectors(statement.id, told("", seed=number).vectors)
+        assert store.foreign_statements() == ()
+        agrees(store)
+        assert store.apply(turn(told("new")), session="s").stored[0].id > 400
+    assert verify(tmp_path) == ()
+    with opened(tmp_path) as store:
+        assert store.notices == []
+        assert texts(store) == [*saved, "new"]
+
+
+@pytest.mark.parametrize("kind", ["not a database", "header", "cut", "empty", "no tables"])
+def test_a_hopeless_database_is_kept_and_a_new_one_begun(tmp_path: Path, kind: str) -> None:
+    filled(tmp_path)
+    database = tmp_path / "memory.db"
+    if kind == "not a database":
+        database.write_bytes(b"Dear diary, " * 1000)
+    elif kind == "header":
+        damaged_at(database, 0.0, 0.01)
+    elif kind == "cut":
+        database.write_bytes(database.read_bytes()[:5000])
+    elif kind == "empty":
+        database.write_bytes(b"")
+    else:
+        with closing(sqlite3.connect(database)) as db:
+            db.executescript("DROP TABLE events; DROP TABLE meta;")
+    content = database.read_bytes()
+    with opened(tmp_path) as store:
+        (aside,) = tmp_path.glob("memory.db.damaged-*Z")
+        assert aside.read_bytes() == content
+        assert "damaged" in store.notices[0]
+        if kind == "no tables":
+            assert len(texts(store)) == 5
+        store.apply(turn(told("new")), session="s")
+        agrees(store)
+
+
+def test_damage_is_seen_by_peek_and_backup_and_reset(tmp_path: Path) -> None:
+    filled(tmp_path)
+    database = tmp_path / "memory.db"
+    database.write_bytes(b"Dear diary, " * 1000)
+    assert peek(tmp_path).damaged
+    assert "damaged" in verify(tmp_path)[0]
+    with pytest.raises(VardaError, match="damaged"):
+        backup(tmp_path)
+    kept = reset(tmp_path)
+    assert kept is not None
+    assert kept.read_bytes().startswith(b"Dear diary")
+    with opened(tmp_path) as store:
+        assert store.size == 0
+
+
+def test_a_broken_vector_is_read_again_and_a_broken_text_hides_nothing(tmp_path: Path) -> None:
+    filled(tmp_path)
+    database = tmp_path / "memory.db"
+    vector = told("", seed=2).vectors[1].vector.tobytes()
+    content = database.read_bytes().replace(vector, b"\xff" * len(vector))
+    database.write_bytes(content.replace(b"fact 4", b"fact \xff"))
+    (tmp_path / "memory.faiss").unlink()
+    with opened(tmp_path) as store:
+        assert [each.text for each in store.foreign_statements()] == ["fact 2"]
+        assert any("read again" in notice for notice in store.notices)
+        assert store.size == 8
+        assert texts(store)[4] == "fact \ufffd"
+        store.replace_vectors(3, told("", seed=2).vectors)
+        agrees(store)
+
+
+def test_a_newer_schema_is_refused_and_nothing_touched(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "memory.db")) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    for read_only in (False, True):
+        with pytest.raises(VardaError, match="newer varda-chat"):
+            opened(tmp_path, read_only=read_only)
+    after = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert after == before
+
+
+def test_a_log_without_its_database_does_not_enter_the_next(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / "memory.db").rename(tmp_path / "elsewhere.db")
+    (tmp_path / "memory.db-wal").write_bytes(b"frames of a lost database")
+    with opened(tmp_path) as store:
+        assert texts(store) == []
+    (aside,) = tmp_path.glob("memory.db.damaged-*-wal")
+    assert aside.read_bytes() == b"frames of a lost database"
+
+
+# Other processes
+
+
+def test_a_second_process_is_told_and_may_read(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.apply(turn(told("a")), session="s")
+        result = child(
+            """
+for use in (lambda: opened(folder), lambda: reset(folder)):
+    try:
+        use()
+    except MemoryLockedError as error:
+        print(error)
+with opened(folder, read_only=True) as store:
+    print([each.text for each in store.statements()], peek(folder).vectors, store.size)
+""",
+            tmp_path,
+        )
+        assert result.stdout.count("Another varda-chat is using this memory") == 2, result.stderr
+        assert "['a'] 2 2" in result.stdout
+        with pytest.raises(MemoryLockedError, match="open read-only"):
+            opened(tmp_path)
+    opened(tmp_path).close()
+
+
+STORE_UNTIL_KILLED = """
+number, flush = int(sys.argv[2]), sys.argv[3] == "flush"
+with opened(folder, memory_size=60) as store:
+    while True:
+        oldest = store.statements(1, newest_first=False)
+        delete = frozenset(each.id for each in oldest) if number % 3 == 0 else frozenset()
+        applied = store.apply(TurnChanges((told(number),), delete), session="s")
+        if flush:
+            store.flush_index()
+        gone = ",".join(each.text.split()[1] for each in applied.deleted)
+        print(f"{number} {gone}", flush=True)
+        number += 1
+"""
+
+
+def test_a_kill_at_any_moment_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    there: set[str] = set()
+    number = 0
+    for run in range(8):
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                PRELUDE + STORE_UNTIL_KILLED,
+                str(tmp_path),
+                str(number),
+                "flush" if run % 2 else "no",
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        time.sleep(rng.uniform(0.0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        lines += process.stdout.read().splitlines()
+        process.stdout.close()
+        process.wait()
+        assert process.returncode == -signal.SIGKILL
+        lines = [line for line in map(str.strip, lines) if line]
+        assert lines
+        for line in lines:
+            stored, _, gone = line.partition(" ")
+            there.add(stored)
+            there -= set(gone.split(",")) if gone else set()
+        number += len(lines)
+        assert not [problem for problem in verify(tmp_path) if "memory.db" in problem]
+        with opened(tmp_path, memory_size=60) as store:
+            agrees(store)
+            assert all(each.vector_count == 3 for each in store.statements())
+            now = {each.text.split()[1] for each in store.statements()}
+            if now != there:  # the turn that the kill left unacknowledged is there wholly or not at all
+                assert now - there == {str(number)}
+                assert len(there - now) <= 1
+                number += 1
+            there = now
+
+
+KILL_BEFORE_CHANGE = """
+left = int(sys.argv[2])
+def count(event, arguments):
+    global left
+    if event in ("os.remove", "os.rename"):
+        left -= 1
+        if left < 0:
+            os._exit(9)
+sys.addaudithook(count)
+"""
+
+
+def kill_before_each_change(code: str, folder: Path, work: Path) -> list[Path]:
+    """Run ``code`` on copies of ``folder``, ended before its 1st, 2nd, ... removal or renaming of a file."""
+    copies = []
+    for number in range(40):
+        copies.append(work / str(number))
+        shutil.copytree(folder, copies[-1])
+        result = child(KILL_BEFORE_CHANGE + code, copies[-1], number)
+        if result.returncode == 0:
+            return copies
+        assert result.returncode == 9, result.stderr
+    raise AssertionError("it does not end")
+
+
+def test_a_kill_during_reset_leaves_the_old_memory_or_none(tmp_path: Path) -> None:
+    before = filled(tmp_path / "memory")
+    copies = kill_before_each_change("reset(folder)", tmp_path / "memory", tmp_path / "work")
+    assert len(copies) > 3
+    seen = []
+    for copy in copies:
+        with opened(copy) as store:
+            seen.append(texts(store))
+            agrees(store)
+        backups = list((copy / "backups").glob("memory-*.db"))
+        assert seen[-1] == before or backups
+    assert seen[0] == before
+    assert seen[-1] == []
+    assert all(each in (before, []) for each in seen)
+
+
+def test_a_kill_during_a_rescue_loses_nothing_of_it(tmp_path: Path) -> None:
+    filled(tmp_path / "memory", 200)
+    damaged_at(tmp_path / "memory" / "memory.db", 0.5, 0.55)
+    content = (tmp_path / "memory" / "memory.db").read_bytes()
+    code = "from varda_chat.memory.rescue import settle\nsettle(folder / 'memory.db')"
+    copies = kill_before_each_change(code, tmp_path / "memory", tmp_path / "work")
+    assert len(copies) > 3
+    saved = []
+    for copy in copies:
+        with opened(copy) as store:
+            saved.append(texts(store))
+        asides = [file.read_bytes() for file in copy.glob("memory.db.damaged-*Z*")]
+        assert content in asides
+    assert saved[-1]
+    assert all(each == saved[-1] for each in saved)
+
+
+# The disk
+
+SAME_BEFORE_AND_AFTER = """
+def state(store):
+    ids = store.search(np.zeros(8), 50).ids.tolist()
+    return store.statements(), store.recent(100), store.size, ids
+
+def check(store, fill, empty):
+    for number in range(4):
+        store.apply(TurnChanges((told(number),)), session="s")
+    before = state(store)
+    fill()
+    change = TurnChanges((told(4, 200), told(5)), frozenset([1]), frozenset([2]))
+    for _ in range(2):
+        refused(lambda: store.apply(change, session="s"))
+        assert state(store) == before
+    empty()
+    assert state(store) == before
+    assert store.apply(change, session="s").size == 3 * 3 + 203
+"""
+
+
+def test_a_file_that_may_not_grow_loses_nothing(tmp_path: Path) -> None:
+    result = child(
+        SAME_BEFORE_AND_AFTER
+        + """
+import resource
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+with opened(folder) as store:
+    wal = folder / "memory.db-wal"
+    check(store, lambda: limit(wal.stat().st_size + 5000), lambda: limit(resource.RLIM_INFINITY))
+    limit(1000)
+    refused(store.flush_index)
+assert "The memory itself is safe" in store.notices[-1]
+limit(resource.RLIM_INFINITY)
+assert not (folder / "memory.faiss.new").exists()
+with opened(folder) as store:
+    assert store.size == 212
+""",
+        tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("refused: The turn was not stored") == 2
+    assert "the disk is full" in result.stdout
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    private = ("unshare", "--map-root-user", "--mount")
+    mount = f"mount -t tmpfs -o size=1m none {tmp_path}"
+    try:
+        allowed = subprocess.run([*private, "sh", "-c", mount], capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if allowed.returncode:
+        pytest.skip("this machine does not let a test mount a small disk")
+    result = child(
+        SAME_BEFORE_AND_AFTER
+        + """
+filler = folder / "filler"
+def fill():
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+with opened(folder / "memory") as store:
+    check(store, fill, filler.unlink)
+    fill()
+    refused(lambda: backup(folder / "memory"))
+    assert not list((folder / "memory" / "backups").iterdir())
+    refused(store.flush_index)
+""",
+        tmp_path,
+        wrap=(*private, "sh", "-c", f'{mount} && exec "$@"', "sh"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("refused: The turn was not stored") == 2
+    assert result.stdout.count("the disk is full") >= 3
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StorageError, match="cannot be opened"):
+        opened(tmp_path / "file" / "memory")
+    filled(tmp_path / "memory")
+    private = ("unshare", "--map-root-user", "--mount")
+    mount = f"mount --bind {tmp_path} {tmp_path} && mount -o remount,bind,ro {tmp_path}"
+    try:
+        allowed = subprocess.run([*private, "sh", "-c", mount], capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if allowed.returncode:
+        pytest.skip("this machine does not let a test mount a folder read-only")
+    result = child(
+        """
+refused(lambda: opened(folder))
+refused(lambda: reset(folder))
+with opened(folder, read_only=True) as store:
+    print(store.size, peek(folder).statements, store.notices)
+""",
+        tmp_path / "memory",
+        wrap=(*private, "sh", "-c", f'{mount} && exec "$@"', "sh"),
+    )
+    assert "10 5 []" in result.stdout, result.stderr
+
+
+def test_a_failure_while_reading_again_keeps_the_old_vectors(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with opened(tmp_path, fingerprint="model-b") as store:
+        with pytest.raises(VardaError):
+            store.replace_vectors(1, [*told("", seed=9).vectors, *told("", 1, 9, float("inf")).vectors])
+        assert len(store.foreign_statements()) == 5
+    with opened(tmp_path) as store:
+        assert np.isclose(store.search(told("", seed=0).vectors[0].vector, 1).distances[0], 0)
+        assert store.size == 10

@@ -1,0 +1,63 @@
+"""The memory: an index to search and a database that lasts. Its names load on first use, FAISS with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from varda_chat.memory.associative import AssociativeMemory
+    from varda_chat.memory.records import (
+        MemoryEvent,
+        NewStatement,
+        NewVector,
+        Record,
+        SearchResults,
+        Statement,
+        TurnApplied,
+        TurnChanges,
+    )
+    from varda_chat.memory.store import MemoryStore
+    from varda_chat.memory.upkeep import Peek, backup, peek, reset, verify
+
+__all__ = [
+    "AssociativeMemory",
+    "MemoryEvent",
+    "MemoryStore",
+    "NewStatement",
+    "NewVector",
+    "Peek",
+    "Record",
+    "SearchResults",
+    "Statement",
+    "TurnApplied",
+    "TurnChanges",
+    "backup",
+    "peek",
+    "reset",
+    "verify",
+]
+
+_RECORDS = (
+    "MemoryEvent",
+    "NewStatement",
+    "NewVector",
+    "Record",
+    "SearchResults",
+    "Statement",
+    "TurnApplied",
+    "TurnChanges",
+)
+_HOMES = {
+    "AssociativeMemory": "associative",
+    "MemoryStore": "store",
+    **dict.fromkeys(_RECORDS, "records"),
+    **dict.fromkeys(("Peek", "backup", "peek", "reset", "verify"), "upkeep"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

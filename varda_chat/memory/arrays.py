@@ -1,0 +1,64 @@
+"""Arrays in, arrays of the same kind out: numpy or torch, checked, without ever importing torch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from varda_chat.errors import VardaError
+
+MAX_SQUARED_NORM = float(np.finfo(np.float32).max) / 8
+"""Above this, a squared distance between two vectors can overflow float32: |x - y|² <= 2(|x|² + |y|²)."""
+
+
+def is_tensor(array: Any) -> bool:
+    """Whether ``array`` is a torch tensor, as far as its methods tell."""
+    return hasattr(array, "detach") and hasattr(array, "device")
+
+
+def same_kind(array: npt.NDArray[Any], model: Any) -> Any:
+    """``array`` as it is, or as a tensor on ``model``'s device where ``model`` is one."""
+    if not is_tensor(model):
+        return array
+    # whoever made the tensor has imported torch
+    return sys.modules["torch"].from_numpy(array).to(model.device)
+
+
+def as_vectors(array: Any, dim: int, what: str = "vectors") -> npt.NDArray[np.float32]:
+    """``array`` of shape (..., dim) as C-contiguous float32.
+
+    Raises VardaError for another dimension, a dtype that is not floating point, and values that are NaN,
+    infinite or too large to measure distances between.
+    """
+    if is_tensor(array):
+        if not array.is_floating_point():
+            raise VardaError(f"The {what} are {array.dtype}; floating-point numbers are needed.")
+        array = array.detach().float().cpu().numpy()
+    given = np.asarray(array)
+    if not np.issubdtype(given.dtype, np.floating):
+        raise VardaError(f"The {what} are {given.dtype}; floating-point numbers are needed.")
+    if given.ndim == 0 or given.shape[-1] != dim:
+        raise VardaError(
+            f"The {what} have shape {given.shape}; this memory holds vectors of {dim} dimensions."
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        vectors = np.ascontiguousarray(given, dtype=np.float32)
+        squared_norms = np.einsum("...d,...d->...", vectors, vectors)
+    if not (squared_norms <= MAX_SQUARED_NORM).all():  # written so that NaN fails it too
+        raise VardaError(f"The {what} have values that are not finite or are too large.")
+    return vectors
+
+
+def as_ids(ids: Any) -> npt.NDArray[np.int64]:
+    """One id or several as (n,) int64; raises VardaError unless they are whole numbers from 0, in one row."""
+    if is_tensor(ids):
+        ids = ids.detach().cpu().numpy()
+    given = np.atleast_1d(np.asarray(ids))
+    if given.size == 0:
+        given = given.astype(np.int64)
+    if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer) or (given < 0).any():
+        raise VardaError("Ids are whole numbers from 0 up, in one row.")
+    return np.ascontiguousarray(given, dtype=np.int64)

@@ -1,0 +1,305 @@
+"""AssociativeMemory: vectors found again by nearness, under ids that never change and never come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from varda_chat.errors import IndexFileError, VardaError
+from varda_chat.memory.arrays import as_ids, as_vectors, same_kind
+from varda_chat.memory.container import pack, read_container, unpack, write_container
+from varda_chat.memory.indexes import Ids, IndexSettings, Vectors, make_index
+from varda_chat.memory.records import SearchResults
+from varda_chat.memory.retention import share_of
+
+FORMAT_VERSION = 1
+
+
+class AssociativeMemory:
+    """At most ``memory_size`` vectors of ``embedding_dim`` floats, searched by squared L2 distance.
+
+    Takes numpy arrays and torch tensors of any floating dtype and answers in the same kind (float32, int64,
+    on the tensor's device). An age is kept for every id, never in the vector, whose distances it would
+    corrupt. Not thread-safe. Every method raises VardaError for arguments that it cannot accept, and has then
+    changed nothing.
+    """
+
+    def __init__(
+        self,
+        memory_size: int = 10_000,
+        embedding_dim: int = 768,
+        index_type: str = "flat",
+        num_clusters: int = 1024,
+        m: int = 8,
+        ef_construction: int = 100,
+        ef_search: int = 64,
+        use_gpu: bool = False,
+        gpu_device: int = 0,
+        forgetfulness_factor: float = 0.0,
+    ) -> None:
+        """An empty memory.
+
+        Args:
+            memory_size: capacity in vectors; beyond it, ``add`` drops the oldest.
+            embedding_dim: floats a vector.
+            index_type: a name in ``indexes.INDEX_TYPES``.
+            num_clusters, m, ef_construction, ef_search: see ``IndexSettings``.
+            use_gpu, gpu_device: where to search; only the CPU so far, so ``use_gpu`` raises VardaError.
+            forgetfulness_factor: share (0..1) that ``forget_randomly`` drops.
+        """
+        for name, value in (("memory_size", memory_size), ("embedding_dim", embedding_dim)):
+            if value < 1:
+                raise VardaError(f"{name} is {value}; it must be at least 1.")
+        if not 0.0 <= forgetfulness_factor <= 1.0:
+            raise VardaError(f"forgetfulness_factor is {forgetfulness_factor}; it is a share from 0 to 1.")
+        if use_gpu:
+            raise VardaError("use_gpu is not available: this build searches on the CPU.")
+        self.memory_size = memory_size
+        self.embedding_dim = embedding_dim
+        self.index_type = index_type
+        self.use_gpu = use_gpu
+        self.gpu_device = gpu_device
+        self.forgetfulness_factor = forgetfulness_factor
+        self._settings = IndexSettings(embedding_dim, num_clusters, m, ef_construction, ef_search)
+        self._index = make_index(index_type, self._settings)
+        self._born: dict[
+            int, int
+        ] = {}  # id -> clock when added or updated, in that order: the oldest come first
+        self._clock = 0
+        self._next_id = 0
+
+    # What is in it
+
+    def size(self) -> int:
+        """Vectors in the memory."""
+        return len(self._born)
+
+    def __len__(self) -> int:
+        return len(self._born)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(self._born))
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._born
+
+    def __getitem__(self, id_: int) -> Vectors:
+        """The vector (dim,) of ``id_``; raises KeyError where there is none."""
+        if id_ not in self._born:
+            raise KeyError(id_)
+        vector: Vectors = self._index.vectors(np.array([id_], dtype=np.int64))[0]
+        return vector
+
+    def ids(self) -> Ids:
+        """All ids (n,), the oldest first."""
+        return np.fromiter(self._born, dtype=np.int64, count=len(self._born))
+
+    def ages(self) -> npt.NDArray[np.int64]:
+        """Steps of ``age_memory`` (n,) since each of ``ids()`` was added or last updated."""
+        return self._clock - np.fromiter(self._born.values(), dtype=np.int64, count=len(self._born))
+
+    def get_all_embeddings(self) -> Vectors:
+        """All vectors (n, dim), in the order of ``ids()``."""
+        if not self._born:
+            return np.zeros((0, self.embedding_dim), dtype=np.float32)
+        return self._index.vectors(self.ids())
+
+    # Changing it
+
+    def add(self, vectors: Any, ids: Any = None) -> Any:
+        """Store ``vectors`` (n, dim) or (dim,) and return their ids (n,), of the same kind.
+
+        ``ids`` (n,), where given, must be distinct and greater than every id this memory has held; so no
+        removed id comes back. When the memory is full, the oldest vectors are dropped to make room.
+        """
+        new = np.atleast_2d(as_vectors(vectors, self.embedding_dim))
+        if new.ndim != 2:
+            raise VardaError(f"The vectors have shape {new.shape}; one row a vector is needed.")
+        count = len(new)
+        if count > self.memory_size:
+            raise VardaError(f"{count} vectors at once are more than this memory holds ({self.memory_size}).")
+        if ids is None:
+            new_ids = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
+        else:
+            new_ids = _distinct(as_ids(ids), count)
+            if count and new_ids.min() < self._next_id:
+                raise VardaError(f"Id {new_ids.min()} may have been used before; ids are never reused.")
+        if count:
+            excess = len(self._born) + count - self.memory_size
+            if excess > 0:
+                self.remove(list(islice(self._born, excess)))
+            self._index.add(new_ids, new)
+            self._born.update(dict.fromkeys(new_ids.tolist(), self._clock))
+            self._next_id = int(new_ids.max()) + 1
+        return same_kind(new_ids, vectors)
+
+    def remove(self, ids: Any) -> None:
+        """Remove ``ids`` (n,) for good; other ids stay as they are. An unknown id is refused."""
+        gone = np.unique(self._known(as_ids(ids)))
+        if len(gone):
+            self._index.remove(gone)
+            for id_ in gone.tolist():
+                del self._born[id_]
+
+    def update(self, ids: Any, vectors: Any) -> None:
+        """Put ``vectors`` (n, dim) in place of those of ``ids`` (n,), whose ages begin again."""
+        new = np.atleast_2d(as_vectors(vectors, self.embedding_dim))
+        known = self._known(_distinct(as_ids(ids), len(new)))
+        if len(known):
+            self._index.remove(known)
+            self._index.add(known, new)
+            for id_ in known.tolist():
+                del self._born[id_]
+                self._born[id_] = self._clock
+
+    def age_memory(self, steps: int = 1) -> None:
+        """Make every vector ``steps`` older."""
+        if steps < 0:
+            raise VardaError("A memory cannot grow younger.")
+        self._clock += steps
+
+    def forget_randomly(self, seed: int | np.random.Generator | None = None) -> Ids:
+        """Remove a random ``forgetfulness_factor`` of the vectors; returns the ids (n,) that went.
+
+        A part of a vector counts as its chance of going, so the share holds on average for small memories
+        too.
+        """
+        chosen = share_of(len(self._born), self.forgetfulness_factor, np.random.default_rng(seed))
+        gone: Ids = self.ids()[chosen]
+        self.remove(gone)
+        return gone
+
+    def garbage_collect(self, threshold: float = 1e-6) -> Ids:
+        """Remove vectors with an L2 norm below ``threshold`` and free unused room; returns their ids (n,)."""
+        norms = np.linalg.norm(self.get_all_embeddings(), axis=1)
+        gone: Ids = self.ids()[norms < threshold]
+        self.remove(gone)
+        self._index.compact()
+        return gone
+
+    def refresh(self) -> None:
+        """Empty the memory. Ids already used stay used."""
+        self._index = make_index(self.index_type, self._settings)
+        self._born.clear()
+
+    # Searching it
+
+    def search(self, query: Any, k: int) -> SearchResults:
+        """The ``k`` (>= 1) nearest vectors of each query of shape (..., dim); see SearchResults for what
+        comes back.
+
+        Distances are computed from the vectors themselves, so they do not depend on how many queries came at
+        once.
+        """
+        queries = as_vectors(query, self.embedding_dim, "query")
+        if k < 1:
+            raise VardaError(f"k is {k}; at least one result must be asked for.")
+        rows = queries.reshape(-1, self.embedding_dim)  # (n, dim)
+        ids = np.full((len(rows), k), -1, dtype=np.int64)
+        distances = np.full((len(rows), k), np.inf, dtype=np.float32)
+        vectors = np.zeros((len(rows), k, self.embedding_dim), dtype=np.float32)
+        width = min(k, len(self._born))
+        if width and len(rows):
+            ids[:, :width] = self._index.search(rows, width)
+            found = ids >= 0
+            vectors[found] = self._index.vectors(ids[found])
+            gaps = vectors - rows[:, None, :]  # (n, k, dim)
+            distances[found] = np.einsum("nkd,nkd->nk", gaps, gaps)[found]
+            order = np.argsort(distances, axis=1, kind="stable")
+            ids = np.take_along_axis(ids, order, axis=1)
+            distances = np.take_along_axis(distances, order, axis=1)
+            vectors = np.take_along_axis(vectors, order[:, :, None], axis=1)
+        leading = queries.shape[:-1]
+        return SearchResults(
+            ids=same_kind(ids.reshape(*leading, k), query),
+            distances=same_kind(distances.reshape(*leading, k), query),
+            vectors=same_kind(vectors.reshape(*leading, k, self.embedding_dim), query),
+        )
+
+    # Keeping it
+
+    def write(self, path: str | Path, label: Mapping[str, str | int] | None = None) -> None:
+        """Write the memory as one file, all or nothing. ``read`` can ask for ``label``. Raises OSError."""
+        write_container(Path(path), self._header(label), *self._payload())
+
+    @classmethod
+    def read(cls, path: str | Path, label: Mapping[str, str | int] | None = None) -> AssociativeMemory:
+        """The memory that ``write`` wrote, equal in every answer.
+
+        Raises IndexFileError where the file is missing or not intact, or does not bear every entry of
+        ``label``.
+        """
+        return cls._restore(*read_container(Path(path)), label or {})
+
+    def to_bytes(self, label: Mapping[str, str | int] | None = None) -> bytes:
+        """What ``write`` would write."""
+        return b"".join(pack(self._header(label), *self._payload()))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, label: Mapping[str, str | int] | None = None) -> AssociativeMemory:
+        """The memory that ``to_bytes`` gave; raises IndexFileError as ``read`` does."""
+        return cls._restore(*unpack(data), label or {})
+
+    def _header(self, label: Mapping[str, str | int] | None) -> dict[str, Any]:
+        return {
+            "version": FORMAT_VERSION,
+            "label": dict(label or {}),
+            "count": len(self._born),
+            "clock": self._clock,
+            "next_id": self._next_id,
+            "settings": {
+                "memory_size": self.memory_size,
+                "embedding_dim": self.embedding_dim,
+                "index_type": self.index_type,
+                "num_clusters": self._settings.num_clusters,
+                "m": self._settings.m,
+                "ef_construction": self._settings.ef_construction,
+                "ef_search": self._settings.ef_search,
+                "forgetfulness_factor": self.forgetfulness_factor,
+            },
+        }
+
+    def _payload(self) -> tuple[Any, ...]:
+        born = np.fromiter(self._born.values(), dtype="<i8", count=len(self._born))
+        return self.ids().astype("<i8").data, born.data, self._index.serialize().data
+
+    @classmethod
+    def _restore(
+        cls, header: dict[str, Any], payload: memoryview, label: Mapping[str, str | int]
+    ) -> AssociativeMemory:
+        if header["version"] != FORMAT_VERSION:
+            raise IndexFileError(f"The index file has format {header['version']}; this is {FORMAT_VERSION}.")
+        for name, value in label.items():
+            if header["label"].get(name) != value:
+                raise IndexFileError(f"The index file belongs to another {name} of the memory.")
+        count = header["count"]
+        ids, born = np.frombuffer(payload, dtype="<i8", count=2 * count).reshape(2, count)
+        data = np.frombuffer(payload, dtype=np.uint8, offset=2 * ids.nbytes)
+        try:
+            memory = cls(**header["settings"])
+            memory._index = make_index(memory.index_type, memory._settings, data)
+        except (RuntimeError, VardaError) as error:
+            raise IndexFileError(f"The index file is not one that this FAISS reads ({error}).") from error
+        memory._born = dict(zip(ids.tolist(), born.tolist(), strict=True))
+        memory._clock = header["clock"]
+        memory._next_id = header["next_id"]
+        return memory
+
+    def _known(self, ids: Ids) -> Ids:
+        for id_ in ids.tolist():
+            if id_ not in self._born:
+                raise VardaError(f"There is no vector with id {id_} in this memory.")
+        return ids
+
+
+def _distinct(ids: Ids, count: int) -> Ids:
+    if len(ids) != count:
+        raise VardaError(f"{len(ids)} ids were given for {count} vectors.")
+    if len(np.unique(ids)) != count:
+        raise VardaError("The same id was given twice.")
+    return ids

@@ -1,0 +1,80 @@
+"""How a folder becomes an open database: for one writer under the lock, or for readers as a copy in RAM."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from varda_chat.memory.database import connect_copy, connect_writer
+from varda_chat.memory.files import DATABASE, make_private_folder
+from varda_chat.memory.lock import take_lock
+from varda_chat.memory.rescue import damage, salvage, settle
+from varda_chat.memory.schema import migrate
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open database of the present schema; ``lock`` is None where it is a reader's copy."""
+
+    folder: Path
+    db: sqlite3.Connection
+    lock: BaseFileLock | None
+    notices: list[str]
+
+    def close(self) -> None:
+        """Close the database, then let others have it."""
+        try:
+            self.db.close()
+        finally:
+            if self.lock is not None:
+                self.lock.release()
+
+
+def open_for_writing(folder: Path) -> Opened:
+    """Lock ``folder``, set a damaged database aside, migrate an old one, make a missing one.
+
+    Raises VardaError (locked, or written by a newer varda-chat), OSError, sqlite3.Error.
+    """
+    make_private_folder(folder)
+    lock = take_lock(folder)
+    try:
+        notices = settle(folder / DATABASE)
+        db = connect_writer(folder / DATABASE)
+    except BaseException:
+        lock.release()
+        raise
+    return _migrated(Opened(folder, db, lock, notices))
+
+
+def open_for_reading(folder: Path) -> Opened:
+    """A copy in RAM of the memory in ``folder`` as it is now, empty where there is none; writes nothing.
+
+    Raises VardaError (written by a newer varda-chat), sqlite3.Error.
+    """
+    path = folder / DATABASE
+    if not path.exists():
+        return _migrated(Opened(folder, connect_copy(None), None, []))
+    finding = damage(path)
+    if finding is None:
+        return _migrated(Opened(folder, connect_copy(path), None, []))
+    opened = _migrated(Opened(folder, connect_copy(None), None, []))
+    statements, vectors = salvage(path, opened.db)
+    opened.notices.append(
+        f"memory.db is damaged ({finding}); {statements} statements with {vectors} vectors could be read. "
+        "Nothing was changed: open it without read-only to have it set aside and saved."
+    )
+    return opened
+
+
+def _migrated(opened: Opened) -> Opened:
+    try:
+        migrate(opened.db)
+    except BaseException:
+        opened.close()
+        raise
+    return opened

@@ -1,0 +1,114 @@
+"""What goes into a memory and what comes out of it, as frozen dataclasses. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+FORGOTTEN_TEXT = "(forgotten)"
+"""What an event shows for a text that the user had forgotten: the text itself is gone from the disk."""
+
+
+@dataclass(frozen=True)
+class SearchResults:
+    """The k nearest vectors of each query of shape (..., dim), nearest first; numpy or torch, as the query
+    was.
+
+    ids: (..., k) int64, -1 where there are fewer than k.
+    distances: (..., k) float32, squared L2, +inf where there is none.
+    vectors: (..., k, dim) float32, 0 where there is none.
+    """
+
+    ids: Any
+    distances: Any
+    vectors: Any
+
+
+@dataclass(frozen=True)
+class NewVector:
+    """A vector (dim,) to store, the token it was taken at, and how sure the store decision was (0..1)."""
+
+    vector: npt.NDArray[np.floating[Any]]
+    token_id: int
+    token: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class NewStatement:
+    """An utterance to store. Without vectors, it waits among ``MemoryStore.foreign_statements``."""
+
+    text: str
+    role: str
+    vectors: tuple[NewVector, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the id map keeps of a vector. Times are unix seconds; recalls and pin are its statement's."""
+
+    id: int
+    statement_id: int
+    text: str
+    token: str
+    token_id: int
+    role: str
+    session: str
+    created_at: float
+    recalled_at: float | None
+    recall_count: int
+    pinned: bool
+    fingerprint: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class Statement:
+    """An utterance in memory; its vectors are shown, pinned, forgotten and deleted together."""
+
+    id: int
+    text: str
+    role: str
+    session: str
+    created_at: float
+    pinned: bool
+    vector_count: int
+    recall_count: int
+
+
+@dataclass(frozen=True)
+class MemoryEvent:
+    """A past store or delete. ``id`` is the statement's; ``at`` is unix seconds."""
+
+    kind: Literal["stored", "deleted"]
+    id: int
+    text: str
+    at: float
+
+
+@dataclass(frozen=True)
+class TurnChanges:
+    """All that one turn does to the memory; ``delete_statements`` and ``recalled`` are statement ids."""
+
+    stores: tuple[NewStatement, ...] = ()
+    delete_statements: frozenset[int] = field(default_factory=frozenset)
+    recalled: frozenset[int] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class TurnApplied:
+    """What a turn did to the memory.
+
+    deleted: what the turn deleted, and what went because the memory was full.
+    size: vectors in memory now.
+    refused: statements that did not fit beside what is pinned.
+    """
+
+    stored: tuple[Statement, ...]
+    deleted: tuple[Statement, ...]
+    size: int
+    refused: tuple[NewStatement, ...] = ()

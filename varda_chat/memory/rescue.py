@@ -1,0 +1,265 @@
+"""A damaged memory.db is set aside, never overwritten, and what can be read of it goes into a new one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from varda_chat.errors import VardaError
+from varda_chat.memory.database import connect_reader, connect_writer, error_code, is_damage, transaction
+from varda_chat.memory.files import COMPANIONS, INDEX, beside, sync_folder, utc_stamp
+from varda_chat.memory.schema import SCHEMA_VERSION, TABLES, bump_generation, migrate, schema_version
+
+SAVED = ".saved"
+"""End of the name of what could be read of a damaged database, until it has taken the database's place."""
+
+_SKIPPED_IDS = 1_000_000  # ids to leave out where it cannot be read which were given
+_PATIENCE = 10_000
+
+Row = dict[str, Any]
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with the database at ``path``, None where nothing is. Changes nothing.
+
+    Raises VardaError where a newer varda-chat wrote it, sqlite3.OperationalError where it cannot be opened.
+    """
+    if path.stat().st_size == 0 and path.with_name(INDEX).exists():
+        return "the file is empty"
+    try:
+        with closing(connect_reader(path)) as db:
+            version = schema_version(db)
+            if version > SCHEMA_VERSION:
+                raise VardaError(
+                    f"{path} was written by a newer varda-chat (schema {version}; this one reads up to "
+                    f"{SCHEMA_VERSION}). Update varda-chat, or choose another profile with --profile."
+                )
+            finding = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+            if finding != "ok":
+                return finding
+            names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if version and not names >= TABLES:
+                return f"tables are missing: {', '.join(sorted(TABLES - names))}"
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            return str(error)
+        raise
+    return None
+
+
+def set_aside(path: Path) -> Path:
+    """Rename ``path`` with its companions to ``memory.db.damaged-<UTC>``; returns that. Raises OSError."""
+    endings = ("", *COMPANIONS)
+    stamp = f".damaged-{utc_stamp()}"
+    aside, number = beside(path, stamp), 1
+    while any(beside(aside, ending).exists() for ending in endings):
+        number += 1
+        aside = beside(path, f"{stamp}-{number}")
+    for ending in endings:
+        if beside(path, ending).exists():
+            beside(path, ending).rename(beside(aside, ending))
+    sync_folder(path.parent)
+    return aside
+
+
+def settle(path: Path) -> list[str]:
+    """Make ``path`` a database that can be opened, or absent. Returns what to tell the user. Lock held.
+
+    A kill at any point leaves the damaged file or the saved one in place, and the next call finishes the
+    work.
+    """
+    saved = beside(path, SAVED)
+    if path.exists():
+        finding = damage(path)
+        if finding is None:
+            return []
+        return [_replace_damaged(path, saved, finding)]
+    orphan = beside(path, "-wal")
+    if orphan.exists() and orphan.stat().st_size:
+        set_aside(path)  # what a lost database had not yet taken in must not enter the next one
+    for ending in COMPANIONS:
+        beside(path, ending).unlink(missing_ok=True)
+    path.with_name(INDEX).unlink(missing_ok=True)
+    if saved.exists():
+        saved.rename(path)
+        sync_folder(path.parent)
+        return ["memory.db had been damaged and set aside; what could be read of it was saved."]
+    return []
+
+
+def salvage(damaged: Path, into: sqlite3.Connection) -> tuple[int, int]:
+    """Copy what can be read of ``damaged`` into the new database ``into``; returns its statements and
+    vectors.
+
+    A statement whose vectors are not all there keeps its text and is marked for reading again.
+    """
+    with transaction(into):
+        try:
+            with closing(connect_reader(damaged)) as source:
+                source.text_factory = bytes  # one broken character must not end the reading
+                _copy(source, into)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+        into.execute(
+            "UPDATE statements SET fingerprint = '' "
+            "WHERE vector_count != (SELECT count(*) FROM vectors WHERE statement_id = statements.id)"
+        )
+        bump_generation(into)
+    (statements,) = into.execute("SELECT count(*) FROM statements").fetchone()
+    (vectors,) = into.execute("SELECT count(*) FROM vectors").fetchone()
+    return int(statements), int(vectors)
+
+
+def _replace_damaged(path: Path, saved: Path, finding: str) -> str:
+    for ending in ("", *COMPANIONS):
+        beside(saved, ending).unlink(missing_ok=True)  # of an attempt that was cut off
+    with closing(connect_writer(saved)) as new:
+        new.execute("PRAGMA journal_mode = DELETE")  # so that the renamed file is all there is
+        migrate(new)
+        statements, vectors = salvage(path, new)
+    sync_folder(path.parent)
+    aside = set_aside(path)
+    saved.rename(path)
+    sync_folder(path.parent)
+    return (
+        f"memory.db was damaged ({finding}). It was set aside as {aside.name}; "
+        f"{statements} statements with {vectors} vectors were saved from it."
+    )
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError
+    return float(value)
+
+
+def _time_or_none(value: Any) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, bytes):
+        raise TypeError
+    return value.decode("utf-8")
+
+
+def _blob(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError
+    return value
+
+
+_STATEMENT: dict[str, Callable[[Any], Any]] = {
+    "id": _whole,
+    "text": _text,
+    "role": _text,
+    "session": _text,
+    "created_at": _number,
+    "recalled_at": _time_or_none,
+    "recall_count": _whole,
+    "pinned": _whole,
+    "fingerprint": _text,
+    "strength": _number,
+    "vector_count": _whole,
+}
+_VECTOR: dict[str, Callable[[Any], Any]] = {
+    "id": _whole,
+    "statement_id": _whole,
+    "token_id": _whole,
+    "token": _text,
+    "strength": _number,
+    "crc": _whole,
+    "vector": _blob,
+}
+_EVENT: dict[str, Callable[[Any], Any]] = {
+    "id": _whole,
+    "kind": _text,
+    "statement_id": _whole,
+    "text": _text,
+    "at": _number,
+}
+
+
+def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
+    known: set[int] = set()
+    last = {"statements": 0, "vectors": 0, "events": 0}
+    for row in _rows(source, "statements", _STATEMENT):
+        cursor = into.execute(
+            "INSERT OR IGNORE INTO statements VALUES (:id, :text, :role, :session, :created_at, "
+            ":recalled_at, :recall_count, :pinned, :fingerprint, :strength, :vector_count)",
+            row,
+        )
+        if cursor.rowcount:
+            known.add(row["id"])
+        last["statements"] = max(last["statements"], row["id"])
+    for row in _rows(source, "vectors", _VECTOR):
+        last["vectors"] = max(last["vectors"], row["id"])
+        if row["statement_id"] in known:
+            into.execute(
+                "INSERT OR IGNORE INTO vectors VALUES "
+                "(:id, :statement_id, :token_id, :token, :strength, :crc, :vector)",
+                row,
+            )
+    for row in _rows(source, "events", _EVENT):
+        into.execute("INSERT OR IGNORE INTO events VALUES (:id, :kind, :statement_id, :text, :at)", row)
+        last["statements"] = max(last["statements"], row["statement_id"])
+        last["events"] = max(last["events"], row["id"])
+    _continue_ids(source, into, last)
+
+
+def _continue_ids(source: sqlite3.Connection, into: sqlite3.Connection, last: dict[str, int]) -> None:
+    """Make ids go on after the last that the damaged database gave, so that none is given twice."""
+    try:
+        sequence = source.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
+        given = {_text(name): _whole(number) for name, number in sequence}
+        skipped = 0
+    except (sqlite3.DatabaseError, TypeError, UnicodeDecodeError):
+        given, skipped = {}, _SKIPPED_IDS
+    for table, seen in last.items():
+        number = max(seen + skipped, given.get(table, 0))
+        into.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+        into.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, number))
+
+
+def _rows(db: sqlite3.Connection, table: str, kinds: dict[str, Callable[[Any], Any]]) -> Iterator[Row]:
+    """Rows of ``table`` by id with values of the right ``kinds``, stepping over what cannot be read.
+
+    A damaged page hides a run of ids. They are tried one by one; after _PATIENCE of them, the rows behind are
+    read from the end of the table.
+    """
+    forward = f"SELECT {', '.join(kinds)} FROM {table} WHERE id > ? ORDER BY id"  # noqa: S608 - our names
+    last = tried = 0
+    while tried - last < _PATIENCE:
+        try:
+            for values in db.execute(forward, (tried,)):
+                last = tried = values[0]
+                if row := _checked(values, kinds):
+                    yield row
+            return
+        except sqlite3.DatabaseError as error:
+            if error_code(error) != sqlite3.SQLITE_CORRUPT:
+                return  # no database, or no such table
+            tried += 1
+    try:
+        for values in db.execute(forward + " DESC", (last,)):
+            if row := _checked(values, kinds):
+                yield row
+    except sqlite3.DatabaseError:
+        return
+
+
+def _checked(values: tuple[Any, ...], kinds: dict[str, Callable[[Any], Any]]) -> Row | None:
+    try:
+        return {name: kind(value) for (name, kind), value in zip(kinds.items(), values, strict=True)}
+    except (TypeError, UnicodeDecodeError):
+        return None

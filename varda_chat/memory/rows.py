@@ -1,0 +1,205 @@
+"""Every query on an open memory.db, as functions of a connection; the caller holds the transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+
+import numpy as np
+import numpy.typing as npt
+
+from varda_chat.memory.records import FORGOTTEN_TEXT, MemoryEvent, NewStatement, NewVector, Record, Statement
+
+EVENTS_KEPT = 1000
+"""Older events are dropped."""
+
+_STATEMENT = "SELECT id, text, role, session, created_at, pinned, vector_count, recall_count FROM statements "
+_NEWEST_FIRST = _STATEMENT + "ORDER BY id DESC LIMIT ?"
+_OLDEST_FIRST = _STATEMENT + "ORDER BY id LIMIT ?"
+_AMONG = _STATEMENT + "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"  # noqa: S608 - only constants
+_RECORD_FIELDS = tuple(field.name for field in fields(Record))
+_VECTOR_DTYPE = np.dtype("<f4")
+
+
+def _statement(row: tuple[int, str, str, str, float, int, int, int]) -> Statement:
+    id_, text, role, session, created_at, pinned, vector_count, recall_count = row
+    return Statement(id_, text, role, session, created_at, bool(pinned), vector_count, recall_count)
+
+
+# Reading
+
+
+def statement(db: sqlite3.Connection, statement_id: int) -> Statement | None:
+    """The statement of that id, if there is one."""
+    row = db.execute(_STATEMENT + "WHERE id = ?", (statement_id,)).fetchone()
+    return None if row is None else _statement(row)
+
+
+def statements(db: sqlite3.Connection, limit: int | None, newest_first: bool) -> tuple[Statement, ...]:
+    """All statements, or ``limit`` of them."""
+    query = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
+    return tuple(map(_statement, db.execute(query, (-1 if limit is None else limit,))))
+
+
+def statements_of(db: sqlite3.Connection, ids: Iterable[int]) -> tuple[Statement, ...]:
+    """Those of ``ids`` that exist, the oldest first."""
+    wanted = json.dumps([int(id_) for id_ in ids])
+    return tuple(map(_statement, db.execute(_AMONG, (wanted,))))
+
+
+def foreign_statements(db: sqlite3.Connection, fingerprint: str) -> tuple[Statement, ...]:
+    """Statements with no vectors of the model ``fingerprint``, the oldest first."""
+    return tuple(
+        map(_statement, db.execute(_STATEMENT + "WHERE fingerprint != ? ORDER BY id", (fingerprint,)))
+    )
+
+
+def record(db: sqlite3.Connection, vector_id: int) -> Record | None:
+    """The record of that vector, if there is one."""
+    row = db.execute(
+        "SELECT v.id, s.id, s.text, v.token, v.token_id, s.role, s.session, s.created_at, s.recalled_at, "
+        "s.recall_count, s.pinned, s.fingerprint, v.strength "
+        "FROM vectors v JOIN statements s ON s.id = v.statement_id WHERE v.id = ?",
+        (vector_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return Record(**dict(zip(_RECORD_FIELDS, row, strict=True)) | {"pinned": bool(row[10])})
+
+
+def events(db: sqlite3.Connection, limit: int) -> list[MemoryEvent]:
+    """The last ``limit`` events, newest first."""
+    rows = db.execute("SELECT kind, statement_id, text, at FROM events ORDER BY id DESC LIMIT ?", (limit,))
+    return [MemoryEvent(*row) for row in rows]
+
+
+def vector_rows(db: sqlite3.Connection, fingerprint: str) -> list[tuple[int, int, int]]:
+    """(id, statement id, token id) of every vector of the model ``fingerprint``."""
+    return db.execute(
+        "SELECT v.id, v.statement_id, v.token_id FROM statements s JOIN vectors v ON v.statement_id = s.id "
+        "WHERE s.fingerprint = ?",
+        (fingerprint,),
+    ).fetchall()
+
+
+def vectors(
+    db: sqlite3.Connection, fingerprint: str, dim: int
+) -> Iterator[tuple[int, int, npt.NDArray[np.float32] | None]]:
+    """(id, statement id, vector (dim,)) of all of ``fingerprint`` by id; None for a damaged vector."""
+    rows = db.execute(
+        "SELECT v.id, v.statement_id, v.crc, v.vector "
+        "FROM vectors v JOIN statements s ON s.id = v.statement_id "
+        "WHERE s.fingerprint = ? ORDER BY v.id",
+        (fingerprint,),
+    )
+    for id_, statement_id, crc, blob in rows:
+        intact = len(blob) == dim * _VECTOR_DTYPE.itemsize and zlib.crc32(blob) == crc
+        yield id_, statement_id, np.frombuffer(blob, dtype=_VECTOR_DTYPE) if intact else None
+
+
+def retention_table(db: sqlite3.Connection, fingerprint: str) -> npt.NDArray[np.float64]:
+    """(n, 6) a searchable statement: id, vector count, strength, recall count, last use, pinned."""
+    rows = db.execute(
+        "SELECT id, vector_count, strength, recall_count, coalesce(recalled_at, created_at), pinned "
+        "FROM statements WHERE fingerprint = ? ORDER BY id",
+        (fingerprint,),
+    ).fetchall()
+    return np.array(rows, dtype=np.float64).reshape(-1, 6)
+
+
+# Writing
+
+
+def insert_statement(
+    db: sqlite3.Connection, new: NewStatement, *, session: str, fingerprint: str, now: float
+) -> tuple[Statement, list[int]]:
+    """Store ``new`` with its vectors and a "stored" event; returns it with its vectors' ids."""
+    cursor = db.execute(
+        "INSERT INTO statements (text, role, session, created_at, fingerprint, strength, vector_count) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            new.text,
+            new.role,
+            session,
+            now,
+            fingerprint if new.vectors else "",
+            strength(new.vectors),
+            len(new.vectors),
+        ),
+    )
+    id_ = int(cursor.lastrowid or 0)
+    ids = insert_vectors(db, id_, new.vectors)
+    insert_event(db, "stored", id_, new.text, now)
+    return Statement(id_, new.text, new.role, session, now, False, len(ids), 0), ids
+
+
+def insert_vectors(db: sqlite3.Connection, statement_id: int, new: Iterable[NewVector]) -> list[int]:
+    """Store vectors of a statement; returns their ids, which ascend."""
+    ids = []
+    for vector in new:
+        blob = np.ascontiguousarray(vector.vector, dtype=_VECTOR_DTYPE).tobytes()
+        cursor = db.execute(
+            "INSERT INTO vectors (statement_id, token_id, token, strength, crc, vector) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (statement_id, vector.token_id, vector.token, vector.strength, zlib.crc32(blob), blob),
+        )
+        ids.append(int(cursor.lastrowid or 0))
+    return ids
+
+
+def replace_vectors(
+    db: sqlite3.Connection, statement_id: int, new: tuple[NewVector, ...], fingerprint: str
+) -> list[int]:
+    """Put ``new`` in place of all vectors of a statement; returns their ids."""
+    db.execute("DELETE FROM vectors WHERE statement_id = ?", (statement_id,))
+    db.execute(
+        "UPDATE statements SET fingerprint = ?, strength = ?, vector_count = ? WHERE id = ?",
+        (fingerprint, strength(new), len(new), statement_id),
+    )
+    return insert_vectors(db, statement_id, new)
+
+
+def delete_statements(
+    db: sqlite3.Connection, gone: Iterable[Statement], now: float, *, scrub: bool = False
+) -> None:
+    """Delete statements, each with a "deleted" event; ``scrub`` clears their texts from all events."""
+    for each in gone:
+        db.execute("DELETE FROM statements WHERE id = ?", (each.id,))
+        if scrub:
+            db.execute("UPDATE events SET text = ? WHERE statement_id = ?", (FORGOTTEN_TEXT, each.id))
+        insert_event(db, "deleted", each.id, FORGOTTEN_TEXT if scrub else each.text, now)
+
+
+def insert_event(db: sqlite3.Connection, kind: str, statement_id: int, text: str, at: float) -> None:
+    """Note what happened, and drop the events before the last EVENTS_KEPT."""
+    cursor = db.execute(
+        "INSERT INTO events (kind, statement_id, text, at) VALUES (?, ?, ?, ?)",
+        (kind, statement_id, text, at),
+    )
+    db.execute("DELETE FROM events WHERE id <= ?", (int(cursor.lastrowid or 0) - EVENTS_KEPT,))
+
+
+def mark_recalled(db: sqlite3.Connection, statement_ids: Iterable[int], now: float) -> None:
+    """Count one recall for each statement."""
+    db.executemany(
+        "UPDATE statements SET recall_count = recall_count + 1, recalled_at = ? WHERE id = ?",
+        [(now, int(id_)) for id_ in statement_ids],
+    )
+
+
+def mark_unreadable(db: sqlite3.Connection, statement_ids: Iterable[int]) -> None:
+    """Take statements out of the search until their texts have been read again."""
+    db.executemany("UPDATE statements SET fingerprint = '' WHERE id = ?", [(id_,) for id_ in statement_ids])
+
+
+def set_pinned(db: sqlite3.Connection, statement_id: int, pinned: bool) -> bool:
+    """Pin or unpin; returns whether there is such a statement."""
+    return db.execute("UPDATE statements SET pinned = ? WHERE id = ?", (pinned, statement_id)).rowcount > 0
+
+
+def strength(vectors: Iterable[NewVector]) -> float:
+    """How sure the store decision was of a statement: of its surest vector."""
+    return max((vector.strength for vector in vectors), default=0.0)

@@ -1,0 +1,85 @@
+"""The tables of memory.db, as numbered migrations; ``PRAGMA user_version`` counts those already applied."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+
+from varda_chat.memory.database import transaction
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        # generation counts the transactions that changed vectors; stamp tells apart two histories (a restored
+        # backup, say) that reached the same count
+        """CREATE TABLE meta (
+            only INTEGER PRIMARY KEY CHECK (only = 1),
+            generation INTEGER NOT NULL,
+            stamp TEXT NOT NULL
+        )""",
+        "INSERT INTO meta VALUES (1, 0, lower(hex(randomblob(8))))",
+        # AUTOINCREMENT: an id that was deleted is never given again.
+        # fingerprint: of the model whose vectors these are; '' where there are none that can be searched
+        """CREATE TABLE statements (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            text TEXT NOT NULL,
+            role TEXT NOT NULL,
+            session TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            recalled_at REAL,
+            recall_count INTEGER NOT NULL DEFAULT 0,
+            pinned INTEGER NOT NULL DEFAULT 0,
+            fingerprint TEXT NOT NULL,
+            strength REAL NOT NULL,
+            vector_count INTEGER NOT NULL
+        )""",
+        # crc: zlib.crc32 of vector, which is little-endian float32
+        """CREATE TABLE vectors (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            statement_id INTEGER NOT NULL REFERENCES statements (id) ON DELETE CASCADE,
+            token_id INTEGER NOT NULL,
+            token TEXT NOT NULL,
+            strength REAL NOT NULL,
+            crc INTEGER NOT NULL,
+            vector BLOB NOT NULL
+        )""",
+        # covers the columns that are read at every start, which so need not touch the vectors
+        "CREATE INDEX vectors_by_statement ON vectors (statement_id, token_id)",
+        # not a foreign key: an event outlives its statement
+        """CREATE TABLE events (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind TEXT NOT NULL CHECK (kind IN ('stored', 'deleted')),
+            statement_id INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            at REAL NOT NULL
+        )""",
+        "CREATE INDEX events_by_statement ON events (statement_id)",
+    ),
+)
+
+SCHEMA_VERSION = len(MIGRATIONS)
+TABLES = frozenset({"meta", "statements", "vectors", "events"})
+
+
+def schema_version(db: sqlite3.Connection) -> int:
+    """How many migrations ``db`` has had."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring ``db`` to SCHEMA_VERSION, one transaction a migration. Raises sqlite3.Error."""
+    for version in range(schema_version(db), SCHEMA_VERSION):
+        with transaction(db):
+            for statement in MIGRATIONS[version]:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {version + 1}")
+
+
+def bump_generation(db: sqlite3.Connection) -> None:
+    """Note, inside a transaction, that vectors have changed."""
+    db.execute("UPDATE meta SET generation = generation + 1, stamp = ?", (secrets.token_hex(8),))
+
+
+def generation(db: sqlite3.Connection) -> tuple[int, str]:
+    """Generation and stamp of the vectors in ``db``."""
+    count, stamp = db.execute("SELECT generation, stamp FROM meta").fetchone()
+    return int(count), str(stamp)

@@ -1,0 +1,401 @@
+"""MemoryStore: one profile's memory. What ``apply`` has returned is on disk, and the index agrees with it."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from varda_chat.errors import StorageError, VardaError
+from varda_chat.memory import rows
+from varda_chat.memory.arrays import as_vectors
+from varda_chat.memory.database import connect_reader, disk_errors, transaction
+from varda_chat.memory.files import DATABASE, INDEX
+from varda_chat.memory.mirror import IndexMirror
+from varda_chat.memory.opening import Opened, open_for_reading, open_for_writing
+from varda_chat.memory.records import (
+    MemoryEvent,
+    NewStatement,
+    NewVector,
+    Record,
+    SearchResults,
+    Statement,
+    TurnApplied,
+    TurnChanges,
+)
+from varda_chat.memory.retention import least_worth, share_of
+from varda_chat.memory.schema import bump_generation
+
+if TYPE_CHECKING:
+    from typing import Self
+
+Ids = npt.NDArray[np.int64]
+
+
+class MemoryStore:
+    """A memory that is open: ``MemoryStore.open`` or ``open_records``. Any thread may call any method.
+
+    Methods raise VardaError for arguments they cannot accept and after ``close``, StorageError where the disk
+    refuses a write or the store is read-only; either way memory and disk are as before the call.
+
+    notices: one line each for the user, on how the memory was opened or closed.
+    """
+
+    def __init__(self, opened: Opened, capacity: int, model: tuple[int, str] | None) -> None:
+        """Not for callers. ``model``: embedding_dim and fingerprint, None to go without the index."""
+        self.folder = opened.folder
+        self.capacity = capacity
+        self.read_only = opened.lock is None
+        self.notices = opened.notices
+        self._db = opened.db
+        self._opened = opened
+        self._lock = threading.RLock()
+        self._open = True
+        self._mirror: IndexMirror | None = None
+        if model is not None:
+            self._mirror, notices = IndexMirror.load(
+                self._db, self.folder / INDEX, embedding_dim=model[0], fingerprint=model[1]
+            )
+            self.notices += notices
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        embedding_dim: int,
+        fingerprint: str,
+        memory_size: int = 10_000,
+        read_only: bool = False,
+    ) -> MemoryStore:
+        """Open the memory in ``folder``, creating it where there is none.
+
+        Args:
+            folder: the profile's folder; it and its files are made private (0700, 0600).
+            embedding_dim: floats a vector.
+            fingerprint: of the model; only its vectors are searched, others are ``foreign_statements``.
+            memory_size: capacity in vectors. More may be there already; the next store makes room.
+            read_only: work on a copy in RAM of the memory as it is now. Takes no lock and writes nothing.
+
+        Raises MemoryLockedError where another process is writing it, StorageError where the disk does not
+        allow it, VardaError where a newer varda-chat wrote it. A damaged database raises nothing: see
+        ``notices``.
+        """
+        if embedding_dim < 1 or memory_size < 1 or not fingerprint:
+            raise VardaError(
+                "A memory needs a dimension and a size of at least 1, and a model's fingerprint."
+            )
+        return cls._from(Path(folder), read_only, memory_size, (embedding_dim, fingerprint))
+
+    @classmethod
+    def open_records(cls, folder: str | Path, *, read_only: bool = False) -> MemoryStore:
+        """Open the memory without a model or FAISS, to list, show, pin and forget; raises as ``open``."""
+        return cls._from(Path(folder), read_only, 0, None)
+
+    @classmethod
+    def _from(
+        cls, folder: Path, read_only: bool, capacity: int, model: tuple[int, str] | None
+    ) -> MemoryStore:
+        with disk_errors(f"The memory in {folder} cannot be opened"):
+            opened = open_for_reading(folder) if read_only else open_for_writing(folder)
+            try:
+                return cls(opened, capacity, model)
+            except BaseException:
+                opened.close()
+                raise
+
+    # Searching
+
+    def search(self, query: Any, k: int) -> SearchResults:
+        """The ``k`` nearest vectors of each query (..., dim), numpy or torch; see SearchResults."""
+        with self._reading():
+            return self._index().memory.search(query, k)
+
+    def token_ids(self, ids: Any) -> Ids:
+        """The token each vector was taken at, in the shape of ``ids``; -1 where that is -1 or unknown."""
+        with self._reading():
+            return self._index().token_ids(ids)
+
+    def statement_ids(self, ids: Any) -> Ids:
+        """The statement of each vector, in the shape of ``ids``; -1 where that is -1 or unknown."""
+        with self._reading():
+            return self._index().statement_ids(ids)
+
+    # Looking
+
+    @property
+    def size(self) -> int:
+        """Vectors that can be searched (without a model: all vectors). Also once closed."""
+        if self._mirror is not None:
+            return len(self._mirror)
+        with self._reading():
+            return int(self._db.execute("SELECT count(*) FROM vectors").fetchone()[0])
+
+    def get(self, vector_id: int) -> Record:
+        """The record of a vector; raises VardaError where there is none of that id."""
+        with self._reading():
+            record = rows.record(self._db, int(vector_id))
+        if record is None:
+            raise VardaError(f"There is no vector {vector_id} in this memory.")
+        return record
+
+    def statement(self, statement_id: int) -> Statement:
+        """One statement; raises VardaError where there is none of that id."""
+        with self._reading():
+            statement = rows.statement(self._db, int(statement_id))
+        if statement is None:
+            raise VardaError(f"There is no statement {statement_id} in this memory.")
+        return statement
+
+    def statements(self, limit: int | None = None, newest_first: bool = True) -> tuple[Statement, ...]:
+        """All statements, or the first ``limit`` of them in that order."""
+        with self._reading():
+            return rows.statements(self._db, limit, newest_first)
+
+    def foreign_statements(self) -> tuple[Statement, ...]:
+        """Statements without vectors of this model, the oldest first: ``replace_vectors`` is for them."""
+        with self._reading():
+            return rows.foreign_statements(self._db, self._index().fingerprint)
+
+    def recent(self, limit: int = 20) -> list[MemoryEvent]:
+        """The last stores and deletes, newest first. Does not wait for a search or store under way."""
+        self._check_open()
+        with disk_errors("The recent events cannot be read"):
+            if not self.read_only:
+                with closing(connect_reader(self.folder / DATABASE, in_use=True)) as db:
+                    return rows.events(db, limit)
+            with self._reading():
+                return rows.events(self._db, limit)
+
+    # Changing
+
+    def apply(self, changes: TurnChanges, *, session: str) -> TurnApplied:
+        """Make all of a turn's changes, durably, or none of them.
+
+        Pinned statements are not deleted, and ids that are not there are passed over. A memory that would
+        hold more than ``capacity`` vectors drops the statements least worth keeping
+        (``retention.least_worth``), never pinned ones. New statements that do not fit beside what is pinned
+        are refused, the weakest first.
+        """
+        dim = self._index().memory.embedding_dim
+        new = [_checked(statement, dim) for statement in changes.stores]
+        now = time.time()
+        with self._changing("The turn was not stored"):
+            index = self._index()
+            with transaction(self._db):
+                asked = rows.statements_of(self._db, changes.delete_statements)
+                deleted = [statement for statement in asked if not statement.pinned]
+                rows.delete_statements(self._db, deleted, now)
+                rows.mark_recalled(self._db, changes.recalled, now)
+                fitting, dropped = self._make_room(new, [statement.id for statement in deleted], now)
+                rows.delete_statements(self._db, dropped, now)
+                deleted += dropped
+                stored = [
+                    rows.insert_statement(
+                        self._db, new[place], session=session, fingerprint=index.fingerprint, now=now
+                    )
+                    for place in fitting
+                ]
+                if stored or deleted:
+                    bump_generation(self._db)
+            index.remove_statements([statement.id for statement in deleted])
+            for place, (statement, ids) in zip(fitting, stored, strict=True):
+                index.add_statement(statement.id, ids, new[place].vectors)
+            return TurnApplied(
+                stored=tuple(statement for statement, _ in stored),
+                deleted=tuple(deleted),
+                size=len(index),
+                refused=tuple(changes.stores[place] for place in range(len(new)) if place not in fitting),
+            )
+
+    def forget(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
+        """Delete statements for good, pinned ones too, and return them; ids that are not there are passed
+        over.
+
+        Their texts and vectors also leave the events and the files (not the backups made before).
+        """
+        with self._changing("Nothing was forgotten"):
+            gone = rows.statements_of(self._db, statement_ids)
+            if gone:
+                self._delete(gone, scrub=True)
+                self._wipe_traces()
+            return gone
+
+    def forget_randomly(self, share: float, seed: int | None = None) -> tuple[Statement, ...]:
+        """Delete a random ``share`` (0..1) of the unpinned statements and return them.
+
+        A part of a statement counts as its chance of going, so the share holds on average for small memories
+        too.
+        """
+        if not 0.0 <= share <= 1.0:
+            raise VardaError(f"The share to forget is {share}; it goes from 0 to 1.")
+        with self._changing("Nothing was forgotten"):
+            free = [each for each in rows.statements(self._db, None, newest_first=False) if not each.pinned]
+            gone = tuple(free[place] for place in share_of(len(free), share, np.random.default_rng(seed)))
+            if gone:
+                self._delete(gone, scrub=False)
+            return gone
+
+    def pin(self, statement_id: int, pinned: bool = True) -> None:
+        """Keep a statement from being deleted by a turn or by a full memory (or, False, no longer)."""
+        with self._changing("The pin was not set"), transaction(self._db):
+            if not rows.set_pinned(self._db, int(statement_id), pinned):
+                raise VardaError(f"There is no statement {statement_id} in this memory.")
+
+    def replace_vectors(self, statement_id: int, vectors: Sequence[NewVector]) -> None:
+        """Put ``vectors``, of this model, in place of all that the statement had; the old stay until then.
+
+        May pass ``capacity``: the next ``apply`` makes room. In a read-only store only the copy in RAM
+        changes.
+        """
+        statement_id, dim = int(statement_id), self._index().memory.embedding_dim
+        new = tuple(_checked_vector(vector, dim) for vector in vectors)
+        with self._changing("The statement was not read again", also_in_ram=True):
+            index = self._index()
+            with transaction(self._db):
+                if rows.statement(self._db, statement_id) is None:
+                    raise VardaError(f"There is no statement {statement_id} in this memory.")
+                ids = rows.replace_vectors(self._db, statement_id, new, index.fingerprint)
+                bump_generation(self._db)
+            index.remove_statements([statement_id])
+            index.add_statement(statement_id, ids, new)
+
+    # Ending
+
+    def flush_index(self) -> None:
+        """Write memory.faiss, so that the next start need not make it anew. Raises StorageError."""
+        with self._changing("The index was not written"):
+            self._index().write(self._db, self.folder / INDEX)
+
+    def close(self) -> None:
+        """Write the index and let go of the memory. May be called again. Raises nothing: see ``notices``."""
+        with self._lock:
+            if not self._open:
+                return
+            try:
+                if not self.read_only and self._mirror is not None:
+                    self.flush_index()
+            except VardaError as error:
+                self.notices.append(
+                    f"{error} The memory itself is safe; the index is made anew at the next start."
+                )
+            finally:
+                self._open = False
+                self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Within
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise VardaError("This memory is closed.")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._lock, disk_errors("The memory cannot be read"):
+            self._check_open()
+            yield
+
+    @contextmanager
+    def _changing(self, what: str, also_in_ram: bool = False) -> Iterator[None]:
+        with self._lock, disk_errors(what):
+            self._check_open()
+            if self.read_only and not also_in_ram:
+                raise StorageError(f"{what}: this memory is open read-only.")
+            yield
+
+    def _index(self) -> IndexMirror:
+        if self._mirror is None:
+            raise VardaError(
+                "This memory was opened without a model, so it can be neither searched nor added to."
+            )
+        return self._mirror
+
+    def _delete(self, gone: Sequence[Statement], *, scrub: bool) -> None:
+        with transaction(self._db):
+            rows.delete_statements(self._db, gone, time.time(), scrub=scrub)
+            bump_generation(self._db)
+        if self._mirror is not None:
+            self._mirror.remove_statements([statement.id for statement in gone])
+
+    def _wipe_traces(self) -> None:
+        """Take what was just deleted out of the write-ahead log and the index file too."""
+        path = self.folder / INDEX
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if self._mirror is None:
+                path.unlink(missing_ok=True)
+            else:
+                self._mirror.write(self._db, path)
+        except (OSError, sqlite3.OperationalError):
+            path.unlink(missing_ok=True)  # it is forgotten either way: the old index must not keep it
+
+    def _make_room(
+        self, new: Sequence[NewStatement], deleted: Sequence[int], now: float
+    ) -> tuple[list[int], list[Statement]]:
+        """Which of ``new`` fit (places, ascending), and which statements must go for them."""
+        index = self._index()
+        wanted = [len(each.vectors) for each in new]
+        size = len(index) - len(index.columns.of_statements(deleted))
+        if size + sum(wanted) <= self.capacity:
+            return list(range(len(new))), []
+        table = rows.retention_table(self._db, index.fingerprint)
+        ids, counts, strengths, recalls, last_used, pinned = table.T
+        room = self.capacity - int(counts[pinned > 0].sum())
+        fitting: list[int] = []
+        for place in sorted(range(len(new)), key=lambda place: -rows.strength(new[place].vectors)):
+            if wanted[place] <= room:
+                room -= wanted[place]
+                fitting.append(place)
+        chosen = least_worth(
+            vector_counts=counts.astype(np.int64),
+            strengths=strengths,
+            recall_counts=recalls.astype(np.int64),
+            last_used=last_used,
+            pinned=pinned > 0,
+            now=now,
+            excess=size + sum(wanted[place] for place in fitting) - self.capacity,
+        )
+        return sorted(fitting), list(rows.statements_of(self._db, ids[chosen].astype(np.int64).tolist()))
+
+
+def _checked(new: NewStatement, dim: int) -> NewStatement:
+    """``new`` with float32 vectors, or VardaError."""
+    _check_text(new.text, new.role)
+    return NewStatement(new.text, new.role, tuple(_checked_vector(vector, dim) for vector in new.vectors))
+
+
+def _checked_vector(new: NewVector, dim: int) -> NewVector:
+    _check_text(new.token)
+    if not math.isfinite(new.strength):
+        raise VardaError("The strength of a vector to store is not a finite number.")
+    vector = as_vectors(new.vector, dim, "vectors to store")
+    if vector.ndim != 1:
+        raise VardaError(f"A vector to store has shape {vector.shape}; ({dim},) is needed.")
+    return NewVector(vector, int(new.token_id), new.token, float(new.strength))
+
+
+def _check_text(*texts: str) -> None:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise VardaError(
+                "A text to store is not valid Unicode (it holds half a surrogate pair)."
+            ) from None

@@ -1,0 +1,180 @@
+"""Looking at, checking, backing up and clearing a memory that is not open; needs only SQLite and the lock."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import zlib
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from varda_chat.errors import IndexFileError, MemoryDamagedError, VardaError
+from varda_chat.memory.container import read_container
+from varda_chat.memory.database import connect_reader, connect_writer, disk_errors, is_damage
+from varda_chat.memory.files import (
+    BACKUPS,
+    COMPANIONS,
+    DATABASE,
+    INDEX,
+    beside,
+    make_private_file,
+    make_private_folder,
+    sync_folder,
+    unused,
+    utc_stamp,
+)
+from varda_chat.memory.lock import take_lock
+from varda_chat.memory.rescue import SAVED, damage, set_aside
+from varda_chat.memory.schema import generation
+
+
+@dataclass(frozen=True)
+class Peek:
+    """What is in a memory, seen from outside. ``bytes``: of database and index; ``damaged``: uncounted."""
+
+    path: Path
+    statements: int
+    vectors: int
+    events: int
+    bytes: int
+    damaged: bool = False
+
+
+def peek(folder: str | Path) -> Peek:
+    """Count what is in ``folder``; all 0 where there is no memory. Creates nothing.
+
+    Raises StorageError where the disk does not allow it.
+    """
+    path = Path(folder) / DATABASE
+    with disk_errors(f"The memory in {folder} cannot be read"):
+        files = [path, path.with_name(INDEX), *(beside(path, ending) for ending in COMPANIONS)]
+        size = sum(file.stat().st_size for file in files if file.exists())
+        if not path.exists():
+            return Peek(path, 0, 0, 0, size)
+        try:
+            with closing(connect_reader(path)) as db:
+                if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    return Peek(path, 0, 0, 0, size)
+                counts = db.execute(
+                    "SELECT (SELECT count(*) FROM statements), (SELECT count(*) FROM vectors), "
+                    "(SELECT count(*) FROM events)"
+                ).fetchone()
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                return Peek(path, 0, 0, 0, size, damaged=True)
+            raise
+        statements, vectors, events = counts
+        return Peek(path, statements, vectors, events, size)
+
+
+def verify(folder: str | Path) -> tuple[str, ...]:
+    """Read every byte of the memory in ``folder``; returns what is wrong with it, one line each. Changes
+    nothing.
+
+    Raises VardaError where there is no memory or a newer varda-chat wrote it, StorageError as ``peek`` does.
+    """
+    path = Path(folder) / DATABASE
+    if not path.exists():
+        raise VardaError(f"There is no memory in {folder}.")
+    with disk_errors(f"The memory in {folder} cannot be read"):
+        finding = damage(path)
+        if finding is not None:
+            return (f"memory.db is damaged: {finding}.",)
+        problems: list[str] = []
+        with closing(connect_reader(path)) as db:
+            problems += [
+                f"memory.db: {row[0]}." for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"
+            ]
+            if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
+                problems.append("memory.db: there are vectors without a statement.")
+            broken = sum(
+                zlib.crc32(vector) != crc for crc, vector in db.execute("SELECT crc, vector FROM vectors")
+            )
+            if broken:
+                problems.append(f"memory.db: {broken} vectors do not match their checksums.")
+            now = generation(db)
+        try:
+            label = read_container(path.with_name(INDEX))[0]["label"]
+            if (label.get("generation"), label.get("history")) != now:
+                problems.append(
+                    "memory.faiss is not of the memory's last state; the next start makes it anew."
+                )
+        except IndexFileError as error:
+            problems.append(f"{error} The next start makes it anew.")
+        return tuple(problems)
+
+
+def backup(folder: str | Path) -> Path:
+    """Copy memory.db, as of one moment and also while it is in use, to ``backups/memory-<UTC>.db``; returns
+    the copy.
+
+    Raises VardaError where there is no memory, StorageError where the disk does not allow it,
+    MemoryDamagedError where it cannot be read.
+    """
+    folder = Path(folder)
+    source = folder / DATABASE
+    if not source.exists():
+        raise VardaError(f"There is no memory in {folder} to back up.")
+    with disk_errors(f"The memory in {folder} was not backed up"):
+        make_private_folder(folder / BACKUPS)
+        target = unused(folder / BACKUPS / f"memory-{utc_stamp()}.db")
+        part = beside(target, ".part")
+        try:
+            make_private_file(part)
+            with closing(connect_reader(source)) as db, closing(sqlite3.connect(part)) as copy:
+                db.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
+            handle = os.open(part, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            part.rename(target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        sync_folder(target.parent)
+    return target
+
+
+def reset(folder: str | Path) -> Path | None:
+    """Clear the memory in ``folder`` after backing it up; returns the backup, None where there was nothing.
+
+    A damaged memory is set aside instead of backed up, and that file is returned. A kill at any point leaves
+    the old memory or an empty one. The ids of the next memory begin at 1 again.
+
+    Raises MemoryLockedError where it is open elsewhere, StorageError where the disk does not allow it.
+    """
+    folder = Path(folder)
+    path = folder / DATABASE
+    if not path.exists() and not beside(path, SAVED).exists():
+        return None
+    with disk_errors(f"The memory in {folder} was not cleared"):
+        lock = take_lock(folder)
+        try:
+            return _clear(path)
+        finally:
+            lock.release()
+
+
+def _clear(path: Path) -> Path:
+    saved = beside(path, SAVED)
+    if not path.exists():  # a rescue that was cut off before its last step
+        saved.rename(path)
+    saved.unlink(missing_ok=True)
+    try:
+        kept = backup(path.parent)
+        with closing(connect_writer(path)) as db:
+            db.execute(
+                "PRAGMA journal_mode = DELETE"
+            )  # folds the write-ahead log into the file and removes it
+        path.unlink()  # the one moment at which the memory goes
+    except MemoryDamagedError:
+        kept = set_aside(path)
+    for ending in COMPANIONS:
+        beside(path, ending).unlink(missing_ok=True)
+    for name in (INDEX, INDEX + ".new"):
+        path.with_name(name).unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return kept
