@@ -58,9 +58,13 @@ def build(
     console: Console,
     *,
     resume: bool = False,
+    epochs: float | None = None,
     model_overrides: dict[str, Any] | None = None,
 ) -> Validation:
-    """Train and write the checkpoint into ``output_dir``. Raises VardaError with what to do about it."""
+    """Train and write the checkpoint into ``output_dir``. Raises VardaError with what to do about it.
+
+    epochs: passes over the dialogues, in place of ``config.max_steps``. resume: go on with the run saved there.
+    """
     console.print(f"Reading dialogues in {data_dir} …")
     training, validation = load_dialogues(data_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -75,6 +79,8 @@ def build(
         overrides_path.write_text(json.dumps(model_overrides or {}), encoding="utf-8")
     chat = ChatFormat(tokenizer)
     data = prepare(config, chat, training, validation)
+    if epochs is not None and not resume:
+        config = replace(config, max_steps=max(1, round(epochs * data.steps_per_epoch)))
     torch.manual_seed(config.seed)
     model = fresh_model(config.preset, chat.end_id, {**(model_overrides or {}), "vocab_size": tokenizer.get_vocab_size()})
     parameters = sum(p.numel() for p in model.parameters())

@@ -42,8 +42,6 @@ def train(preset: str, data_dir: Path | None, output_dir: Path, resume: bool, ep
 def _train(
     preset: str, data_dir: Path | None, output_dir: Path, resume: bool, epochs: float | None, flags: dict[str, Any]
 ) -> None:
-    from rich.console import Console
-
     from training.config import PRESETS
 
     if preset not in PRESETS:
@@ -54,10 +52,88 @@ def _train(
     from training.build import build, config_of, saved_config
 
     model_flags = {name: flags.pop(name) for name in ("memory_dim", "num_search_results", "memory_layer")}
-    console = Console(width=None if Console().is_terminal else 140)
+    console = _console()
     config = saved_config(output_dir) if resume else config_of(preset, flags)
-    build(config, data_dir, output_dir, console, resume=resume, model_overrides=model_flags)
+    build(config, data_dir, output_dir, console, resume=resume, epochs=epochs, model_overrides=model_flags)
     console.print(f"The checkpoint is in {output_dir}. Chat with it: varda-chat --checkpoint {output_dir}")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.argument("measure", type=click.Choice(["recall", "speed"]))
+@flag("facts", type=click.IntRange(min=1), default=200, help="recall: facts told, of each phrasing.")
+@flag("per-person", type=click.IntRange(min=1, max=100), default=20, help="recall: facts told to one memory.")
+@flag("memory-size", type=click.IntRange(min=1), default=10_000, help="speed: vectors in memory.")
+@flag("seed", type=int, default=0, help="Seed of facts and phrasings.")
+@flag("json", is_flag=True, help="Print one JSON object instead of a table.")
+@flag("show", type=click.IntRange(min=0), default=0, help="recall: print this many wrong answers too.")
+def evaluate(checkpoint: str, measure: str, **flags: Any) -> None:
+    """Measure a checkpoint: does it recall what it was told, and what does the memory cost?"""
+    _run(lambda: (_recall if measure == "recall" else _speed)(checkpoint, flags))
+
+
+def _recall(source: str, flags: dict[str, Any]) -> None:
+    import json
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from training.benchmark.recall import measure_recall
+    from training.benchmark.report import recall_json, recall_table
+
+    checkpoint = _load(source)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("recall", total=None)
+        recall = measure_recall(
+            checkpoint,
+            facts=flags["facts"],
+            per_person=min(flags["per_person"], flags["facts"]),
+            seed=flags["seed"],
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if flags["json"]:
+        click.echo(json.dumps(recall_json(recall)))
+        return
+    _console().print(recall_table(recall))
+    wrong = [a for a in recall.answers if a.control == "memory" and not a.right]
+    for answer in wrong[: flags["show"]]:
+        click.echo(f"{answer.fact.statement} | {answer.fact.question} | {answer.reply}")
+
+
+def _speed(source: str, flags: dict[str, Any]) -> None:
+    import json
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from training.benchmark.speed import measure_speed
+
+    speeds = measure_speed(_load(source).model, memory_size=flags["memory_size"])
+    if flags["json"]:
+        click.echo(json.dumps([asdict(speed) | {"ratio": speed.ratio} for speed in speeds]))
+        return
+    table = Table("work", title="Tokens a second, against plain GPT-2 of the same size", title_justify="left")
+    for column in ("plain GPT-2", "with memory parts", "ratio"):
+        table.add_column(column, justify="right")
+    for speed in speeds:
+        table.add_row(speed.work, f"{speed.plain:,.0f}", f"{speed.ours:,.0f}", f"{speed.ratio:.2f}")
+    _console().print(table)
+
+
+def _load(source: str) -> Any:
+    import transformers
+
+    from varda_chat.model.checkpoint import load_checkpoint
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    return load_checkpoint(source)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(width=None if Console().is_terminal else 140)
 
 
 def _run(action: Any) -> None:

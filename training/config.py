@@ -69,7 +69,7 @@ class TrainConfig:
     max_distractors: int = 768
     distractors_from: float = 0.1
     distractors_full: float = 0.5
-    hard_from: float = 0.5
+    hard_from: float = 0.36
     mixed_precision: str = "bf16"
     gradient_accumulation_steps: int = 1
     save_every: int = 250

@@ -71,6 +71,7 @@ class Validation:
     facts_loss: float
     values_soft: float
     values_hard: float
+    values_without: float
     deleted: float
     deleted_wrongly: float
     store_rate: float
@@ -123,8 +124,8 @@ class Trainer:
         share = (progress - config.distractors_from) / (config.distractors_full - config.distractors_from)
         count = int(config.max_distractors * min(1.0, max(0.0, share)))
         distractors = self.bank.sample(min(count, self.bank.filled), generator)
-        # hard stores on every second step of the later part: half of what is learned is learned as in chat
-        hard = progress >= config.hard_from and step % 2 == 1
+        # later on, two steps of three read what the store decisions leave, as in chat; the third keeps them soft
+        hard = progress >= config.hard_from and step % 3 != 0
         with self.accelerator.autocast():
             of_talk = episode_losses(self.model, talk, config.weights, distractors=distractors, hard_gates=hard)
         self.accelerator.backward(of_talk.total * 0.5)
@@ -173,7 +174,7 @@ class Trainer:
         self.model.eval()
         generator = torch.Generator().manual_seed(self.config.seed)
         talk, facts = [], []
-        hits = {False: [0, 0], True: [0, 0]}
+        hits = {"soft": [0, 0], "hard": [0, 0], "without": [0, 0]}
         deleted = obsolete = wrongly = kept = 0
         stored = tokens = 0
         rows = self.data.validation_rows
@@ -186,12 +187,14 @@ class Trainer:
         episodes = self.data.validation_facts
         for start in range(0, len(episodes.ids), 16):
             batch = self._batch(_slice(episodes, start, start + 16), generator)
-            for hard in (False, True):
+            for how in ("without", "soft", "hard"):
                 with self.accelerator.autocast():
-                    losses = episode_losses(self.model, batch, self.config.weights, hard_gates=hard)
+                    losses = episode_losses(
+                        self.model, batch, self.config.weights, hard_gates=how == "hard", use_memory=how != "without"
+                    )
                 right, total = value_hits(losses.output, batch)
-                hits[hard][0] += right
-                hits[hard][1] += total
+                hits[how][0] += right
+                hits[how][1] += total
             facts.append(float(losses.language_model))
             assert losses.delete_probability is not None and losses.output.store_decision is not None
             opened = losses.delete_probability > self.bare.config.delete_threshold
@@ -211,8 +214,7 @@ class Trainer:
         return Validation(
             loss=sum(talk) / len(talk),
             facts_loss=sum(facts) / len(facts),
-            values_soft=hits[False][0] / max(1, hits[False][1]),
-            values_hard=hits[True][0] / max(1, hits[True][1]),
+            **{f"values_{how}": right / max(1, total) for how, (right, total) in hits.items()},
             deleted=deleted / max(1, obsolete),
             deleted_wrongly=wrongly / max(1, kept),
             store_rate=stored / max(1, tokens),
@@ -283,12 +285,12 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         table = Table(title=f"step {self.step}, epoch {self.step / self.data.steps_per_epoch:.2f}")
-        for name in ("training loss", "validation loss", "perplexity", "values right soft / hard",
+        for name in ("training loss", "validation loss", "perplexity", "values right soft / hard / no memory",
                      "deleted / wrongly", "tokens stored", "elapsed"):  # fmt: skip
             table.add_column(name, justify="right")
         table.add_row(
             f"{training_loss:.3f}", f"{figures.loss:.3f}", f"{math.exp(figures.loss):.1f}",
-            f"{figures.values_soft:.1%} / {figures.values_hard:.1%}",
+            f"{figures.values_soft:.1%} / {figures.values_hard:.1%} / {figures.values_without:.1%}",
             f"{figures.deleted:.1%} / {figures.deleted_wrongly:.1%}", f"{figures.store_rate:.1%}",
             f"{self.elapsed / 60:.1f} min",
         )  # fmt: skip

@@ -20,7 +20,7 @@ class EpisodeMemory:
     tokens: (E, N = S*T) long. visible: (E, N, N) bool, [e, reader, vector]. sessions: S.
     distractors: (M, D) and distractor_tokens: (M,), or None.
     hard_gates: store by threshold, as in chat (gradient straight through), not by log-probability.
-    Bound by ``over``: vectors (E, N, D), log_gates (E, N).
+    Bound by ``over``: vectors (E, N, D), log_gates (E, N) as read, and soft_gates (E, N), the log-probabilities.
     """
 
     tokens: Tensor
@@ -31,16 +31,20 @@ class EpisodeMemory:
     hard_gates: bool = False
     vectors: Tensor | None = None
     log_gates: Tensor | None = None
+    soft_gates: Tensor | None = None
 
     def over(self, vectors: Tensor, store_logits: Tensor) -> EpisodeMemory:
         """This memory filled with the vectors (E*S, T, D) and store logits (E*S, T, 1) of a forward pass."""
         episodes, length = self.tokens.shape
-        log_gates = torch.nn.functional.logsigmoid(store_logits.float()).reshape(episodes, length)
+        soft_gates = torch.nn.functional.logsigmoid(store_logits.float()).reshape(episodes, length)
+        log_gates = soft_gates
         if self.hard_gates:
             stored = store_logits.reshape(episodes, length) > 0
             hard = torch.zeros_like(log_gates).masked_fill(~stored, MASKED_SCORE)
-            log_gates = hard + log_gates - log_gates.detach()
-        return replace(self, vectors=vectors.reshape(episodes, length, -1), log_gates=log_gates)
+            log_gates = hard + soft_gates - soft_gates.detach()
+        return replace(
+            self, vectors=vectors.reshape(episodes, length, -1), log_gates=log_gates, soft_gates=soft_gates
+        )
 
     def gates(self) -> Tensor:
         """Log-probability of being in memory for each reader and candidate: (E, N, N + M)."""

@@ -80,6 +80,7 @@ def episode_losses(
     *,
     distractors: tuple[Tensor, Tensor] | None = None,
     hard_gates: bool = False,
+    use_memory: bool = True,
 ) -> Losses:
     """Run ``model`` over whole episodes, through the memory, and score it.
 
@@ -87,12 +88,13 @@ def episode_losses(
         model: a VardaGPTAssociative, or what a launcher wrapped it in.
         distractors: vectors (M, D) and tokens (M,) that every token sees beside its episode's own.
         hard_gates: store by threshold, as in chat.
+        use_memory: False leaves every token without results (a control).
     """
     bare: VardaGPTAssociative = getattr(model, "module", model)
     episodes, sessions, length = batch.ids.shape
     memory = EpisodeMemory(
         tokens=batch.ids.flatten(1),
-        visible=batch.visible(),
+        visible=batch.visible() & use_memory,
         sessions=sessions,
         distractors=distractors[0] if distractors else None,
         distractor_tokens=distractors[1] if distractors else None,
@@ -140,14 +142,21 @@ def retrieval_scores(
     """At the P supervised tokens: scores (P, N + M + 1) of all candidates, the null result last; which of them are
     positives, same shape; and the weight of each (P,)."""
     memory: EpisodeMemory = output.memory
-    assert memory.log_gates is not None and memory.vectors is not None and output.query is not None
+    assert memory.soft_gates is not None and memory.vectors is not None and output.query is not None
     reader = bare.memory_reader
-    wanted = batch.target_statement.flatten(1)
+    wanted = batch.target_statement
+    if memory.hard_gates:
+        # as in chat, where few vectors are in memory and one of another value is soon the nearest: after the last
+        # token of a value there is nothing more to find
+        after = torch.nn.functional.pad((wanted >= 0) & ~batch.probe, (1, 0))[..., :-1]
+        wanted = wanted.masked_fill(after & (wanted == NONE), NULL)
+    wanted = wanted.flatten(1)
     episode, place = (wanted != NONE).nonzero(as_tuple=True)
     wanted = wanted[episode, place]
     query = output.query.reshape(*memory.tokens.shape, -1)[episode, place]  # (P, D)
     visible = memory.visible[episode, place]  # (P, N)
-    gates = memory.log_gates[episode].masked_fill(~visible, MASKED_SCORE)
+    # by log-probability even when reading is hard: a positive that is not stored yet must be able to become so
+    gates = memory.soft_gates[episode].masked_fill(~visible, MASKED_SCORE)
     scores = reader.scores(torch.einsum("pd,pnd->pn", query, memory.vectors[episode]), gates)
     same_token = memory.tokens[episode] == target.flatten(1)[episode, place].unsqueeze(1)
     any_token = batch.probe.flatten(1)[episode, place].unsqueeze(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -96,7 +97,9 @@ def main(
         if prompt is not None:
             _answer(request, [prompt], as_json)
         elif not sys.stdin.isatty():
-            _answer(request, click.get_text_stream("stdin", errors="replace"), as_json)
+            if isinstance(sys.stdin, io.TextIOWrapper):
+                sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+            _answer(request, sys.stdin, as_json)
         elif as_json:
             raise click.UsageError("--json needs --prompt or text on a pipe.")
         else:

@@ -6,7 +6,7 @@ import math
 import random
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -91,11 +91,13 @@ def names(reply: str, value: str) -> bool:
     return f" {normalised(value)} " in f" {normalised(reply)} "
 
 
-def draw_facts(count: int, phrasing: Phrasing, rng: random.Random) -> list[Fact]:
+def draw_facts(
+    count: int, phrasing: Phrasing, rng: random.Random, relations: Sequence[Relation] = RELATIONS
+) -> list[Fact]:
     """``count`` facts of different relations and with different values, for one person."""
     facts: list[Fact] = []
     taken: set[str] = set()
-    for relation in rng.sample(RELATIONS, count):
+    for relation in rng.sample(relations, count):
         value = draw(relation.kind, "test", rng)
         while value in taken:
             value = draw(relation.kind, "test", rng)
@@ -117,6 +119,7 @@ def measure_recall(
     facts: int = 200,
     per_person: int = 20,
     seed: int = 0,
+    relations: Sequence[Relation] = RELATIONS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Recall:
     """Tell ``facts`` facts, ``per_person`` of them to each memory, close the memories, open them, ask.
@@ -138,7 +141,7 @@ def measure_recall(
     with tempfile.TemporaryDirectory(prefix="varda-recall-") as scratch:
         for phrasing in phrasings:
             rng = random.Random(f"{seed}/{phrasing}")
-            lives = [draw_facts(per_person, phrasing, rng) for _ in range(people)]
+            lives = [draw_facts(per_person, phrasing, rng, relations) for _ in range(people)]
             folders = [Path(scratch) / phrasing / str(person) for person in range(people)]
             for life, folder in zip(lives, folders, strict=True):
                 with _open(checkpoint, folder) as session:

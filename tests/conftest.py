@@ -1,0 +1,70 @@
+"""What every test stands on: a data folder of its own, and a tiny real model with its own tokenizer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from varda_chat.model.chat_format import ChatFormat
+    from varda_chat.model.modeling import VardaGPTAssociative
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads cost more than they give
+
+TEXTS = (
+    "My dog is called Rimba.",
+    "What is my dog called?",
+    "Your dog is called Rimba.",
+    "Hello! How are you today?",
+    "I'm fine, thank you. I live in Lisbon and I work as a nurse.",
+)
+
+
+@pytest.fixture(autouse=True)
+def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test touches the user's memory."""
+    home = tmp_path / "varda-home"
+    monkeypatch.setenv("VARDA_CHAT_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def chat_format() -> ChatFormat:
+    from training.data.tokenizer import train_tokenizer
+    from varda_chat.model.chat_format import ChatFormat
+
+    return ChatFormat(train_tokenizer([" " + text for text in TEXTS] * 4, 300))
+
+
+def tiny_model(chat: ChatFormat, **overrides: object) -> VardaGPTAssociative:
+    """A fresh model of 2 blocks and width 32 for ``chat``'s tokenizer, seeded, in evaluation mode."""
+    import torch
+
+    from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
+
+    torch.manual_seed(0)
+    settings: dict[str, object] = {
+        "vocab_size": chat.tokenizer.get_vocab_size(), "n_positions": 128, "n_embd": 32, "n_layer": 2, "n_head": 2,
+        "memory_dim": 16, "num_search_results": 3, "bos_token_id": chat.end_id, "eos_token_id": chat.end_id,
+        "pad_token_id": chat.end_id, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+    }  # fmt: skip
+    model: VardaGPTAssociative = VardaGPTAssociative(VardaGPTConfig(**(settings | overrides))).eval()
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A checkpoint folder with a tiny model that has learned nothing but stores about half of all tokens."""
+    from training.build import export
+    from training.data.tokenizer import save_tokenizer
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model = tiny_model(chat_format)
+    save_tokenizer(chat_format.tokenizer, folder, 128)
+    export(model, folder)
+    yield folder

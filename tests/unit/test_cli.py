@@ -1,0 +1,156 @@
+"""Every option of ``varda-chat``, by the real command in a process of its own or by click's runner."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from varda_chat import __version__
+from varda_chat.cli import main
+from varda_chat.memory.upkeep import peek
+
+HEAVY = ("torch", "transformers", "faiss")
+
+
+def run(*arguments: str, checkpoint: Path | None = None, stdin: str | bytes | None = None) -> Result:
+    extra = ["--checkpoint", str(checkpoint), "--temperature", "0", "--max-new-tokens", "8"] if checkpoint else []
+    return CliRunner().invoke(main, [*arguments, *extra], input=stdin)
+
+
+def profile(home: Path, name: str = "default") -> Path:
+    return home / "profiles" / name
+
+
+def test_prompt_answers_on_stdout(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+    result = run("-p", "My dog is called Rimba.", checkpoint=tiny_checkpoint)
+    assert result.exit_code == 0
+    assert len(result.stdout.strip().splitlines()) <= 1
+    assert peek(profile(own_data_folder)).vectors > 0
+
+
+def test_json_is_one_object_with_the_keys_of_the_design(tiny_checkpoint: Path) -> None:
+    result = run("--prompt", "My dog is called Rimba.", "--json", checkpoint=tiny_checkpoint)
+    assert result.exit_code == 0
+    assert set(json.loads(result.stdout)) == {
+        "prompt", "reply", "recalled", "stored", "deleted", "memory_size", "prompt_tokens", "reply_tokens", "seconds",
+    }  # fmt: skip
+
+
+def test_each_line_of_a_pipe_is_a_turn(tiny_checkpoint: Path) -> None:
+    result = run("--json", checkpoint=tiny_checkpoint, stdin="Hello!\n\n  \nMy dog is called Rimba.\n")
+    prompts = [json.loads(line)["prompt"] for line in result.stdout.splitlines()]
+    assert prompts == ["Hello!", "My dog is called Rimba."]
+
+
+def test_broken_utf8_and_control_codes_on_the_pipe_are_survived(tiny_checkpoint: Path) -> None:
+    result = run("--json", checkpoint=tiny_checkpoint, stdin=b"caf\xff \x1b[2J hello\n")
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stdout
+    assert json.loads(result.stdout)["prompt"].endswith("hello")
+
+
+def test_profiles_and_data_dir_are_separate_memories(
+    tiny_checkpoint: Path, own_data_folder: Path, tmp_path: Path
+) -> None:
+    run("-p", "I live in Lisbon.", "--profile", "work", checkpoint=tiny_checkpoint)
+    run("-p", "I live in Lisbon.", "--data-dir", str(tmp_path / "else"), checkpoint=tiny_checkpoint)
+    assert peek(profile(own_data_folder, "work")).vectors > 0
+    assert peek(profile(tmp_path / "else")).vectors > 0
+    assert peek(profile(own_data_folder)).vectors == 0
+
+
+def test_incognito_leaves_no_trace(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+    result = run("-p", "I live in Lisbon.", "--incognito", "--json", checkpoint=tiny_checkpoint)
+    assert json.loads(result.stdout)["stored"] == []
+    assert peek(profile(own_data_folder)).vectors == 0
+
+
+def test_sampling_flags_reach_the_model(tiny_checkpoint: Path) -> None:
+    arguments = ["-p", "Hello!", "--json", "--incognito", "--checkpoint", str(tiny_checkpoint), "--temperature", "1.5",
+                 "--top-p", "0.95", "--max-new-tokens", "5", "--seed", "3"]  # fmt: skip
+    first, second = (json.loads(CliRunner().invoke(main, arguments).stdout) for _ in range(2))
+    assert first["reply"] == second["reply"]
+    assert first["reply_tokens"] <= 5
+
+
+def test_reset_asks_backs_up_and_clears(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+    run("-p", "My dog is called Rimba.", checkpoint=tiny_checkpoint)
+    folder = profile(own_data_folder)
+    held = peek(folder).vectors
+    refused = run("--reset-memory", stdin="n\n")
+    assert refused.exit_code == 0
+    assert str(folder) in refused.stdout
+    assert str(held) in refused.stdout
+    assert peek(folder).vectors == held
+    done = run("--reset-memory", "--yes")
+    assert done.exit_code == 0
+    assert peek(folder).vectors == 0
+    backup = Path(done.stdout.split("A backup is in ")[1].strip().replace("\n", ""))
+    assert backup.is_file()
+    assert "empty already" in run("--reset-memory", "--yes").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["--temperature", "-1", "-p", "x"], 2, "temperature"),
+        (["--top-p", "0", "-p", "x"], 2, "top-p"),
+        (["--max-new-tokens", "0", "-p", "x"], 2, "max-new-tokens"),
+        (["--seed", "abc", "-p", "x"], 2, "seed"),
+        (["--no-such-flag"], 2, "no-such-flag"),
+        (["--yes", "-p", "x"], 2, "--reset-memory"),
+        (["--profile", "../up", "-p", "x"], 1, "profile name"),
+        (["--profile", "", "-p", "x"], 1, "profile name"),
+        (["-p", ""], 1, "empty"),
+        (["-p", "x", "--checkpoint", "/no/such/folder"], 1, "no checkpoint folder"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(arguments: list[str], code: int, word: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert word in result.stderr
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def command(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "varda_chat", *arguments], capture_output=True, text=True, timeout=60, check=False, **options
+    )  # type: ignore[call-overload, no-any-return]
+
+
+def test_help_and_version_and_reset_import_nothing_heavy() -> None:
+    probe = (
+        "import sys; from click.testing import CliRunner; from varda_chat.cli import main; "
+        "results = [CliRunner().invoke(main, a) for a in (['--help'], ['--version'], ['--reset-memory', '--yes'])]; "
+        "assert all(r.exit_code == 0 for r in results), results; "
+        f"print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_version() -> None:
+    assert __version__ in command("--version").stdout
+
+
+def test_help_names_every_option() -> None:
+    text = command("--help").stdout
+    for option in main.params:
+        assert max(option.opts, key=len) in text
+
+
+def test_a_reader_that_leaves_early_is_no_crash(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("Hello!\n" * 5)
+    done = subprocess.run(
+        f"{sys.executable} -m varda_chat --checkpoint {tiny_checkpoint} --max-new-tokens 4 < {lines} | true",
+        shell=True, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ),
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
