@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ def tiny_model(chat: ChatFormat, **overrides: object) -> VardaGPTAssociative:
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def tiny_checkpoint(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder with a tiny model that has learned nothing but stores about half of all tokens."""
     from training.build import export
     from training.data.tokenizer import save_tokenizer
@@ -67,4 +66,4 @@ def tiny_checkpoint(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFa
     model = tiny_model(chat_format)
     save_tokenizer(chat_format.tokenizer, folder, 128)
     export(model, folder)
-    yield folder
+    return folder

@@ -82,11 +82,13 @@ def build(
     if epochs is not None and not resume:
         config = replace(config, max_steps=max(1, round(epochs * data.steps_per_epoch)))
     torch.manual_seed(config.seed)
-    model = fresh_model(config.preset, chat.end_id, {**(model_overrides or {}), "vocab_size": tokenizer.get_vocab_size()})
+    model = fresh_model(
+        config.preset, chat.end_id, {**(model_overrides or {}), "vocab_size": tokenizer.get_vocab_size()}
+    )
     parameters = sum(p.numel() for p in model.parameters())
     console.print(
-        f"{parameters / 1e6:.1f} M parameters; {len(training):,} dialogues in {data.training_rows.rows_per_epoch:,} rows "
-        f"of {config.row_length} tokens; {data.steps_per_epoch:,.0f} steps an epoch."
+        f"{parameters / 1e6:.1f} M parameters; {len(training):,} dialogues in {data.training_rows.rows_per_epoch:,} "
+        f"rows of {config.row_length} tokens; {data.steps_per_epoch:,.0f} steps an epoch."
     )
     trainer = Trainer(model, data, config, output_dir, console)
     if resume:

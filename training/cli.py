@@ -18,23 +18,46 @@ def flag(name: str, **options: Any) -> Any:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @flag("preset", default="mini", help="Size of the fresh model: nano, mini or small.")
-@flag("data-dir", type=click.Path(path_type=Path, file_okay=False), default=None,
-      help="Folder of the corpora (NAME.jsonl.xz).")
-@flag("output-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/model"), help="Where the checkpoint goes.")
+@flag(
+    "data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder of the corpora (NAME.jsonl.xz).",
+)
+@flag(
+    "output-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/model"),
+    help="Where the checkpoint goes.",
+)
 @flag("max-steps", type=click.IntRange(min=1), default=None, help="Optimizer steps. [default: the preset's]")
-@flag("epochs", type=click.FloatRange(min=0, min_open=True), default=None, help="Passes over the dialogues, instead of steps.")
+@flag(
+    "epochs",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    help="Passes over the dialogues, instead of steps.",
+)
 @flag("learning-rate", type=click.FloatRange(min=0, min_open=True), default=None, help="[default: the preset's]")
 @flag("memory-dim", type=click.IntRange(min=1), default=None, help="Floats in a stored vector. [default: the preset's]")
 @flag("num-search-results", type=click.IntRange(min=1), default=None, help="Results read at every token. [default: 5]")
-@flag("memory-layer", type=click.IntRange(min=0), default=None, help="Blocks before the memory is read. [default: half]")
+@flag(
+    "memory-layer", type=click.IntRange(min=0), default=None, help="Blocks before the memory is read. [default: half]"
+)
 @flag("fact-episodes", type=click.IntRange(min=1), default=None, help="Fact episodes a step. [default: the preset's]")
-@flag("dialogue-rows", type=click.IntRange(min=1), default=None, help="Rows of real dialogue a step. [default: the preset's]")
+@flag(
+    "dialogue-rows",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Rows of real dialogue a step. [default: the preset's]",
+)
 @flag("mixed-precision", type=click.Choice(["no", "bf16", "fp16"]), default=None, help="[default: bf16]")
 @flag("save-every", type=click.IntRange(min=1), default=None, help="Steps between saves. [default: 250]")
 @flag("validate-every", type=click.IntRange(min=1), default=None, help="Steps between validations. [default: 500]")
 @flag("seed", type=int, default=None, help="Seed of weights, data and order. [default: 0]")
 @flag("resume", is_flag=True, help="Go on with the run saved in --output-dir, with its settings.")
-def train(preset: str, data_dir: Path | None, output_dir: Path, resume: bool, epochs: float | None, **flags: Any) -> None:
+def train(
+    preset: str, data_dir: Path | None, output_dir: Path, resume: bool, epochs: float | None, **flags: Any
+) -> None:
     """Build a checkpoint: corpora -> training -> checkpoint folder."""
     _run(lambda: _train(preset, data_dir, output_dir, resume, epochs, flags))
 

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
+from training.calibrate import delete_counts
 from training.config import TrainConfig
 from training.data.episodes import EpisodeArrays
 from training.data.prepare import Data
@@ -175,18 +176,18 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.config.seed)
         talk, facts = [], []
         hits = {"soft": [0, 0], "hard": [0, 0], "without": [0, 0]}
-        deleted = obsolete = wrongly = kept = 0
+        deletes = [0, 0, 0, 0]
         stored = tokens = 0
         rows = self.data.validation_rows
         for start in range(0, len(rows.ids), 12):
             with self.accelerator.autocast():
                 losses = episode_losses(
-                    self.model, self._batch(_slice(rows, start, start + 12), generator), self.config.weights
+                    self.model, self._batch(rows.part(start, start + 12), generator), self.config.weights
                 )
             talk.append(float(losses.language_model))
         episodes = self.data.validation_facts
         for start in range(0, len(episodes.ids), 16):
-            batch = self._batch(_slice(episodes, start, start + 16), generator)
+            batch = self._batch(episodes.part(start, start + 16), generator)
             for how in ("without", "soft", "hard"):
                 with self.accelerator.autocast():
                     losses = episode_losses(
@@ -197,20 +198,14 @@ class Trainer:
                 hits[how][1] += total
             facts.append(float(losses.language_model))
             assert losses.delete_probability is not None and losses.output.store_decision is not None
-            opened = losses.delete_probability > self.bare.config.delete_threshold
-            numbers = torch.arange(opened.shape[1], device=opened.device)[None, :, None]
-            told, dead = batch.told.unsqueeze(1), batch.dead.unsqueeze(1)
-            alive = (told >= 0) & (told < numbers) & (dead > numbers)
-            ends = (told >= 0) & (dead == numbers)
-            deleted += int((opened & ends).sum())
-            obsolete += int(ends.sum())
-            wrongly += int((opened & alive).any(dim=1).sum())
-            kept += int(alive.any(dim=1).sum())
+            counts = delete_counts(losses.delete_probability > self.bare.config.delete_threshold, batch)
+            deletes = [total + count for total, count in zip(deletes, counts, strict=True)]
             gate = losses.output.store_decision.flatten() > 0
             valid = batch.valid.flatten()
             stored += int((gate & valid).sum())
             tokens += int(valid.sum())
         self.model.train()
+        deleted, obsolete, wrongly, kept = deletes
         return Validation(
             loss=sum(talk) / len(talk),
             facts_loss=sum(facts) / len(facts),
@@ -327,10 +322,6 @@ class Trainer:
                 self.console.print(f"Resumed at step {self.step} of {self.config.max_steps}.")
                 return
         raise DataError(f"Nothing to resume in {self.output_dir}: it holds no saved run.")
-
-
-def _slice(arrays: EpisodeArrays, start: int, end: int) -> EpisodeArrays:
-    return EpisodeArrays(**{name: getattr(arrays, name)[start:end] for name in arrays.__dataclass_fields__})
 
 
 @contextlib.contextmanager

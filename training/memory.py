@@ -19,7 +19,8 @@ class EpisodeMemory:
 
     tokens: (E, N = S*T) long. visible: (E, N, N) bool, [e, reader, vector]. sessions: S.
     distractors: (M, D) and distractor_tokens: (M,), or None.
-    hard_gates: store by threshold, as in chat (gradient straight through), not by log-probability.
+    hard_gates: store what exceeds ``store_threshold``, as in chat (gradient straight through), instead of weighing
+        everything by its log-probability.
     Bound by ``over``: vectors (E, N, D), log_gates (E, N) as read, and soft_gates (E, N), the log-probabilities.
     """
 
@@ -29,6 +30,7 @@ class EpisodeMemory:
     distractors: Tensor | None = None
     distractor_tokens: Tensor | None = None
     hard_gates: bool = False
+    store_threshold: float = 0.5
     vectors: Tensor | None = None
     log_gates: Tensor | None = None
     soft_gates: Tensor | None = None
@@ -39,12 +41,10 @@ class EpisodeMemory:
         soft_gates = torch.nn.functional.logsigmoid(store_logits.float()).reshape(episodes, length)
         log_gates = soft_gates
         if self.hard_gates:
-            stored = store_logits.reshape(episodes, length) > 0
+            stored = torch.sigmoid(store_logits.float()).reshape(episodes, length) > self.store_threshold
             hard = torch.zeros_like(log_gates).masked_fill(~stored, MASKED_SCORE)
             log_gates = hard + soft_gates - soft_gates.detach()
-        return replace(
-            self, vectors=vectors.reshape(episodes, length, -1), log_gates=log_gates, soft_gates=soft_gates
-        )
+        return replace(self, vectors=vectors.reshape(episodes, length, -1), log_gates=log_gates, soft_gates=soft_gates)
 
     def gates(self) -> Tensor:
         """Log-probability of being in memory for each reader and candidate: (E, N, N + M)."""

@@ -91,7 +91,7 @@ def episode_losses(
         use_memory: False leaves every token without results (a control).
     """
     bare: VardaGPTAssociative = getattr(model, "module", model)
-    episodes, sessions, length = batch.ids.shape
+    _, sessions, length = batch.ids.shape
     memory = EpisodeMemory(
         tokens=batch.ids.flatten(1),
         visible=batch.visible() & use_memory,
@@ -99,6 +99,7 @@ def episode_losses(
         distractors=distractors[0] if distractors else None,
         distractor_tokens=distractors[1] if distractors else None,
         hard_gates=hard_gates,
+        store_threshold=bare.config.store_threshold,
     )
     positions = batch.position_offset + torch.arange(length, device=batch.ids.device)
     output: VardaGPTOutput = model(

@@ -50,17 +50,30 @@ class _Request:
 @click.option("-p", "--prompt", metavar="TEXT", help="Answer one message on stdout and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a turn, and nothing else.")
 @click.option("--profile", default="default", metavar="NAME", help="Which memory to use.")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help=f"Where the memories lie.  [default: ${paths.HOME_VARIABLE} or the user's data folder]")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help=f"Where the memories lie.  [default: ${paths.HOME_VARIABLE} or the user's data folder]",
+)
 @click.option("--checkpoint", metavar="DIR_OR_HUB_ID", help="The model.  [default: the bundled one]")
 @click.option("--incognito", is_flag=True, help="Read the memory, write none of it.")
 @click.option("--theme", metavar="NAME", help="Colours of the chat, such as varda-dark or varda-light.")
-@click.option("--temperature", type=click.FloatRange(0, 10), default=GenerationSettings.temperature,
-              help="Randomness of the answers; 0 for none.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), default=GenerationSettings.top_p,
-              help="Draw from the likeliest tokens of this total probability.")
-@click.option("--max-new-tokens", type=click.IntRange(min=1), default=GenerationSettings.max_new_tokens,
-              help="Longest answer.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 10),
+    default=GenerationSettings.temperature,
+    help="Randomness of the answers; 0 for none.",
+)
+@click.option(
+    "--top-p",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=GenerationSettings.top_p,
+    help="Draw from the likeliest tokens of this total probability.",
+)
+@click.option(
+    "--max-new-tokens", type=click.IntRange(min=1), default=GenerationSettings.max_new_tokens, help="Longest answer."
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Makes the answers repeatable.")
 @click.option("--reset-memory", is_flag=True, help="Back up the memory, clear it and exit.")
 @click.option("--yes", is_flag=True, help="With --reset-memory: do not ask.")

@@ -78,9 +78,7 @@ def _keep_needed_joiners(text: str) -> str:
             after = text[position + 1 : position + 2]
             if not (_joinable(before) and _joinable(after) and not _is_selector(after)):
                 continue
-        elif _is_selector(char) and (
-            not before or before.isspace() or before in _JOINERS or _is_selector(before)
-        ):
+        elif _is_selector(char) and (not before or before.isspace() or before in _JOINERS or _is_selector(before)):
             continue
         kept.append(char)
     return "".join(kept)

@@ -233,9 +233,7 @@ class ChatSession:
         message = self._shortened(chat.encode("user", prompt))
         history = self._fitting_history(len(message.ids) + 1)
         context = [token for past in history for token in past.ids] + message.ids
-        reply_ids = generate_reply(
-            model, chat, [*context, chat.assistant_id], memory, self.generation, on_text, stop
-        )
+        reply_ids = generate_reply(model, chat, [*context, chat.assistant_id], memory, self.generation, on_text, stop)
         stopped = stop is not None and stop.is_set()
         text = sanitize(chat.decode(reply_ids)).strip()
         answer = chat.encode("assistant", text)

@@ -74,17 +74,18 @@ def test_resumed_equals_uninterrupted(corpora: Path, tmp_path: Path) -> None:
 
 
 def test_command_builds_a_checkpoint_that_chats_and_is_measured(corpora: Path, tmp_path: Path) -> None:
-    arguments = ["--preset", "nano", "--data_dir", str(corpora), "--output-dir", str(tmp_path / "out"), "--max_steps", "2",
+    out = tmp_path / "out"
+    arguments = ["--preset", "nano", "--data_dir", str(corpora), "--output-dir", str(out), "--max_steps", "2",
                  "--fact-episodes", "1", "--dialogue-rows", "1", "--mixed-precision", "no"]  # fmt: skip
     result = CliRunner().invoke(train, arguments)
     assert result.exit_code == 0, result.output
     assert "validation loss" in result.output
-    names = {path.name for path in (tmp_path / "out").iterdir()}
+    names = {path.name for path in out.iterdir()}
     assert names >= {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json"}
-    assert load_checkpoint(tmp_path / "out").parameters > 100_000
-    records = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert load_checkpoint(out).parameters > 100_000
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert records[-1]["validation"]["loss"] > 0
-    measured = CliRunner().invoke(evaluate, [str(tmp_path / "out"), "recall", "--facts", "2", "--json"])
+    measured = CliRunner().invoke(evaluate, [str(out), "recall", "--facts", "2", "--json"])
     assert measured.exit_code == 0, measured.output
     assert json.loads(measured.stdout)["seen"]["memory"]["total"] == 2
 

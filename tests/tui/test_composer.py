@@ -88,9 +88,7 @@ async def test_history_that_cannot_be_written_is_told_and_the_message_sent(tmp_p
         assert "history could not be saved" in toasts(pilot)[0]
 
 
-def test_history_file_is_bounded_and_bad_lines_are_skipped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_history_file_is_bounded_and_bad_lines_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MAX_ENTRIES", 3)
     file = tmp_path / FILE_NAME
     lines = [json.dumps({"text": f"entry {n}"}) for n in range(7)]

@@ -130,9 +130,7 @@ async def test_a_failed_opening_says_why_and_can_be_retried(profile_dir: Path) -
         (RuntimeError("bad [/x] tensor\nsecond"), "while answering (RuntimeError: bad [/x] tensor second)"),
     ],
 )
-async def test_a_failed_reply_says_why_and_can_be_retried(
-    error: Exception, line: str, profile_dir: Path
-) -> None:
+async def test_a_failed_reply_says_why_and_can_be_retried(error: Exception, line: str, profile_dir: Path) -> None:
     session = ScriptedSession([Line(("Half",), error=error), Line(("Whole.",))])
     async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)
@@ -152,9 +150,7 @@ FENCE = "\n\n```[/l]\n[/k]\n```"
 
 
 async def test_hostile_text_is_shown_as_the_text_it_is(profile_dir: Path) -> None:
-    session = ScriptedSession(
-        [Line((HOSTILE, TABLE, FENCE), (Recalled(1, HOSTILE, 7.0),))], notices=[HOSTILE]
-    )
+    session = ScriptedSession([Line((HOSTILE, TABLE, FENCE), (Recalled(1, HOSTILE, 7.0),))], notices=[HOSTILE])
     session.model_name = session.profile = HOSTILE
     async with make_app(session, profile_dir).run_test(size=WIDE, notifications=True) as pilot:
         await wait_for_state(pilot, ChatState.READY)

@@ -97,9 +97,7 @@ class AgainstADict(RuleBasedStateMachine):
         rows = np.array(list(self.model.values())).reshape(-1, DIM)
         distances = ((queries[:, None] - rows) ** 2).sum(-1)  # (count, n)
         width = min(k, len(ids))
-        np.testing.assert_allclose(
-            results.distances[:, :width], np.sort(distances, axis=1)[:, :width], rtol=1e-5
-        )
+        np.testing.assert_allclose(results.distances[:, :width], np.sort(distances, axis=1)[:, :width], rtol=1e-5)
         for row in range(count):
             assert len(set(results.ids[row, :width].tolist())) == width
             for id_, vector in zip(results.ids[row, :width], results.vectors[row], strict=False):

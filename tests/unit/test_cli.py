@@ -119,10 +119,9 @@ def test_bad_input_gets_one_clear_line(arguments: list[str], code: int, word: st
     assert result.stdout == ""
 
 
-def command(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "varda_chat", *arguments], capture_output=True, text=True, timeout=60, check=False, **options
-    )  # type: ignore[call-overload, no-any-return]
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "varda_chat", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_help_and_version_and_reset_import_nothing_heavy() -> None:

@@ -103,9 +103,7 @@ def test_cached_decoding_equals_uncached(
 
 def test_rows_never_see_each_others_memory(model: VardaGPTAssociative, ids: torch.Tensor) -> None:
     one, other = a_memory(5, batch=2, seed=1), a_memory(5, batch=2, seed=2)
-    mixed = RowMemory(
-        torch.stack([one.vectors[0], other.vectors[1]]), torch.stack([one.tokens[0], other.tokens[1]])
-    )
+    mixed = RowMemory(torch.stack([one.vectors[0], other.vectors[1]]), torch.stack([one.tokens[0], other.tokens[1]]))
     with torch.no_grad():
         before, after = model(ids, memory=one).logits, model(ids, memory=mixed).logits
     torch.testing.assert_close(before[0], after[0])
@@ -162,7 +160,9 @@ def test_generate_reads_the_memory(model: VardaGPTAssociative, ids: torch.Tensor
             return super().search(query, k)
 
     full = a_memory(5)
-    model.generate(ids[:1], memory=Counting(full.vectors, full.tokens), max_new_tokens=4, do_sample=False, eos_token_id=None)
+    model.generate(
+        ids[:1], memory=Counting(full.vectors, full.tokens), max_new_tokens=4, do_sample=False, eos_token_id=None
+    )
     assert Counting.queries == 12 + 3
 
 
@@ -187,7 +187,11 @@ def test_mixture_with_all_shares_moves_all_probability() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "word"),
-    [({"memory_layer": 9}, "memory_layer"), ({"num_search_results": 0}, "num_search_results"), ({"memory_dim": 0}, "memory_dim")],
+    [
+        ({"memory_layer": 9}, "memory_layer"),
+        ({"num_search_results": 0}, "num_search_results"),
+        ({"memory_dim": 0}, "memory_dim"),
+    ],
 )
 def test_impossible_configurations_are_refused(settings: dict[str, int], word: str) -> None:
     with pytest.raises(ValueError, match=word):

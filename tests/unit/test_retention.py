@@ -24,9 +24,7 @@ def arrays(count: int, **given: Any) -> dict[str, Any]:
         "now": NOW,
         "excess": 1,
     }
-    return table | {
-        name: np.array(value) if isinstance(value, list) else value for name, value in given.items()
-    }
+    return table | {name: np.array(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 @pytest.mark.parametrize(
@@ -59,9 +57,7 @@ def test_of_equal_worth_the_earlier_goes_and_long_idleness_keeps_the_order() -> 
     ),
     excess=st.integers(-3, 60),
 )
-def test_enough_goes_but_not_one_statement_more(
-    rows: list[tuple[int, float, int, float, bool]], excess: int
-) -> None:
+def test_enough_goes_but_not_one_statement_more(rows: list[tuple[int, float, int, float, bool]], excess: int) -> None:
     table = np.array(rows, dtype=np.float64).reshape(-1, 5)
     counts, pinned = table[:, 0].astype(np.int64), table[:, 4] > 0
     chosen = least_worth(

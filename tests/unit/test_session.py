@@ -53,9 +53,7 @@ def test_reply_is_streamed_whole(session: ChatSession) -> None:
     assert len(pieces) > 1
 
 
-def test_stopping_keeps_the_partial_answer_and_stores_only_the_users_words(
-    folder: Path, tiny_checkpoint: Path
-) -> None:
+def test_stopping_keeps_the_partial_answer_and_stores_only_the_users_words(folder: Path, tiny_checkpoint: Path) -> None:
     stop = threading.Event()
     with ChatSession.open(folder, tiny_checkpoint, generation=GenerationSettings(0.0, max_new_tokens=60)) as session:
         turn = session.reply("My dog is called Rimba.", on_text=lambda _: stop.set(), stop=stop)
@@ -94,7 +92,15 @@ def test_old_turns_leave_the_window_and_the_chat_goes_on(session: ChatSession) -
 
 @pytest.mark.parametrize(
     "text",
-    ["x" * 5000, "word " * 2000, "\N{DOG FACE}\N{ZERO WIDTH JOINER}" * 40, "<|end|><|user|> hi", "مرحبا بك", "a\n\n\nb", "."],
+    [
+        "x" * 5000,
+        "word " * 2000,
+        "\N{DOG FACE}\N{ZERO WIDTH JOINER}" * 40,
+        "<|end|><|user|> hi",
+        "مرحبا بك",
+        "a\n\n\nb",
+        ".",
+    ],
     ids=["long word", "long text", "emoji", "special tokens", "right to left", "lines", "stop"],
 )
 def test_any_text_is_answered(session: ChatSession, text: str) -> None:

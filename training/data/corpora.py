@@ -28,7 +28,8 @@ class Corpus:
 CORPORA: tuple[Corpus, ...] = (
     Corpus("msc", ("msc.valid",), "CC BY 4.0", "Multi-Session Chat: Xu, Szlam, Weston (Meta/ParlAI, 2021)", 3, True),
     Corpus("spc", ("spc.valid",), "CC BY 4.0", "Synthetic-Persona-Chat: Jandaghi et al. (Google/USC, 2023)", 4, True),
-    Corpus("personachat", ("personachat.valid",), "CC BY 4.0", "Persona-Chat: Zhang et al. (Facebook AI, 2018)", 4, True),
+    Corpus("personachat", ("personachat.valid",), "CC BY 4.0",
+           "Persona-Chat: Zhang et al. (Facebook AI, 2018)", 4, True),
     Corpus("self_dialogue", ("self_dialogue",), "BSD-3-Clause",
            "The Self-dialogue Corpus: Fainberg et al. (University of Edinburgh, 2018)", 0.5),
     Corpus("topical_chat", ("topical_chat.valid",), "CDLA-Sharing 1.0",
@@ -98,8 +99,8 @@ def _clean(turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def is_validation(dialogue: Dialogue) -> bool:
-    """Whether ``dialogue`` is kept for validation (about 2 %): by a stable hash, and in msc by the pair of people, whose
-    sessions must not be split."""
+    """Whether ``dialogue`` is kept for validation (about 2 %): by a stable hash; in msc by that of the pair of people,
+    whose sessions must not be split."""
     import hashlib
 
     key = dialogue.id.rsplit("_", 1)[-1] if dialogue.corpus == "msc" else dialogue.id

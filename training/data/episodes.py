@@ -4,7 +4,7 @@ small talk, as labelled token arrays."""
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,8 @@ from varda_chat.model.chat_format import ChatFormat, EncodedMessage
 
 NONE, NULL = -1, -2
 """Target statement of a token that is not supervised; of one that should find nothing."""
+ALIVE = 1 << 30
+"""The turn that ends a statement that no turn ends."""
 STATEMENTS = 16
 """Statements an episode can hold."""
 
@@ -25,6 +27,7 @@ SPOKEN_VALUE, UNKNOWN_REPLY, USER_TOKEN, TOLD_VALUE = 4.0, 2.0, 0.3, 0.0
 knowing; a user's token; a told value, which nobody can predict."""
 
 Exchange = tuple[str, str]
+"""A user's line and its answer."""
 
 
 @dataclass
@@ -38,7 +41,7 @@ class EpisodeArrays:
     store_label (S, T) int8: 1 store, 0 not, -1 nothing known. store_weight (S, T): weight of that label.
     statement (S, T): statement of a token to be stored, else NONE.
     told (STATEMENTS,) turn in which a statement was made, -1 for none; dead (STATEMENTS,) turn that ended it, or
-    a huge number. delete_turns: bool (turns of the episode are supervised for deletion).
+    ALIVE.
     """
 
     ids: NDArray[np.int64]
@@ -74,8 +77,9 @@ class EpisodeArrays:
     def stack(cls, episodes: Sequence[EpisodeArrays]) -> EpisodeArrays:
         return cls(**{name: np.stack([getattr(e, name) for e in episodes]) for name in cls.__dataclass_fields__})
 
-
-ALIVE = 1 << 30
+    def part(self, start: int, end: int) -> EpisodeArrays:
+        """Episodes ``start`` to ``end`` of a stack."""
+        return EpisodeArrays(**{name: getattr(self, name)[start:end] for name in self.__dataclass_fields__})
 
 
 @dataclass
@@ -106,13 +110,17 @@ class _Fact:
     asked: int = 0
 
 
+_Turn = tuple[list[_Message], Callable[[], None]]
+"""A turn's messages, and what to note down once they have found room."""
+
+
 class EpisodeBuilder:
     """Draws fact episodes for one tokenizer.
 
     Args:
         exchanges: real (user, assistant) lines to put between the facts.
+        max_facts: most facts told in an episode, corrections not counted.
         split: which values are drawn; training never sees a "test" value.
-        held_out: also use the phrasings kept from training (for measuring).
     """
 
     def __init__(
@@ -172,10 +180,9 @@ class _Episode:
             commit()
             self.turn += 1
 
-    def _draw_turn(self, session: int):  # type: ignore[no-untyped-def]
-        """The next turn's messages and what to note down if they find room."""
+    def _draw_turn(self, session: int) -> _Turn:
         rng, last = self.rng, session == self.builder.sessions - 1
-        options: list[tuple[float, object]] = [(1.0, self._chat)]
+        options: list[tuple[float, Callable[[], _Turn]]] = [(1.0, self._chat)]
         if self.fresh and len(self.facts) < self.wanted and self.statements < STATEMENTS - 1 and not last:
             options.append((4.0 if session == 0 else 2.0, self._tell))
         asks = [f for f in self.facts.values() if f.turn < self.turn]
@@ -186,9 +193,9 @@ class _Episode:
             options.append((0.6, self._forget))
         options.append((0.35 if session == 0 else 0.8, self._ask_unknown))
         draw_one = rng.choices([o for _, o in options], [w for w, _ in options])[0]
-        return draw_one()  # type: ignore[operator]
+        return draw_one()
 
-    def _chat(self):  # type: ignore[no-untyped-def]
+    def _chat(self) -> _Turn:
         user, reply = self.rng.choice(self.builder.exchanges)
         return [_Message("user", user), _Message("assistant", reply)], lambda: None
 
@@ -206,7 +213,7 @@ class _Episode:
         start = len(lead) + _find(text, value)
         return _Message("user", lead + text + tail, [_Span(start, start + len(value), statement, told=True)])
 
-    def _tell(self):  # type: ignore[no-untyped-def]
+    def _tell(self) -> _Turn:
         relation = self.fresh.pop()
         value = self._value(relation)
         template = self.rng.choice(relation.tell)
@@ -229,7 +236,7 @@ class _Episode:
         facts = [f for f in self.facts.values() if f.turn < self.turn]
         return self.rng.choices(facts, [1.0 if f.asked else 4.0 for f in facts])[0]
 
-    def _ask(self):  # type: ignore[no-untyped-def]
+    def _ask(self) -> _Turn:
         fact = self._known()
         question = _Message("user", self._question(fact.relation))
         text = render(self.rng.choice(fact.relation.answer), fact.value)
@@ -245,7 +252,7 @@ class _Episode:
     def _question(self, relation: Relation) -> str:
         return self.rng.choice(relation.ask)
 
-    def _ask_unknown(self):  # type: ignore[no-untyped-def]
+    def _ask_unknown(self) -> _Turn:
         relations = [*self.gone.values(), *self.gone.values(), *self.fresh[:6]]
         if not relations:
             return self._chat()
@@ -253,7 +260,7 @@ class _Episode:
         reply = _Message("assistant", self.rng.choice(relation.unknown), weight=UNKNOWN_REPLY, probe=NULL)
         return [_Message("user", self._question(relation)), reply], lambda: None
 
-    def _correct(self):  # type: ignore[no-untyped-def]
+    def _correct(self) -> _Turn:
         fact = self._known()
         value = self._value(fact.relation)
         message = self._statement_message(self.rng.choice(fact.relation.correct), value, self.statements)
@@ -265,7 +272,7 @@ class _Episode:
 
         return [message, reply], commit
 
-    def _forget(self):  # type: ignore[no-untyped-def]
+    def _forget(self) -> _Turn:
         fact = self._known()
         message = _Message("user", self.rng.choice(fact.relation.forget))
         reply = _Message("assistant", self.rng.choice(_FORGOTTEN))
@@ -288,7 +295,6 @@ class _Episode:
         usual = USER_TOKEN if message.role == "user" else 1.0
         weight = np.full(n, usual if message.weight is None else message.weight, np.float32)
         target = np.full(n, NONE, np.int32)
-        probe = np.zeros(n, np.bool_)
         for span in message.spans:
             for i, (start, end) in enumerate(code.offsets):
                 if end <= span.start or start >= span.end or start == end:
@@ -314,7 +320,6 @@ class _Episode:
             for i in (at - 1, at):
                 if arrays.target_statement[session, i] == NONE:
                     arrays.target_statement[session, i] = message.probe
-                    probe[i - at if i >= at else 0] = True
                     arrays.probe[session, i] = True
 
 
@@ -331,7 +336,8 @@ _LEADS = ("Hi! ", "Hello. ", "Hey, ", "Good morning. ", "By the way, ", "Oh, ", 
           "Okay. ", "I'm back. ", "Guess what? ", "Thanks. ", "I'm fine, thanks. ", "Listen. ")  # fmt: skip
 _TAILS = (" How are you?", " What do you think?", " Isn't that nice?", " Please remember that.", " I love it.",
           " Nice to talk to you.", " Don't forget it!", " I wanted you to know.")  # fmt: skip
-_CORRECTED = ("Thanks for telling me, I've changed that.", "Okay, I've updated that.", "Got it, I'll remember it that way.",
-              "Thank you for correcting me.", "All right, I've noted the change.", "Oh, thanks. I'll keep that in mind now.")  # fmt: skip
+_CORRECTED = ("Thanks for telling me, I've changed that.", "Okay, I've updated that.",
+              "Got it, I'll remember it that way.", "Thank you for correcting me.", "All right, I've noted the change.",
+              "Oh, thanks. I'll keep that in mind now.")  # fmt: skip
 _FORGOTTEN = ("Okay, I've forgotten that.", "Done, I won't remember it any more.", "All right, it's gone.",
               "Sure, I have removed that from my memory.", "Okay, I no longer know that.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""From a folder of corpora to what the loop reads: tokenizer, dialogue rows, fact episodes; all a function of the step."""
+"""From a folder of corpora to what the loop reads: tokenizer, dialogue rows, fact episodes; a function of the step."""
 
 from __future__ import annotations
 

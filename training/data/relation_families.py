@@ -191,9 +191,7 @@ def relation(
         name=name,
         kind=kind,
         tell=_unique([f"{_capital(s)}." for s in say], [say[0]], _wrap(rng, _TELL, 6, says=say), tell),
-        ask=_unique(
-            [f"{_capital(q)}?" for q in ask], [ask[0]], _wrap(rng, _ASK, 6, asks=ask, abouts=about), more_ask
-        ),
+        ask=_unique([f"{_capital(q)}?" for q in ask], [ask[0]], _wrap(rng, _ASK, 6, asks=ask, abouts=about), more_ask),
         answer=_unique([f"{_capital(s)}." for s in answers], _wrap(rng, _ANSWER, 3, says=answers)),
         correct=_unique(
             _wrap(rng, _MISTAKE, 3, says=say[:answer_from]),

@@ -124,9 +124,7 @@ def _syllables(rng: random.Random, low: int, high: int) -> str:
 
 
 def _made_name(rng: random.Random) -> str:
-    return (
-        _syllables(rng, 1, 3) + rng.choice(_PLAIN) + rng.choice("aeiou") + rng.choice(_CODAS)
-    ).capitalize()
+    return (_syllables(rng, 1, 3) + rng.choice(_PLAIN) + rng.choice("aeiou") + rng.choice(_CODAS)).capitalize()
 
 
 def _female_name(rng: random.Random) -> str:
@@ -181,9 +179,7 @@ def _city(rng: random.Random) -> str:
     roll = rng.random()
     if roll < 0.5:
         return rng.choice(_CITIES)
-    name = (
-        _syllables(rng, 1, 2) + rng.choice(("", "n", "l", "r", "s")) + rng.choice(_TOWN_ENDS)
-    ).capitalize()
+    name = (_syllables(rng, 1, 2) + rng.choice(("", "n", "l", "r", "s")) + rng.choice(_TOWN_ENDS)).capitalize()
     return f"{rng.choice(('New', 'Port', 'Upper', 'East', 'Saint', 'Lake'))} {name}" if roll > 0.94 else name
 
 
@@ -195,9 +191,7 @@ _STREETS: Final = _list("""
     Primrose, Rose, Linden, Juniper, Baker, Fisher, Market, School, Spring, Sunset, Lake, Forest, Kestrel,
     Heron, Swan, Foxglove, Windmill, Quarry, Tanner
 """)
-_STREET_TYPES: Final = _list(
-    "Road, Street, Lane, Avenue, Close, Drive, Way, Court, Crescent, Terrace, Gardens, Row"
-)
+_STREET_TYPES: Final = _list("Road, Street, Lane, Avenue, Close, Drive, Way, Court, Crescent, Terrace, Gardens, Row")
 _COUNTRIES: Final = _list("""
     France, Germany, Spain, Portugal, Italy, Greece, Turkey, Norway, Sweden, Finland, Denmark, Iceland,
     Ireland, Scotland, Wales, England, Poland, Hungary, Romania, Bulgaria, Serbia, Croatia, Slovenia,
@@ -227,9 +221,7 @@ _SCHOOL_NAMES: Final = _list("""
     Springfield, Castleton
 """)
 _SCHOOL_TYPES: Final = _list("High School, Academy, Grammar School, College, Primary School, University")
-_TEAM_ENDS: Final = _list(
-    "United, Rovers, Athletic, Wanderers, Albion, Rangers, Town, Harriers, Dynamo, Celtic"
-)
+_TEAM_ENDS: Final = _list("United, Rovers, Athletic, Wanderers, Albion, Rangers, Town, Harriers, Dynamo, Celtic")
 _TEAM_ANIMALS: Final = _list("""
     Tigers, Wolves, Bears, Hawks, Eagles, Sharks, Bulls, Lions, Giants, Pirates, Knights, Comets, Falcons,
     Penguins, Dragons, Stallions, Otters, Thunder, Rockets, Foxes
@@ -558,9 +550,7 @@ _SEASONS: Final = _list("spring, summer, autumn, winter")
 _DAYS: Final = _list("Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday")
 _TENS: Final = _list("twenty, thirty, forty, fifty, sixty, seventy, eighty, ninety")
 _UNITS: Final = _list("one, two, three, four, five, six, seven, eight, nine")
-_TEENS: Final = _list(
-    "ten, eleven, twelve, thirteen, fourteen, fifteen, sixteen, seventeen, eighteen, nineteen"
-)
+_TEENS: Final = _list("ten, eleven, twelve, thirteen, fourteen, fifteen, sixteen, seventeen, eighteen, nineteen")
 _PASSWORD_WORDS: Final = _list("""
     fox, tiger, maple, coffee, rocket, panda, river, pepper, mango, cloud, banjo, lemon, otter, comet,
     walnut, pickle

@@ -41,9 +41,7 @@ def as_vectors(array: Any, dim: int, what: str = "vectors") -> npt.NDArray[np.fl
     if not np.issubdtype(given.dtype, np.floating):
         raise VardaError(f"The {what} are {given.dtype}; floating-point numbers are needed.")
     if given.ndim == 0 or given.shape[-1] != dim:
-        raise VardaError(
-            f"The {what} have shape {given.shape}; this memory holds vectors of {dim} dimensions."
-        )
+        raise VardaError(f"The {what} have shape {given.shape}; this memory holds vectors of {dim} dimensions.")
     with np.errstate(over="ignore", invalid="ignore"):
         vectors = np.ascontiguousarray(given, dtype=np.float32)
         squared_norms = np.einsum("...d,...d->...", vectors, vectors)

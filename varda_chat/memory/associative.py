@@ -67,9 +67,7 @@ class AssociativeMemory:
         self.forgetfulness_factor = forgetfulness_factor
         self._settings = IndexSettings(embedding_dim, num_clusters, m, ef_construction, ef_search)
         self._index = make_index(index_type, self._settings)
-        self._born: dict[
-            int, int
-        ] = {}  # id -> clock when added or updated, in that order: the oldest come first
+        self._born: dict[int, int] = {}  # id -> clock when added or updated, in that order: the oldest come first
         self._clock = 0
         self._next_id = 0
 
@@ -269,9 +267,7 @@ class AssociativeMemory:
         return self.ids().astype("<i8").data, born.data, self._index.serialize().data
 
     @classmethod
-    def _restore(
-        cls, header: dict[str, Any], payload: memoryview, label: Mapping[str, str | int]
-    ) -> AssociativeMemory:
+    def _restore(cls, header: dict[str, Any], payload: memoryview, label: Mapping[str, str | int]) -> AssociativeMemory:
         if header["version"] != FORMAT_VERSION:
             raise IndexFileError(f"The index file has format {header['version']}; this is {FORMAT_VERSION}.")
         for name, value in label.items():

@@ -116,8 +116,7 @@ def disk_errors(what: str) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             raise MemoryDamagedError(
-                f"{what}: memory.db is damaged ({error}). "
-                "Start varda-chat again to have it set aside and saved."
+                f"{what}: memory.db is damaged ({error}). Start varda-chat again to have it set aside and saved."
             ) from error
         if not isinstance(error, sqlite3.OperationalError):
             raise

@@ -91,9 +91,7 @@ INDEX_TYPES: dict[str, Callable[[IndexSettings, Any], VectorIndex]] = {"flat": F
 """Index types by name. A new one is a class with VectorIndex' methods and a line here."""
 
 
-def make_index(
-    index_type: str, settings: IndexSettings, data: npt.NDArray[np.uint8] | None = None
-) -> VectorIndex:
+def make_index(index_type: str, settings: IndexSettings, data: npt.NDArray[np.uint8] | None = None) -> VectorIndex:
     """An empty index, or the one ``serialize`` made ``data`` from; raises VardaError for an unknown type."""
     if index_type not in INDEX_TYPES:
         known = ", ".join(sorted(INDEX_TYPES))

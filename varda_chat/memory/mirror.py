@@ -52,9 +52,7 @@ class IndexMirror:
         label = _label(db, fingerprint)
         try:
             memory = AssociativeMemory.read(path, label)
-            if memory.embedding_dim != embedding_dim or not np.array_equal(
-                np.sort(memory.ids()), columns.ids
-            ):
+            if memory.embedding_dim != embedding_dim or not np.array_equal(np.sort(memory.ids()), columns.ids):
                 raise IndexFileError("The index file does not hold the vectors of the memory.")
             return cls(memory, columns, fingerprint, label), []
         except IndexFileError as error:

@@ -52,9 +52,7 @@ def statements_of(db: sqlite3.Connection, ids: Iterable[int]) -> tuple[Statement
 
 def foreign_statements(db: sqlite3.Connection, fingerprint: str) -> tuple[Statement, ...]:
     """Statements with no vectors of the model ``fingerprint``, the oldest first."""
-    return tuple(
-        map(_statement, db.execute(_STATEMENT + "WHERE fingerprint != ? ORDER BY id", (fingerprint,)))
-    )
+    return tuple(map(_statement, db.execute(_STATEMENT + "WHERE fingerprint != ? ORDER BY id", (fingerprint,))))
 
 
 def record(db: sqlite3.Connection, vector_id: int) -> Record | None:
@@ -142,8 +140,7 @@ def insert_vectors(db: sqlite3.Connection, statement_id: int, new: Iterable[NewV
     for vector in new:
         blob = np.ascontiguousarray(vector.vector, dtype=_VECTOR_DTYPE).tobytes()
         cursor = db.execute(
-            "INSERT INTO vectors (statement_id, token_id, token, strength, crc, vector) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO vectors (statement_id, token_id, token, strength, crc, vector) VALUES (?, ?, ?, ?, ?, ?)",
             (statement_id, vector.token_id, vector.token, vector.strength, zlib.crc32(blob), blob),
         )
         ids.append(int(cursor.lastrowid or 0))
@@ -162,9 +159,7 @@ def replace_vectors(
     return insert_vectors(db, statement_id, new)
 
 
-def delete_statements(
-    db: sqlite3.Connection, gone: Iterable[Statement], now: float, *, scrub: bool = False
-) -> None:
+def delete_statements(db: sqlite3.Connection, gone: Iterable[Statement], now: float, *, scrub: bool = False) -> None:
     """Delete statements, each with a "deleted" event; ``scrub`` clears their texts from all events."""
     for each in gone:
         db.execute("DELETE FROM statements WHERE id = ?", (each.id,))

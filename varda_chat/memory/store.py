@@ -91,9 +91,7 @@ class MemoryStore:
         ``notices``.
         """
         if embedding_dim < 1 or memory_size < 1 or not fingerprint:
-            raise VardaError(
-                "A memory needs a dimension and a size of at least 1, and a model's fingerprint."
-            )
+            raise VardaError("A memory needs a dimension and a size of at least 1, and a model's fingerprint.")
         return cls._from(Path(folder), read_only, memory_size, (embedding_dim, fingerprint))
 
     @classmethod
@@ -102,9 +100,7 @@ class MemoryStore:
         return cls._from(Path(folder), read_only, 0, None)
 
     @classmethod
-    def _from(
-        cls, folder: Path, read_only: bool, capacity: int, model: tuple[int, str] | None
-    ) -> MemoryStore:
+    def _from(cls, folder: Path, read_only: bool, capacity: int, model: tuple[int, str] | None) -> MemoryStore:
         with disk_errors(f"The memory in {folder} cannot be opened"):
             opened = open_for_reading(folder) if read_only else open_for_writing(folder)
             try:
@@ -200,9 +196,7 @@ class MemoryStore:
                 rows.delete_statements(self._db, dropped, now)
                 deleted += dropped
                 stored = [
-                    rows.insert_statement(
-                        self._db, new[place], session=session, fingerprint=index.fingerprint, now=now
-                    )
+                    rows.insert_statement(self._db, new[place], session=session, fingerprint=index.fingerprint, now=now)
                     for place in fitting
                 ]
                 if stored or deleted:
@@ -285,9 +279,7 @@ class MemoryStore:
                 if not self.read_only and self._mirror is not None:
                     self.flush_index()
             except VardaError as error:
-                self.notices.append(
-                    f"{error} The memory itself is safe; the index is made anew at the next start."
-                )
+                self.notices.append(f"{error} The memory itself is safe; the index is made anew at the next start.")
             finally:
                 self._open = False
                 self._opened.close()
@@ -322,9 +314,7 @@ class MemoryStore:
 
     def _index(self) -> IndexMirror:
         if self._mirror is None:
-            raise VardaError(
-                "This memory was opened without a model, so it can be neither searched nor added to."
-            )
+            raise VardaError("This memory was opened without a model, so it can be neither searched nor added to.")
         return self._mirror
 
     def _delete(self, gone: Sequence[Statement], *, scrub: bool) -> None:
@@ -396,6 +386,4 @@ def _check_text(*texts: str) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise VardaError(
-                "A text to store is not valid Unicode (it holds half a surrogate pair)."
-            ) from None
+            raise VardaError("A text to store is not valid Unicode (it holds half a surrogate pair).") from None

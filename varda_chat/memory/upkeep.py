@@ -83,23 +83,17 @@ def verify(folder: str | Path) -> tuple[str, ...]:
             return (f"memory.db is damaged: {finding}.",)
         problems: list[str] = []
         with closing(connect_reader(path)) as db:
-            problems += [
-                f"memory.db: {row[0]}." for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"
-            ]
+            problems += [f"memory.db: {row[0]}." for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
             if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
                 problems.append("memory.db: there are vectors without a statement.")
-            broken = sum(
-                zlib.crc32(vector) != crc for crc, vector in db.execute("SELECT crc, vector FROM vectors")
-            )
+            broken = sum(zlib.crc32(vector) != crc for crc, vector in db.execute("SELECT crc, vector FROM vectors"))
             if broken:
                 problems.append(f"memory.db: {broken} vectors do not match their checksums.")
             now = generation(db)
         try:
             label = read_container(path.with_name(INDEX))[0]["label"]
             if (label.get("generation"), label.get("history")) != now:
-                problems.append(
-                    "memory.faiss is not of the memory's last state; the next start makes it anew."
-                )
+                problems.append("memory.faiss is not of the memory's last state; the next start makes it anew.")
         except IndexFileError as error:
             problems.append(f"{error} The next start makes it anew.")
         return tuple(problems)
@@ -166,9 +160,7 @@ def _clear(path: Path) -> Path:
     try:
         kept = backup(path.parent)
         with closing(connect_writer(path)) as db:
-            db.execute(
-                "PRAGMA journal_mode = DELETE"
-            )  # folds the write-ahead log into the file and removes it
+            db.execute("PRAGMA journal_mode = DELETE")  # folds the write-ahead log into the file and removes it
         path.unlink()  # the one moment at which the memory goes
     except MemoryDamagedError:
         kept = set_aside(path)

@@ -47,7 +47,9 @@ class ChatFormat:
         self.tokenizer = tokenizer
         ids = [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS]
         if None in ids:
-            raise ValueError(f"the tokenizer lacks {', '.join(t for t, i in zip(SPECIAL_TOKENS, ids, strict=True) if i is None)}")
+            raise ValueError(
+                f"the tokenizer lacks {', '.join(t for t, i in zip(SPECIAL_TOKENS, ids, strict=True) if i is None)}"
+            )
         self.user_id, self.assistant_id, self.end_id = ids
         self.special_ids = frozenset(ids)
 
@@ -83,7 +85,7 @@ class ChatFormat:
 
 
 def _break_special(text: str) -> str:
-    """``text`` with written-out special tokens broken up, one character for one, so that they are not parsed as such."""
+    """``text`` with written-out special tokens broken up, one character for one, so that they stay text."""
     for token in SPECIAL_TOKENS:
         text = text.replace(token, token.replace("|", "¦"))
     return text

@@ -55,7 +55,9 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
             raise
         raise CheckpointError(f"The checkpoint in {folder} cannot be read: {_first_line(error)}") from error
     if tokenizer.get_vocab_size() > model.config.vocab_size:
-        raise CheckpointError(f"The checkpoint in {folder} cannot be used: its tokenizer knows more tokens than the model.")
+        raise CheckpointError(
+            f"The checkpoint in {folder} cannot be used: its tokenizer knows more tokens than the model."
+        )
     name = folder.name if folder == Path(source).expanduser() else str(source)
     return Checkpoint(model, chat, name, fingerprint(model))
 

@@ -19,7 +19,7 @@ REPEATED_NGRAM = 4
 """A reply says no run of this many tokens twice: small models fall into loops."""
 
 
-class _StopEvent(StoppingCriteria):  # type: ignore[misc]
+class _StopEvent(StoppingCriteria):
     """Ends generation when the event is set."""
 
     def __init__(self, event: threading.Event) -> None:
@@ -29,8 +29,8 @@ class _StopEvent(StoppingCriteria):  # type: ignore[misc]
         return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
 
 
-class _NoLoops(LogitsProcessor):  # type: ignore[misc]
-    """Forbids a token that would repeat an n-gram of the reply (not of the prompt: answers may repeat what was said)."""
+class _NoLoops(LogitsProcessor):
+    """Forbids a token that would repeat an n-gram of the reply (not of the prompt: answers may repeat that)."""
 
     def __init__(self, prompt_length: int, n: int = REPEATED_NGRAM) -> None:
         self.prompt_length = prompt_length
@@ -51,7 +51,7 @@ class _NoLoops(LogitsProcessor):  # type: ignore[misc]
         return scores
 
 
-class _OnlyText(LogitsProcessor):  # type: ignore[misc]
+class _OnlyText(LogitsProcessor):
     """Forbids the role tokens: a reply ends by ``<|end|>`` and does not speak for the user."""
 
     def __init__(self, banned: Sequence[int]) -> None:
@@ -63,7 +63,7 @@ class _OnlyText(LogitsProcessor):  # type: ignore[misc]
         return scores
 
 
-class _TextStreamer(BaseStreamer):  # type: ignore[misc]
+class _TextStreamer(BaseStreamer):
     """Hands each new piece of text to ``on_text``; holds back bytes that are not yet a whole character."""
 
     def __init__(self, chat: ChatFormat, on_text: Callable[[str], None]) -> None:
@@ -125,9 +125,7 @@ def generate_reply(
             bos_token_id=chat.end_id,
             **sampling,
         ),
-        logits_processor=LogitsProcessorList(
-            [_OnlyText([chat.user_id, chat.assistant_id]), _NoLoops(len(prompt))]
-        ),
+        logits_processor=LogitsProcessorList([_OnlyText([chat.user_id, chat.assistant_id]), _NoLoops(len(prompt))]),
         stopping_criteria=StoppingCriteriaList([_StopEvent(stop)] if stop is not None else []),
         streamer=_TextStreamer(chat, on_text) if on_text is not None else None,
         memory=memory,

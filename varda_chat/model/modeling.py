@@ -204,7 +204,7 @@ class _ReadPass:
         return hidden
 
 
-class VardaGPTBlock(GPT2Block):  # type: ignore[misc]
+class VardaGPTBlock(GPT2Block):
     """GPT-2's block, which shows the stream to the memory on its way in (and, the last one, on its way out)."""
 
     def __init__(self, config: VardaGPTConfig, layer_idx: int) -> None:
@@ -219,7 +219,7 @@ class VardaGPTBlock(GPT2Block):  # type: ignore[misc]
         return read_pass.at_layer(self.layer + 1, hidden_states) if self.is_last else hidden_states
 
 
-class VardaGPTModel(GPT2Model):  # type: ignore[misc]
+class VardaGPTModel(GPT2Model):
     """GPT2Model with our blocks; the names of its weights are GPT-2's."""
 
     config_class = VardaGPTConfig
@@ -230,7 +230,7 @@ class VardaGPTModel(GPT2Model):  # type: ignore[misc]
         self.post_init()
 
 
-class VardaGPTAssociative(GPT2LMHeadModel):  # type: ignore[misc]
+class VardaGPTAssociative(GPT2LMHeadModel):
     """GPT-2 with an associative memory.
 
     ``forward`` reads ``memory`` and never changes it: it returns the vectors and decisions, and the caller applies
@@ -309,9 +309,7 @@ class VardaGPTAssociative(GPT2LMHeadModel):  # type: ignore[misc]
         copy_decision = None if heads.fc_copy_decision is None else heads.fc_copy_decision(hidden).float()
         results, weights = read_pass.results, read_pass.weights
         if copy_decision is not None and results is not None and weights is not None and mix_copies:
-            logits = mix_copy_distribution(
-                logits, copy_decision[:, keep], weights[:, keep], results.token_ids[:, keep]
-            )
+            logits = mix_copy_distribution(logits, copy_decision[:, keep], weights[:, keep], results.token_ids[:, keep])
         loss = None
         if labels is not None:
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size)

@@ -140,9 +140,7 @@ class ChatScreen(Screen[None]):
         command = slash.parse(event.text)
         if command is not None and command not in slash.COMMANDS:
             known = ", ".join(f"/{name}" for name in slash.COMMANDS)
-            self.notify(
-                f"There is no command /{command}. There are {known}.", severity="warning", markup=False
-            )
+            self.notify(f"There is no command /{command}. There are {known}.", severity="warning", markup=False)
             return
         try:
             self.query_one(Composer).take(event.text)

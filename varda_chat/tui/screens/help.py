@@ -72,8 +72,7 @@ class HelpScreen(ModalScreen[None]):
                     (self._profile, "$accent"),
                     " lies in ",
                     (self._where, "$accent"),
-                    " and leaves this machine only if you take it elsewhere. "
-                    "To clear the memory, after a backup: ",
+                    " and leaves this machine only if you take it elsewhere. To clear the memory, after a backup: ",
                     ("varda-chat --reset-memory", "$accent"),
                 ),
                 classes="paragraph",

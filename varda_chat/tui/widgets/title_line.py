@@ -23,11 +23,7 @@ class TitleLine(Static):
             right = Content.assemble(("F2", "$foreground"), (" back to the chat", "$quiet"))
         elif self.panel is PanelPlace.BESIDE:
             right = Content.assemble(
-                *(
-                    part
-                    for key, does in _KEYS
-                    for part in ((f"  {key}", "$foreground"), (f" {does}", "$quiet"))
-                )
+                *(part for key, does in _KEYS for part in ((f"  {key}", "$foreground"), (f" {does}", "$quiet")))
             )
         elif self.memory.capacity:
             right = Content.assemble(

@@ -1,0 +1,67 @@
+"""Chooses the store and delete thresholds on validation episodes and writes them into the model's config."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from training.objective import Batch, episode_losses, value_hits
+from varda_chat.model import VardaGPTAssociative
+
+if TYPE_CHECKING:
+    from training.data.episodes import EpisodeArrays
+    from training.data.prepare import Data
+
+STORE_CANDIDATES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+DELETE_CANDIDATES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+WRONG_DELETE_COST = 3.0
+"""A fact that vanishes is worse than an outdated one that stays: a correction is preferred when both are read."""
+
+
+@torch.no_grad()
+def calibrate(model: VardaGPTAssociative, data: Data) -> None:
+    """Set ``store_threshold`` to the highest that costs no right value, ``delete_threshold`` to the best trade."""
+    model.eval()
+    weights = data.config.weights
+    batches = [_batch(model, data.validation_facts, start) for start in range(0, len(data.validation_facts.ids), 16)]
+    right = {}
+    for threshold in STORE_CANDIDATES:
+        model.config.store_threshold = threshold
+        outputs = [(episode_losses(model, batch, weights, hard_gates=True), batch) for batch in batches]
+        right[threshold] = sum(value_hits(losses.output, batch)[0] for losses, batch in outputs)
+    best = max(right.values())
+    model.config.store_threshold = max(t for t, hits in right.items() if hits >= best * 0.995)
+
+    probabilities = []
+    for batch in batches:
+        losses = episode_losses(model, batch, weights, hard_gates=True)
+        assert losses.delete_probability is not None
+        probabilities.append(losses.delete_probability)
+
+    def worth(threshold: float) -> float:
+        counts = [delete_counts(p > threshold, batch) for p, batch in zip(probabilities, batches, strict=True)]
+        deleted, obsolete, wrongly, kept = (sum(column) for column in zip(*counts, strict=True))
+        return deleted / max(1, obsolete) - WRONG_DELETE_COST * wrongly / max(1, kept)
+
+    model.config.delete_threshold = max(DELETE_CANDIDATES, key=worth)
+
+
+def delete_counts(opened: torch.Tensor, batch: Batch) -> tuple[int, int, int, int]:
+    """From which (turn, statement) deletes opened, (E, turns, STATEMENTS) bool: outdated statements deleted by the turn
+    that ended them, all outdated ones; statements wrongly deleted at some turn of their life, all statements."""
+    numbers = torch.arange(opened.shape[1], device=opened.device)[None, :, None]
+    told, dead = batch.told.unsqueeze(1), batch.dead.unsqueeze(1)
+    alive = (told >= 0) & (told < numbers) & (dead > numbers)
+    ends = (told >= 0) & (dead == numbers)
+    return (
+        int((opened & ends).sum()),
+        int(ends.sum()),
+        int((opened & alive).any(dim=1).sum()),
+        int(alive.any(dim=1).sum()),
+    )
+
+
+def _batch(model: VardaGPTAssociative, episodes: EpisodeArrays, start: int) -> Batch:
+    part = episodes.part(start, start + 16)
+    return Batch.of(part, model.config.n_positions, torch.Generator().manual_seed(start), model.device)
