@@ -12,13 +12,17 @@ from rich.console import Console
 from tokenizers import Tokenizer
 from transformers import GenerationConfig
 
+from training.benchmark.recall import Recall, measure_recall
+from training.calibrate import calibrate
+from training.card import Making, write_card
 from training.config import PRESETS, ObjectiveWeights, TrainConfig
 from training.data.prepare import fresh_tokenizer, load_dialogues, prepare
 from training.data.tokenizer import save_tokenizer
-from training.loop import Trainer, Validation
+from training.loop import Trainer
 from varda_chat.errors import DataError
 from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
 from varda_chat.model.chat_format import ChatFormat
+from varda_chat.model.checkpoint import Checkpoint, fingerprint
 
 
 def config_of(preset: str, overrides: dict[str, Any]) -> TrainConfig:
@@ -60,23 +64,32 @@ def build(
     resume: bool = False,
     epochs: float | None = None,
     model_overrides: dict[str, Any] | None = None,
-) -> Validation:
+    command: str = "varda-train",
+    recall_facts: int = 200,
+) -> Recall:
     """Train and write the checkpoint into ``output_dir``. Raises VardaError with what to do about it.
 
-    epochs: passes over the dialogues, in place of ``config.max_steps``. resume: go on with the run saved there.
+    Args:
+        resume: go on with the run saved in ``output_dir``; the settings must be its own (``saved_config``).
+        epochs: passes over the dialogues, in place of ``config.max_steps``.
+        model_overrides: of the preset's sizes.
+        command: what the model card says the run was started by.
+        recall_facts: facts told, of each phrasing, in the recall check at the end.
     """
     console.print(f"Reading dialogues in {data_dir} …")
     training, validation = load_dialogues(data_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     tokenizer_path = output_dir / "tokenizer.json"
-    overrides_path = output_dir / "model_overrides.json"
+    origin_path = output_dir / "run.json"
     if resume:
         tokenizer = Tokenizer.from_file(str(tokenizer_path))
-        model_overrides = json.loads(overrides_path.read_text(encoding="utf-8"))
+        origin = json.loads(origin_path.read_text(encoding="utf-8"))
+        model_overrides, command = origin["model_overrides"], origin["command"]
     else:
         tokenizer = fresh_tokenizer(training, PRESETS[config.preset].vocab_size, config.seed)
         save_tokenizer(tokenizer, output_dir, PRESETS[config.preset].n_positions)
-        overrides_path.write_text(json.dumps(model_overrides or {}), encoding="utf-8")
+        origin = {"command": command, "model_overrides": model_overrides or {}}
+        origin_path.write_text(json.dumps(origin, indent=1), encoding="utf-8")
     chat = ChatFormat(tokenizer)
     data = prepare(config, chat, training, validation)
     if epochs is not None and not resume:
@@ -93,9 +106,24 @@ def build(
     trainer = Trainer(model, data, config, output_dir, console)
     if resume:
         trainer.resume()
-    figures = trainer.run()
+    trainer.run()
+    console.print("Calibrating thresholds …")
+    calibrate(trainer.bare, data)
+    figures = trainer.validate()
     export(trainer.bare, output_dir)
-    return figures
+    console.print("Checking recall …")
+    checkpoint = Checkpoint(trainer.bare.eval(), chat, output_dir.name, fingerprint(trainer.bare))
+    recall = measure_recall(checkpoint, facts=recall_facts, per_person=min(20, recall_facts))
+    making = Making(command, trainer.elapsed, _hardware(), len(training), data.steps_per_epoch)
+    write_card(output_dir, trainer.bare, config, making, figures, recall)
+    return recall
+
+
+def _hardware() -> str:
+    """The machine in words."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return f"{torch.get_num_threads()} CPU threads"
 
 
 def export(model: VardaGPTAssociative, output_dir: Path) -> None:

@@ -54,6 +54,7 @@ def flag(name: str, **options: Any) -> Any:
 @flag("save-every", type=click.IntRange(min=1), default=None, help="Steps between saves. [default: 250]")
 @flag("validate-every", type=click.IntRange(min=1), default=None, help="Steps between validations. [default: 500]")
 @flag("seed", type=int, default=None, help="Seed of weights, data and order. [default: 0]")
+@flag("recall-facts", type=click.IntRange(min=1), default=200, help="Facts of the recall check at the end.")
 @flag("resume", is_flag=True, help="Go on with the run saved in --output-dir, with its settings.")
 def train(
     preset: str, data_dir: Path | None, output_dir: Path, resume: bool, epochs: float | None, **flags: Any
@@ -72,12 +73,18 @@ def _train(
     if data_dir is None:
         raise click.UsageError("Give the folder of the corpora with --data-dir.")
 
+    from training.benchmark.report import recall_table
     from training.build import build, config_of, saved_config
 
+    recall_facts = flags.pop("recall_facts")
     model_flags = {name: flags.pop(name) for name in ("memory_dim", "num_search_results", "memory_layer")}
     console = _console()
     config = saved_config(output_dir) if resume else config_of(preset, flags)
-    build(config, data_dir, output_dir, console, resume=resume, epochs=epochs, model_overrides=model_flags)
+    recall = build(
+        config, data_dir, output_dir, console,
+        resume=resume, epochs=epochs, model_overrides=model_flags, command=_command_line(), recall_facts=recall_facts,
+    )  # fmt: skip
+    console.print(recall_table(recall))
     console.print(f"The checkpoint is in {output_dir}. Chat with it: varda-chat --checkpoint {output_dir}")
 
 
@@ -141,6 +148,17 @@ def _speed(source: str, flags: dict[str, Any]) -> None:
     for speed in speeds:
         table.add_row(speed.work, f"{speed.plain:,.0f}", f"{speed.ours:,.0f}", f"{speed.ratio:.2f}")
     _console().print(table)
+
+
+def _command_line() -> str:
+    """The command as typed, without the names of this machine's folders."""
+    import sys
+
+    words = list(sys.argv[1:])
+    for place, word in enumerate(words[:-1]):
+        if word.lstrip("-").replace("_", "-") in {"data-dir", "output-dir"}:
+            words[place + 1] = {"data-dir": "DATA", "output-dir": "DIR"}[word.lstrip("-").replace("_", "-")]
+    return " ".join(["varda-train", *words])
 
 
 def _load(source: str) -> Any:

@@ -19,7 +19,7 @@ from varda_chat.tui.widgets.status_bar import StatusBar
 
 WIDE = (120, 36)
 NARROW = (60, 20)
-_TRIES = 500
+_TRIES = 6000
 _TRY_SECONDS = 0.01
 
 OpenSession = Callable[[Callable[[str, float], None]], ChatSession]
@@ -38,7 +38,7 @@ def chat_of(pilot: Pilot[None]) -> VardaApp:
 
 
 async def wait_until(pilot: Pilot[None], predicate: Callable[[], object]) -> None:
-    """Wait for ``predicate``; fails after some seconds."""
+    """Wait for ``predicate``; fails after a minute (loading torch takes a while on a busy machine)."""
     for _ in range(_TRIES):
         if predicate():
             await pilot.pause()

@@ -1,0 +1,120 @@
+"""Writes a model card: what it is, how it was made, from which data under which licences, what it reaches."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.benchmark.recall import CONTROLS, Recall
+from training.config import TrainConfig
+from training.data.corpora import CORPORA
+from training.loop import Validation
+from varda_chat.model import VardaGPTAssociative
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a checkpoint came to be. ``seconds``: of training, without data preparation."""
+
+    command: str
+    seconds: float
+    hardware: str
+    training_dialogues: int
+    steps_per_epoch: float
+
+
+def write_card(
+    folder: Path,
+    model: VardaGPTAssociative,
+    config: TrainConfig,
+    making: Making,
+    validation: Validation,
+    recall: Recall,
+) -> None:
+    """Write ``README.md`` into the checkpoint's folder."""
+    c = model.config
+    parameters = sum(p.numel() for p in model.parameters())
+    tokens = config.max_steps * (
+        config.fact_episodes * config.sessions * config.session_length + config.dialogue_rows * config.row_length
+    )
+    rows = "\n".join(
+        f"| {control} | {_score(recall, control, 'seen')} | {_score(recall, control, 'held-out')} |"
+        for control in CONTROLS
+    )
+    data = "\n".join(f"| {corpus.name} | {corpus.licence} | {corpus.attribution} |" for corpus in CORPORA)
+    text = f"""---
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+license: other
+tags: [gpt2, memory, faiss, varda-chat]
+---
+
+# Varda ({config.preset})
+
+A GPT-2 of {parameters / 1e6:.1f} M parameters with an associative memory: it searches a FAISS index while it writes, copies
+what it finds, and decides by learned gates what to store and what to delete. Made for
+`varda-chat`, a terminal chat that remembers. It is small: it remembers what it is told far better than it knows the world,
+and its small talk is simple.
+
+| | |
+| --- | --- |
+| blocks, width, heads | {c.n_layer}, {c.n_embd}, {c.n_head} |
+| vocabulary, positions | {c.vocab_size:,}, {c.n_positions} |
+| memory_dim, results read at a token | {c.memory_dim}, {c.num_search_results} |
+| memory read after block | {c.memory_layer} of {c.n_layer} |
+| store threshold, delete threshold | {c.store_threshold}, {c.delete_threshold} (calibrated on validation episodes) |
+
+## How it was made
+
+```
+{making.command}
+```
+
+Seed {config.seed}, {config.max_steps:,} steps ({config.max_steps / making.steps_per_epoch:.1f} passes over
+{making.training_dialogues:,} dialogues, {tokens / 1e6:.0f} M tokens in all, {config.fact_episodes * config.sessions * config.session_length * config.max_steps / tokens:.0%} of them
+fact episodes), AdamW at {config.learning_rate:g}, {config.mixed_precision} autocast, {making.seconds / 60:.0f} minutes on {making.hardware}.
+Fact episodes are generated: facts told in one session, corrected, forgotten and asked for in later ones, with the values of
+the test split held out.
+
+## Data
+
+| corpus | licence | attribution |
+| --- | --- | --- |
+{data}
+
+Of ms_personality_chat only the style "friendly" is read. Dialogues with name placeholders are left out. About 2 % of
+the dialogues (in msc by pairs of people) are kept for validation.
+
+## What it reaches
+
+`varda-eval CHECKPOINT recall`: {recall.facts // 2} facts of each phrasing, values that never occur in training, told in one
+session; the memory is written to disk and opened anew; each is asked for in a session of its own, by greedy decoding;
+right means that the reply names the whole value.
+
+| answered right | seen phrasings | held-out phrasings |
+| --- | --- | --- |
+{rows}
+
+{recall.facts_stored} of {recall.facts} facts were stored, in {recall.stored_vectors:,} vectors:
+{recall.stored_vectors / max(1, recall.user_tokens):.0%} of the tokens of these messages, every one of which tells a fact.
+
+On validation data, teacher-forced, at the end of training (`metrics.jsonl` of the run): dialogue loss
+{validation.loss:.3f} a token (perplexity {math.exp(validation.loss):.1f}); values right with stores as in chat {validation.values_hard:.1%}, without memory
+{validation.values_without:.1%}; outdated statements deleted {validation.deleted:.1%}, others wrongly deleted {validation.deleted_wrongly:.1%}; {validation.store_rate:.1%} of all tokens of
+fact episodes stored.
+
+## Limits
+
+English only. It makes things up about the world, follows a topic for a few turns, and confuses facts that are told in
+unusual words or are close to each other (two friends' jobs, say). It was measured on the kinds of facts that its generator
+knows. It has no safety training; its data are public chats. Do not rely on it for anything that matters.
+"""
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _score(recall: Recall, control: str, phrasing: str) -> str:
+    score = recall.score(control, phrasing)  # type: ignore[arg-type]
+    low, high = score.interval
+    return f"{score.share:.1%} ({score.right}/{score.total}; 95 %: {low:.0%} to {high:.0%})"
