@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.config import ObjectiveWeights
-from training.data.episodes import NONE, NULL, STATEMENTS, EpisodeArrays
+from training.data.episodes import ALIVE, NONE, NULL, STATEMENTS, EpisodeArrays
 from training.memory import EpisodeMemory
 from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput, mix_copy_distribution
 
@@ -19,8 +19,8 @@ from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative, VardaGP
 class Batch:
     """A stack of episodes as tensors; shapes as in EpisodeArrays with E in front, sessions in rows of the model.
 
-    position_offset: (E*S, 1), where each session starts. respect_deletes: (E,) bool, whether what a turn ended is
-    gone for later turns (in chat a delete may fail, so not always).
+    position_offset: (E*S, 1), where each session starts. respect_deletes: (E,) bool, whether what a correction ended
+    is gone for later turns (in chat a delete may fail, so not always); what is to be forgotten always is.
     """
 
     ids: Tensor
@@ -34,6 +34,7 @@ class Batch:
     statement: Tensor
     told: Tensor
     dead: Tensor
+    forgotten: Tensor
     position_offset: Tensor
     respect_deletes: Tensor
 
@@ -54,8 +55,10 @@ class Batch:
         reader, vector = turn.unsqueeze(2), turn.unsqueeze(1)
         visible = (vector < reader) & (vector >= 0)
         statement = self.statement.flatten(1)
-        dead = self.dead.gather(1, statement.clamp_min(0).long()).masked_fill(statement < 0, 1 << 30)
-        gone = (dead.unsqueeze(1) < reader) & self.respect_deletes[:, None, None]
+        owner = statement.clamp_min(0).long()
+        dead = self.dead.gather(1, owner).masked_fill(statement < 0, ALIVE)
+        sure = self.forgotten.gather(1, owner) | self.respect_deletes.unsqueeze(1)
+        gone = (dead.unsqueeze(1) < reader) & sure.unsqueeze(1)
         return visible & ~gone
 
 
@@ -139,9 +142,9 @@ def _language_model(output: VardaGPTOutput, target: Tensor, weight: Tensor) -> T
 
 def retrieval_scores(
     bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, target: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """At the P supervised tokens: scores (P, N + M + 1) of all candidates, the null result last; which of them are
-    positives, same shape; and the weight of each (P,)."""
+) -> tuple[Tensor, Tensor]:
+    """At the P supervised tokens: scores (P, N + M + 1) of all candidates, the null result last, and which of them are
+    positives, same shape."""
     memory: EpisodeMemory = output.memory
     assert memory.soft_gates is not None and memory.vectors is not None and output.query is not None
     reader = bare.memory_reader
@@ -167,17 +170,16 @@ def retrieval_scores(
     if memory.distractors is not None:
         parts.append(reader.scores(query @ memory.distractors.T, None))
         marks.append(torch.zeros_like(parts[-1], dtype=torch.bool))
-    parts.append(reader.null_score.float().expand(len(query), 1))
+    parts.append(reader.null_scores().expand(len(query), 1))
     marks.append((wanted == NULL).unsqueeze(1))
-    weight = torch.where(any_token.squeeze(1), 0.5, 1.0)
-    return torch.cat(parts, dim=1), torch.cat(marks, dim=1), weight
+    return torch.cat(parts, dim=1), torch.cat(marks, dim=1)
 
 
 def _retrieval(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, target: Tensor) -> Tensor:
     """-log of the softmax mass on the vectors stored at earlier occurrences of the wanted token (the objective of
     TRIME, Zhong et al. 2022, on labelled statements)."""
-    scores, positive, weight = retrieval_scores(bare, output, batch, target)
-    weight = weight * positive.any(dim=1)
+    scores, positive = retrieval_scores(bare, output, batch, target)
+    weight = positive.any(dim=1).float()
     mass = scores.masked_fill(~positive, MASKED_SCORE).logsumexp(dim=1) - scores.logsumexp(dim=1)
     return -(mass * weight).sum() / weight.sum().clamp_min(1.0)
 

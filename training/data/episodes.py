@@ -41,7 +41,7 @@ class EpisodeArrays:
     store_label (S, T) int8: 1 store, 0 not, -1 nothing known. store_weight (S, T): weight of that label.
     statement (S, T): statement of a token to be stored, else NONE.
     told (STATEMENTS,) turn in which a statement was made, -1 for none; dead (STATEMENTS,) turn that ended it, or
-    ALIVE.
+    ALIVE; forgotten (STATEMENTS,) bool: what it is about was to be forgotten, not corrected.
     """
 
     ids: NDArray[np.int64]
@@ -55,6 +55,7 @@ class EpisodeArrays:
     statement: NDArray[np.int32]
     told: NDArray[np.int32]
     dead: NDArray[np.int32]
+    forgotten: NDArray[np.bool_]
 
     @classmethod
     def empty(cls, sessions: int, length: int, pad_id: int) -> EpisodeArrays:
@@ -71,6 +72,7 @@ class EpisodeArrays:
             statement=np.full(shape, NONE, np.int32),
             told=np.full(STATEMENTS, -1, np.int32),
             dead=np.full(STATEMENTS, ALIVE, np.int32),
+            forgotten=np.zeros(STATEMENTS, np.bool_),
         )
 
     @classmethod
@@ -107,6 +109,7 @@ class _Fact:
     value: str
     statement: int
     turn: int
+    outdated: tuple[int, ...] = ()  # statements of the same relation that it corrected
     asked: int = 0
 
 
@@ -227,8 +230,8 @@ class _Episode:
 
         return [message, reply], commit
 
-    def _note(self, relation: Relation, value: str) -> None:
-        self.facts[relation.name] = _Fact(relation, value, self.statements, self.turn)
+    def _note(self, relation: Relation, value: str, outdated: tuple[int, ...] = ()) -> None:
+        self.facts[relation.name] = _Fact(relation, value, self.statements, self.turn, outdated)
         self.arrays.told[self.statements] = self.turn
         self.statements += 1
 
@@ -268,7 +271,7 @@ class _Episode:
 
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
-            self._note(fact.relation, value)
+            self._note(fact.relation, value, (*fact.outdated, fact.statement))
 
         return [message, reply], commit
 
@@ -279,6 +282,7 @@ class _Episode:
 
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
+            self.arrays.forgotten[[*fact.outdated, fact.statement]] = True
             self.gone[fact.relation.name] = self.facts.pop(fact.relation.name).relation
 
         return [message, reply], commit

@@ -20,6 +20,8 @@ class VardaGPTConfig(GPT2Config):
         store_previous_state: write vectors from the state at the token and the one before it.
         copy_results: let the results' own tokens take a share of the next token's probability.
         null_result: let the read weights fall on "nothing fits".
+        null_similarity: the similarity at which a result fits no better than nothing, at the start of training;
+            learned. (A score of its own could not follow the scale of the others: it moves by a learning rate a step.)
         score_scale: the scale of the match between query and vector at the start of training; learned.
         delete_similarity: cosine between deletable and stored vector at which a delete is half open.
         delete_sharpness: slope of that opening.
@@ -36,6 +38,7 @@ class VardaGPTConfig(GPT2Config):
     store_previous_state: bool = True
     copy_results: bool = True
     null_result: bool = True
+    null_similarity: float = 0.5
     score_scale: float = 10.0
     delete_similarity: float = 0.5
     delete_sharpness: float = 10.0

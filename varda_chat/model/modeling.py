@@ -120,13 +120,17 @@ class MemoryReader(nn.Module):
         scores = self.log_scale.exp().float() * similarity
         return scores if log_gates is None else scores + log_gates
 
+    def null_scores(self) -> Tensor:
+        """Score of "nothing fits": a learned similarity, on the scale of the others; a scalar."""
+        return self.log_scale.exp().float() * self.null_score.float()
+
     def weights(self, query: Tensor, results: SearchResults) -> Tensor:
         """Read weights (B, T, k) of ``results``; what is missing to 1 lies on the null result."""
         similarity = torch.einsum("btd,btkd->btk", query, results.vectors.float())
         found = results.ids >= 0
         scores = self.scores(similarity, results.log_gates).masked_fill(~found, MASKED_SCORE)
         if self.config.null_result:
-            null = self.null_score.float().expand(*scores.shape[:-1], 1)
+            null = self.null_scores().expand(*scores.shape[:-1], 1)
             weights = torch.cat([scores, null], dim=-1).softmax(dim=-1)[..., :-1]
         else:
             weights = scores.softmax(dim=-1)
@@ -256,7 +260,7 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             init.copy_(module.fc.weight[:, : config.n_embd], identity)
             init.zeros_(module.fc.bias)
             init.constant_(module.log_scale, math.log(config.score_scale))
-            init.zeros_(module.null_score)
+            init.constant_(module.null_score, config.null_similarity)
         elif isinstance(module, MemoryHeads):
             # unlikely to copy or to delete until it has learned to
             if module.fc_copy_decision is not None:
