@@ -8,19 +8,16 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/default
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test test-slow check format bench recall train clean
+.PHONY: help chat test check format bench recall train clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 chat: .venv/chat ## set up and open the chat (on a pipe: each line is a turn)
 	@$(BIN)/varda-chat $(ARGS)
 
 test: .venv/dev ## set up and run the tests
 	@$(BIN)/pytest -q
-
-test-slow: .venv/dev ## the tests that take minutes
-	@$(BIN)/pytest -q -m slow
 
 check: .venv/dev ## linters, types, and who may import whom
 	@$(BIN)/ruff check .
@@ -38,7 +35,7 @@ bench: .venv/chat ## speed against plain GPT-2 in the same run
 recall: .venv/chat ## the recall check on the bundled checkpoint
 	@$(BIN)/varda-eval $(CHECKPOINT) recall
 
-train: .venv/chat ## build the bundled checkpoint anew from DATA into OUT (hours)
+train: .venv/chat ## train a model like the bundled one from DATA into OUT (hours)
 	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT) --seed 1 --max-steps 3400
 
 clean: ## remove the environment and caches
@@ -48,7 +45,7 @@ clean: ## remove the environment and caches
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, as python3.11 or python3." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Name another with PYTHON=..." >&2; exit 1; }
 	@echo "Setting up .venv (a few minutes, once) ..." >&2
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/chat: .venv/bin/python pyproject.toml constraints.txt
 	@$(PIP) --editable . 1>&2

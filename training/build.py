@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from training.loop import Trainer
 from varda_chat.errors import DataError
 from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
 from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.checkpoint import Checkpoint, fingerprint
+from varda_chat.model.checkpoint import load_checkpoint
 
 
 def config_of(preset: str, overrides: dict[str, Any]) -> TrainConfig:
@@ -41,7 +41,8 @@ def saved_config(output_dir: Path) -> TrainConfig:
             saved = json.loads(path.read_text(encoding="utf-8"))["config"]
             saved["weights"] = ObjectiveWeights(**saved["weights"])
             saved["betas"] = tuple(saved["betas"])
-            return TrainConfig(**saved)
+            known = {field.name for field in fields(TrainConfig)}
+            return TrainConfig(**{name: value for name, value in saved.items() if name in known})
     raise DataError(f"Nothing to resume in {output_dir}: it holds no saved run.")
 
 
@@ -76,6 +77,8 @@ def build(
         command: what the model card says the run was started by.
         recall_facts: facts told, of each phrasing, in the recall check at the end.
     """
+    if not resume and any((output_dir / name).exists() for name in ("last", "last.old")):
+        raise DataError(f"{output_dir} holds a run: go on with it by --resume, or choose another --output-dir.")
     console.print(f"Reading dialogues in {data_dir} …")
     training, validation = load_dialogues(data_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -84,11 +87,11 @@ def build(
     if resume:
         tokenizer = Tokenizer.from_file(str(tokenizer_path))
         origin = json.loads(origin_path.read_text(encoding="utf-8"))
-        model_overrides, command = origin["model_overrides"], origin["command"]
+        model_overrides = origin["model_overrides"]
     else:
         tokenizer = fresh_tokenizer(training, PRESETS[config.preset].vocab_size, config.seed)
         save_tokenizer(tokenizer, output_dir, PRESETS[config.preset].n_positions)
-        origin = {"command": command, "model_overrides": model_overrides or {}}
+        origin = {"command": command, "note": "", "model_overrides": model_overrides or {}}
         origin_path.write_text(json.dumps(origin, indent=1), encoding="utf-8")
     chat = ChatFormat(tokenizer)
     data = prepare(config, chat, training, validation)
@@ -108,14 +111,18 @@ def build(
         trainer.resume()
     trainer.run()
     console.print("Calibrating thresholds …")
-    calibrate(trainer.bare, data)
+    trained = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    calibrate(trained, data)
     figures = trainer.validate()
-    export(trainer.bare, output_dir)
+    trainer.report_run()
+    export(trained, output_dir)
     console.print("Checking recall …")
-    checkpoint = Checkpoint(trainer.bare.eval(), chat, output_dir.name, fingerprint(trainer.bare))
-    recall = measure_recall(checkpoint, facts=recall_facts, per_person=min(20, recall_facts))
-    making = Making(command, trainer.elapsed, _hardware(), len(training), data.steps_per_epoch)
-    write_card(output_dir, trainer.bare, config, making, figures, recall)
+    # on what was written, in the chat's own precision
+    recall = measure_recall(load_checkpoint(output_dir), facts=recall_facts, per_person=min(20, recall_facts))
+    making = Making(
+        origin["command"], origin["note"], trainer.elapsed, _hardware(), len(training), data.steps_per_epoch
+    )
+    write_card(output_dir, trained, config, making, figures, recall)
     return recall
 
 

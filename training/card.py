@@ -15,9 +15,11 @@ from varda_chat.model import VardaGPTAssociative
 
 @dataclass(frozen=True)
 class Making:
-    """How a checkpoint came to be. ``seconds``: of training, without data preparation."""
+    """How a checkpoint came to be. ``note``: what the command alone does not tell; ``run.json`` of the run's folder holds
+    both. ``seconds``: of training, without data preparation."""
 
     command: str
+    note: str
     seconds: float
     hardware: str
     training_dialogues: int
@@ -72,7 +74,7 @@ and its small talk is simple.
 {making.command}
 ```
 
-Seed {config.seed}, {config.max_steps:,} steps ({config.max_steps / making.steps_per_epoch:.1f} passes over
+{making.note + chr(10) + chr(10) if making.note else ""}Seed {config.seed}, {config.max_steps:,} steps ({config.max_steps / making.steps_per_epoch:.1f} passes over
 {making.training_dialogues:,} dialogues, {tokens / 1e6:.0f} M tokens in all, {config.fact_episodes * config.sessions * config.session_length * config.max_steps / tokens:.0%} of them
 fact episodes), AdamW at {config.learning_rate:g}, {config.mixed_precision} autocast, {making.seconds / 60:.0f} minutes on {making.hardware}.
 Fact episodes are generated: facts told in one session, corrected, forgotten and asked for in later ones, with the values of
@@ -100,7 +102,7 @@ right means that the reply names the whole value.
 {recall.facts_stored} of {recall.facts} facts were stored, in {recall.stored_vectors:,} vectors:
 {recall.stored_vectors / max(1, recall.user_tokens):.0%} of the tokens of these messages, every one of which tells a fact.
 
-On validation data, teacher-forced, at the end of training (`metrics.jsonl` of the run): dialogue loss
+On validation data, teacher-forced, after calibration (the last table that `varda-train` prints): dialogue loss
 {validation.loss:.3f} a token (perplexity {math.exp(validation.loss):.1f}); values right with stores as in chat {validation.values_hard:.1%}, without memory
 {validation.values_without:.1%}; outdated statements deleted {validation.deleted:.1%}, others wrongly deleted {validation.deleted_wrongly:.1%}; {validation.store_rate:.1%} of all tokens of
 fact episodes stored.

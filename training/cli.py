@@ -72,6 +72,9 @@ def _train(
         raise click.UsageError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
     if data_dir is None:
         raise click.UsageError("Give the folder of the corpora with --data-dir.")
+    layer, blocks = flags["memory_layer"], PRESETS[preset].n_layer
+    if layer is not None and layer > blocks:
+        raise click.UsageError(f"--memory-layer {layer}: the preset {preset} has {blocks} blocks.")
 
     from training.benchmark.report import recall_table
     from training.build import build, config_of, saved_config
@@ -186,5 +189,8 @@ def _run(action: Any) -> None:
     except VardaError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

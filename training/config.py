@@ -71,8 +71,6 @@ class TrainConfig:
     distractors_full: float = 0.5
     hard_from: float = 0.36
     mixed_precision: str = "bf16"
-    gradient_accumulation_steps: int = 1
     save_every: int = 250
     validate_every: int = 500
-    patience: int | None = None
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)

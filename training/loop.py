@@ -91,9 +91,7 @@ class Trainer:
 
     def __init__(self, model: VardaGPTAssociative, data: Data, config: TrainConfig, output_dir: Path, console: Console):
         self.config, self.data, self.output_dir, self.console = config, data, output_dir, console
-        self.accelerator = Accelerator(
-            mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.gradient_accumulation_steps
-        )
+        self.accelerator = Accelerator(mixed_precision=config.mixed_precision)
         decayed = [p for p in model.parameters() if p.ndim >= 2]
         plain = [p for p in model.parameters() if p.ndim < 2]
         optimizer = torch.optim.AdamW(
@@ -138,7 +136,7 @@ class Trainer:
         if not math.isfinite(loss):
             raise VardaError(
                 f"The loss became {loss} at step {step}. The last good checkpoint is {self.output_dir / 'last'}; "
-                "resume it with a lower --learning-rate."
+                "start a new run with a lower --learning-rate, or go on from there with --resume."
             )
         self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
         self.optimizer.step()
@@ -200,7 +198,7 @@ class Trainer:
             assert losses.delete_probability is not None and losses.output.store_decision is not None
             counts = delete_counts(losses.delete_probability > self.bare.config.delete_threshold, batch)
             deletes = [total + count for total, count in zip(deletes, counts, strict=True)]
-            gate = losses.output.store_decision.flatten() > 0
+            gate = losses.output.store_decision.flatten().sigmoid() > self.bare.config.store_threshold
             valid = batch.valid.flatten()
             stored += int((gate & valid).sum())
             tokens += int(valid.sum())
@@ -224,6 +222,7 @@ class Trainer:
         last: Validation | None = None
         started = time.monotonic() - self.elapsed
         smooth: dict[str, float] = {}
+        epoch = self.data.steps_per_epoch
         self.model.train()
         with self._progress() as (progress, task), _interrupts() as interrupted:
             while self.step < config.max_steps:
@@ -238,7 +237,8 @@ class Trainer:
                     self._log({"step": self.step, "seconds": round(self.elapsed, 1), "tokens_per_second": round(rate),
                                **{k: round(v, 4) for k, v in smooth.items()}})  # fmt: skip
                 done = self.step == config.max_steps
-                if self.step % config.validate_every == 0 or done:
+                epoch_ends = int(self.step / epoch) > int((self.step - 1) / epoch)
+                if self.step % config.validate_every == 0 or epoch_ends or done:
                     last = self.validate()
                     self._report(smooth["loss"], last)
                 if self.step % config.save_every == 0 or done:
@@ -247,7 +247,7 @@ class Trainer:
                     self.save()
                     self.console.print(
                         f"Stopped at step {self.step} of {config.max_steps}; saved. Go on with: "
-                        f"varda-train --resume --output-dir {self.output_dir}"
+                        f"varda-train --resume --data-dir DATA --output-dir {self.output_dir}"
                     )
                     raise KeyboardInterrupt
         return last if last is not None else self.validate()
@@ -274,22 +274,24 @@ class Trainer:
                 file.write(json.dumps(record) + "\n")
 
     def _report(self, training_loss: float, figures: Validation) -> None:
-        """Add a row to the table of the run: what training and validation gave, and how long it took."""
-        self._log({"step": self.step, "validation": asdict(figures), "training_loss": round(training_loss, 4),
-                   "seconds": round(self.elapsed, 1)})  # fmt: skip
-        if not self.accelerator.is_main_process:
-            return
-        table = Table(title=f"step {self.step}, epoch {self.step / self.data.steps_per_epoch:.2f}")
-        for name in ("training loss", "validation loss", "perplexity", "values right soft / hard / no memory",
-                     "deleted / wrongly", "tokens stored", "elapsed"):  # fmt: skip
-            table.add_column(name, justify="right")
-        table.add_row(
-            f"{training_loss:.3f}", f"{figures.loss:.3f}", f"{math.exp(figures.loss):.1f}",
-            f"{figures.values_soft:.1%} / {figures.values_hard:.1%} / {figures.values_without:.1%}",
-            f"{figures.deleted:.1%} / {figures.deleted_wrongly:.1%}", f"{figures.store_rate:.1%}",
-            f"{self.elapsed / 60:.1f} min",
-        )  # fmt: skip
-        self.console.print(table)
+        """Log what training and validation gave, and show it as a row of the run's table."""
+        record = {
+            "step": self.step,
+            "epoch": round(self.step / self.data.steps_per_epoch, 3),
+            "training_loss": round(training_loss, 4),
+            "validation": asdict(figures),
+            "seconds": round(self.elapsed, 1),
+        }
+        self._log(record)
+        if self.accelerator.is_main_process:
+            self.console.print(validation_table([record]))
+
+    def report_run(self) -> None:
+        """Show the table of the whole run, what came before a resume too."""
+        if self.accelerator.is_main_process:
+            lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
+            records = [record for record in map(json.loads, lines) if "validation" in record]
+            self.console.print(validation_table(records))
 
     # checkpoints
 
@@ -322,6 +324,24 @@ class Trainer:
                 self.console.print(f"Resumed at step {self.step} of {self.config.max_steps}.")
                 return
         raise DataError(f"Nothing to resume in {self.output_dir}: it holds no saved run.")
+
+
+def validation_table(records: list[dict[str, Any]]) -> Table:
+    """A row for each validation: training and validation loss, what the memory gives, elapsed time."""
+    table = Table()
+    for name in ("step", "epoch", "training loss", "validation loss", "perplexity",
+                 "values right: soft / hard / no memory", "deleted / wrongly", "tokens stored", "elapsed"):  # fmt: skip
+        table.add_column(name, justify="right")
+    for record in records:
+        v = record["validation"]
+        table.add_row(
+            f"{record['step']:,}", f"{record.get('epoch', float('nan')):.2f}", f"{record['training_loss']:.3f}",
+            f"{v['loss']:.3f}", f"{math.exp(v['loss']):.1f}",
+            f"{v['values_soft']:.1%} / {v['values_hard']:.1%} / {v.get('values_without', float('nan')):.1%}",
+            f"{v['deleted']:.1%} / {v['deleted_wrongly']:.1%}", f"{v['store_rate']:.1%}",
+            f"{record['seconds'] / 60:.1f} min",
+        )  # fmt: skip
+    return table
 
 
 @contextlib.contextmanager

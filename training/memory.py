@@ -102,7 +102,7 @@ def _padded(results: SearchResults, k: int) -> SearchResults:
     if missing == 0:
         return results
     pad = torch.nn.functional.pad
-    assert results.log_gates is not None
+    assert results.log_gates is not None and results.token_ids is not None
     return SearchResults(
         ids=pad(results.ids, (0, missing), value=-1),
         distances=pad(results.distances, (0, missing), value=torch.inf),
@@ -118,7 +118,7 @@ def _in_rows(results: SearchResults, rows: int) -> SearchResults:
     def rowed(tensor: Tensor) -> Tensor:
         return tensor.reshape(rows, -1, *tensor.shape[2:])
 
-    assert results.log_gates is not None
+    assert results.log_gates is not None and results.token_ids is not None
     return SearchResults(
         ids=rowed(results.ids),
         distances=rowed(results.distances),

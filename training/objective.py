@@ -134,6 +134,7 @@ def _language_model(output: VardaGPTOutput, target: Tensor, weight: Tensor) -> T
     log_p = -F.cross_entropy(output.logits.float().flatten(0, 1), target.flatten(), reduction="none").view(target.shape)
     if output.copy_decision is not None and output.read_weights is not None and output.search_results is not None:
         share = torch.sigmoid(output.copy_decision) * output.read_weights  # (rows, T, k)
+        assert output.search_results.token_ids is not None
         copied = (share * (output.search_results.token_ids == target.unsqueeze(-1))).sum(-1)
         kept = torch.log1p(-share.sum(-1).clamp_max(1 - 1e-6))
         log_p = torch.logaddexp(log_p + kept, copied.clamp_min(1e-12).log())
@@ -246,6 +247,7 @@ def value_hits(output: VardaGPTOutput, batch: Batch) -> tuple[int, int]:
     """(right, all) spoken values, teacher-forced: every token of the value is the mixture's first choice."""
     assert output.logits is not None and output.copy_decision is not None
     assert output.read_weights is not None and output.search_results is not None
+    assert output.search_results.token_ids is not None
     spoken = ((batch.target_statement >= 0) & ~batch.probe).flatten(0, 1)
     mixed = mix_copy_distribution(
         output.logits[spoken], output.copy_decision[spoken], output.read_weights[spoken],

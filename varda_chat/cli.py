@@ -105,14 +105,13 @@ def main(
             return
         if yes:
             raise click.UsageError("--yes goes with --reset-memory.")
+        _speak_utf8()
         generation = GenerationSettings(temperature, top_p, max_new_tokens, seed)
         request = _Request(profile, folder, checkpoint, incognito, generation)
         if prompt is not None:
             _answer(request, [prompt], as_json)
-        elif not sys.stdin.isatty():
-            if isinstance(sys.stdin, io.TextIOWrapper):
-                sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-            _answer(request, sys.stdin, as_json)
+        elif sys.stdin is None or not sys.stdin.isatty():
+            _answer(request, sys.stdin or (), as_json)
         elif as_json:
             raise click.UsageError("--json needs --prompt or text on a pipe.")
         else:
@@ -124,25 +123,41 @@ def main(
         # the reader has gone (as in `| head`): nothing more to say, and Python must not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        click.echo(f"Error: {sanitize(str(error))}", err=True)
+        sys.exit(1)
+
+
+def _speak_utf8() -> None:
+    """Text in and out is UTF-8 whatever the locale; what cannot be read or written is replaced."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
 
 
 def _reset(folder: Path, profile: str, yes: bool) -> None:
     """Say what would go, ask, back up, clear."""
     from varda_chat.memory.upkeep import peek, reset
+    from varda_chat.tui.history import FILE_NAME
 
     found = peek(folder)
+    typed = folder / FILE_NAME
     where = f"profile {profile!r} in {folder}"
-    if not found.vectors and not found.statements:
+    if not (found.vectors or found.statements or found.events or found.damaged or typed.exists()):
         click.echo(f"The memory of {where} is empty already.")
         return
-    click.echo(f"The memory of {where} holds {found.statements} statements ({found.vectors} vectors).")
+    if found.damaged:
+        click.echo(f"The memory of {where} is damaged and will be set aside.")
+    else:
+        click.echo(f"The memory of {where} holds {found.statements} statements ({found.vectors} vectors).")
     if not yes and not click.confirm("Clear it?"):
         click.echo("Nothing was changed.")
         return
     backup = reset(folder)
-    click.echo("The memory is empty." + (f" A backup is in {backup}" if backup else ""))
+    typed.unlink(missing_ok=True)
+    click.echo("The memory is empty, and the list of what you typed." + (f" A backup is in {backup}" if backup else ""))
 
 
 def _answer(request: _Request, prompts: Iterable[str], as_json: bool) -> None:
@@ -162,7 +177,10 @@ def _answer(request: _Request, prompts: Iterable[str], as_json: bool) -> None:
             raise VardaError("There is nothing to answer: the message is empty.")
     finally:
         if session is not None:
+            shown = len(session.notices)
             session.close()
+            for notice in session.notices[shown:]:
+                click.echo(notice, err=True)
 
 
 def _print_turn(turn: Turn, as_json: bool) -> None:

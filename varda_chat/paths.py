@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from varda_chat.errors import VardaError
@@ -15,11 +16,12 @@ _PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 def data_dir(override: str | Path | None = None) -> Path:
     """The data folder: ``override`` (``--data-dir``), else ``VARDA_CHAT_HOME``, else the platform's own."""
-    if override is not None:
-        return Path(override).expanduser()
-    home = os.environ.get(HOME_VARIABLE)
-    if home:
-        return Path(home).expanduser()
+    given = override if override is not None else os.environ.get(HOME_VARIABLE)
+    if given:
+        try:
+            return Path(given).expanduser().absolute()
+        except RuntimeError as error:
+            raise VardaError(f"The data folder {given} cannot be used: {error}") from error
     from platformdirs import user_data_path
 
     return user_data_path(APP_NAME, appauthor=False)
@@ -33,6 +35,16 @@ def profile_dir(profile: str, override: str | Path | None = None) -> Path:
             "beginning with a letter or digit."
         )
     return data_dir(override) / "profiles" / profile
+
+
+def reset_command(folder: Path) -> str:
+    """The command that clears the profile in ``folder``, as a person would type it."""
+    command, profile, home = "varda-chat --reset-memory", folder.name, folder.parent.parent
+    if profile != "default":
+        command += f" --profile {profile}"
+    if home != data_dir():
+        command += f" --data-dir {shlex.quote(str(home))}"
+    return command
 
 
 def bundled_checkpoint() -> Path:

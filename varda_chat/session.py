@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,8 +229,9 @@ class ChatSession:
             raise VardaError("There is nothing to answer: the message is empty.")
         started = time.perf_counter()
         chat, model = self.checkpoint.chat, self.checkpoint.model
-        memory = _StoreReader(self._store) if self.use_memory else None
-        message = self._shortened(chat.encode("user", prompt))
+        memory = self._store if self.use_memory else None
+        whole = chat.encode("user", prompt)
+        message = self._shortened(whole)
         history = self._fitting_history(len(message.ids) + 1)
         context = [token for past in history for token in past.ids] + message.ids
         reply_ids = generate_reply(model, chat, [*context, chat.assistant_id], memory, self.generation, on_text, stop)
@@ -239,6 +240,9 @@ class ChatSession:
         answer = chat.encode("assistant", text)
         with torch.inference_mode():
             recalled, changes = self._decide(context, message, answer, memory, stopped)
+            if len(message.ids) < len(whole.ids):
+                early = self._read_beginning(whole, len(whole.ids) - len(message.ids), stop)
+                changes = replace(changes, stores=(*early, *changes.stores))
         stored: tuple[Remembered, ...] = ()
         deleted: tuple[Remembered, ...] = ()
         if not self._store.read_only:
@@ -277,19 +281,9 @@ class ChatSession:
         return max(positions - self.generation.max_new_tokens, positions // 2)
 
     def _shortened(self, message: EncodedMessage) -> EncodedMessage:
-        """``message``, without its beginning where it is longer than the window."""
-        from varda_chat.model.chat_format import EncodedMessage
-
+        """``message``, without its beginning where it is longer than the window: what is asked stands at the end."""
         excess = len(message.ids) + 1 - self._room()
-        if excess <= 0:
-            return message
-        return EncodedMessage(
-            role=message.role,
-            ids=message.ids[:1] + message.ids[1 + excess :],
-            sentence=message.sentence[:1] + message.sentence[1 + excess :],
-            sentences=message.sentences,
-            offsets=message.offsets[:1] + message.offsets[1 + excess :],
-        )
+        return message if excess <= 0 else message.part(1 + excess, len(message.ids))
 
     def _fitting_history(self, needed: int) -> list[EncodedMessage]:
         """The latest whole turns that fit beside ``needed`` tokens: the oldest leave the window, the memory stays."""
@@ -298,12 +292,30 @@ class ChatSession:
             del history[:2]
         return history
 
+    def _read_beginning(self, message: EncodedMessage, cut: int, stop: threading.Event | None) -> list[NewStatement]:
+        """What is worth storing of the first ``cut`` tokens of a message too long for the window, read piece by piece
+        (until ``stop`` is set)."""
+        import torch
+
+        from varda_chat.remembering import statements_to_store
+
+        chat, model = self.checkpoint.chat, self.checkpoint.model
+        size = self._room() - 1
+        found: list[NewStatement] = []
+        for start in range(1, cut + 1, size):
+            if stop is not None and stop.is_set():
+                break
+            piece = message.part(start, min(start + size, cut + 1))
+            output = model(torch.tensor([piece.ids], device=model.device), use_cache=False)
+            found += statements_to_store(output, piece, 0, chat, model.config.store_threshold)
+        return found
+
     def _decide(
         self,
         context: list[int],
         message: EncodedMessage,
         answer: EncodedMessage,
-        memory: _StoreReader | None,
+        memory: MemoryStore | None,
         stopped: bool,
     ) -> tuple[tuple[Recalled, ...], TurnChanges]:
         """What the model read for the answer, and what it wants stored and deleted, from one pass over the turn."""
@@ -324,18 +336,22 @@ class ChatSession:
             )
         if memory is None:
             return (), TurnChanges(stores=tuple(stores))
-        shares = recalls(output, len(context), memory.statement_ids)
+        shares = recalls(output, len(context), self._statements)
         recalled = tuple(
             Recalled(statement, self._store.statement(statement).text, share)
             for statement, share in sorted(shares.items(), key=lambda item: -item[1])
             if share >= RECALLED_SHARE
         )
-        gone = deletions(model, output, start, memory.statement_ids)
+        gone = deletions(model, output, start, self._statements)
         return recalled, TurnChanges(
             stores=tuple(stores),
             delete_statements=frozenset(gone),
             recalled=frozenset(r.id for r in recalled),
         )
+
+    def _statements(self, ids: Any) -> Any:
+        """The statements (numpy) that vectors' ids (a tensor of the same shape) belong to."""
+        return self._store.statement_ids(ids.cpu().numpy())
 
     def _read_again(self, report: Progress) -> None:
         """Read the source texts of statements that another model stored through this one, which then knows them too."""
@@ -343,7 +359,7 @@ class ChatSession:
 
         from varda_chat.remembering import statements_to_store
 
-        foreign = () if self._store.read_only else self._store.foreign_statements()
+        foreign = self._store.foreign_statements()
         chat, model = self.checkpoint.chat, self.checkpoint.model
         for number, statement in enumerate(foreign):
             report(f"reading {len(foreign)} memories of another model", 0.85 + 0.15 * number / len(foreign))
@@ -357,24 +373,4 @@ class ChatSession:
                 self._store.replace_vectors(statement.id, vectors)
 
 
-class _StoreReader:
-    """A MemoryStore as the model's Memory: the store's ids and vectors, with their tokens, as tensors."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def search(self, query: Any, k: int) -> Any:
-        import torch
-
-        from varda_chat.model.modeling import SearchResults
-
-        found = self._store.search(query, k)
-        tokens = torch.from_numpy(self._store.token_ids(found.ids.cpu().numpy())).to(query.device)
-        return SearchResults(ids=found.ids, distances=found.distances, vectors=found.vectors, token_ids=tokens)
-
-    def statement_ids(self, ids: Any) -> Any:
-        """The statements (numpy) of vectors' ids (a tensor of the same shape)."""
-        return self._store.statement_ids(ids.cpu().numpy())
-
-
-__all__ = ["ChatSession", "MemoryEvent", "NewStatement", "Recalled", "Remembered", "Turn"]
+__all__ = ["ChatSession", "MemoryEvent", "Recalled", "Remembered", "Turn"]

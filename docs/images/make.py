@@ -1,7 +1,7 @@
-"""Makes docs/images/chat.svg from the real app and the bundled model: a fact told in one session, asked for in the next.
+"""Makes docs/images/chat.svg from the real app and the bundled model: told in one session, asked for in the next.
 
-Run it as ``.venv/bin/python docs/images/make.py``; ``rsvg-convert -w 1400 chat.svg -o chat.png`` (with the font Fira Code
-installed) then gives the picture of the README.
+Run it as ``.venv/bin/python docs/images/make.py``. With the font Fira Code installed,
+``rsvg-convert -w 1400 chat.svg -o chat.png`` then gives the picture of the README.
 """
 
 from __future__ import annotations

@@ -86,6 +86,9 @@ def test_command_builds_a_checkpoint_that_chats_and_is_measured(corpora: Path, t
     assert load_checkpoint(out).parameters > 100_000
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert records[-1]["validation"]["loss"] > 0
+    again = CliRunner().invoke(train, arguments)
+    assert again.exit_code == 1
+    assert "--resume" in again.output
     measured = CliRunner().invoke(evaluate, [str(out), "recall", "--facts", "2", "--json"])
     assert measured.exit_code == 0, measured.output
     assert json.loads(measured.stdout)["seen"]["memory"]["total"] == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -13,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from varda_chat import __version__
 from varda_chat.cli import main
+from varda_chat.memory import MemoryStore
 from varda_chat.memory.upkeep import peek
 
 HEAVY = ("torch", "transformers", "faiss")
@@ -145,11 +148,82 @@ def test_help_names_every_option() -> None:
         assert max(option.opts, key=len) in text
 
 
-def test_a_reader_that_leaves_early_is_no_crash(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    lines = tmp_path / "lines"
-    lines.write_text("Hello!\n" * 5)
-    done = subprocess.run(
-        f"{sys.executable} -m varda_chat --checkpoint {tiny_checkpoint} --max-new-tokens 4 < {lines} | true",
-        shell=True, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ),
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr
+def test_a_reader_that_leaves_early_is_no_crash(tiny_checkpoint: Path) -> None:
+    line = [sys.executable, "-m", "varda_chat", "--checkpoint", str(tiny_checkpoint), "--max-new-tokens", "4"]
+    process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.write("Hello!\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    process.stdout.close()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write("Hello!\n" * 3)
+        process.stdin.close()
+    assert process.wait(timeout=120) == 1
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+
+
+def test_reset_also_clears_deleted_words_and_what_was_typed(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+    run("-p", "My PIN is 1234.", checkpoint=tiny_checkpoint)
+    folder = profile(own_data_folder)
+    with MemoryStore.open_records(folder) as store:
+        store.forget_randomly(1.0)
+    assert peek(folder).statements == 0
+    (folder / "history.jsonl").write_text('{"text": "My PIN is 1234."}\n')
+    assert run("--reset-memory", "--yes").exit_code == 0
+    left = [path for path in folder.iterdir() if path.is_file()]
+    assert not any(b"1234" in path.read_bytes() for path in left)
+
+
+def test_reset_sets_a_damaged_memory_aside(own_data_folder: Path) -> None:
+    folder = profile(own_data_folder)
+    folder.mkdir(parents=True)
+    (folder / "memory.db").write_bytes(b"this was a database once " * 100)
+    done = run("--reset-memory", "--yes")
+    assert done.exit_code == 0
+    assert "damaged" in done.stdout
+    assert not (folder / "memory.db").exists()
+    assert any(b"once" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_interrupted_question_exits_130(tiny_checkpoint: Path) -> None:
+    run("-p", "I live in Lisbon.", checkpoint=tiny_checkpoint)
+    assert run("--reset-memory", stdin="").exit_code == 130
+
+
+def test_theme_reaches_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    from varda_chat import cli
+    from varda_chat.tui.app import VardaApp
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    themes: list[str] = []
+    monkeypatch.setattr(VardaApp, "run", lambda app: themes.append(app.theme))
+    monkeypatch.setattr("sys.stdin", Terminal())
+    for arguments, code in ((["--theme", "varda-light"], 0), (["--theme", "no-such-theme"], 1), (["--json"], 2)):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == code
+    assert themes == ["varda-light"]
+
+
+def test_output_is_utf8_whatever_the_locale(tiny_checkpoint: Path) -> None:
+    line = [
+        sys.executable,
+        "-m",
+        "varda_chat",
+        "-p",
+        "caf\u00e9 \u4f60\u597d",
+        "--json",
+        "--checkpoint",
+        str(tiny_checkpoint),
+    ]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(line, capture_output=True, timeout=120, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode("utf-8"))["prompt"] == "caf\u00e9 \u4f60\u597d"

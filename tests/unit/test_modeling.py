@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from tests.conftest import tiny_model
+from varda_chat.memory import AssociativeMemory
 from varda_chat.model import SearchResults, VardaGPTAssociative, VardaGPTConfig
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.modeling import mix_copy_distribution
@@ -196,3 +197,13 @@ def test_mixture_with_all_shares_moves_all_probability() -> None:
 def test_impossible_configurations_are_refused(settings: dict[str, int], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         VardaGPTConfig(n_layer=2, **settings)
+
+
+def test_a_bare_faiss_memory_can_be_read(model: VardaGPTAssociative, ids: torch.Tensor) -> None:
+    index = AssociativeMemory(memory_size=20, embedding_dim=16)
+    index.add(a_memory(6).vectors[0])
+    with torch.no_grad():
+        output = model(ids, memory=index)
+        plain = model(ids)
+    assert output.search_results.token_ids is None
+    assert (output.logits - plain.logits).abs().max() > 1e-4

@@ -164,3 +164,28 @@ def test_public_names_load_lazily() -> None:
     }
     with pytest.raises(AttributeError, match="nothing"):
         _ = varda_chat.nothing
+
+
+def test_the_whole_of_a_long_message_is_remembered(session: ChatSession) -> None:
+    window = session.checkpoint.model.config.n_positions
+    text = "My dog is called Rimba. " + "I am fine. " * window + "I live in Lisbon."
+    stored = {s.text for s in session.reply(text).stored}
+    assert {"My dog is called Rimba.", "I live in Lisbon."} <= stored
+
+
+def test_incognito_with_another_model_still_recalls(folder: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    from training.build import export
+    from training.data.tokenizer import save_tokenizer
+    from varda_chat.model.checkpoint import load_checkpoint
+
+    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
+        session.reply("My dog is called Rimba.")
+    other = load_checkpoint(tiny_checkpoint)
+    with torch.no_grad():
+        other.model.memory_reader.fc_query.weight.mul_(0.5)
+    export(other.model, tmp_path / "other")
+    save_tokenizer(other.chat.tokenizer, tmp_path / "other", 128)
+    with ChatSession.open(folder, tmp_path / "other", generation=GREEDY, incognito=True) as session:
+        assert session.memory_size > 0
+    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
+        assert session._store.foreign_statements() == ()

@@ -124,9 +124,10 @@ def measure_recall(
 ) -> Recall:
     """Tell ``facts`` facts, ``per_person`` of them to each memory, close the memories, open them, ask.
 
-    The shuffled memory is another person's. Every phrasing gets its own ``facts`` facts.
+    The shuffled memory is another person's, so there are at least two. Every phrasing gets its own facts, as many as
+    ``facts`` rounded up to whole people.
     """
-    people = math.ceil(facts / per_person)
+    people = max(2, math.ceil(facts / per_person))  # a shuffled memory needs somebody else
     total, done = 2 * people * (1 + len(CONTROLS)), 0
     answers: list[Answer] = []
     user_tokens = stored_vectors = facts_stored = told = 0

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from varda_chat.errors import DataError
 
@@ -68,23 +69,31 @@ def read_dialogues(folder: Path, corpus: Corpus) -> Iterator[Dialogue]:
         path = folder / f"{name}.jsonl.xz"
         if not path.exists():
             raise DataError(f"Corpus {corpus.name}: {path} is missing. Give the folder that holds it with --data-dir.")
-        with lzma.open(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    record = json.loads(line)
-                    turns = [(turn["speaker"], turn["text"].strip()) for turn in record["turns"]]
-                    identity = str(record["id"])
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    raise DataError(f"{path}, line {number}: not a dialogue record ({error}).") from error
-                if record.get("style", PERSONALITY_STYLE) != PERSONALITY_STYLE:
-                    continue
-                kept = _clean(turns)
-                if len(kept) >= 2:
-                    yield Dialogue(corpus.name, identity, tuple(kept))
+        number = 0
+        try:
+            with lzma.open(path, "rt", encoding="utf-8") as lines:
+                for number, line in enumerate(lines, 1):  # noqa: B007 - the handlers below name it
+                    dialogue = _dialogue(corpus.name, json.loads(line))
+                    if dialogue is not None:
+                        yield dialogue
+        except (EOFError, lzma.LZMAError) as error:
+            raise DataError(f"{path} is damaged after line {number} ({error}). Fetch it again.") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}, line {number}: not a dialogue record ({error}).") from error
+
+
+def _dialogue(corpus: str, record: Any) -> Dialogue | None:
+    """The record's dialogue, None for one that is not to be used."""
+    turns = [(turn["speaker"], turn["text"].strip()) for turn in record["turns"]]
+    identity = str(record["id"])
+    if record.get("style", PERSONALITY_STYLE) != PERSONALITY_STYLE:
+        return None
+    kept = _clean(turns)
+    return Dialogue(corpus, identity, tuple(kept)) if len(kept) >= 2 else None
 
 
 def _clean(turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Alternating turns from a user's one on; placeholders end the dialogue's use; shouting and empty turns go."""
+    """Alternating turns from a user's one on, without empty ones; nothing of a dialogue with placeholders."""
     if any(_PLACEHOLDER.search(text) for _, text in turns):
         return []
     kept: list[tuple[str, str]] = []

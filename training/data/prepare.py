@@ -16,6 +16,7 @@ from training.data.relation_families import render
 from training.data.relations import RELATIONS
 from training.data.tokenizer import train_tokenizer
 from training.data.values import draw
+from varda_chat.errors import DataError
 from varda_chat.model.chat_format import ChatFormat
 
 VALIDATION_EPISODES, VALIDATION_ROWS = 64, 48
@@ -98,6 +99,8 @@ def prepare(config: TrainConfig, chat: ChatFormat, training: list[Dialogue], val
         chat, small_talk(validation, config.seed), sessions=config.sessions, length=config.session_length
     )
     rng = random.Random(f"{config.seed}/validation")
+    if not validation:
+        raise DataError("There are too few dialogues to keep some for validation; 200 or more are needed.")
     held = DialogueRows(tokenise(validation, chat), config.row_length, config.seed, chat.end_id)
     count = min(VALIDATION_ROWS, held.rows_per_epoch)
     return Data(

@@ -21,7 +21,7 @@ def take_lock(folder: Path) -> BaseFileLock:
         lock.acquire()
     except Timeout:
         raise MemoryLockedError(
-            f"Another varda-chat is using this memory ({folder}). Close it, or open read-only, "
-            "or choose another profile with --profile."
+            f"Another varda-chat is using this memory ({folder}). Close it, open this one with --incognito "
+            "(it then reads the memory only), or choose another memory with --profile."
         ) from None
     return lock

@@ -21,11 +21,16 @@ class SearchResults:
     ids: (..., k) int64, -1 where there are fewer than k.
     distances: (..., k) float32, squared L2, +inf where there is none.
     vectors: (..., k, dim) float32, 0 where there is none.
+    token_ids: (..., k) int64, the token each was taken at, -1 where there is none; None where the memory does not
+        know tokens, as a bare AssociativeMemory.
+    log_gates: None; a memory that is still being learned weighs its results here.
     """
 
     ids: Any
     distances: Any
     vectors: Any
+    token_ids: Any = None
+    log_gates: Any = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory import rows
-from varda_chat.memory.arrays import as_vectors
+from varda_chat.memory.arrays import as_vectors, is_tensor, same_kind
 from varda_chat.memory.database import connect_reader, disk_errors, transaction
 from varda_chat.memory.files import DATABASE, INDEX
 from varda_chat.memory.mirror import IndexMirror
@@ -112,9 +113,12 @@ class MemoryStore:
     # Searching
 
     def search(self, query: Any, k: int) -> SearchResults:
-        """The ``k`` nearest vectors of each query (..., dim), numpy or torch; see SearchResults."""
+        """The ``k`` nearest vectors of each query (..., dim), numpy or torch, with their tokens; see SearchResults."""
         with self._reading():
-            return self._index().memory.search(query, k)
+            index = self._index()
+            found = index.memory.search(query, k)
+            ids = found.ids.cpu().numpy() if is_tensor(found.ids) else found.ids
+            return replace(found, token_ids=same_kind(index.token_ids(ids), query))
 
     def token_ids(self, ids: Any) -> Ids:
         """The token each vector was taken at, in the shape of ``ids``; -1 where that is -1 or unknown."""

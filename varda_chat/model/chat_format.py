@@ -13,7 +13,9 @@ SPECIAL_TOKENS = (USER, ASSISTANT, END)
 ROLE_TOKENS = {"user": USER, "assistant": ASSISTANT}
 
 # the end of a sentence: a stop and white space, but not after a title or an initial, or a line break
-_SENTENCE_END = re.compile(r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\b[A-Z])[.!?]+[\"')\]]*\s+|\n+")
+_SENTENCE_END = re.compile(
+    r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\b[A-Z])(?<![.!?])[.!?]+[\"')\]]*\s+|\n+"
+)
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
@@ -38,6 +40,16 @@ class EncodedMessage:
     sentence: list[int]
     sentences: list[str]
     offsets: list[tuple[int, int]]
+
+    def part(self, start: int, end: int) -> EncodedMessage:
+        """The role token and tokens ``start`` (1 or more) to ``end`` of this message."""
+        return EncodedMessage(
+            role=self.role,
+            ids=self.ids[:1] + self.ids[start:end],
+            sentence=self.sentence[:1] + self.sentence[start:end],
+            sentences=self.sentences,
+            offsets=self.offsets[:1] + self.offsets[start:end],
+        )
 
 
 class ChatFormat:

@@ -38,27 +38,34 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if not isinstance(config, dict) or config.get("model_type") != VardaGPTConfig.model_type:
-            raise CheckpointError(
-                f"{source} is not a varda-chat model. Build one from it with: "
-                f"varda-train --base-model {source} --output-dir DIR"
-            )
+            raise CheckpointError(f"{source} is not a varda-chat model: its config.json names another kind.")
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         chat = ChatFormat(tokenizer)
-        model = VardaGPTAssociative.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+        model, report = VardaGPTAssociative.from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+        )
+        if report["missing_keys"]:
+            raise CheckpointError(f"The checkpoint in {folder} lacks weights ({sorted(report['missing_keys'])[0]}).")
+        model.eval()
     except CheckpointError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise CheckpointError(f"The checkpoint in {folder} cannot be read: {_first_line(error)}") from error
     except Exception as error:
         # tokenizers and safetensors raise classes of their own, straight from Rust
-        if type(error).__module__.split(".")[0] not in {"builtins", "safetensors", "safetensors_rust"}:
+        if type(error).__module__.split(".")[0] not in {
+            "builtins",
+            "huggingface_hub",
+            "safetensors",
+            "safetensors_rust",
+        }:
             raise
         raise CheckpointError(f"The checkpoint in {folder} cannot be read: {_first_line(error)}") from error
     if tokenizer.get_vocab_size() > model.config.vocab_size:
         raise CheckpointError(
             f"The checkpoint in {folder} cannot be used: its tokenizer knows more tokens than the model."
         )
-    name = folder.name if folder == Path(source).expanduser() else str(source)
+    name = folder.resolve().name if Path(source).expanduser().is_dir() else str(source)
     return Checkpoint(model, chat, name, fingerprint(model))
 
 
@@ -73,9 +80,12 @@ def fingerprint(model: VardaGPTAssociative) -> str:
 
 def _local_folder(source: str | Path) -> Path:
     """The folder of ``source``, fetched from the hub where it is no folder here."""
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return path
+    try:
+        path = Path(source).expanduser()
+        if path.is_dir():
+            return path
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"The checkpoint folder {source} cannot be used: {_first_line(error)}") from error
     if isinstance(source, Path) or path.is_absolute() or str(source).count("/") != 1 or str(source).startswith("."):
         raise CheckpointError(f"There is no checkpoint folder {source}.")
     from huggingface_hub import snapshot_download

@@ -15,6 +15,8 @@ from varda_chat.config import GenerationSettings
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.modeling import Memory, VardaGPTAssociative
 
+GREEDY_BELOW = 1e-3
+"""A temperature below this is greedy decoding: dividing by it would overflow."""
 REPEATED_NGRAM = 4
 """A reply says no run of this many tokens twice: small models fall into loops."""
 
@@ -112,7 +114,7 @@ def generate_reply(
     input_ids = torch.tensor([list(prompt)], device=model.device)
     sampling: dict[str, Any] = (
         {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
-        if settings.temperature > 0
+        if settings.temperature >= GREEDY_BELOW
         else {"do_sample": False}
     )
     output = model.generate(

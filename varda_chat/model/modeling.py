@@ -27,7 +27,8 @@ class SearchResults:
     ids: (batch, seq, k) long, -1 where there are fewer than k.
     distances: (batch, seq, k) float, squared L2, inf where there is none; nearest first.
     vectors: (batch, seq, k, memory_dim) float, 0 where there is none.
-    token_ids: (batch, seq, k) long, the token each vector was taken at, -1 where there is none.
+    token_ids: (batch, seq, k) long, the token each vector was taken at, -1 where there is none; None where the
+        memory does not know tokens: then nothing is copied.
     log_gates: (batch, seq, k) float or None: log-probability that the vector is in the memory at all. None (as
         in chat) means that everything found is there.
     """
@@ -35,15 +36,18 @@ class SearchResults:
     ids: Tensor
     distances: Tensor
     vectors: Tensor
-    token_ids: Tensor
+    token_ids: Tensor | None = None
     log_gates: Tensor | None = None
 
 
 @runtime_checkable
 class Memory(Protocol):
-    """Anything that can be searched: the index of a chat, or the episode's own vectors in training."""
+    """Anything that can be searched: the index of a chat, or the episode's own vectors in training.
 
-    def search(self, query: Tensor, k: int) -> SearchResults: ...
+    What comes back needs the fields of SearchResults, whatever its class.
+    """
+
+    def search(self, query: Tensor, k: int) -> Any: ...
 
 
 @runtime_checkable
@@ -312,8 +316,9 @@ class VardaGPTAssociative(GPT2LMHeadModel):
         heads = self.memory_heads
         copy_decision = None if heads.fc_copy_decision is None else heads.fc_copy_decision(hidden).float()
         results, weights = read_pass.results, read_pass.weights
-        if copy_decision is not None and results is not None and weights is not None and mix_copies:
-            logits = mix_copy_distribution(logits, copy_decision[:, keep], weights[:, keep], results.token_ids[:, keep])
+        tokens = None if results is None else results.token_ids
+        if mix_copies and copy_decision is not None and weights is not None and tokens is not None:
+            logits = mix_copy_distribution(logits, copy_decision[:, keep], weights[:, keep], tokens[:, keep])
         loss = None
         if labels is not None:
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size)

@@ -171,7 +171,6 @@ class ChatScreen(Screen[None]):
         self._prompt, bubble = self._queue.popleft()
         self.waiting = len(self._queue)
         self.state = ChatState.THINKING
-        self._failed_prompt = None
         if bubble is not None:
             bubble.remove_class("-waiting")
         self._answer = VardaMessage()
@@ -235,7 +234,8 @@ class ChatScreen(Screen[None]):
             self.open_session()
         elif self._failed_prompt is not None and self.state.can_answer:
             self.conversation.follow()
-            await self._enqueue(self._failed_prompt, None)
+            prompt, self._failed_prompt = self._failed_prompt, None
+            await self._enqueue(prompt, None)
         else:
             self.notify("There is nothing to try again.", markup=False)
 

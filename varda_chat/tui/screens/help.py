@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from varda_chat.paths import reset_command
 from varda_chat.sanitize import one_line
 from varda_chat.tui.slash import COMMANDS
 from varda_chat.tui.widgets.welcome import tilde
@@ -33,8 +34,8 @@ MEMORY = (
     "While Varda writes, her model reads from a memory of what you told her in this and earlier sessions. "
     "She decides herself what to store and what to delete. The panel shows both, and which memories were "
     "recalled for the last answer and how strongly.",
-    "A turn's stores and deletes are on disk before the panel shows them. Nothing else is kept from one "
-    "session to the next. Incognito recalls but stores nothing.",
+    "A turn's stores and deletes are on disk before the panel shows them. What you typed is kept for the Up key; "
+    "nothing else goes from one session to the next. Incognito recalls but stores nothing.",
     "She is a small language model: she can be wrong, and so can what she recalls.",
 )
 
@@ -53,6 +54,7 @@ class HelpScreen(ModalScreen[None]):
         super().__init__()
         self._profile = one_line(profile, 64)
         self._where = one_line(tilde(profile_dir), 400)
+        self._reset = one_line(reset_command(profile_dir), 400)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help") as card:
@@ -73,7 +75,7 @@ class HelpScreen(ModalScreen[None]):
                     " lies in ",
                     (self._where, "$accent"),
                     " and leaves this machine only if you take it elsewhere. To clear the memory, after a backup: ",
-                    ("varda-chat --reset-memory", "$accent"),
+                    (self._reset, "$accent"),
                 ),
                 classes="paragraph",
             )

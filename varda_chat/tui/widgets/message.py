@@ -21,7 +21,7 @@ STAR = "✦"
 
 
 class UserMessage(Static):
-    """What the person sent. A very long text is shown by its beginning; all of it goes to the model."""
+    """What the person sent. A very long text is shown by its beginning."""
 
     def __init__(self, text: str) -> None:
         text = sanitize(text)

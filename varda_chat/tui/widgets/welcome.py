@@ -9,6 +9,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from varda_chat.paths import reset_command
 from varda_chat.sanitize import one_line
 from varda_chat.tui.formatting import magnitude
 from varda_chat.tui.state import SessionFacts
@@ -19,8 +20,8 @@ class Welcome(Vertical):
 
     def __init__(self, *, profile: str, profile_dir: Path, first_run: bool, incognito: bool) -> None:
         super().__init__(classes="-first-run" if first_run else "")
-        self._profile = one_line(profile, 64)
         self._where = one_line(tilde(profile_dir), 200)
+        self._reset = one_line(reset_command(profile_dir), 300)
         self._first_run = first_run
         self._incognito = incognito
 
@@ -44,9 +45,6 @@ class Welcome(Vertical):
         return rows
 
     def _newcomer_rows(self) -> list[tuple[str, Content, str | None]]:
-        reset = "varda-chat --reset-memory"
-        if self._profile != "default":
-            reset += f" --profile {self._profile}"
         return [
             ("✦", Content.styled("Welcome. What you tell me today, I still know tomorrow.", "bold"), None),
             (
@@ -54,7 +52,7 @@ class Welcome(Vertical):
                 Content.assemble("Private: no account, no network. Your data lies in ", _name(self._where)),
                 None,
             ),
-            ("−", Content.assemble("To make me forget everything: ", _name(reset)), None),
+            ("−", Content.assemble("To make me forget everything: ", _name(self._reset)), None),
             ("≈", _size(0), "size"),
             (
                 "?",
