@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from varda_chat.model.chat_format import ChatFormat, sentence_spans
@@ -29,27 +29,21 @@ def test_sentences(text: str, sentences: list[str]) -> None:
 @given(st.text(max_size=200))
 def test_spans_cover_any_text_in_order(text: str) -> None:
     spans = sentence_spans(text)
-    assert all(before[1] == after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
     assert not spans or (spans[0][0], spans[-1][1]) == (0, len(text))
 
 
-def test_pasted_punctuation_is_fast() -> None:
-    started = time.perf_counter()
-    sentence_spans("!" * 200_000)
-    assert time.perf_counter() - started < 5
+@pytest.mark.timeout(60)
+def test_pasted_punctuation_takes_no_minutes() -> None:
+    """A pattern that looks back over a run of stops would take ten."""
+    assert sentence_spans("!" * 200_000) == [(0, 200_000)]
 
 
-@given(st.text(max_size=120))
-def test_any_text_is_encoded_between_role_and_end(text: str) -> None:
-    from tests.conftest import TEXTS
-    from training.data.tokenizer import train_tokenizer
-
-    if not hasattr(test_any_text_is_encoded_between_role_and_end, "chat"):
-        chat = ChatFormat(train_tokenizer(TEXTS, 300))
-        test_any_text_is_encoded_between_role_and_end.chat = chat  # type: ignore[attr-defined]
-    chat = test_any_text_is_encoded_between_role_and_end.chat  # type: ignore[attr-defined]
-    message = chat.encode("user", text)
+@given(text=st.text(max_size=120))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_is_encoded_between_role_and_end(chat_format: ChatFormat, text: str) -> None:
+    message = chat_format.encode("user", text)
     assert len(message.ids) == len(message.sentence) == len(message.offsets)
-    assert (message.ids[0], message.ids[-1]) == (chat.user_id, chat.end_id)
-    assert not set(message.ids[1:-1]) & chat.special_ids
+    assert (message.ids[0], message.ids[-1]) == (chat_format.user_id, chat_format.end_id)
+    assert not set(message.ids[1:-1]) & chat_format.special_ids
     assert all(-1 <= s < len(message.sentences) for s in message.sentence)

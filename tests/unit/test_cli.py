@@ -213,17 +213,9 @@ def test_theme_reaches_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_output_is_utf8_whatever_the_locale(tiny_checkpoint: Path) -> None:
-    line = [
-        sys.executable,
-        "-m",
-        "varda_chat",
-        "-p",
-        "caf\u00e9 \u4f60\u597d",
-        "--json",
-        "--checkpoint",
-        str(tiny_checkpoint),
-    ]
+    said = "caf\u00e9 \u4f60\u597d"
+    line = [sys.executable, "-m", "varda_chat", "-p", said, "--json", "--checkpoint", str(tiny_checkpoint)]
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run(line, capture_output=True, timeout=120, check=False, env=environment)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.decode("utf-8"))["prompt"] == "caf\u00e9 \u4f60\u597d"
+    assert json.loads(done.stdout.decode("utf-8"))["prompt"] == said
