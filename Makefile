@@ -36,7 +36,9 @@ recall: .venv/chat ## the recall check on the bundled checkpoint
 	@$(BIN)/varda-eval $(CHECKPOINT) recall
 
 train: .venv/chat ## train a model like the bundled one from DATA into OUT (hours)
-	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT) --seed 1 --max-steps 3400
+	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage1 --seed 1 --max-steps 3000
+	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage2 --finetune-from $(OUT)/stage1 \
+	  --seed 2 --max-steps 800 --learning-rate 6e-4 --warmup-steps 30 --hard-from 0 --fact-episodes 14 --dialogue-rows 5
 
 clean: ## remove the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

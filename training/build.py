@@ -46,12 +46,13 @@ def saved_config(output_dir: Path) -> TrainConfig:
     raise DataError(f"Nothing to resume in {output_dir}: it holds no saved run.")
 
 
-def fresh_model(preset: str, end_id: int, overrides: dict[str, Any]) -> VardaGPTAssociative:
+def fresh_model(preset: str, chat: ChatFormat, overrides: dict[str, Any]) -> VardaGPTAssociative:
     """A model of the preset's size with random weights (seed torch first). No dropout: few epochs, small model."""
-    arguments = PRESETS[preset].model_arguments() | {k: v for k, v in overrides.items() if v is not None}
+    given = {name: value for name, value in overrides.items() if value is not None}
+    arguments = PRESETS[preset].model_arguments() | given | {"vocab_size": chat.tokenizer.get_vocab_size()}
     config = VardaGPTConfig(
         **arguments, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-        bos_token_id=end_id, eos_token_id=end_id, pad_token_id=end_id,
+        bos_token_id=chat.end_id, eos_token_id=chat.end_id, pad_token_id=chat.end_id,
     )  # fmt: skip
     return VardaGPTAssociative(config)
 
@@ -63,6 +64,7 @@ def build(
     console: Console,
     *,
     resume: bool = False,
+    finetune_from: str | None = None,
     epochs: float | None = None,
     model_overrides: dict[str, Any] | None = None,
     command: str = "varda-train",
@@ -72,8 +74,10 @@ def build(
 
     Args:
         resume: go on with the run saved in ``output_dir``; the settings must be its own (``saved_config``).
+        finetune_from: a checkpoint whose weights and tokenizer to start with, instead of fresh ones.
+        finetune_from: a checkpoint whose weights and tokenizer to start with, instead of fresh ones.
         epochs: passes over the dialogues, in place of ``config.max_steps``.
-        model_overrides: of the preset's sizes.
+        model_overrides: of the preset's sizes, for a fresh model.
         command: what the model card says the run was started by.
         recall_facts: facts told, of each phrasing, in the recall check at the end.
     """
@@ -82,25 +86,26 @@ def build(
     console.print(f"Reading dialogues in {data_dir} …")
     training, validation = load_dialogues(data_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
-    tokenizer_path = output_dir / "tokenizer.json"
     origin_path = output_dir / "run.json"
+    torch.manual_seed(config.seed)
     if resume:
-        tokenizer = Tokenizer.from_file(str(tokenizer_path))
         origin = json.loads(origin_path.read_text(encoding="utf-8"))
-        model_overrides = origin["model_overrides"]
+        chat = ChatFormat(Tokenizer.from_file(str(output_dir / "tokenizer.json")))
+        model = VardaGPTAssociative(VardaGPTConfig.from_pretrained(output_dir))
     else:
-        tokenizer = fresh_tokenizer(training, PRESETS[config.preset].vocab_size, config.seed)
-        save_tokenizer(tokenizer, output_dir, PRESETS[config.preset].n_positions)
-        origin = {"command": command, "note": "", "model_overrides": model_overrides or {}}
+        origin = {"command": command, "note": ""}
+        if finetune_from is not None:
+            start = load_checkpoint(finetune_from)
+            chat, model = start.chat, start.model
+        else:
+            chat = ChatFormat(fresh_tokenizer(training, PRESETS[config.preset].vocab_size, config.seed))
+            model = fresh_model(config.preset, chat, model_overrides or {})
+        save_tokenizer(chat.tokenizer, output_dir, model.config.n_positions)
+        model.config.save_pretrained(output_dir)
         origin_path.write_text(json.dumps(origin, indent=1), encoding="utf-8")
-    chat = ChatFormat(tokenizer)
     data = prepare(config, chat, training, validation)
     if epochs is not None and not resume:
         config = replace(config, max_steps=max(1, round(epochs * data.steps_per_epoch)))
-    torch.manual_seed(config.seed)
-    model = fresh_model(
-        config.preset, chat.end_id, {**(model_overrides or {}), "vocab_size": tokenizer.get_vocab_size()}
-    )
     parameters = sum(p.numel() for p in model.parameters())
     console.print(
         f"{parameters / 1e6:.1f} M parameters; {len(training):,} dialogues in {data.training_rows.rows_per_epoch:,} "

@@ -54,6 +54,14 @@ def flag(name: str, **options: Any) -> Any:
 @flag("save-every", type=click.IntRange(min=1), default=None, help="Steps between saves. [default: 250]")
 @flag("validate-every", type=click.IntRange(min=1), default=None, help="Steps between validations. [default: 500]")
 @flag("seed", type=int, default=None, help="Seed of weights, data and order. [default: 0]")
+@flag("warmup-steps", type=click.IntRange(min=0), default=None, help="[default: 100]")
+@flag(
+    "hard-from",
+    type=click.FloatRange(0, 1),
+    default=None,
+    help="Share of the run after which stores are hard, as in chat. [default: 0.36]",
+)
+@flag("finetune-from", default=None, metavar="CHECKPOINT", help="Start with this checkpoint's weights and tokenizer.")
 @flag("recall-facts", type=click.IntRange(min=1), default=200, help="Facts of the recall check at the end.")
 @flag("resume", is_flag=True, help="Go on with the run saved in --output-dir, with its settings.")
 def train(
@@ -79,13 +87,13 @@ def _train(
     from training.benchmark.report import recall_table
     from training.build import build, config_of, saved_config
 
-    recall_facts = flags.pop("recall_facts")
+    recall_facts, finetune_from = flags.pop("recall_facts"), flags.pop("finetune_from")
     model_flags = {name: flags.pop(name) for name in ("memory_dim", "num_search_results", "memory_layer")}
     console = _console()
     config = saved_config(output_dir) if resume else config_of(preset, flags)
     recall = build(
         config, data_dir, output_dir, console,
-        resume=resume, epochs=epochs, model_overrides=model_flags, command=_command_line(), recall_facts=recall_facts,
+        resume=resume, finetune_from=finetune_from, epochs=epochs, model_overrides=model_flags, command=_command_line(), recall_facts=recall_facts,
     )  # fmt: skip
     console.print(recall_table(recall))
     console.print(f"The checkpoint is in {output_dir}. Chat with it: varda-chat --checkpoint {output_dir}")
@@ -159,8 +167,10 @@ def _command_line() -> str:
 
     words = list(sys.argv[1:])
     for place, word in enumerate(words[:-1]):
-        if word.lstrip("-").replace("_", "-") in {"data-dir", "output-dir"}:
-            words[place + 1] = {"data-dir": "DATA", "output-dir": "DIR"}[word.lstrip("-").replace("_", "-")]
+        if word.lstrip("-").replace("_", "-") in {"data-dir", "output-dir", "finetune-from"}:
+            words[place + 1] = {"data-dir": "DATA", "output-dir": "DIR", "finetune-from": "STAGE1"}[
+                word.lstrip("-").replace("_", "-")
+            ]
     return " ".join(["varda-train", *words])
 
 

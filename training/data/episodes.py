@@ -22,9 +22,11 @@ ALIVE = 1 << 30
 STATEMENTS = 16
 """Statements an episode can hold."""
 
-SPOKEN_VALUE, UNKNOWN_REPLY, USER_TOKEN, TOLD_VALUE = 4.0, 2.0, 0.3, 0.0
-"""Weights of the language-model loss, beside 1 for other reply tokens: the value in an answer; a reply that admits not
-knowing; a user's token; a told value, which nobody can predict."""
+SPOKEN_VALUE, DECISION, USER_TOKEN, TOLD_VALUE = 4.0, 4.0, 0.3, 0.0
+"""Weights of the language-model loss, beside 1 for other reply tokens: the value in an answer; the first tokens of a
+reply to a question, where it is decided whether the answer is known; a user's token; a told value, which nobody can
+predict."""
+DECISION_TOKENS = 4
 
 Exchange = tuple[str, str]
 """A user's line and its answer."""
@@ -99,7 +101,6 @@ class _Message:
     role: str
     text: str
     spans: list[_Span] = field(default_factory=list)
-    weight: float | None = None  # of every token, where it is not the role's usual one
     probe: int = NONE  # what the message's first states should find: a statement, NULL, or nothing in particular
 
 
@@ -260,7 +261,7 @@ class _Episode:
         if not relations:
             return self._chat()
         relation = self.rng.choice(relations)
-        reply = _Message("assistant", self.rng.choice(relation.unknown), weight=UNKNOWN_REPLY, probe=NULL)
+        reply = _Message("assistant", self.rng.choice(relation.unknown), probe=NULL)
         return [_Message("user", self._question(relation)), reply], lambda: None
 
     def _correct(self) -> _Turn:
@@ -297,7 +298,9 @@ class _Episode:
         arrays.store_label[session, here] = 0
         arrays.store_weight[session, here] = 0.1
         usual = USER_TOKEN if message.role == "user" else 1.0
-        weight = np.full(n, usual if message.weight is None else message.weight, np.float32)
+        weight = np.full(n, usual, np.float32)
+        if message.probe != NONE:
+            weight[1 : 1 + DECISION_TOKENS] = DECISION
         target = np.full(n, NONE, np.int32)
         for span in message.spans:
             for i, (start, end) in enumerate(code.offsets):
