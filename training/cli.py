@@ -93,7 +93,8 @@ def _train(
     config = saved_config(output_dir) if resume else config_of(preset, flags)
     recall = build(
         config, data_dir, output_dir, console,
-        resume=resume, finetune_from=finetune_from, epochs=epochs, model_overrides=model_flags, command=_command_line(), recall_facts=recall_facts,
+        resume=resume, finetune_from=finetune_from, epochs=epochs, model_overrides=model_flags,
+        command=_command_line(), recall_facts=recall_facts,
     )  # fmt: skip
     console.print(recall_table(recall))
     console.print(f"The checkpoint is in {output_dir}. Chat with it: varda-chat --checkpoint {output_dir}")
@@ -165,12 +166,12 @@ def _command_line() -> str:
     """The command as typed, without the names of this machine's folders."""
     import sys
 
+    stand_ins = {"data-dir": "DATA", "output-dir": "DIR", "finetune-from": "STAGE1"}
     words = list(sys.argv[1:])
     for place, word in enumerate(words[:-1]):
-        if word.lstrip("-").replace("_", "-") in {"data-dir", "output-dir", "finetune-from"}:
-            words[place + 1] = {"data-dir": "DATA", "output-dir": "DIR", "finetune-from": "STAGE1"}[
-                word.lstrip("-").replace("_", "-")
-            ]
+        name = word.lstrip("-").replace("_", "-")
+        if name in stand_ins:
+            words[place + 1] = stand_ins[name]
     return " ".join(["varda-train", *words])
 
 

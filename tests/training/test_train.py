@@ -89,8 +89,7 @@ def test_command_builds_a_checkpoint_that_chats_and_is_measured(corpora: Path, t
     again = CliRunner().invoke(train, arguments)
     assert again.exit_code == 1
     assert "--resume" in again.output
-    more = ["--preset", "nano", "--data-dir", str(corpora), "--output-dir", str(tmp_path / "more"), "--max-steps", "1",
-            "--fact-episodes", "1", "--dialogue-rows", "1", "--finetune-from", str(out), "--recall-facts", "1"]  # fmt: skip
+    more = [*arguments, "--output-dir", str(tmp_path / "more"), "--finetune-from", str(out)]
     assert CliRunner().invoke(train, more).exit_code == 0
     assert (tmp_path / "more" / "tokenizer.json").read_text() == (out / "tokenizer.json").read_text()
     measured = CliRunner().invoke(evaluate, [str(out), "recall", "--facts", "2", "--json"])
