@@ -23,7 +23,7 @@ STATEMENTS = 16
 """Statements an episode can hold."""
 
 SPOKEN_VALUE, DECISION, USER_TOKEN, TOLD_VALUE = 4.0, 4.0, 0.3, 0.0
-"""Weights of the language-model loss, beside 1 for other reply tokens: the value in an answer; the first tokens of a
+"""Weights of the language-model loss, beside 1 for other reply tokens: the value in an answer and what follows it; the first tokens of a
 reply to a question, where it is decided whether the answer is known; a user's token; a told value, which nobody can
 predict."""
 DECISION_TOKENS = 4
@@ -312,7 +312,7 @@ class _Episode:
                     arrays.store_weight[session, at + i] = 1.0
                     arrays.statement[session, at + i] = span.statement
                 else:
-                    weight[i] = SPOKEN_VALUE
+                    weight[i : i + 2] = SPOKEN_VALUE  # with the token after it: to stop copying is as hard as to begin
                     target[i] = span.statement
         # a token's weight and target belong to the state that predicts it: the one before
         if at > 0:
