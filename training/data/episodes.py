@@ -23,9 +23,9 @@ STATEMENTS = 16
 """Statements an episode can hold."""
 
 SPOKEN_VALUE, DECISION, USER_TOKEN, TOLD_VALUE = 4.0, 4.0, 0.3, 0.0
-"""Weights of the language-model loss, beside 1 for other reply tokens: the value in an answer and what follows it; the first tokens of a
-reply to a question, where it is decided whether the answer is known; a user's token; a told value, which nobody can
-predict."""
+"""Weights of the language-model loss, beside 1 for other reply tokens: the value in an answer and what follows it; the
+first tokens of a reply to a question, where it is decided whether the answer is known; a user's token; a told value,
+which nobody can predict."""
 DECISION_TOKENS = 4
 
 Exchange = tuple[str, str]
