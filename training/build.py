@@ -123,7 +123,7 @@ def build(
     export(trained, output_dir)
     console.print("Checking recall …")
     # on what was written, in the chat's own precision
-    recall = measure_recall(load_checkpoint(output_dir), facts=recall_facts, per_person=min(20, recall_facts))
+    recall = measure_recall(load_checkpoint(output_dir), facts=recall_facts, per_person=min(5, recall_facts))
     making = Making(
         origin["command"], origin["note"], trainer.elapsed, _hardware(), len(training), data.steps_per_epoch
     )

@@ -21,7 +21,7 @@ WRONG_DELETE_COST = 3.0
 
 @torch.no_grad()
 def calibrate(model: VardaGPTAssociative, data: Data) -> None:
-    """Set ``store_threshold`` to the highest that costs no right value, ``delete_threshold`` to the best trade."""
+    """Set ``store_threshold`` to a half, or what gives clearly more right values; ``delete_threshold`` to the best trade."""
     model.eval()
     weights = data.config.weights
     batches = [_batch(model, data.validation_facts, start) for start in range(0, len(data.validation_facts.ids), 16)]
@@ -30,8 +30,8 @@ def calibrate(model: VardaGPTAssociative, data: Data) -> None:
         model.config.store_threshold = threshold
         outputs = [(episode_losses(model, batch, weights, hard_gates=True), batch) for batch in batches]
         right[threshold] = sum(value_hits(losses.output, batch)[0] for losses, batch in outputs)
-    best = max(right.values())
-    model.config.store_threshold = max(t for t, hits in right.items() if hits >= best * 0.995)
+    best = max(right, key=lambda threshold: right[threshold])
+    model.config.store_threshold = best if right[best] > 1.01 * right[0.5] else 0.5
 
     probabilities = []
     for batch in batches:

@@ -104,7 +104,7 @@ def _train(
 @click.argument("checkpoint", metavar="CHECKPOINT")
 @click.argument("measure", type=click.Choice(["recall", "speed"]))
 @flag("facts", type=click.IntRange(min=1), default=200, help="recall: facts told, of each phrasing.")
-@flag("per-person", type=click.IntRange(min=1, max=100), default=20, help="recall: facts told to one memory.")
+@flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
 @flag("memory-size", type=click.IntRange(min=1), default=10_000, help="speed: vectors in memory.")
 @flag("seed", type=int, default=0, help="Seed of facts and phrasings.")
 @flag("json", is_flag=True, help="Print one JSON object instead of a table.")

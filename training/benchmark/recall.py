@@ -117,7 +117,7 @@ def measure_recall(
     checkpoint: Checkpoint,
     *,
     facts: int = 200,
-    per_person: int = 20,
+    per_person: int = 5,
     seed: int = 0,
     relations: Sequence[Relation] = RELATIONS,
     on_progress: Callable[[int, int], None] | None = None,
