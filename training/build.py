@@ -112,6 +112,7 @@ def build(
         f"rows of {config.row_length} tokens; {data.steps_per_epoch:,.0f} steps an epoch."
     )
     trainer = Trainer(model, data, config, output_dir, console)
+    hardware = _hardware()
     if resume:
         trainer.resume()
     trainer.run()
@@ -124,9 +125,7 @@ def build(
     console.print("Checking recall …")
     # on what was written, in the chat's own precision
     recall = measure_recall(load_checkpoint(output_dir), facts=recall_facts, per_person=min(5, recall_facts))
-    making = Making(
-        origin["command"], origin["note"], trainer.elapsed, _hardware(), len(training), data.steps_per_epoch
-    )
+    making = Making(origin["command"], origin["note"], trainer.elapsed, hardware, len(training), data.steps_per_epoch)
     write_card(output_dir, trained, config, making, figures, recall)
     return recall
 

@@ -21,7 +21,7 @@ WRONG_DELETE_COST = 3.0
 
 @torch.no_grad()
 def calibrate(model: VardaGPTAssociative, data: Data) -> None:
-    """Set ``store_threshold`` to a half, or what gives clearly more right values; ``delete_threshold`` to the best trade."""
+    """Set ``store_threshold`` to a half, or to what is clearly better; ``delete_threshold`` to the best trade."""
     model.eval()
     weights = data.config.weights
     batches = [_batch(model, data.validation_facts, start) for start in range(0, len(data.validation_facts.ids), 16)]

@@ -92,7 +92,7 @@ the dialogues (in msc by pairs of people) are kept for validation.
 ## What it reaches
 
 `varda-eval CHECKPOINT recall`: {recall.facts // 2} facts of each phrasing, values that never occur in training, told in one
-session; the memory is written to disk and opened anew; each is asked for in a session of its own, by greedy decoding;
+session, {recall.per_person} to a memory; the memory is written to disk and opened anew; each is asked for in a session of its own, by greedy decoding;
 right means that the reply names the whole value.
 
 | answered right | seen phrasings | held-out phrasings |

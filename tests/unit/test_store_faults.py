@@ -263,7 +263,7 @@ with opened(folder, read_only=True) as store:
         )
         assert result.stdout.count("Another varda-chat is using this memory") == 2, result.stderr
         assert "['a'] 2 2" in result.stdout
-        with pytest.raises(MemoryLockedError, match="open read-only"):
+        with pytest.raises(MemoryLockedError, match="--incognito"):
             opened(tmp_path)
     opened(tmp_path).close()
 

@@ -68,9 +68,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Recall:
-    """All answers of a run, and how much was stored for them."""
+    """All answers of a run, and how much was stored for them. ``per_person``: facts told to one memory."""
 
     answers: tuple[Answer, ...]
+    per_person: int
     user_tokens: int
     stored_vectors: int
     facts_stored: int
@@ -127,7 +128,8 @@ def measure_recall(
     The shuffled memory is another person's, so there are at least two. Every phrasing gets its own facts, as many as
     ``facts`` rounded up to whole people.
     """
-    people = max(2, math.ceil(facts / per_person))  # a shuffled memory needs somebody else
+    per_person = max(1, min(per_person, facts // 2))  # a shuffled memory needs somebody else
+    people = max(2, math.ceil(facts / per_person))
     total, done = 2 * people * (1 + len(CONTROLS)), 0
     answers: list[Answer] = []
     user_tokens = stored_vectors = facts_stored = told = 0
@@ -160,7 +162,7 @@ def measure_recall(
                         right = names(reply, fact.value)
                         answers.append(Answer(fact, control, phrasing, reply, right))
                     step()
-    return Recall(tuple(answers), user_tokens, stored_vectors, facts_stored, told)
+    return Recall(tuple(answers), per_person, user_tokens, stored_vectors, facts_stored, told)
 
 
 def _open(checkpoint: Checkpoint, folder: Path, *, use_memory: bool = True, incognito: bool = False) -> ChatSession:
