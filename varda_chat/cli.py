@@ -151,7 +151,7 @@ def _reset(folder: Path, profile: str, yes: bool) -> None:
     if found.damaged:
         click.echo(f"The memory of {where} is damaged and will be set aside.")
     else:
-        click.echo(f"The memory of {where} holds {found.statements} statements ({found.vectors} vectors).")
+        click.echo(f"The memory of {where} holds {found.vectors} vectors (statements: {found.statements}).")
     if not yes and not click.confirm("Clear it?"):
         click.echo("Nothing was changed.")
         return
