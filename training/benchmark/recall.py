@@ -21,6 +21,7 @@ from varda_chat.session import ChatSession
 
 Phrasing = Literal["seen", "held-out"]
 Control = Literal["memory", "no memory", "shuffled memory"]
+PHRASINGS: tuple[Phrasing, ...] = ("seen", "held-out")
 CONTROLS: tuple[Control, ...] = ("memory", "no memory", "shuffled memory")
 
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=48)
@@ -130,7 +131,7 @@ def measure_recall(
     """
     per_person = max(1, min(per_person, facts // 2))  # a shuffled memory needs somebody else
     people = max(2, math.ceil(facts / per_person))
-    total, done = 2 * people * (1 + len(CONTROLS)), 0
+    total, done = len(PHRASINGS) * people * (1 + len(CONTROLS)), 0
     answers: list[Answer] = []
     user_tokens = stored_vectors = facts_stored = told = 0
 
@@ -140,9 +141,8 @@ def measure_recall(
         if on_progress:
             on_progress(done, total)
 
-    phrasings: tuple[Phrasing, ...] = ("seen", "held-out")
     with tempfile.TemporaryDirectory(prefix="varda-recall-") as scratch:
-        for phrasing in phrasings:
+        for phrasing in PHRASINGS:
             rng = random.Random(f"{seed}/{phrasing}")
             lives = [draw_facts(per_person, phrasing, rng, relations) for _ in range(people)]
             folders = [Path(scratch) / phrasing / str(person) for person in range(people)]

@@ -6,19 +6,17 @@ from typing import Any
 
 from rich.table import Table
 
-from training.benchmark.recall import CONTROLS, Phrasing, Recall
-
-_PHRASINGS: tuple[Phrasing, ...] = ("seen", "held-out")
+from training.benchmark.recall import CONTROLS, PHRASINGS, Phrasing, Recall
 
 
 def recall_table(recall: Recall) -> Table:
     table = Table(title="Facts with unseen values, asked for in a new session (greedy)", title_justify="left")
     table.add_column("answered right")
-    for phrasing in _PHRASINGS:
+    for phrasing in PHRASINGS:
         table.add_column(f"{phrasing} phrasings", justify="right")
     for control in CONTROLS:
         cells = []
-        for phrasing in _PHRASINGS:
+        for phrasing in PHRASINGS:
             score = recall.score(control, phrasing)
             low, high = score.interval
             cells.append(f"{score.share:.1%} ({score.right}/{score.total}; {low:.0%} to {high:.0%})")
@@ -40,7 +38,7 @@ def recall_json(recall: Recall) -> dict[str, Any]:
         }  # fmt: skip
 
     return {
-        **{phrasing: scores(phrasing) for phrasing in _PHRASINGS},
+        **{phrasing: scores(phrasing) for phrasing in PHRASINGS},
         "facts": recall.facts,
         "facts_stored": recall.facts_stored,
         "stored_vectors": recall.stored_vectors,

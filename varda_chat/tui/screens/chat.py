@@ -81,7 +81,6 @@ class ChatScreen(Screen[None]):
             with Vertical(id="talk"):
                 with Conversation():
                     yield Welcome(
-                        profile=self.facts.profile,
                         profile_dir=self._profile_dir,
                         first_run=self._first_run,
                         incognito=self.facts.incognito,

@@ -18,7 +18,7 @@ from varda_chat.tui.state import SessionFacts
 class Welcome(Vertical):
     """The greeting above the first message; ``show_facts`` adds what only a loaded model tells."""
 
-    def __init__(self, *, profile: str, profile_dir: Path, first_run: bool, incognito: bool) -> None:
+    def __init__(self, *, profile_dir: Path, first_run: bool, incognito: bool) -> None:
         super().__init__(classes="-first-run" if first_run else "")
         self._where = one_line(tilde(profile_dir), 200)
         self._reset = one_line(reset_command(profile_dir), 300)
