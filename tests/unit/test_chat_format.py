@@ -20,6 +20,13 @@ from varda_chat.model.chat_format import ChatFormat, sentence_spans
         ("one\ntwo\n\nthree", ["one", "two", "three"]),
         ("It costs 3.50 now. Really?!  Yes", ["It costs 3.50 now.", "Really?!", "Yes"]),
         ("", []),
+        ("My dog is called Rimba and my cat is Tom.", ["My dog is called Rimba", "and my cat is Tom."]),
+        (
+            "I live in Oslo, but my sister lives in Rome; my gran is in Bonn",
+            ["I live in Oslo,", "but my sister lives in Rome;", "my gran is in Bonn"],
+        ),
+        ("My dog and my cat are asleep on the sofa.", ["My dog and my cat are asleep on the sofa."]),
+        ("I love my dog and my cat.", ["I love my dog and my cat."]),
     ],
 )
 def test_sentences(text: str, sentences: list[str]) -> None:

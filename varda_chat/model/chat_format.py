@@ -16,10 +16,32 @@ ROLE_TOKENS = {"user": USER, "assistant": ASSISTANT}
 _SENTENCE_END = re.compile(
     r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\b[A-Z])(?<![.!?])[.!?]+[\"')\]]*\s+|\n+"
 )
+# a clause with a subject of its own, linked to the one before: "..., and my cat is called Tom"
+_NEXT_CLAUSE = re.compile(
+    r"[,;]?\s(?=(?:and|but)\s(?:i|i'm|im|my|mine|we|we're|our|he|he's|she|she's|it|it's|its|his|her|they|their|the)\s)"
+    r"|;\s",
+    re.IGNORECASE,
+)
+_CLAUSE_WORDS = 4
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """(start, end) character spans of the sentences of ``text``; they cover it without gaps."""
+    """(start, end) character spans of the sentences of ``text``, and of the clauses in them that "and" or "but" links
+    and that have four words or more on either side; they cover the text without gaps."""
+    return [part for start, end in _whole_sentences(text) for part in _clauses(text, start, end)]
+
+
+def _clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    spans = []
+    for match in _NEXT_CLAUSE.finditer(text, start, end):
+        left, right = text[start : match.end()], text[match.end() : end]
+        if min(len(left.split()), len(right.split())) >= _CLAUSE_WORDS:
+            spans.append((start, match.end()))
+            start = match.end()
+    return [*spans, (start, end)]
+
+
+def _whole_sentences(text: str) -> list[tuple[int, int]]:
     spans, start = [], 0
     for match in _SENTENCE_END.finditer(text):
         if text[start : match.end()].strip():
