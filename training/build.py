@@ -15,9 +15,10 @@ from transformers import GenerationConfig
 from training.benchmark.recall import Recall, measure_recall
 from training.calibrate import calibrate
 from training.card import Making, write_card
-from training.config import PRESETS, ObjectiveWeights, TrainConfig
+from training.config import FUSED_GELU, PRESETS, ObjectiveWeights, TrainConfig
 from training.data.prepare import fresh_tokenizer, load_dialogues, prepare
 from training.data.tokenizer import save_tokenizer
+from training.growth import deepened
 from training.loop import Trainer
 from varda_chat.errors import DataError
 from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
@@ -28,7 +29,8 @@ from varda_chat.model.checkpoint import load_checkpoint
 def config_of(preset: str, overrides: dict[str, Any]) -> TrainConfig:
     """The run's settings: the preset's, with what the user gave in their place (None: not given)."""
     sizes = PRESETS[preset]
-    names = ("learning_rate", "max_steps", "fact_episodes", "dialogue_rows", "sessions", "session_length", "row_length")
+    names = ("learning_rate", "max_steps", "fact_episodes", "multi_session_episodes", "dialogue_rows",
+             "episode_length", "row_length")  # fmt: skip
     config = TrainConfig(preset=preset, **{name: getattr(sizes, name) for name in names})
     return replace(config, **{name: value for name, value in overrides.items() if value is not None})
 
@@ -40,7 +42,8 @@ def saved_config(output_dir: Path) -> TrainConfig:
         if path.exists():
             saved = json.loads(path.read_text(encoding="utf-8"))["config"]
             saved["weights"] = ObjectiveWeights(**saved["weights"])
-            saved["betas"] = tuple(saved["betas"])
+            for name in ("betas", "layouts"):
+                saved[name] = tuple(saved[name])
             known = {field.name for field in fields(TrainConfig)}
             return TrainConfig(**{name: value for name, value in saved.items() if name in known})
     raise DataError(f"Nothing to resume in {output_dir}: it holds no saved run.")
@@ -51,7 +54,7 @@ def fresh_model(preset: str, chat: ChatFormat, overrides: dict[str, Any]) -> Var
     given = {name: value for name, value in overrides.items() if value is not None}
     arguments = PRESETS[preset].model_arguments() | given | {"vocab_size": chat.tokenizer.get_vocab_size()}
     config = VardaGPTConfig(
-        **arguments, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        **arguments, activation_function=FUSED_GELU, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
         bos_token_id=chat.end_id, eos_token_id=chat.end_id, pad_token_id=chat.end_id,
     )  # fmt: skip
     return VardaGPTAssociative(config)
@@ -75,9 +78,8 @@ def build(
     Args:
         resume: go on with the run saved in ``output_dir``; the settings must be its own (``saved_config``).
         finetune_from: a checkpoint whose weights and tokenizer to start with, instead of fresh ones.
-        finetune_from: a checkpoint whose weights and tokenizer to start with, instead of fresh ones.
         epochs: passes over the dialogues, in place of ``config.max_steps``.
-        model_overrides: of the preset's sizes, for a fresh model.
+        model_overrides: of the preset's sizes, for a fresh model; ``n_layer`` deepens one that is finetuned, too.
         command: what the model card says the run was started by.
         recall_facts: facts told, of each phrasing, in the recall check at the end.
     """
@@ -97,6 +99,9 @@ def build(
         if finetune_from is not None:
             start = load_checkpoint(finetune_from)
             chat, model = start.chat, start.model
+            n_layer = (model_overrides or {}).get("n_layer")
+            if n_layer is not None:
+                model = deepened(model, n_layer)
         else:
             chat = ChatFormat(fresh_tokenizer(training, PRESETS[config.preset].vocab_size, config.seed))
             model = fresh_model(config.preset, chat, model_overrides or {})

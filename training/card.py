@@ -38,7 +38,8 @@ def write_card(
     c = model.config
     parameters = sum(p.numel() for p in model.parameters())
     tokens = config.max_steps * (
-        config.fact_episodes * config.sessions * config.session_length + config.dialogue_rows * config.row_length
+        (config.fact_episodes + config.multi_session_episodes) * config.episode_length
+        + config.dialogue_rows * config.row_length
     )
     rows = "\n".join(
         f"| {control} | {_score(recall, control, 'seen')} | {_score(recall, control, 'held-out')} |"
@@ -75,7 +76,7 @@ and its small talk is simple.
 ```
 
 {making.note + chr(10) + chr(10) if making.note else ""}Seed {config.seed}, {config.max_steps:,} steps ({config.max_steps / making.steps_per_epoch:.1f} passes over
-{making.training_dialogues:,} dialogues, {tokens / 1e6:.0f} M tokens in all, {config.fact_episodes * config.sessions * config.session_length * config.max_steps / tokens:.0%} of them
+{making.training_dialogues:,} dialogues, {tokens / 1e6:.0f} M tokens in all, {config.fact_episodes * config.episode_length * config.max_steps / tokens:.0%} of them
 fact episodes), AdamW at {config.learning_rate:g}, {config.mixed_precision} autocast, {making.seconds / 60:.0f} minutes on {making.hardware}.
 Fact episodes are generated: facts told in one session, corrected, forgotten and asked for in later ones, with the values of
 the test split held out.

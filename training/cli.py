@@ -38,12 +38,19 @@ def flag(name: str, **options: Any) -> Any:
     help="Passes over the dialogues, instead of steps.",
 )
 @flag("learning-rate", type=click.FloatRange(min=0, min_open=True), default=None, help="[default: the preset's]")
+@flag("n-layer", type=click.IntRange(min=1), default=None, help="Blocks. [default: the preset's]")
 @flag("memory-dim", type=click.IntRange(min=1), default=None, help="Floats in a stored vector. [default: the preset's]")
 @flag("num-search-results", type=click.IntRange(min=1), default=None, help="Results read at every token. [default: 5]")
 @flag(
     "memory-layer", type=click.IntRange(min=0), default=None, help="Blocks before the memory is read. [default: half]"
 )
 @flag("fact-episodes", type=click.IntRange(min=1), default=None, help="Fact episodes a step. [default: the preset's]")
+@flag(
+    "multi-session-episodes",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Real multi-session dialogues a step. [default: the preset's]",
+)
 @flag(
     "dialogue-rows",
     type=click.IntRange(min=1),
@@ -61,6 +68,9 @@ def flag(name: str, **options: Any) -> Any:
     default=None,
     help="Share of the run after which stores are hard, as in chat. [default: 0.36]",
 )
+@flag("retrieval-weight", type=click.FloatRange(min=0), default=None, help="Weight of that loss. [default: 0.5]")
+@flag("read-out-weight", type=click.FloatRange(min=0), default=None, help="Weight of that loss. [default: 0.3]")
+@flag("use-memory", type=bool, default=None, help="False: a plain GPT-2 on the same tokens. [default: true]")
 @flag("finetune-from", default=None, metavar="CHECKPOINT", help="Start with this checkpoint's weights and tokenizer.")
 @flag("recall-facts", type=click.IntRange(min=1), default=200, help="Facts of the recall check at the end.")
 @flag("resume", is_flag=True, help="Go on with the run saved in --output-dir, with its settings.")
@@ -74,24 +84,28 @@ def train(
 def _train(
     preset: str, data_dir: Path | None, output_dir: Path, resume: bool, epochs: float | None, flags: dict[str, Any]
 ) -> None:
-    from training.config import PRESETS
+    from dataclasses import replace
+
+    from training.config import PRESETS, ObjectiveWeights
 
     if preset not in PRESETS:
         raise click.UsageError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
     if data_dir is None:
         raise click.UsageError("Give the folder of the corpora with --data-dir.")
-    layer, blocks = flags["memory_layer"], PRESETS[preset].n_layer
+    layer, blocks = flags["memory_layer"], flags["n_layer"] or PRESETS[preset].n_layer
     if layer is not None and layer > blocks:
-        raise click.UsageError(f"--memory-layer {layer}: the preset {preset} has {blocks} blocks.")
+        raise click.UsageError(f"--memory-layer {layer}: the model has {blocks} blocks.")
 
     from training.benchmark.report import recall_table
     from training.build import build, config_of, saved_config
 
     _quiet_libraries()
     recall_facts, finetune_from = flags.pop("recall_facts"), flags.pop("finetune_from")
-    model_flags = {name: flags.pop(name) for name in ("memory_dim", "num_search_results", "memory_layer")}
+    model_flags = {name: flags.pop(name) for name in ("n_layer", "memory_dim", "num_search_results", "memory_layer")}
     console = _console()
-    config = saved_config(output_dir) if resume else config_of(preset, flags)
+    given = {name: flags.pop(f"{name}_weight") for name in ("retrieval", "read_out")}
+    weights = ObjectiveWeights(**{name: weight for name, weight in given.items() if weight is not None})
+    config = saved_config(output_dir) if resume else replace(config_of(preset, flags), weights=weights)
     recall = build(
         config, data_dir, output_dir, console,
         resume=resume, finetune_from=finetune_from, epochs=epochs, model_overrides=model_flags,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+FUSED_GELU = "gelu_pytorch_tanh"
+"""GPT-2's "gelu_new" by another name, which PyTorch computes in one kernel."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -18,10 +21,10 @@ class Preset:
     memory_dim: int
     learning_rate: float
     fact_episodes: int
+    multi_session_episodes: int
     dialogue_rows: int
     max_steps: int
-    sessions: int = 4
-    session_length: int = 96
+    episode_length: int = 480
     row_length: int = 256
 
     def model_arguments(self) -> dict[str, Any]:
@@ -31,11 +34,11 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     # for tests and for trying the command out: minutes
-    "nano": Preset(1024, 256, 64, 2, 4, 32, 3e-3, 8, 2, 300, sessions=3, session_length=64, row_length=128),
+    "nano": Preset(1024, 256, 64, 2, 4, 32, 3e-3, 8, 1, 2, 300, episode_length=192, row_length=128),
     # the bundled model: an hour or two on two CPU cores
-    "mini": Preset(4096, 384, 256, 5, 4, 128, 1e-3, 6, 16, 4000),
+    "mini": Preset(4096, 384, 256, 6, 4, 128, 1e-3, 6, 1, 14, 4000),
     # for one GPU
-    "small": Preset(16384, 512, 512, 8, 8, 256, 6e-4, 64, 64, 20000),
+    "small": Preset(16384, 512, 512, 8, 8, 256, 6e-4, 64, 8, 64, 20000),
 }
 
 
@@ -51,26 +54,33 @@ class ObjectiveWeights:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. Everything that shapes its result is here and is saved with its checkpoints."""
+    """One training run. Everything that shapes its result is here and is saved with its checkpoints.
+
+    fact_episodes, multi_session_episodes, dialogue_rows: of each, a step. layouts: numbers of sessions that an episode
+    of ``episode_length`` tokens is divided into; every step takes one of them. use_memory: False trains a plain GPT-2
+    (the memory's parts stay as they are) on the same tokens, with the same weights.
+    """
 
     preset: str
     learning_rate: float
     max_steps: int
     fact_episodes: int
+    multi_session_episodes: int
     dialogue_rows: int
-    sessions: int
-    session_length: int
+    episode_length: int
     row_length: int
+    layouts: tuple[int, ...] = (2, 3, 4)
     seed: int = 0
     warmup_steps: int = 100
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     max_distractors: int = 768
-    distractors_from: float = 0.1
-    distractors_full: float = 0.5
+    distractors_from: float = 0.05
+    distractors_full: float = 0.4
     hard_from: float = 0.36
     mixed_precision: str = "bf16"
     save_every: int = 250
     validate_every: int = 500
+    use_memory: bool = True
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)

@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from training.calibrate import delete_counts
 from training.config import TrainConfig
 from training.data.episodes import EpisodeArrays
 from training.data.prepare import Data
-from training.objective import Batch, Losses, episode_losses, value_hits
+from training.objective import Batch, Distractors, Losses, episode_losses, value_hits
 from varda_chat.errors import DataError, VardaError
 from varda_chat.model import VardaGPTAssociative
 
@@ -31,36 +31,43 @@ BANK_SIZE, BANK_PER_STEP = 4096, 96
 
 
 class VectorBank:
-    """A ring of vectors recently written on real talk, which serve as distractors. Its content is saved with the
-    checkpoint, so that a resumed run equals an uninterrupted one."""
+    """A ring of vectors recently written, which serve as distractors. Its content is saved with the checkpoint, so that
+    a resumed run equals an uninterrupted one."""
 
     def __init__(self, dim: int, device: Any) -> None:
         self.vectors = torch.zeros(BANK_SIZE, dim, device=device)
         self.tokens = torch.zeros(BANK_SIZE, dtype=torch.long, device=device)
+        self.topics = torch.full((BANK_SIZE,), -1, dtype=torch.int32, device=device)
         self.filled = 0
         self.next = 0
 
-    def add(self, vectors: Tensor, tokens: Tensor) -> None:
-        """Put (n, D) vectors and their (n,) tokens in place of the oldest."""
+    def add(self, vectors: Tensor, tokens: Tensor, topics: Tensor | None = None) -> None:
+        """Put (n, D) vectors, their (n,) tokens and relations (-1, or None, for none) in place of the oldest."""
         place = (torch.arange(len(vectors), device=vectors.device) + self.next) % BANK_SIZE
         self.vectors[place] = vectors
         self.tokens[place] = tokens
+        self.topics[place] = -1 if topics is None else topics
         self.next = (self.next + len(vectors)) % BANK_SIZE
         self.filled = min(self.filled + len(vectors), BANK_SIZE)
 
-    def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
-        """``count`` of them at random, or None while there are not that many."""
-        if count < 1 or self.filled < count:
-            return None
+    def sample(self, count: int, generator: torch.Generator) -> Distractors:
+        """``count`` of them at random, or all while there are not that many."""
         chosen = torch.randperm(self.filled, generator=generator)[:count].to(self.vectors.device)
-        return self.vectors[chosen], self.tokens[chosen]
+        return Distractors(self.vectors[chosen], self.tokens[chosen], self.topics[chosen])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"vectors": self.vectors, "tokens": self.tokens, "filled": self.filled, "next": self.next}
+        return {
+            "vectors": self.vectors,
+            "tokens": self.tokens,
+            "topics": self.topics,
+            "filled": self.filled,
+            "next": self.next,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.vectors.copy_(state["vectors"])
         self.tokens.copy_(state["tokens"])
+        self.topics.copy_(state["topics"])
         self.filled, self.next = state["filled"], state["next"]
 
 
@@ -103,8 +110,10 @@ class Trainer:
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(config, step))
         self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model, optimizer, scheduler)
         self.bare: VardaGPTAssociative = self.accelerator.unwrap_model(self.model)
-        self.bank = VectorBank(model.config.memory_dim, self.accelerator.device)
-        self.accelerator.register_for_checkpointing(self.bank)
+        # what other memories hold: real talk, and other people's facts
+        self.talk_bank = VectorBank(model.config.memory_dim, self.accelerator.device)
+        self.fact_bank = VectorBank(model.config.memory_dim, self.accelerator.device)
+        self.accelerator.register_for_checkpointing(self.talk_bank, self.fact_bank)
         self.step = 0
         self.elapsed = 0.0
         self.metrics_path = output_dir / "metrics.jsonl"
@@ -122,16 +131,17 @@ class Trainer:
         # what is in memory beside the episode's own: few vectors first, then many
         share = (progress - config.distractors_from) / (config.distractors_full - config.distractors_from)
         count = int(config.max_distractors * min(1.0, max(0.0, share)))
-        distractors = self.bank.sample(min(count, self.bank.filled), generator)
+        distractors = self._distractors(count, generator)
         # later on, two steps of three read what the store decisions leave, as in chat; the third keeps them soft
         hard = progress >= config.hard_from and step % 3 != 0
         with self.accelerator.autocast():
-            of_talk = episode_losses(self.model, talk, config.weights, distractors=distractors, hard_gates=hard)
+            of_talk = self._losses(talk, distractors, hard)
         self.accelerator.backward(of_talk.total * 0.5)
-        self._remember(of_talk, talk)
+        self._remember_talk(of_talk, talk)
         with self.accelerator.autocast():
-            of_facts = episode_losses(self.model, facts, config.weights, distractors=distractors, hard_gates=hard)
+            of_facts = self._losses(facts, distractors, hard)
         self.accelerator.backward(of_facts.total * 0.5)
+        self._remember_facts(of_facts, facts)
         loss = float((of_talk.total + of_facts.total).detach()) / 2
         if not math.isfinite(loss):
             raise VardaError(
@@ -153,17 +163,48 @@ class Trainer:
             "delete": float(of_facts.delete.detach()),
         }
 
+    def _losses(self, batch: Batch, distractors: Distractors | None, hard_gates: bool) -> Losses:
+        config = self.config
+        return episode_losses(
+            self.model,
+            batch,
+            config.weights,
+            distractors=distractors,
+            hard_gates=hard_gates,
+            use_memory=config.use_memory,
+        )
+
     def _batch(self, arrays: EpisodeArrays, generator: torch.Generator) -> Batch:
         return Batch.of(arrays, self.bare.config.n_positions, generator, self.accelerator.device)
 
+    def _distractors(self, count: int, generator: torch.Generator) -> Distractors | None:
+        """``count`` vectors, as many of real talk as of facts, in random order; None for none."""
+        drawn = [bank.sample(count // 2, generator) for bank in (self.talk_bank, self.fact_bank)]
+        order = torch.randperm(sum(len(d.tokens) for d in drawn), generator=generator).to(self.accelerator.device)
+        if not len(order):
+            return None
+        return Distractors(*(torch.cat(parts)[order] for parts in zip(*map(astuple, drawn), strict=True)))
+
     @torch.no_grad()
-    def _remember(self, of_talk: Losses, talk: Batch) -> None:
+    def _remember_facts(self, of_facts: Losses, facts: Batch) -> None:
+        """Put some vectors of told values into their bank, with what they are about."""
+        output = of_facts.output
+        assert output.storable_vector is not None
+        told = ((facts.statement >= 0) & (facts.store_label == 1)).flatten()
+        topic = facts.topic.gather(1, facts.statement.flatten(1).clamp_min(0).long()).flatten()
+        chosen = (told & (topic >= 0)).nonzero().squeeze(1)[: 2 * BANK_PER_STEP]
+        self.fact_bank.add(
+            output.storable_vector.flatten(0, 1)[chosen].float(), facts.ids.flatten()[chosen], topic[chosen].int()
+        )
+
+    @torch.no_grad()
+    def _remember_talk(self, of_talk: Losses, talk: Batch) -> None:
         """Put the vectors of real talk that are likeliest to be stored into the bank."""
         output = of_talk.output
         assert output.storable_vector is not None and output.store_decision is not None
         gate = output.store_decision.flatten().masked_fill(talk.turn.flatten() < 0, -1e4)
         best = gate.topk(min(BANK_PER_STEP, gate.numel())).indices
-        self.bank.add(output.storable_vector.flatten(0, 1)[best], talk.ids.flatten()[best])
+        self.talk_bank.add(output.storable_vector.flatten(0, 1)[best], talk.ids.flatten()[best])
 
     # validation
 
@@ -179,9 +220,7 @@ class Trainer:
         rows = self.data.validation_rows
         for start in range(0, len(rows.ids), 12):
             with self.accelerator.autocast():
-                losses = episode_losses(
-                    self.model, self._batch(rows.part(start, start + 12), generator), self.config.weights
-                )
+                losses = self._losses(self._batch(rows.part(start, start + 12), generator), None, False)
             talk.append(float(losses.language_model))
         episodes = self.data.validation_facts
         for start in range(0, len(episodes.ids), 16):
@@ -255,8 +294,8 @@ class Trainer:
     def _tokens_per_step(self) -> int:
         config = self.config
         per_process = (
-            config.fact_episodes * config.sessions * config.session_length + config.dialogue_rows * config.row_length
-        )
+            config.fact_episodes + config.multi_session_episodes
+        ) * config.episode_length + config.dialogue_rows * config.row_length
         return per_process * self.accelerator.num_processes
 
     @contextlib.contextmanager

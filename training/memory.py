@@ -18,7 +18,8 @@ class EpisodeMemory:
     applied when it ends; ``visible`` says which. Distractors are vectors from elsewhere that every token sees.
 
     tokens: (E, N = S*T) long. visible: (E, N, N) bool, [e, reader, vector]. sessions: S.
-    distractors: (M, D) and distractor_tokens: (M,), or None.
+    distractors: (M, D), distractor_tokens: (M,) and hidden_distractors: (E, M) bool, those that an episode does not
+        see; or None.
     hard_gates: store what exceeds ``store_threshold``, as in chat (gradient straight through), instead of weighing
         everything by its log-probability.
     Bound by ``over``: vectors (E, N, D), log_gates (E, N) as read, and soft_gates (E, N), the log-probabilities.
@@ -29,6 +30,7 @@ class EpisodeMemory:
     sessions: int
     distractors: Tensor | None = None
     distractor_tokens: Tensor | None = None
+    hidden_distractors: Tensor | None = None
     hard_gates: bool = False
     store_threshold: float = 0.5
     vectors: Tensor | None = None
@@ -51,9 +53,15 @@ class EpisodeMemory:
         assert self.log_gates is not None
         gates = self.log_gates.unsqueeze(1).expand(self.visible.shape).masked_fill(~self.visible, MASKED_SCORE)
         if self.distractors is not None:
-            extra = gates.new_zeros(*gates.shape[:2], len(self.distractors))
+            extra = self.distractor_gates().unsqueeze(1).expand(-1, gates.shape[1], -1)
             gates = torch.cat([gates, extra], dim=-1)
         return gates
+
+    def distractor_gates(self) -> Tensor:
+        """Log-probability of each distractor being in an episode's memory: (E, M), 0 or MASKED_SCORE."""
+        assert self.distractors is not None
+        gates = self.distractors.new_zeros(len(self.tokens), len(self.distractors))
+        return gates if self.hidden_distractors is None else gates.masked_fill(self.hidden_distractors, MASKED_SCORE)
 
     def similarity(self, query: Tensor) -> Tensor:
         """q.v of queries (E, N, D) with every candidate: (E, N, N + M)."""

@@ -14,6 +14,9 @@ from training.data.episodes import ALIVE, NONE, NULL, STATEMENTS, EpisodeArrays
 from training.memory import EpisodeMemory
 from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput, mix_copy_distribution
 
+DELETE_STRANGERS = 256
+"""Distractors, at most, that deletes are trained to spare."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -35,6 +38,8 @@ class Batch:
     told: Tensor
     dead: Tensor
     forgotten: Tensor
+    topic: Tensor
+    topics: Tensor
     position_offset: Tensor
     respect_deletes: Tensor
 
@@ -62,6 +67,20 @@ class Batch:
         return visible & ~gone
 
 
+@dataclass(frozen=True)
+class Distractors:
+    """Vectors (M, D) from elsewhere with their tokens (M,) and the relations they are about (M,), -1 for none."""
+
+    vectors: Tensor
+    tokens: Tensor
+    topics: Tensor
+
+    def hidden_from(self, batch: Batch) -> Tensor:
+        """(E, M) bool: those about a relation that the episode touches; two people's dogs cannot be told apart."""
+        about = (self.topics.view(1, -1, 1) == batch.topics.unsqueeze(1)).any(-1)
+        return about & (self.topics >= 0)
+
+
 @dataclass
 class Losses:
     """The terms, each a scalar, and the parts that metrics are made of."""
@@ -81,7 +100,7 @@ def episode_losses(
     batch: Batch,
     weights: ObjectiveWeights,
     *,
-    distractors: tuple[Tensor, Tensor] | None = None,
+    distractors: Distractors | None = None,
     hard_gates: bool = False,
     use_memory: bool = True,
 ) -> Losses:
@@ -89,31 +108,36 @@ def episode_losses(
 
     Args:
         model: a VardaGPTAssociative, or what a launcher wrapped it in.
-        distractors: vectors (M, D) and tokens (M,) that every token sees beside its episode's own.
+        distractors: what every token sees beside its episode's own vectors.
         hard_gates: store by threshold, as in chat.
-        use_memory: False leaves every token without results (a control).
+        use_memory: False leaves the memory out: a plain GPT-2 and its loss.
     """
     bare: VardaGPTAssociative = getattr(model, "module", model)
     _, sessions, length = batch.ids.shape
     memory = EpisodeMemory(
         tokens=batch.ids.flatten(1),
-        visible=batch.visible() & use_memory,
+        visible=batch.visible(),
         sessions=sessions,
-        distractors=distractors[0] if distractors else None,
-        distractor_tokens=distractors[1] if distractors else None,
+        distractors=distractors.vectors if distractors else None,
+        distractor_tokens=distractors.tokens if distractors else None,
+        hidden_distractors=distractors.hidden_from(batch) if distractors else None,
         hard_gates=hard_gates,
         store_threshold=bare.config.store_threshold,
     )
     positions = batch.position_offset + torch.arange(length, device=batch.ids.device)
     output: VardaGPTOutput = model(
-        batch.ids.flatten(0, 1), position_ids=positions, memory=memory, mix_copies=False, use_cache=False
+        batch.ids.flatten(0, 1),
+        position_ids=positions,
+        memory=memory if use_memory else None,
+        mix_copies=False,
+        use_cache=False,
     )
     target = torch.cat([batch.ids[..., 1:], batch.ids[..., :1]], dim=-1)
-    losses = {
-        "language_model": _language_model(output, target.flatten(0, 1), batch.target_weight.flatten(0, 1)),
-        "store": _store(output, batch),
-    }
-    zero = losses["language_model"].new_zeros(())
+    language_model = _language_model(output, target.flatten(0, 1), batch.target_weight.flatten(0, 1))
+    zero = language_model.new_zeros(())
+    if not use_memory:
+        return Losses(language_model, language_model, zero, zero, zero, zero, output, delete_probability=None)
+    losses = {"language_model": language_model, "store": _store(output, batch)}
     supervised = bool((batch.target_statement != NONE).any())
     losses["retrieval"] = _retrieval(bare, output, batch, target) if supervised else zero
     losses["read_out"] = _read_out(bare, output, batch)
@@ -169,7 +193,7 @@ def retrieval_scores(
     positive = visible & of_statement & (same_token | any_token)
     parts, marks = [scores], [positive]
     if memory.distractors is not None:
-        parts.append(reader.scores(query @ memory.distractors.T, None))
+        parts.append(reader.scores(query @ memory.distractors.T, memory.distractor_gates()[episode]))
         marks.append(torch.zeros_like(parts[-1], dtype=torch.bool))
     parts.append(reader.null_scores().expand(len(query), 1))
     marks.append((wanted == NULL).unsqueeze(1))
@@ -210,8 +234,8 @@ def _store(output: VardaGPTOutput, batch: Batch) -> Tensor:
 
 def _delete(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch) -> tuple[Tensor, Tensor]:
     """Binary cross-entropy of "this turn deletes that statement", over all pairs where the statement is older; the
-    probability of a pair is 1 - prod over the turn's tokens (1 - max over the statement's vectors). Also returns the
-    probabilities (E, turns, STATEMENTS)."""
+    probability of a pair is 1 - prod over the turn's tokens (1 - max over the statement's vectors). No turn deletes a
+    distractor. Also returns the probabilities (E, turns, STATEMENTS)."""
     memory: EpisodeMemory = output.memory
     assert memory.vectors is not None and output.deletable_vector is not None and output.last_hidden_state is not None
     episodes, length = memory.tokens.shape
@@ -239,20 +263,29 @@ def _delete(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch) -> 
     kept, deleted = log_kept_turn, torch.log(-torch.expm1(log_kept_turn))
     loss = torch.where(obsolete, -5.0 * deleted, -kept) * pair
     weight = torch.where(obsolete, 5.0, 1.0) * pair
-    return loss.sum() / weight.sum().clamp_min(1.0), -torch.expm1(log_kept_turn)
+    total = loss.sum()
+    if memory.distractors is not None:
+        strangers = memory.distractors[:DELETE_STRANGERS]
+        cosine = torch.einsum("end,md->enm", output.deletable_vector.reshape(episodes, length, -1), strangers)
+        logits = bare.memory_heads.delete_logits(hidden, strangers.expand(episodes, 1, -1, -1))
+        lost = -torch.log1p(-bare.delete_probability(logits, cosine).clamp_max(1 - 1e-5))
+        hidden_ones = memory.distractor_gates()[:, None, : len(strangers)] < 0
+        total = total + (lost.masked_fill(hidden_ones, 0.0) * (turn >= 0).unsqueeze(-1)).sum() / len(strangers)
+    return total / weight.sum().clamp_min(1.0), -torch.expm1(log_kept_turn)
 
 
 @torch.no_grad()
 def value_hits(output: VardaGPTOutput, batch: Batch) -> tuple[int, int]:
     """(right, all) spoken values, teacher-forced: every token of the value is the mixture's first choice."""
-    assert output.logits is not None and output.copy_decision is not None
-    assert output.read_weights is not None and output.search_results is not None
-    assert output.search_results.token_ids is not None
+    assert output.logits is not None
     spoken = ((batch.target_statement >= 0) & ~batch.probe).flatten(0, 1)
-    mixed = mix_copy_distribution(
-        output.logits[spoken], output.copy_decision[spoken], output.read_weights[spoken],
-        output.search_results.token_ids[spoken],
-    )  # fmt: skip
+    mixed = output.logits[spoken]
+    if output.search_results is not None:
+        assert output.copy_decision is not None and output.read_weights is not None
+        assert output.search_results.token_ids is not None
+        mixed = mix_copy_distribution(
+            mixed, output.copy_decision[spoken], output.read_weights[spoken], output.search_results.token_ids[spoken]
+        )
     target = torch.cat([batch.ids[..., 1:], batch.ids[..., :1]], dim=-1).flatten(0, 1)
     right_token = torch.ones_like(spoken)
     right_token[spoken] = mixed.argmax(-1) == target[spoken]

@@ -21,12 +21,12 @@ EXCHANGES = [("Hi", "Hello there!"), ("How are you?", "I'm fine, thanks.")]
 @pytest.fixture(scope="module")
 def builder() -> EpisodeBuilder:
     chat = ChatFormat(train_tokenizer((" " + text for text in fact_texts(0, 3000)), 1024))
-    return EpisodeBuilder(chat, EXCHANGES, sessions=3, length=96)
+    return EpisodeBuilder(chat, EXCHANGES)
 
 
 @pytest.fixture(scope="module")
 def episodes(builder: EpisodeBuilder) -> list[EpisodeArrays]:
-    return [builder.build(random.Random(number)) for number in range(120)]
+    return [builder.build(random.Random(number), 3, 128) for number in range(120)]
 
 
 def value_of(builder: EpisodeBuilder, episode: EpisodeArrays, statement: int) -> str:
@@ -34,7 +34,7 @@ def value_of(builder: EpisodeBuilder, episode: EpisodeArrays, statement: int) ->
 
 
 def test_same_seed_same_episode(builder: EpisodeBuilder) -> None:
-    one, other = builder.build(random.Random(5)), builder.build(random.Random(5))
+    one, other = builder.build(random.Random(5), 2, 96), builder.build(random.Random(5), 2, 96)
     for name in EpisodeArrays.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 

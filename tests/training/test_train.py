@@ -8,6 +8,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -18,7 +19,7 @@ from training.build import build, config_of
 from training.cli import evaluate, train
 from training.config import TrainConfig
 from training.data.corpora import CORPORA
-from training.data.dialogues import DialogueRows, persona_dialogues, tokenise
+from training.data.dialogues import DialogueRows, MultiSessions, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays, EpisodeBuilder
 from training.data.prepare import Data, fact_texts
 from training.data.relations import RELATIONS
@@ -92,9 +93,10 @@ def test_command_builds_a_checkpoint_that_chats_and_is_measured(corpora: Path, t
     more = [*arguments, "--output-dir", str(tmp_path / "more"), "--finetune-from", str(out)]
     assert CliRunner().invoke(train, more).exit_code == 0
     assert (tmp_path / "more" / "tokenizer.json").read_text() == (out / "tokenizer.json").read_text()
-    measured = CliRunner().invoke(evaluate, [str(out), "recall", "--facts", "2", "--json"])
+    small = ["--facts", "2", "--per-person", "1", "--tasks", "recall", "--tiers", "seen", "--controls", "none"]
+    measured = CliRunner().invoke(evaluate, [str(out), "recall", *small, "--json"])
     assert measured.exit_code == 0, measured.output
-    assert json.loads(measured.stdout)["seen"]["memory"]["total"] == 2
+    assert json.loads(measured.stdout)["conditions"]["memory"]["seen"]["total"] == 2
 
 
 @pytest.mark.parametrize(
@@ -131,13 +133,14 @@ def test_loss_falls_and_recall_rises_above_the_control(tmp_path: Path) -> None:
     chat = ChatFormat(train_tokenizer((" " + text for text in fact_texts(0, 4000)), 768))
     config = replace(
         tiny(max_steps=160, fact_episodes=8, dialogue_rows=1, learning_rate=4e-3, validate_every=1000, save_every=1000,
-             warmup_steps=20), sessions=3, session_length=64, row_length=64,
+             warmup_steps=20), layouts=(3,), episode_length=192, row_length=64,
     )  # fmt: skip
     exchanges = [("Hi", "Hello!"), ("Thanks", "You're welcome!")]
-    builder = EpisodeBuilder(chat, exchanges, sessions=3, length=64, max_facts=2, relations=relations)
+    builder = EpisodeBuilder(chat, exchanges, max_facts=2, relations=relations)
     rows = DialogueRows(tokenise(persona_dialogues(0, 50), chat), 64, 0, chat.end_id)
     rng = random.Random(9)
-    data = Data(config, chat, builder, rows, EpisodeArrays.stack([builder.build(rng) for _ in range(16)]),
+    none = MultiSessions([], [], chat, np.zeros(768, np.int64))
+    data = Data(config, chat, builder, none, rows, EpisodeArrays.stack([builder.build(rng, 3, 64) for _ in range(16)]),
                 EpisodeArrays.stack([rows.row(0)]))  # fmt: skip
     torch.manual_seed(0)
     model = VardaGPTAssociative(

@@ -10,13 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.corpora import CORPORA, Dialogue
-from training.data.episodes import EpisodeArrays, Exchange
+from training.data.episodes import STATEMENTS, EpisodeArrays, Exchange
 from training.data.persona import IDENTITY
 from varda_chat.model.chat_format import ChatFormat
 
 PERSONA = "varda"
+MULTI_SESSION_CORPUS = "msc"
 _STORE_NEGATIVE = 0.02
 """Weight of "do not store" on ordinary talk: real lines may hold facts that nobody labelled."""
+_STORE_RECURRING = 0.3
+"""Weight of "store" on a rare word that comes up again in a later session."""
+_WORD_MARK = "\u0120"
+"""What byte-level BPE writes for the blank in front of a word."""
+_RARE = 3e-4
+"""A token is rare when it is a smaller share of all tokens than this."""
 
 
 @dataclass(frozen=True)
@@ -138,3 +145,73 @@ class DialogueRows:
             arrays.target_weight[0, at : at + n - 1] = 1.0
             at += n
         return arrays
+
+
+class MultiSessions:
+    """Episodes of consecutive sessions of the same two people. A rare word that an earlier session had, and the one at
+    hand not yet, is what the memory should find.
+
+    Args:
+        tokenised, dialogues: the same dialogues, both ways.
+        counts: (vocabulary,) occurrences of each token in training.
+    """
+
+    def __init__(
+        self,
+        tokenised: Sequence[TokenisedDialogue],
+        dialogues: Sequence[Dialogue],
+        chat: ChatFormat,
+        counts: NDArray[np.int64],
+    ) -> None:
+        self.pad_id = chat.end_id
+        sessions: dict[str, list[tuple[str, TokenisedDialogue]]] = {}
+        for dialogue, tokens in zip(dialogues, tokenised, strict=True):
+            if dialogue.corpus == MULTI_SESSION_CORPUS:
+                session, _, pair = dialogue.id.rpartition("_")
+                sessions.setdefault(pair, []).append((session, tokens))
+        self.pairs = [[tokens for _, tokens in sorted(found, key=lambda s: s[0])] for found in sessions.values()]
+        words = [chat.tokenizer.id_to_token(token) or "" for token in range(len(counts))]
+        starts = np.array([len(word) >= 5 and word[0] == _WORD_MARK and word[1:].isalpha() for word in words])
+        self.rare = starts & (counts < _RARE * counts.sum())
+
+    def build(self, rng: random.Random, sessions: int, length: int) -> EpisodeArrays:
+        """One episode; whole turns of each session, from a random one on, up to ``length`` tokens."""
+        arrays = EpisodeArrays.empty(sessions, length, self.pad_id)
+        pair = rng.choice(self.pairs)
+        first = rng.randrange(max(1, len(pair) - sessions + 1))
+        turn = 0
+        for session, dialogue in enumerate(pair[first : first + sessions]):
+            starts = np.flatnonzero(np.diff(dialogue.turn, prepend=-1))
+            fitting = [start for start in starts.tolist() if start + length <= len(dialogue.ids)]
+            start = rng.choice(fitting) if fitting else 0
+            n = min(length, len(dialogue.ids) - start)
+            arrays.ids[session, :n] = dialogue.ids[start : start + n]
+            arrays.valid[session, :n] = True
+            arrays.turn[session, :n] = dialogue.turn[start : start + n] - dialogue.turn[start] + turn
+            arrays.target_weight[session, : n - 1] = 1.0
+            turn = int(arrays.turn[session, n - 1]) + 1
+        self._label(arrays, rng)
+        return arrays
+
+    def _label(self, arrays: EpisodeArrays, rng: random.Random) -> None:
+        """Make a statement of each rare word that comes back in a later session."""
+        rare = self.rare[arrays.ids] & arrays.valid
+        found: dict[int, int] = {}
+        words = sorted(set(arrays.ids[rare].tolist()))
+        rng.shuffle(words)
+        for word in words:
+            here = rare & (arrays.ids == word)
+            said_in = np.flatnonzero(here.any(axis=1))
+            if len(said_in) < 2 or len(found) == STATEMENTS:
+                continue
+            found[word] = statement = len(found)
+            arrays.told[statement] = arrays.turn[here].min()
+            earlier = here.copy()
+            earlier[said_in[-1]] = False
+            arrays.statement[earlier] = statement
+            arrays.store_label[earlier] = 1
+            arrays.store_weight[earlier] = _STORE_RECURRING
+            for session in said_in[1:].tolist():
+                place = int(here[session].argmax())
+                if place > 0:
+                    arrays.target_statement[session, place - 1] = statement

@@ -10,8 +10,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.relation_families import Relation, render
-from training.data.relations import RELATIONS
+from training.data.noise import hasty
+from training.data.relation_families import (
+    Relation,
+    draw_ask,
+    draw_correct,
+    draw_forget,
+    draw_tell,
+    render,
+)
+from training.data.relations import RELATIONS, relatives
 from training.data.values import Split, draw
 from varda_chat.model.chat_format import ChatFormat, EncodedMessage
 
@@ -19,8 +27,12 @@ NONE, NULL = -1, -2
 """Target statement of a token that is not supervised; of one that should find nothing."""
 ALIVE = 1 << 30
 """The turn that ends a statement that no turn ends."""
-STATEMENTS = 16
+STATEMENTS = 20
 """Statements an episode can hold."""
+WAYS = 24
+"""Ways of telling from which on a relation is drawn no more often."""
+TOPICS = 32
+"""Relations an episode can touch."""
 
 SPOKEN_VALUE, DECISION, USER_TOKEN, TOLD_VALUE = 4.0, 4.0, 0.3, 0.0
 """Weights of the language-model loss, beside 1 for other reply tokens: the value in an answer and what follows it; the
@@ -44,6 +56,8 @@ class EpisodeArrays:
     statement (S, T): statement of a token to be stored, else NONE.
     told (STATEMENTS,) turn in which a statement was made, -1 for none; dead (STATEMENTS,) turn that ended it, or
     ALIVE; forgotten (STATEMENTS,) bool: what it is about was to be forgotten, not corrected.
+    topic (STATEMENTS,): number of the relation a statement is about, -1 where it has none.
+    topics (TOPICS,): numbers of all relations that are told or asked for, -1 for none.
     """
 
     ids: NDArray[np.int64]
@@ -58,6 +72,8 @@ class EpisodeArrays:
     told: NDArray[np.int32]
     dead: NDArray[np.int32]
     forgotten: NDArray[np.bool_]
+    topic: NDArray[np.int32]
+    topics: NDArray[np.int32]
 
     @classmethod
     def empty(cls, sessions: int, length: int, pad_id: int) -> EpisodeArrays:
@@ -75,6 +91,8 @@ class EpisodeArrays:
             told=np.full(STATEMENTS, -1, np.int32),
             dead=np.full(STATEMENTS, ALIVE, np.int32),
             forgotten=np.zeros(STATEMENTS, np.bool_),
+            topic=np.full(STATEMENTS, -1, np.int32),
+            topics=np.full(TOPICS, -1, np.int32),
         )
 
     @classmethod
@@ -132,24 +150,22 @@ class EpisodeBuilder:
         chat: ChatFormat,
         exchanges: Sequence[Exchange],
         *,
-        sessions: int = 4,
-        length: int = 96,
-        max_facts: int = 6,
+        max_facts: int = 8,
         split: Split = "train",
         relations: Sequence[Relation] = RELATIONS,
     ) -> None:
         self.chat = chat
         self.exchanges = exchanges
-        self.sessions = sessions
-        self.length = length
         self.max_facts = max_facts
         self.split: Split = split
         self.relations = relations
+        self.names = {relation.name for relation in relations}
+        self.number = {relation.name: number for number, relation in enumerate(RELATIONS)}
 
-    def build(self, rng: random.Random) -> EpisodeArrays:
-        """One episode; the same ``rng`` state gives the same episode."""
-        episode = _Episode(self, rng)
-        for session in range(self.sessions):
+    def build(self, rng: random.Random, sessions: int, length: int) -> EpisodeArrays:
+        """One episode of ``sessions`` sessions of ``length`` tokens; the same ``rng`` state gives the same episode."""
+        episode = _Episode(self, rng, sessions, length)
+        for session in range(sessions):
             episode.fill(session)
         return episode.arrays
 
@@ -157,17 +173,39 @@ class EpisodeBuilder:
 class _Episode:
     """An episode under construction."""
 
-    def __init__(self, builder: EpisodeBuilder, rng: random.Random) -> None:
+    def __init__(self, builder: EpisodeBuilder, rng: random.Random, sessions: int, length: int) -> None:
         self.builder = builder
         self.rng = rng
-        self.arrays = EpisodeArrays.empty(builder.sessions, builder.length, builder.chat.end_id)
+        self.sessions = sessions
+        self.length = length
+        self.arrays = EpisodeArrays.empty(sessions, length, builder.chat.end_id)
         self.facts: dict[str, _Fact] = {}
         self.gone: dict[str, Relation] = {}
+        self.topics: list[str] = []
         self.statements = 0
         self.turn = 0
         self.wanted = rng.randint(1, builder.max_facts)
-        # a family of relations (the pets, the people) in one episode makes them tell each other apart
-        self.fresh = rng.sample(list(builder.relations), min(len(builder.relations), builder.max_facts + 6))
+        self.fresh = self._draw_relations()
+
+    def _draw_relations(self) -> list[Relation]:
+        """Relations to tell, the last one first: half of the episodes have mostly relations that are easily mixed up
+        (the pets, the people, one person's job and town)."""
+        count = self.builder.max_facts + 6
+        pool = list(self.builder.relations)
+        # what can be told in more ways is told more often
+        keys = {r.name: self.rng.random() ** (WAYS / min(WAYS, len(r.tell))) for r in pool}
+        drawn = sorted(pool, key=lambda r: -keys[r.name])[:count]
+        self.rng.shuffle(drawn)
+        if self.rng.random() < 0.5:
+            near = self._relatives(self.rng.choice(pool))
+            near = self.rng.sample(near, min(len(near), count * 2 // 3))
+            names = {r.name for r in near}
+            drawn = [*near, *(r for r in drawn if r.name not in names)][:count]
+            self.rng.shuffle(drawn)
+        return drawn
+
+    def _relatives(self, relation: Relation) -> list[Relation]:
+        return [other for other in relatives(relation.name) if other.name in self.builder.names]
 
     def fill(self, session: int) -> None:
         used, failures = 0, 0
@@ -175,7 +213,7 @@ class _Episode:
             messages, commit = self._draw_turn(session)
             encoded = [self.builder.chat.encode(m.role, m.text) for m in messages]
             size = sum(len(e.ids) for e in encoded)
-            if used + size > self.builder.length:
+            if used + size > self.length:
                 failures += 1
                 continue
             for message, code in zip(messages, encoded, strict=True):
@@ -185,17 +223,24 @@ class _Episode:
             self.turn += 1
 
     def _draw_turn(self, session: int) -> _Turn:
-        rng, last = self.rng, session == self.builder.sessions - 1
+        rng, first, last = self.rng, session == 0, session == self.sessions - 1
         options: list[tuple[float, Callable[[], _Turn]]] = [(1.0, self._chat)]
-        if self.fresh and len(self.facts) < self.wanted and self.statements < STATEMENTS - 1 and not last:
-            options.append((4.0 if session == 0 else 2.0, self._tell))
-        asks = [f for f in self.facts.values() if f.turn < self.turn]
-        if asks:
-            options.append(((1.0 if session == 0 else 3.5), self._ask))
-            if self.statements < STATEMENTS - 1:
+        room = STATEMENTS - self.statements
+        if self.fresh and len(self.facts) < self.wanted and room > 1 and not last:
+            options.append((4.0 if first else 2.0, self._tell))
+            if len(self.fresh) > 1 and room > 2:
+                options.append((0.6 if first else 0.3, self._tell_two))
+        known = self._known()
+        if known:
+            options.append(((1.0 if first else 3.5), self._ask))
+            if room > 1:
                 options.append((0.8, self._correct))
-            options.append((0.6, self._forget))
-        options.append((0.35 if session == 0 else 0.8, self._ask_unknown))
+            options += [(0.6, self._forget), (0.1, self._overview)]
+        elif not self.facts:
+            options.append((0.04, self._overview))
+        if len(known) > 1:
+            options.append((0.4, self._ask_two))
+        options.append((0.4 if first else 1.0, self._ask_unknown))
         draw_one = rng.choices([o for _, o in options], [w for w, _ in options])[0]
         return draw_one()
 
@@ -210,64 +255,157 @@ class _Episode:
             if value not in taken:
                 return value
 
-    def _statement_message(self, template: str, value: str, statement: int) -> _Message:
+    def _user(self, parts: list[tuple[str, int]]) -> _Message:
+        """A user's message of pieces of text, each with the statement whose value it is, or NONE; some are typed in
+        haste."""
+        rng = self.rng
+        style = hasty(rng) if rng.random() < 0.25 else None
+        message = _Message("user", "")
+        for text, statement in parts:
+            if style and statement == NONE:
+                text = style(text)
+            start = len(message.text)
+            message.text += text
+            if statement != NONE:
+                message.spans.append(_Span(start, len(message.text), statement, told=True))
+        return message
+
+    def _statement_parts(self, template: str, value: str, statement: int) -> list[tuple[str, int]]:
         text = render(template, value)
-        lead = self.rng.choice(_LEADS) if self.rng.random() < 0.25 else ""
-        tail = self.rng.choice(_TAILS) if self.rng.random() < 0.15 and text[-1] in ".!" else ""
-        start = len(lead) + _find(text, value)
-        return _Message("user", lead + text + tail, [_Span(start, start + len(value), statement, told=True)])
+        start = _find(text, value)
+        end = start + len(value)
+        return [(text[:start], NONE), (text[start:end], statement), (text[end:], NONE)]
+
+    def _statement_message(self, template: str, value: str) -> _Message:
+        parts = self._statement_parts(template, value, self.statements)
+        if self.rng.random() < 0.25:
+            parts.insert(0, (self.rng.choice(_LEADS), NONE))
+        if self.rng.random() < 0.15 and parts[-1][0][-1:] in (".", "!"):
+            parts.append((self.rng.choice(_TAILS), NONE))
+        return self._user(parts)
+
+    def _told_value(self, relation: Relation) -> str:
+        value = self._value(relation)
+        return value.lower() if self.rng.random() < 0.08 else value  # typed in haste
 
     def _tell(self) -> _Turn:
         relation = self.fresh.pop()
-        value = self._value(relation)
-        template = self.rng.choice(relation.tell)
-        if self.rng.random() < 0.1:  # typed in haste
-            template, value = template.lower(), value.lower()
-        message = self._statement_message(template, value, self.statements)
+        value = self._told_value(relation)
+        message = self._statement_message(draw_tell(relation, self.rng), value)
         reply = _Message("assistant", self.rng.choice(relation.acknowledge))
+        return [message, reply], lambda: self._note(relation, value)
+
+    def _tell_two(self) -> _Turn:
+        """Two facts in one sentence, or in two."""
+        rng = self.rng
+        pair = [self.fresh.pop(), self.fresh.pop()]
+        values = [self._told_value(relation) for relation in pair]
+        link = rng.choice((" and ", ", and ", ". ", ". Also, ", ", ", " but ", ". And ", "; "))
+        parts: list[tuple[str, int]] = []
+        for place, (relation, value) in enumerate(zip(pair, values, strict=True)):
+            clause = rng.choice(relation.clauses.say)
+            clause = clause[:1].upper() + clause[1:] if place == 0 or link == ". " else clause
+            parts += [(link, NONE)] if place else []
+            parts += self._statement_parts(clause, value, self.statements + place)
+        message = self._user([*parts, (".", NONE)])
+        reply = _Message("assistant", rng.choice(pair[1].acknowledge if rng.random() < 0.5 else _BOTH))
 
         def commit() -> None:
-            self._note(relation, value)
+            for relation, value in zip(pair, values, strict=True):
+                self._note(relation, value)
 
         return [message, reply], commit
 
     def _note(self, relation: Relation, value: str, outdated: tuple[int, ...] = ()) -> None:
         self.facts[relation.name] = _Fact(relation, value, self.statements, self.turn, outdated)
         self.arrays.told[self.statements] = self.turn
+        self.arrays.topic[self.statements] = self.builder.number.get(relation.name, -1)
         self.statements += 1
+        self._touch(relation)
 
-    def _known(self) -> _Fact:
-        facts = [f for f in self.facts.values() if f.turn < self.turn]
+    def _touch(self, relation: Relation) -> None:
+        if relation.name not in self.topics and len(self.topics) < TOPICS:
+            self.arrays.topics[len(self.topics)] = self.builder.number.get(relation.name, -1)
+            self.topics.append(relation.name)
+
+    def _known(self) -> list[_Fact]:
+        return [f for f in self.facts.values() if f.turn < self.turn]
+
+    def _one_known(self) -> _Fact:
+        facts = self._known()
         return self.rng.choices(facts, [1.0 if f.asked else 4.0 for f in facts])[0]
 
     def _ask(self) -> _Turn:
-        fact = self._known()
-        question = _Message("user", self._question(fact.relation))
+        fact = self._one_known()
+        question = self._user([(draw_ask(fact.relation, self.rng), NONE)])
         text = render(self.rng.choice(fact.relation.answer), fact.value)
-        start = _find(text, fact.value)
-        spans = [_Span(start, start + len(fact.value), fact.statement, told=False)]
-        answer = _Message("assistant", text, spans, probe=fact.statement)
+        answer = _Message("assistant", text, [_spoken(text, fact)], probe=fact.statement)
 
         def commit() -> None:
             fact.asked += 1
 
         return [question, answer], commit
 
-    def _question(self, relation: Relation) -> str:
-        return self.rng.choice(relation.ask)
+    def _ask_two(self) -> _Turn:
+        """Two facts asked for in one question."""
+        rng = self.rng
+        facts = rng.sample(self._known(), 2)
+        asks = [rng.choice(f.relation.clauses.ask) for f in facts]
+        abouts = [rng.choice(f.relation.clauses.about) for f in facts]
+        question = rng.choice((
+            f"{asks[0]} and {asks[1]}?", f"{asks[0]}, and {asks[1]}?", f"Do you know {abouts[0]} and {abouts[1]}?",
+            f"Tell me {abouts[0]} and {abouts[1]}.", f"{asks[0]}? And {asks[1]}?",
+            f"Do you remember {abouts[0]} and {abouts[1]}?",
+        ))  # fmt: skip
+        text = ""
+        spans: list[_Span] = []
+        for place, fact in enumerate(facts):
+            clause = render(rng.choice(fact.relation.clauses.answer), fact.value)
+            text += (" and " if place else "") + (clause if place else clause[:1].upper() + clause[1:])
+            spans.append(_spoken(text, fact, behind=spans[-1].end if spans else 0))
+        answer = _Message("assistant", text + ".", spans, probe=facts[0].statement)
+
+        def commit() -> None:
+            for fact in facts:
+                fact.asked += 1
+
+        return [self._user([(question[:1].upper() + question[1:], NONE)]), answer], commit
+
+    def _overview(self) -> _Turn:
+        """Asked what it remembers, it tells a fact or two."""
+        rng = self.rng
+        question = self._user([(rng.choice(_OVERVIEW), NONE)])
+        known = self._known()
+        if not known:
+            return [question, _Message("assistant", rng.choice(_NOTHING_YET), probe=NULL)], lambda: None
+        text = ""
+        spans: list[_Span] = []
+        for place, fact in enumerate(rng.sample(known, min(len(known), rng.choice((1, 2, 2, 3))))):
+            clause = render(rng.choice(fact.relation.clauses.answer), fact.value)
+            text += "You told me that " + clause if not place else f", and {clause}"
+            spans.append(_spoken(text, fact, behind=spans[-1].end if spans else 0))
+        return [question, _Message("assistant", text + ".", spans)], lambda: None
 
     def _ask_unknown(self) -> _Turn:
-        relations = [*self.gone.values(), *self.gone.values(), *self.fresh[:6]]
-        if not relations:
+        """Asked for what was never told, most often for something near to what was, it says so."""
+        known = set(self.facts)
+        near = [r for f in self._known() for r in self._relatives(f.relation) if r.name not in known]
+        pools = [
+            (2.0, list(self.gone.values())),
+            (3.0, near),
+            (1.0, [r for r in self.fresh[:6] if r.name not in known]),
+        ]
+        pools = [(weight, pool) for weight, pool in pools if pool]
+        if not pools:
             return self._chat()
-        relation = self.rng.choice(relations)
+        relation = self.rng.choice(self.rng.choices([p for _, p in pools], [w for w, _ in pools])[0])
         reply = _Message("assistant", self.rng.choice(relation.unknown), probe=NULL)
-        return [_Message("user", self._question(relation)), reply], lambda: None
+        return [self._user([(draw_ask(relation, self.rng), NONE)]), reply], lambda: self._touch(relation)
 
     def _correct(self) -> _Turn:
-        fact = self._known()
-        value = self._value(fact.relation)
-        message = self._statement_message(self.rng.choice(fact.relation.correct), value, self.statements)
+        fact = self._one_known()
+        value = self._told_value(fact.relation)
+        message = self._statement_message(draw_correct(fact.relation, self.rng), value)
         reply = _Message("assistant", self.rng.choice(_CORRECTED))
 
         def commit() -> None:
@@ -277,8 +415,8 @@ class _Episode:
         return [message, reply], commit
 
     def _forget(self) -> _Turn:
-        fact = self._known()
-        message = _Message("user", self.rng.choice(fact.relation.forget))
+        fact = self._one_known()
+        message = self._user([(draw_forget(fact.relation, self.rng), NONE)])
         reply = _Message("assistant", self.rng.choice(_FORGOTTEN))
 
         def commit() -> None:
@@ -330,6 +468,12 @@ class _Episode:
                     arrays.probe[session, i] = True
 
 
+def _spoken(text: str, fact: _Fact, behind: int = 0) -> _Span:
+    """Where the value stands in a reply, after position ``behind``."""
+    start = behind + _find(text[behind:], fact.value)
+    return _Span(start, start + len(fact.value), fact.statement, told=False)
+
+
 def _find(text: str, value: str) -> int:
     start = text.find(value)
     if start < 0:
@@ -346,5 +490,13 @@ _TAILS = (" How are you?", " What do you think?", " Isn't that nice?", " Please 
 _CORRECTED = ("Thanks for telling me, I've changed that.", "Okay, I've updated that.",
               "Got it, I'll remember it that way.", "Thank you for correcting me.", "All right, I've noted the change.",
               "Oh, thanks. I'll keep that in mind now.")  # fmt: skip
+_BOTH = ("Thanks, I'll remember both.", "Got it, both noted.", "Good to know!", "Thanks for telling me!",
+         "Okay, I'll keep both in mind.", "I'll remember that.")  # fmt: skip
+_OVERVIEW = ("What do you remember about me?", "What do you know about me?", "Tell me something you know about me.",
+             "what have I told you so far?", "What can you remember?", "Do you remember anything about me?",
+             "what do you remember", "Tell me what you remember about me.", "What have you stored about me?",
+             "Do you know anything about me?")  # fmt: skip
+_NOTHING_YET = ("You haven't told me anything about yourself yet.", "Nothing yet. Tell me something about yourself!",
+                "I don't know anything about you yet.")  # fmt: skip
 _FORGOTTEN = ("Okay, I've forgotten that.", "Done, I won't remember it any more.", "All right, it's gone.",
               "Sure, I have removed that from my memory.", "Okay, I no longer know that.")  # fmt: skip

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from training.config import TrainConfig
 from training.data.corpora import CORPORA, Dialogue, is_validation, read_dialogues
-from training.data.dialogues import DialogueRows, exchanges, persona_dialogues, tokenise
+from training.data.dialogues import DialogueRows, MultiSessions, exchanges, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays, EpisodeBuilder, Exchange
 from training.data.relation_families import render
 from training.data.relations import RELATIONS
@@ -29,13 +31,21 @@ class Data:
     config: TrainConfig
     chat: ChatFormat
     builder: EpisodeBuilder
+    multi_sessions: MultiSessions
     training_rows: DialogueRows
     validation_facts: EpisodeArrays
     validation_rows: EpisodeArrays
 
     def facts(self, step: int, process: int = 0) -> EpisodeArrays:
-        rng = random.Random(f"{self.config.seed}/facts/{step}/{process}")
-        return EpisodeArrays.stack([self.builder.build(rng) for _ in range(self.config.fact_episodes)])
+        """Fact episodes and multi-session dialogues of the step, all of one layout."""
+        config = self.config
+        sessions = random.Random(f"{config.seed}/layout/{step}").choice(config.layouts)
+        length = config.episode_length // sessions
+        rng = random.Random(f"{config.seed}/facts/{step}/{process}")
+        episodes = [self.builder.build(rng, sessions, length) for _ in range(config.fact_episodes)]
+        if self.multi_sessions.pairs:
+            episodes += [self.multi_sessions.build(rng, sessions, length) for _ in range(config.multi_session_episodes)]
+        return EpisodeArrays.stack(episodes)
 
     def rows(self, step: int, process: int = 0, processes: int = 1) -> EpisodeArrays:
         count = self.config.dialogue_rows
@@ -91,13 +101,13 @@ def fresh_tokenizer(dialogues: list[Dialogue], vocab_size: int, seed: int) -> An
 def prepare(config: TrainConfig, chat: ChatFormat, training: list[Dialogue], validation: list[Dialogue]) -> Data:
     """Tokenise the dialogues and set up the episode builder."""
     own = persona_dialogues(config.seed)
-    rows = DialogueRows(tokenise([*training, *own], chat), config.row_length, config.seed, chat.end_id)
-    builder = EpisodeBuilder(
-        chat, small_talk(training, config.seed), sessions=config.sessions, length=config.session_length
-    )
-    validation_builder = EpisodeBuilder(
-        chat, small_talk(validation, config.seed), sessions=config.sessions, length=config.session_length
-    )
+    tokenised = tokenise([*training, *own], chat)
+    rows = DialogueRows(tokenised, config.row_length, config.seed, chat.end_id)
+    counts = np.bincount(np.concatenate([d.ids for d in tokenised]), minlength=chat.tokenizer.get_vocab_size())
+    builder = EpisodeBuilder(chat, small_talk(training, config.seed))
+    validation_builder = EpisodeBuilder(chat, small_talk(validation, config.seed))
+    sessions = max(config.layouts)
+    length = config.episode_length // sessions
     rng = random.Random(f"{config.seed}/validation")
     if not validation:
         raise DataError("There are too few dialogues to keep some for validation; 200 or more are needed.")
@@ -107,7 +117,10 @@ def prepare(config: TrainConfig, chat: ChatFormat, training: list[Dialogue], val
         config=config,
         chat=chat,
         builder=builder,
+        multi_sessions=MultiSessions(tokenised[: len(training)], training, chat, counts),
         training_rows=rows,
-        validation_facts=EpisodeArrays.stack([validation_builder.build(rng) for _ in range(VALIDATION_EPISODES)]),
+        validation_facts=EpisodeArrays.stack(
+            [validation_builder.build(rng, sessions, length) for _ in range(VALIDATION_EPISODES)]
+        ),
         validation_rows=EpisodeArrays.stack([held.row(i) for i in range(count)]),
     )

@@ -17,6 +17,17 @@ A: Final = "{a_value}"
 
 
 @dataclass(frozen=True)
+class Clauses:
+    """What the templates of a relation are wrapped around. ``say``: "my dog is called {value}"; ``answer``: the same
+    said to the user; ``ask``: "what is my dog called"; ``about``: "what my dog is called", for "Do you know ..."."""
+
+    say: tuple[str, ...]
+    answer: tuple[str, ...]
+    ask: tuple[str, ...]
+    about: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Relation:
     """One kind of fact about the user, with all the ways it is told, asked for, corrected and forgotten."""
 
@@ -31,6 +42,10 @@ class Relation:
     acknowledge: tuple[str, ...]
     tell_held_out: tuple[str, ...]
     ask_held_out: tuple[str, ...]
+    correct_held_out: tuple[str, ...]
+    forget_held_out: tuple[str, ...]
+    clauses: Clauses
+    changes: bool
 
 
 def render(template: str, value: str) -> str:
@@ -49,6 +64,18 @@ _TELL: Final = (
     "I don't think I've said it yet, but {s}.", "Before I forget: {s}.", "Okay, so {s}.",
     "Can you remember that {s}?",
     "That reminds me, {s}.", "Hello! Today I want to tell you that {s}.", "You know, {s}.", "well {s}",
+    "Here's something about me: {s}.", "Maybe you'd like to know that {s}.", "One thing about my life: {s}.",
+    "{S}, in case you wonder.", "What you don't know yet: {s}.", "I was thinking about it today, {s}.",
+    "Believe it or not, {s}.", "{S}. That's how it is.", "I forgot to say, {s}.", "I wanted to mention that {s}.",
+    "As you may have guessed, {s}.", "It's true that {s}.", "People always ask, so: {s}.", "Let me tell you: {s}.",
+    "{S}, you know.", "my news: {s}", "so yeah, {s}", "lol {s}", "Today somebody asked me about it. {S}.",
+    "First of all, {s}.", "Also, {s}.", "And {s}.", "To tell you the truth, {s}.",
+    "{S}, if you want to write that down.", "For later: {s}.", "Keep this one: {s}.", "note to you: {s}",
+    "I'd like you to know that {s}.", "You asked about me, so {s}.", "Right, {s}.", "Yes, and {s}.", "No, but {s}.",
+    "haha ok {s}", "It's been a long day. {S}.", "The weather is nice. Oh, {s}.", "Can I tell you something? {S}.",
+    "I may have told you already, {s}.", "Between you and me, {s}.", "As for me, {s}.", "Speaking of that, {s}.",
+    "Make a mental note: {s}.", "Here is a detail: {s}.", "I'm happy to say that {s}.", "Just a little fact, {s}.",
+    "What else? {S}.", "{S}, just so you're aware.",
 )  # fmt: skip
 _TELL_HELD_OUT: Final = (
     "It may be worth noting that {s}.", "I guess I never told you, but {s}.", "Fun fact: {s}!",
@@ -61,6 +88,17 @@ _ASK: Final = (
     "I'd like to know {w}.", "What about this one: {q}?", "So {q}?", "Please tell me {w}.",
     "Do you recall {w}?",
     "You do remember {w}, don't you?", "can you remember {w}?", "I wonder, {q}?", "Hello again. {Q}?",
+    "Any idea {w}?", "Do you have any memory of {w}?", "Just checking: {q}?", "You still know {w}, right?",
+    "I forgot. {Q}?", "Help me out here, {q}?", "One more question. {Q}?", "Remind me, {q}?", "Remind me {w}.",
+    "Can you remind me {w}?", "By the way, {q}?", "And {q}?", "Okay, {q}?", "Well, {q}?", "hmm {q}",
+    "Did I ever tell you {w}?", "What did I tell you about {w}?", "I hope you remember {w}.",
+    "Did you keep {w} in your memory?", "Do you know {w} by now?", "Are you able to tell me {w}?",
+    "I can't think of it right now: {q}?", "My memory is terrible. {Q}?", "A little test. {Q}?",
+    "Look it up for me: {q}?", "Go on, tell me {w}.", "Say, {q}?", "varda, {q}?", "Varda, do you know {w}?",
+    "yo {q}", "Good morning! {Q}?", "I'm back. {Q}?", "What do you know about {w}?", "Somebody wants to know {w}.",
+    "They're asking me {w}. Can you help?", "You haven't lost {w}, have you?", "Let me ask you something: {q}?",
+    "tell me {w} please", "Could you look up {w}?", "What was it again, {w}?", "Next one: {q}?",
+    "Could you say {w} once more?", "Let's talk about me. {Q}?", "if you remember, {q}",
 )  # fmt: skip
 _ASK_HELD_OUT: Final = (
     "Would you happen to know {w}?", "I wonder if you've kept in mind {w}.", "Out of curiosity, {q}?",
@@ -70,20 +108,38 @@ _ANSWER: Final = (
     "You told me that {s}.", "I remember that {s}.", "If I remember correctly, {s}.",
     "As far as I know, {s}.",
     "Of course! {S}.", "Sure, {s}.", "{S}, I believe.", "I think {s}.", "Let me think... {s}.",
+    "Yes, {s}.", "I know that {s}.", "You said that {s}.", "Yes! {S}.",
 )  # fmt: skip
 _MISTAKE: Final = (
     "Actually, {s}.", "I was wrong earlier: {s}.", "Sorry, I made a mistake. {S}.", "Small correction: {s}.",
     "I need to correct something: {s}.", "no wait, {s}", "I told you something wrong before. {S}.",
     "That wasn't right, {s}.", "Oops, I mixed that up. {S}.", "Let me correct myself: {s}.",
+    "I have to take that back. {S}.", "Forget what I said before, {s}.", "That was a mistake, {s}.",
+    "I misspoke, {s}.", "Correction, {s}.", "wait, that's wrong. {s}", "Hold on, {s}.", "I lied, sorry. {S}.",
+    "Let me fix that: {s}.", "Not quite. {S}.",
 )  # fmt: skip
 _CHANGE: Final = (
     "Actually, {s} now.", "Things have changed: {s} now.", "Update: {s} now.", "There's news: {s} now.",
     "{S} now.", "It's different these days, {s} now.",
+    "As of today {s}.", "Something's new: {s} now.", "Since yesterday {s}.", "Not any more! Now {s}.",
+    "It changed, {s} now.", "Please update this: {s} now.", "{S} from now on.",
 )  # fmt: skip
 _FORGET: Final = (
     "Please forget {w}.", "Forget {w}.", "I don't want you to remember {w} any more.", "could you forget {w}",
     "Please erase {w} from your memory.", "You can forget {w}.", "I'd rather you forgot {w}.",
     "Please don't remember {w} any longer.", "Could you please forget {w}?", "Delete {w} from your memory.",
+    "Remove {w} from your memory.", "Drop {w}, please.", "Can you delete {w}?", "I want you to forget {w}.",
+    "Please get rid of {w}.", "Wipe {w} from your memory, please.", "Don't keep {w} in mind.", "forget {w} pls",
+    "You shouldn't remember {w}.", "Would you forget {w} for me?", "Let {w} go, please.",
+    "I take it back, don't remember {w}.",
+)  # fmt: skip
+_CORRECT_HELD_OUT: Final = (
+    "I have to correct myself, {s}.", "Scratch that, {s}.", "It turns out that {s}.", "My mistake, {s}.",
+    "I said it wrong the other day, {s}.",
+)  # fmt: skip
+_FORGET_HELD_OUT: Final = (
+    "Kindly forget {w}.", "I'd prefer it if you forgot {w}.", "Never mind {w}, forget it.",
+    "It's better if you don't know {w} any more.", "Please strike {w} from your memory.",
 )  # fmt: skip
 _UNKNOWN: Final = (
     "I don't know {w} yet. {Q}?", "You haven't told me {w}.", "I'm afraid I don't know {w}.",
@@ -203,7 +259,38 @@ def relation(
         acknowledge=_unique(acknowledge, rng.sample(_THANKS, 3)),
         tell_held_out=_unique(_wrap(rng, _TELL_HELD_OUT, 3, says=say)),
         ask_held_out=_unique(_wrap(rng, _ASK_HELD_OUT, 3, asks=ask, abouts=about)),
+        correct_held_out=_unique(_wrap(rng, _CORRECT_HELD_OUT, 2, says=say[:answer_from])),
+        forget_held_out=_unique(_wrap(rng, _FORGET_HELD_OUT, 2, abouts=about)),
+        clauses=Clauses(tuple(say), tuple(answers), tuple(ask), tuple(about)),
+        changes=changes,
     )
+
+
+def draw_tell(relation: Relation, rng: random.Random) -> str:
+    """A way to tell the fact: one of its own, or one of its clauses in any wrapping."""
+    if rng.random() < 0.55:
+        return rng.choice(relation.tell)
+    return _fill(rng.choice(_TELL), s=rng.choice(relation.clauses.say))
+
+
+def draw_ask(relation: Relation, rng: random.Random) -> str:
+    """A way to ask for the fact: one of its own, or one of its clauses in any wrapping."""
+    if rng.random() < 0.55:
+        return rng.choice(relation.ask)
+    return _fill(rng.choice(_ASK), q=rng.choice(relation.clauses.ask), w=rng.choice(relation.clauses.about))
+
+
+def draw_correct(relation: Relation, rng: random.Random) -> str:
+    """A way to correct the fact."""
+    if rng.random() < 0.5:
+        return rng.choice(relation.correct)
+    pool = _CHANGE if relation.changes and rng.random() < 0.5 else _MISTAKE
+    return _fill(rng.choice(pool), s=rng.choice(relation.clauses.say[: len(relation.clauses.answer)]))
+
+
+def draw_forget(relation: Relation, rng: random.Random) -> str:
+    """A way to ask for the fact to be forgotten."""
+    return _fill(rng.choice(_FORGET), w=rng.choice(relation.clauses.about))
 
 
 def pet(animal: str, tell: Sequence[str], acknowledge: Sequence[str]) -> Relation:

@@ -4,12 +4,18 @@ Promises: names are unique; every template that needs a value has exactly one pl
 {a_value}) and no other template has any; held-out phrasings are not among the seen ones.
 """
 
+from dataclasses import replace
+from functools import cache
 from typing import Final
 
+from training.data.phrasing_life import LIFE_PHRASINGS
+from training.data.phrasing_people import PEOPLE_PHRASINGS
+from training.data.phrasing_self import SELF_PHRASINGS
 from training.data.relation_families import A, Relation, V, person, pet, relation, render
+from training.data.relations_near import NEAR
 from training.data.relations_self import SELF
 
-__all__ = ["RELATIONS", "Relation", "render"]
+__all__ = ["RELATIONS", "Relation", "relatives", "render"]
 
 _PETS: Final = (
     pet(
@@ -368,4 +374,40 @@ _ABOUT_PEOPLE: Final = (
     ),
 )  # fmt: skip
 
-RELATIONS: Final[tuple[Relation, ...]] = (*_PETS, *_PEOPLE, *_ABOUT_PEOPLE, *SELF)
+
+def _with_more(found: Relation) -> Relation:
+    """The relation with its further phrasings."""
+    tell, ask = _MORE.get(found.name, ((), ()))
+    return replace(
+        found,
+        tell=tuple(dict.fromkeys((*found.tell, *tell))),
+        ask=tuple(dict.fromkeys((*found.ask, *ask))),
+    )
+
+
+_MORE: Final = PEOPLE_PHRASINGS | SELF_PHRASINGS | LIFE_PHRASINGS
+RELATIONS: Final[tuple[Relation, ...]] = tuple(map(_with_more, (*_PETS, *_PEOPLE, *_ABOUT_PEOPLE, *SELF, *NEAR)))
+"""Every relation; its place is its number."""
+
+_SAME_SORT: Final = (
+    ("female_name", "male_name", "person_name", "full_name", "titled_name", "doctor_name"),
+    ("film_title", "book_title", "song_title", "band"),
+    ("number", "code", "password", "phone", "shoe_size", "age", "year"),
+    ("food", "dessert", "flavour", "drink", "coffee", "fruit"),
+    ("weekday_time", "clock_time", "date"),
+    ("city", "country", "street_address", "hiding_place"),
+    ("job", "company", "school", "school_subject"),
+)
+
+
+@cache
+def relatives(name: str) -> tuple[Relation, ...]:
+    """Relations that are easily taken for the named one: of the same sort of value, or about the same person."""
+    kind = next(relation.kind for relation in RELATIONS if relation.name == name)
+    sort = next((sort for sort in _SAME_SORT if kind in sort), (kind,))
+    about = name.rpartition("_")[0]
+    return tuple(
+        other
+        for other in RELATIONS
+        if other.name != name and (other.kind in sort or (about and other.name.startswith(f"{about}_")))
+    )

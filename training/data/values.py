@@ -16,6 +16,11 @@ Maker = Callable[[random.Random], str]
 
 _RESERVED: Final = re.compile(r"rimba|\bmira\b", re.IGNORECASE)
 _TEST_SHARE: Final = 8  # one value in eight is a test value
+_LIST_SHARE: Final = 0.06
+_LISTED: Final = (
+    "hobby", "instrument", "language", "food", "allergen", "animal", "flower", "fruit", "sport", "game", "drink",
+    "dessert", "school_subject",
+)  # fmt: skip
 _SILENT_H: Final = ("hour", "honest", "honour", "heir")
 _CONSONANT_SOUND: Final = ("uni", "use", "euro", "ewe", "one-", "one ", "uk", "ukulele", "utility", "u-")
 
@@ -29,7 +34,16 @@ def split_of(value: str) -> Split:
 
 
 def draw(kind: str, split: Split, rng: random.Random) -> str:
-    """A random value of `kind` that belongs to `split`."""
+    """A random value of `kind` that belongs to `split`; now and then two of them ("chess and rowing")."""
+    if kind in _LISTED and rng.random() < _LIST_SHARE:
+        for _ in range(100):
+            first, second = (_draw_one(kind, split, rng) for _ in range(2))
+            if first != second and split_of(f"{first} and {second}") == split:
+                return f"{first} and {second}"
+    return _draw_one(kind, split, rng)
+
+
+def _draw_one(kind: str, split: Split, rng: random.Random) -> str:
     make = KINDS[kind]
     for _ in range(10_000):
         value = make(rng)

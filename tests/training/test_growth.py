@@ -1,0 +1,38 @@
+"""A deepened model computes what it did before, and learns with its new blocks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.conftest import tiny_model
+from training.growth import deepened
+from varda_chat.errors import DataError
+from varda_chat.model.chat_format import ChatFormat
+
+
+def test_new_blocks_change_nothing_at_first(chat_format: ChatFormat) -> None:
+    model = tiny_model(chat_format)
+    grown = deepened(model, model.config.n_layer + 2).eval()
+    ids = torch.randint(0, model.config.vocab_size, (2, 20), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before, after = model(ids), grown(ids)
+    torch.testing.assert_close(after.logits, before.logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(after.storable_vector, before.storable_vector, atol=1e-5, rtol=1e-5)
+    assert grown.config.memory_layer == model.config.memory_layer + 2
+    assert grown.config.store_layer == model.config.store_layer + 2
+
+
+def test_new_blocks_get_gradients(chat_format: ChatFormat) -> None:
+    model = tiny_model(chat_format)
+    place = model.config.memory_layer
+    grown = deepened(model, model.config.n_layer + 1)
+    ids = torch.randint(0, grown.config.vocab_size, (2, 20), generator=torch.Generator().manual_seed(0))
+    grown(ids, labels=ids).loss.backward()
+    gradient = grown.transformer.h[place].mlp.c_proj.weight.grad
+    assert gradient is not None and gradient.abs().sum() > 0
+
+
+def test_blocks_are_not_taken_away(chat_format: ChatFormat) -> None:
+    with pytest.raises(DataError, match="blocks"):
+        deepened(tiny_model(chat_format), 1)

@@ -1,0 +1,42 @@
+"""Deepens a trained model: new blocks below the memory that, at first, change nothing."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from training.config import FUSED_GELU
+from varda_chat.errors import DataError
+from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
+
+
+@torch.no_grad()
+def deepened(model: VardaGPTAssociative, n_layer: int) -> VardaGPTAssociative:
+    """A model of ``n_layer`` blocks with the function of ``model``; the memory is read after as many more blocks.
+
+    A new block is a copy of the one below the memory whose two outputs are zero, so the stream passes it unchanged
+    until training makes use of it (compare Net2DeeperNet, Chen et al. 2016).
+    """
+    old = model.config
+    added = n_layer - old.n_layer
+    if added < 0:
+        raise DataError(f"The checkpoint has {old.n_layer} blocks; --n-layer {n_layer} would take some away.")
+    if added == 0:
+        return model
+    values = copy.deepcopy(old.to_dict()) | {
+        "n_layer": n_layer,
+        "memory_layer": old.memory_layer + added,
+        "store_layer": old.store_layer + added,
+        "activation_function": FUSED_GELU if old.activation_function == "gelu_new" else old.activation_function,
+    }
+    grown = VardaGPTAssociative(VardaGPTConfig(**values))
+    state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("transformer.h.")}
+    for block in range(n_layer):
+        new = old.memory_layer <= block < old.memory_layer + added
+        source = max(old.memory_layer - 1, 0) if new else block if block < old.memory_layer else block - added
+        for name, tensor in model.transformer.h[source].state_dict().items():
+            zero = new and ".c_proj." in name
+            state[f"transformer.h.{block}.{name}"] = torch.zeros_like(tensor) if zero else tensor
+    grown.load_state_dict(state)
+    return grown
