@@ -12,7 +12,7 @@ from rich.console import Console
 from tokenizers import Tokenizer
 from transformers import GenerationConfig
 
-from training.benchmark.recall import Recall, measure_recall
+from training.benchmark.recall import Benchmark, measure_recall
 from training.calibrate import calibrate
 from training.card import Making, write_card
 from training.config import FUSED_GELU, PRESETS, ObjectiveWeights, TrainConfig
@@ -42,7 +42,7 @@ def saved_config(output_dir: Path) -> TrainConfig:
         if path.exists():
             saved = json.loads(path.read_text(encoding="utf-8"))["config"]
             saved["weights"] = ObjectiveWeights(**saved["weights"])
-            for name in ("betas", "layouts"):
+            for name in {"betas", "layouts"} & saved.keys():
                 saved[name] = tuple(saved[name])
             known = {field.name for field in fields(TrainConfig)}
             return TrainConfig(**{name: value for name, value in saved.items() if name in known})
@@ -72,7 +72,7 @@ def build(
     model_overrides: dict[str, Any] | None = None,
     command: str = "varda-train",
     recall_facts: int = 200,
-) -> Recall:
+) -> Benchmark:
     """Train and write the checkpoint into ``output_dir``. Raises VardaError with what to do about it.
 
     Args:

@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.benchmark.recall import CONTROLS, Recall
+from training.benchmark.recall import Benchmark, Condition
+from training.benchmark.report import conditions
+from training.benchmark.scripts import Tier
 from training.config import TrainConfig
 from training.data.corpora import CORPORA
 from training.loop import Validation
@@ -32,7 +34,7 @@ def write_card(
     config: TrainConfig,
     making: Making,
     validation: Validation,
-    recall: Recall,
+    recall: Benchmark,
 ) -> None:
     """Write ``README.md`` into the checkpoint's folder."""
     c = model.config
@@ -42,8 +44,8 @@ def write_card(
         + config.dialogue_rows * config.row_length
     )
     rows = "\n".join(
-        f"| {control} | {_score(recall, control, 'seen')} | {_score(recall, control, 'held-out')} |"
-        for control in CONTROLS
+        f"| {condition.replace('-', ' ')} | {_score(recall, condition, 'seen')} | {_score(recall, condition, 'held-out')} |"
+        for condition in conditions(recall)
     )
     data = "\n".join(f"| {corpus.name} | {corpus.licence} | {corpus.attribution} |" for corpus in CORPORA)
     text = f"""---
@@ -92,16 +94,17 @@ the dialogues (in msc by pairs of people) are kept for validation.
 
 ## What it reaches
 
-`varda-eval CHECKPOINT recall`: {recall.facts // 2} facts of each phrasing, values that never occur in training, told in one
-session, {recall.per_person} to a memory; the memory is written to disk and opened anew; each is asked for in a session of its own, by greedy decoding;
-right means that the reply names the whole value.
+`varda-eval CHECKPOINT recall --facts {recall.plan.facts} --tasks recall --tiers seen,held-out --controls no-memory,shuffled-memory --distractors 0`:
+facts with values that never occur in training are told over two sessions between small talk, {recall.plan.per_person} to a memory; the
+memory is written to disk and opened anew; each fact is asked for in a session of its own, by greedy decoding; right means
+that the reply names the whole value.
 
 | answered right | seen phrasings | held-out phrasings |
 | --- | --- | --- |
 {rows}
 
-{recall.facts_stored} of {recall.facts} facts were stored, in {recall.stored_vectors:,} vectors:
-{recall.stored_vectors / max(1, recall.user_tokens):.0%} of the tokens of these messages, every one of which tells a fact.
+{sum(e.facts_stored for e in recall.economy)} of {sum(e.facts for e in recall.economy)} facts were stored, in {sum(e.vectors for e in recall.economy):,} vectors; of the users' tokens, small talk included,
+{sum(e.stored for e in recall.economy) / max(1, sum(e.user_tokens for e in recall.economy)):.0%} were stored.
 
 On validation data, teacher-forced, after calibration (the last table that `varda-train` prints): dialogue loss
 {validation.loss:.3f} a token (perplexity {math.exp(validation.loss):.1f}); values right with stores as in chat {validation.values_hard:.1%}, without memory
@@ -117,7 +120,7 @@ knows. It has no safety training; its data are public chats. Do not rely on it f
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _score(recall: Recall, control: str, phrasing: str) -> str:
-    score = recall.score(control, phrasing)  # type: ignore[arg-type]
+def _score(recall: Benchmark, condition: Condition, tier: Tier) -> str:
+    score = recall.recall(condition, tier)
     low, high = score.interval
     return f"{score.share:.1%} ({score.right}/{score.total}; 95 %: {low:.0%} to {high:.0%})"

@@ -117,64 +117,61 @@ def _train(
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("checkpoint", metavar="CHECKPOINT")
-@click.argument("measure", type=click.Choice(["recall", "speed"]))
-@flag("facts", type=click.IntRange(min=1), default=200, help="recall: facts told, of each phrasing.")
+@click.argument("measure", type=click.Choice(["recall", "dialogue", "exchanges", "speed"]))
+@flag("facts", type=click.IntRange(min=1), default=100, help="recall: facts told for each task and tier.")
 @flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
+@flag(
+    "tasks",
+    default="all",
+    help="recall: all, or some of recall,update,forget,never-told,joined,interference.",
+)
+@flag("tiers", default="all", help="recall: all, or some of seen,held-out,hand-written (the phrasings).")
+@flag(
+    "controls",
+    default="all",
+    help="recall: all, none, or some of no-memory,shuffled-memory,store-everything,random-store,facts-in-prompt,"
+    "text-search.",
+)
+@flag("distractors", default="0,100,1000,10000", help="recall: other vectors in memory; those above 0 need --data-dir.")
+@flag(
+    "data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk.",
+)
+@flag(
+    "chart",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="recall: draw a chart into this .svg or .png, too.",
+)
+@flag(
+    "twin",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="dialogue: a model without memory to compare with, of the same tokenizer.",
+)
+@flag("count", type=click.IntRange(min=1), default=40, help="exchanges: how many.")
 @flag("memory-size", type=click.IntRange(min=1), default=10_000, help="speed: vectors in memory.")
-@flag("seed", type=int, default=0, help="Seed of facts and phrasings.")
-@flag("json", is_flag=True, help="Print one JSON object instead of a table.")
+@flag("seed", type=int, default=0, help="Seed of facts, phrasings and samples.")
+@flag("json", is_flag=True, help="Print one JSON object instead of tables.")
 @flag("show", type=click.IntRange(min=0), default=0, help="recall: print this many wrong answers too.")
 def evaluate(checkpoint: str, measure: str, **flags: Any) -> None:
-    """Measure a checkpoint: does it recall what it was told, and what does the memory cost?"""
-    _run(lambda: (_recall if measure == "recall" else _speed)(checkpoint, flags))
+    """Measure a checkpoint.
 
+    \b
+    recall     is it known in the next session what was told in this one?
+    dialogue   does the memory help to predict held-out human dialogue?
+    exchanges  sample exchanges, unedited, as markdown
+    speed      what does the memory cost?
+    """
 
-def _recall(source: str, flags: dict[str, Any]) -> None:
-    import json
+    def action() -> None:
+        from training.benchmark.commands import run
 
-    from rich.console import Console
-    from rich.progress import Progress
+        run(measure, checkpoint, flags, _load, _console())
 
-    from training.benchmark.recall import measure_recall
-    from training.benchmark.report import recall_json, recall_table
-
-    checkpoint = _load(source)
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("recall", total=None)
-        recall = measure_recall(
-            checkpoint,
-            facts=flags["facts"],
-            per_person=min(flags["per_person"], flags["facts"]),
-            seed=flags["seed"],
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    if flags["json"]:
-        click.echo(json.dumps(recall_json(recall)))
-        return
-    _console().print(recall_table(recall))
-    wrong = [a for a in recall.answers if a.control == "memory" and not a.right]
-    for answer in wrong[: flags["show"]]:
-        click.echo(f"{answer.fact.statement} | {answer.fact.question} | {answer.reply}")
-
-
-def _speed(source: str, flags: dict[str, Any]) -> None:
-    import json
-    from dataclasses import asdict
-
-    from rich.table import Table
-
-    from training.benchmark.speed import measure_speed
-
-    speeds = measure_speed(_load(source).model, memory_size=flags["memory_size"])
-    if flags["json"]:
-        click.echo(json.dumps([asdict(speed) | {"ratio": speed.ratio} for speed in speeds]))
-        return
-    table = Table("work", title="Tokens a second, against plain GPT-2 of the same size", title_justify="left")
-    for column in ("plain GPT-2", "with memory parts", "ratio"):
-        table.add_column(column, justify="right")
-    for speed in speeds:
-        table.add_row(speed.work, f"{speed.plain:,.0f}", f"{speed.ours:,.0f}", f"{speed.ratio:.2f}")
-    _console().print(table)
+    _run(action)
 
 
 def _command_line() -> str:

@@ -1,118 +1,138 @@
-"""The recall check: facts told in one session, the memory written to disk and opened anew, asked for in another."""
+"""The memory benchmark: facts are told, corrected and withdrawn in some sessions, and asked for in others.
+
+``measure`` runs it: tasks, tiers, controls and distractors as the ``Plan`` says, every answer kept with what it was an
+answer to. ``measure_recall`` is the short check that ends a training run.
+
+Distractors come into a memory after the person's facts were told, in steps, and the recall questions are asked again at
+each step. In life they would come before, between and after; the vectors of a fact are the same either way, because
+they depend on its words alone, and the search knows no order. What this leaves out: deletes that a telling line would
+do among the distractors, and any forgetting for want of room (the memory is given room enough).
+"""
 
 from __future__ import annotations
 
-import math
-import random
-import re
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from training.data.relation_families import Relation, render
+from training.benchmark.controls import CONTROLS, Control, asking, check_text_search
+from training.benchmark.distractors import Distractors, unrelated_lines
+from training.benchmark.economy import Economy, measure_economy
+from training.benchmark.scoring import Score, honest, names_any
+from training.benchmark.scripts import TASKS, TIERS, Measure, Question, Script, Task, Tier, make_scripts
+from training.benchmark.telling import MOST_DISTRACTORS, Person, open_store, questioning, tell, tell_changes
+from training.data.relation_families import Relation
 from training.data.relations import RELATIONS
-from training.data.values import draw
-from varda_chat.config import GenerationSettings
-from varda_chat.memory import MemoryStore
+from varda_chat.errors import VardaError
 from varda_chat.model.checkpoint import Checkpoint
-from varda_chat.session import ChatSession
 
-Phrasing = Literal["seen", "held-out"]
-Control = Literal["memory", "no memory", "shuffled memory"]
-PHRASINGS: tuple[Phrasing, ...] = ("seen", "held-out")
-CONTROLS: tuple[Control, ...] = ("memory", "no memory", "shuffled memory")
-
-GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=48)
+Condition = Literal["memory"] | Control
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, and how many of how many messages are behind us."""
 
 
 @dataclass(frozen=True)
-class Fact:
-    """One thing to tell and to ask for; the value never occurs in training."""
+class Plan:
+    """What to run. Raises VardaError, in one line, for what cannot be run.
 
-    relation: str
-    value: str
-    statement: str
-    question: str
+    facts: told for each task and tier, ``per_person`` to a memory. distractors: numbers of them to ask with in the
+    recall task; other tasks and the controls have none. controls: in the recall task.
+    """
+
+    facts: int = 100
+    per_person: int = 5
+    tasks: tuple[Task, ...] = TASKS
+    tiers: tuple[Tier, ...] = TIERS
+    distractors: tuple[int, ...] = (0,)
+    controls: tuple[Control, ...] = CONTROLS
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, given, known in (
+            ("tasks", self.tasks, TASKS), ("tiers", self.tiers, TIERS), ("controls", self.controls, CONTROLS),
+        ):  # fmt: skip
+            unknown = [each for each in given if each not in known]
+            if unknown:
+                raise VardaError(f"--{name}: there is no {unknown[0]!r}; choose of {', '.join(known)}.")
+            if len(set(given)) < len(given):
+                raise VardaError(f"--{name}: {','.join(given)} names one twice.")
+        if not self.tasks or not self.tiers:
+            raise VardaError("The benchmark needs at least one task and one tier.")
+        if self.facts < 1 or self.per_person < 1:
+            raise VardaError("--facts and --per-person must be at least 1.")
+        if not self.distractors or not all(0 <= n <= MOST_DISTRACTORS for n in self.distractors):
+            raise VardaError(f"--distractors: numbers from 0 to {MOST_DISTRACTORS:,}, separated by commas.")
+        object.__setattr__(self, "distractors", tuple(sorted(set(self.distractors))))
 
 
 @dataclass(frozen=True)
-class Answer:
-    fact: Fact
-    control: Control
-    phrasing: Phrasing
+class Outcome:
+    """One thing that was counted. ``told``: what the person had said about it; ``asked`` and ``reply``: the question
+    and its answer, or, of records, the message that should have changed them and what left the memory."""
+
+    task: Task
+    tier: Tier
+    measure: Measure
+    condition: Condition
+    distractors: int
+    told: str
+    asked: str
     reply: str
     right: bool
 
 
 @dataclass(frozen=True)
-class Score:
-    """``right`` of ``total`` answers name the value; ``low`` and ``high`` bound the share at 95 % (Wilson 1927)."""
+class Benchmark:
+    """All outcomes of a run. ``notices``: one line each on what was left out."""
 
-    right: int
-    total: int
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    economy: tuple[Economy, ...]
+    notices: tuple[str, ...] = ()
 
-    @property
-    def share(self) -> float:
-        return self.right / self.total if self.total else 0.0
+    def score(
+        self, task: Task, measure: Measure, tier: Tier, condition: Condition = "memory", distractors: int | None = None
+    ) -> Score:
+        """The share of right outcomes; ``distractors`` None for the least number asked with."""
+        level = self.plan.distractors[0] if distractors is None else distractors
+        level = level if task == "recall" and condition == "memory" else 0
+        return Score.of(
+            o.right
+            for o in self.outcomes
+            if (o.task, o.measure, o.tier, o.condition, o.distractors) == (task, measure, tier, condition, level)
+        )
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        if not self.total:
-            return 0.0, 1.0
-        z, n, p = 1.96, self.total, self.share
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return max(0.0, centre - half), min(1.0, centre + half)
-
-
-@dataclass(frozen=True)
-class Recall:
-    """All answers of a run, and how much was stored for them. ``per_person``: facts told to one memory."""
-
-    answers: tuple[Answer, ...]
-    per_person: int
-    user_tokens: int
-    stored_vectors: int
-    facts_stored: int
-    facts: int
-
-    def score(self, control: Control, phrasing: Phrasing) -> Score:
-        chosen = [a.right for a in self.answers if a.control == control and a.phrasing == phrasing]
-        return Score(sum(chosen), len(chosen))
+    def recall(self, condition: Condition, tier: Tier) -> Score:
+        """Facts recalled in the recall task."""
+        return self.score("recall", "value named", tier, condition)
 
 
-def normalised(text: str) -> str:
-    """Lower case, punctuation to spaces, white space folded."""
-    return " ".join(re.sub(r"[^\w]+", " ", text.casefold()).split())
+def judge(question: Question, reply: str) -> bool:
+    """Whether ``reply`` is right."""
+    if question.measure == "admits it, names nothing":
+        return honest(reply, question.text, question.unwanted, question.kind)
+    return all(names_any(reply, group) for group in question.wanted) and not names_any(reply, question.unwanted)
 
 
-def names(reply: str, value: str) -> bool:
-    """Whether the reply contains the whole value, as words."""
-    return f" {normalised(value)} " in f" {normalised(reply)} "
+def measure(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    *,
+    data_dir: Path | None = None,
+    relations: Sequence[Relation] = RELATIONS,
+    on_progress: Progress | None = None,
+) -> Benchmark:
+    """Run ``plan``. Raises VardaError: DataError for a missing corpus, or what the text search needs.
 
-
-def draw_facts(
-    count: int, phrasing: Phrasing, rng: random.Random, relations: Sequence[Relation] = RELATIONS
-) -> list[Fact]:
-    """``count`` facts of different relations and with different values, for one person."""
-    facts: list[Fact] = []
-    taken: set[str] = set()
-    for relation in rng.sample(relations, count):
-        value = draw(relation.kind, "test", rng)
-        while value in taken:
-            value = draw(relation.kind, "test", rng)
-        taken.add(value)
-        tell, ask = _phrasings(relation, phrasing)
-        facts.append(Fact(relation.name, value, render(rng.choice(tell), value), rng.choice(ask)))
-    return facts
-
-
-def _phrasings(relation: Relation, phrasing: Phrasing) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if phrasing == "seen":
-        return relation.tell, relation.ask
-    return relation.tell_held_out, relation.ask_held_out
+    Args:
+        data_dir: the corpora, for the distractors; without it they are left out, and a notice says so.
+    """
+    if "recall" in plan.tasks and "text-search" in plan.controls:
+        check_text_search()
+    return _Run(checkpoint, plan, data_dir, relations, on_progress).go()
 
 
 def measure_recall(
@@ -122,61 +142,177 @@ def measure_recall(
     per_person: int = 5,
     seed: int = 0,
     relations: Sequence[Relation] = RELATIONS,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Recall:
-    """Tell ``facts`` facts, ``per_person`` of them to each memory, close the memories, open them, ask.
-
-    The shuffled memory is another person's, so there are at least two. Every phrasing gets its own facts, as many as
-    ``facts`` rounded up to whole people.
-    """
-    per_person = max(1, min(per_person, facts // 2))  # a shuffled memory needs somebody else
-    people = max(2, math.ceil(facts / per_person))
-    total, done = len(PHRASINGS) * people * (1 + len(CONTROLS)), 0
-    answers: list[Answer] = []
-    user_tokens = stored_vectors = facts_stored = told = 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        if on_progress:
-            on_progress(done, total)
-
-    with tempfile.TemporaryDirectory(prefix="varda-recall-") as scratch:
-        for phrasing in PHRASINGS:
-            rng = random.Random(f"{seed}/{phrasing}")
-            lives = [draw_facts(per_person, phrasing, rng, relations) for _ in range(people)]
-            folders = [Path(scratch) / phrasing / str(person) for person in range(people)]
-            for life, folder in zip(lives, folders, strict=True):
-                with _open(checkpoint, folder) as session:
-                    for fact in life:
-                        turn = session.reply(fact.statement)
-                        facts_stored += any(names(s.text, fact.value) for s in turn.stored)
-                        user_tokens += len(checkpoint.chat.encode("user", fact.statement).ids) - 2
-                        told += 1
-                    stored_vectors += session.memory_size
-                step()
-            for control in CONTROLS:
-                for person, life in enumerate(lives):
-                    home = folders[(person + 1) % people if control == "shuffled memory" else person]
-                    for fact, reply in _ask(checkpoint, home, life, use_memory=control != "no memory"):
-                        right = names(reply, fact.value)
-                        answers.append(Answer(fact, control, phrasing, reply, right))
-                    step()
-    return Recall(tuple(answers), per_person, user_tokens, stored_vectors, facts_stored, told)
+    on_progress: Progress | None = None,
+) -> Benchmark:
+    """The short check: recall alone, of both kinds of templates, with the memory, without it and with another's."""
+    plan = Plan(
+        facts=facts, per_person=per_person, tasks=("recall",), tiers=("seen", "held-out"),
+        controls=("no-memory", "shuffled-memory"), seed=seed,
+    )  # fmt: skip
+    return measure(checkpoint, plan, relations=relations, on_progress=on_progress)
 
 
-def _open(checkpoint: Checkpoint, folder: Path, *, use_memory: bool = True, incognito: bool = False) -> ChatSession:
-    store = MemoryStore.open(
-        folder,
-        embedding_dim=checkpoint.model.config.memory_dim,
-        fingerprint=checkpoint.fingerprint,
-        read_only=incognito,
-    )
-    return ChatSession(checkpoint, store, incognito=incognito, generation=GREEDY, use_memory=use_memory)
+class _Run:
+    """The state of one run: the outcomes so far, the distractors, the progress."""
 
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        plan: Plan,
+        data_dir: Path | None,
+        relations: Sequence[Relation],
+        on_progress: Progress | None,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.plan = plan
+        self.relations = relations
+        self.on_progress = on_progress
+        self.notices: list[str] = []
+        self.levels = plan.distractors
+        if data_dir is None and self.levels[-1] > 0:
+            self.levels = tuple(n for n in self.levels if n == 0) or (0,)
+            self.notices.append("Distractors are left out: they need real chat, given by --data-dir.")
+        self.data_dir = data_dir
+        self.distractors = Distractors(())
+        self.outcomes: list[Outcome] = []
+        self.economy: list[Economy] = []
+        self.doing, self.done, self.total = "", 0, 0
 
-def _ask(checkpoint: Checkpoint, folder: Path, life: list[Fact], *, use_memory: bool) -> Iterator[tuple[Fact, str]]:
-    """Ask for each fact in a session of its own, so that no answer helps another; nothing is written."""
-    for fact in life:
-        with _open(checkpoint, folder, use_memory=use_memory, incognito=True) as session:
-            yield fact, session.reply(fact.question).reply
+    def go(self) -> Benchmark:
+        plan = self.plan
+        scripts = {
+            (task, tier): make_scripts(
+                task, tier, facts=plan.facts, per_person=plan.per_person, seed=plan.seed, relations=self.relations
+            )
+            for tier in plan.tiers
+            for task in plan.tasks
+        }
+        self.total = sum(self._messages(script) for group in scripts.values() for script in group)
+        if self.data_dir is not None and self.levels[-1] > 0 and "recall" in plan.tasks:
+            self._note("reading real chat for distractors")
+            lines = unrelated_lines(self.data_dir, plan.seed)
+            self.distractors = Distractors.of(self.checkpoint, lines, self.levels[-1], plan.seed)
+        with tempfile.TemporaryDirectory(prefix="varda-recall-") as scratch:
+            for (task, tier), people in scripts.items():
+                self._note(f"{task}, {tier}")
+                self._task(task, tier, people, Path(scratch) / tier / task)
+        for tier in plan.tiers:
+            short = [task for task in plan.tasks if self._facts_of(scripts[task, tier]) < plan.facts]
+            if short:
+                counts = ", ".join(f"{self._facts_of(scripts[task, tier])} for {task}" for task in short)
+                self.notices.append(f"{tier}: fewer than {plan.facts} facts are there: {counts}.")
+        # what was asked for and left out is not in the plan of what was run
+        run = Plan(plan.facts, plan.per_person, plan.tasks, plan.tiers, self.levels, plan.controls, plan.seed)
+        return Benchmark(run, tuple(self.outcomes), tuple(self.economy), tuple(self.notices))
+
+    @staticmethod
+    def _facts_of(scripts: Sequence[Script]) -> int:
+        return sum(len(script.facts) for script in scripts)
+
+    def _messages(self, script: Script) -> int:
+        asked = len(script.questions)
+        if script.task == "recall":
+            asked *= len(self.levels) + len(self.plan.controls)
+        if script.task == "forget":
+            asked += len(script.changes)
+        return len(script.lines) + len(script.changes) + asked
+
+    def _note(self, doing: str) -> None:
+        self.doing = doing
+        if self.on_progress:
+            self.on_progress(doing, self.done, self.total)
+
+    def _step(self) -> None:
+        self.done += 1
+        self._note(self.doing)
+
+    def _task(self, task: Task, tier: Tier, scripts: Sequence[Script], folder: Path) -> None:
+        people = []
+        for number, script in enumerate(scripts):
+            person = tell(self.checkpoint, script, folder / "told" / str(number), self._step)
+            questions = script.questions
+            if script.changes:
+                if task == "forget":
+                    questions = self._answerable(person)
+                tell_changes(self.checkpoint, person, self._step)
+                self._records(person)
+            people.append(person)
+            if task != "recall":
+                with questioning(self.checkpoint, person.folder) as ask:
+                    self._ask(person, questions, ask, "memory", 0)
+        if task == "recall":
+            self.economy.append(measure_economy(self.checkpoint, tier, people, folder))
+            self._controls(people, folder)
+            self._among_distractors(people)
+
+    def _answerable(self, person: Person) -> tuple[Question, ...]:
+        """The questions, without those for what is to be forgotten whose value the model does not name before either:
+        what it never knew, it cannot forget."""
+        kept = []
+        with questioning(self.checkpoint, person.folder) as ask:
+            for question in person.script.questions:
+                if question.measure == "not named any more":
+                    self._step()
+                    if not names_any(ask(question.text), question.unwanted):
+                        self.total -= 1
+                        continue
+                kept.append(question)
+        return tuple(kept)
+
+    def _records(self, person: Person) -> None:
+        """Which records the changes deleted: of those they outdate (where they were stored), and of the others."""
+        gone = person.deleted_by_changes()
+        script = person.script
+        outdating = [line for line in script.changes if line.outdates]
+        told = {value: line.text for line in script.facts for value in line.values}
+        doomed: set[int] = set()
+        for line in outdating:
+            records = person.records(line.outdates)
+            doomed |= records
+            if records:
+                self._record(script, "old record deleted", told[line.outdates[0]], line.text, records, records <= gone)
+        texts = {stored.id: stored.text for _, turn in person.told for stored in turn.stored}
+        messages = " / ".join(line.text for line in script.changes)
+        for statement in sorted(texts.keys() - doomed):
+            right = statement not in gone
+            self._record(script, "other records kept", texts[statement], messages, {statement}, right)
+
+    def _record(self, script: Script, measure: Measure, told: str, said: str, records: set[int], right: bool) -> None:
+        gone = right if measure == "old record deleted" else not right
+        shown = f"({'deleted' if gone else 'kept'}: {len(records)} of the memory's records)"
+        self.outcomes.append(Outcome(script.task, script.tier, measure, "memory", 0, told, said, shown, right))
+
+    def _controls(self, people: Sequence[Person], folder: Path) -> None:
+        for control in self.plan.controls:
+            for number, person in enumerate(people):
+                with asking(control, self.checkpoint, people, number, folder, self.plan.seed) as ask:
+                    self._ask(person, person.script.questions, ask, control, 0)
+
+    def _among_distractors(self, people: Sequence[Person]) -> None:
+        for person in people:
+            there = 0
+            for level in self.levels:
+                if level > there:
+                    with open_store(self.checkpoint, person.folder) as store:
+                        self.distractors.add(store, there, level)
+                    there = level
+                with questioning(self.checkpoint, person.folder) as ask:
+                    self._ask(person, person.script.questions, ask, "memory", level)
+            shutil.rmtree(person.folder)  # 10,000 vectors are 10 MB a person
+
+    def _ask(
+        self,
+        person: Person,
+        questions: Sequence[Question],
+        ask: Callable[[str], str],
+        condition: Condition,
+        distractors: int,
+    ) -> None:
+        script = person.script
+        for question in questions:
+            reply = ask(question.text)
+            self.outcomes.append(
+                Outcome(script.task, script.tier, question.measure, condition, distractors, question.told,
+                        question.text, reply, judge(question, reply))
+            )  # fmt: skip
+            self._step()

@@ -1,0 +1,143 @@
+"""What ``varda-eval`` does for each of its measures: check the flags, measure, print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from varda_chat.errors import VardaError
+
+Load = Callable[[str], Any]
+"""From a checkpoint's folder or hub id to the loaded checkpoint."""
+
+
+def recall(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """``varda-eval CHECKPOINT recall``."""
+    from training.benchmark.chart import check_chart, draw_chart
+    from training.benchmark.controls import CONTROLS
+    from training.benchmark.recall import Plan, measure
+    from training.benchmark.report import recall_json, recall_tables, wrong_answers
+    from training.benchmark.scripts import TASKS, TIERS
+
+    plan = Plan(
+        facts=flags["facts"],
+        per_person=flags["per_person"],
+        tasks=_chosen(flags["tasks"], TASKS),
+        tiers=_chosen(flags["tiers"], TIERS),
+        distractors=_numbers(flags["distractors"]),
+        controls=() if flags["controls"].strip() == "none" else _chosen(flags["controls"], CONTROLS),
+        seed=flags["seed"],
+    )
+    if flags["chart"] is not None:
+        check_chart(flags["chart"])
+        if "recall" not in plan.tasks:
+            raise VardaError("--chart draws the recall task, which --tasks leaves out.")
+    checkpoint = load(source)
+    with _progress("recall") as show:
+        found = measure(checkpoint, plan, data_dir=flags["data_dir"], on_progress=show)
+    if flags["chart"] is not None:
+        draw_chart(found, flags["chart"])
+    if flags["json"]:
+        click.echo(json.dumps(recall_json(found)))
+        return
+    for table in recall_tables(found):
+        console.print(table)
+    for notice in found.notices:
+        click.echo(notice)
+    for line in wrong_answers(found, flags["show"]):
+        click.echo(line)
+
+
+def dialogue(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """``varda-eval CHECKPOINT dialogue``."""
+    from training.benchmark.dialogue import load_twin, measure_dialogue
+    from training.benchmark.report import dialogue_json, dialogue_tables
+
+    if flags["data_dir"] is None:
+        raise click.UsageError("dialogue needs the folder of the corpora: --data-dir.")
+    checkpoint = load(source)
+    twin = None if flags["twin"] is None else load_twin(flags["twin"], checkpoint)
+    with _progress("dialogue") as show:
+        found = measure_dialogue(
+            checkpoint, flags["data_dir"], twin=twin, on_progress=lambda done, total: show("dialogue", done, total)
+        )
+    if flags["json"]:
+        click.echo(json.dumps(dialogue_json(found)))
+        return
+    for table in dialogue_tables(found):
+        console.print(table)
+
+
+def exchanges(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """``varda-eval CHECKPOINT exchanges``."""
+    from training.benchmark.exchanges import as_markdown, sample_exchanges, small_talk
+    from training.benchmark.report import exchanges_json
+
+    talk = small_talk(flags["data_dir"])
+    found = sample_exchanges(load(source), flags["count"], flags["seed"], talk)
+    click.echo(json.dumps(exchanges_json(found)) if flags["json"] else as_markdown(found))
+
+
+def speed(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """``varda-eval CHECKPOINT speed``."""
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from training.benchmark.speed import measure_speed
+
+    speeds = measure_speed(load(source).model, memory_size=flags["memory_size"])
+    if flags["json"]:
+        click.echo(json.dumps([asdict(each) | {"ratio": each.ratio} for each in speeds]))
+        return
+    table = Table("work", title="Tokens a second, against plain GPT-2 of the same size", title_justify="left")
+    for column in ("plain GPT-2", "with memory parts", "ratio"):
+        table.add_column(column, justify="right")
+    for each in speeds:
+        table.add_row(each.work, f"{each.plain:,.0f}", f"{each.ours:,.0f}", f"{each.ratio:.2f}")
+    console.print(table)
+
+
+def run(measure: str, source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """Measure the checkpoint ``source``. Raises VardaError or click's UsageError, each with what to do."""
+    if flags["data_dir"] is not None and not flags["data_dir"].is_dir():
+        raise VardaError(f"--data-dir: there is no folder {flags['data_dir']}.")
+    MEASURES[measure](source, flags, load, console)
+
+
+MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
+    "recall": recall,
+    "dialogue": dialogue,
+    "exchanges": exchanges,
+    "speed": speed,
+}
+
+
+def _chosen(text: str, known: Sequence[Any]) -> tuple[Any, ...]:
+    """The names in ``text``, separated by commas, in the order of ``known``; "all" for every one. Names that are not
+    known are left for the plan to complain about."""
+    if text.strip() == "all":
+        return tuple(known)
+    names = [name.strip().replace("_", "-").replace(" ", "-") for name in text.split(",") if name.strip()]
+    return tuple(sorted(names, key=lambda name: known.index(name) if name in known else -1))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part.replace("_", "")) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise VardaError(f"--distractors: {text!r} are not whole numbers separated by commas.") from error
+
+
+@contextmanager
+def _progress(first: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on stderr; what it gives is called with what is being done, how much is done, and of how much."""
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task(first, total=None)
+        yield lambda doing, done, total: progress.update(task, description=doing, completed=done, total=total)

@@ -1,0 +1,75 @@
+"""Reads user messages again, without generating: for each of their tokens, the store decision and the vector.
+
+Both depend on the words alone and not on what the memory holds, so what is read here is what the chat stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from training.benchmark.telling import GREEDY
+from varda_chat.memory import NewStatement, NewVector
+from varda_chat.model.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class ReadToken:
+    """A token of a user's message: number of the message and of its sentence, the sentence's text, the token's (start,
+    end) characters in the message, and what would be stored for it (``vector.strength``: the store decision's
+    probability)."""
+
+    message: int
+    sentence: int
+    text: str
+    offset: tuple[int, int]
+    vector: NewVector
+
+
+def room(checkpoint: Checkpoint) -> int:
+    """Tokens that a prompt may have beside a whole reply, as in chat."""
+    positions: int = checkpoint.model.config.n_positions
+    return max(positions - GREEDY.max_new_tokens, positions // 2)
+
+
+@torch.inference_mode()
+def read_session(checkpoint: Checkpoint, turns: Sequence[tuple[str, str | None]], first: int = 0) -> list[ReadToken]:
+    """The tokens of the user's messages of one session of (message, reply) turns, a reply None where none follows.
+
+    Each message is read, as in chat, with the turns before it that fit into the window; of a message longer than that
+    only the end is read. ``first``: the first message's number.
+    """
+    chat, model = checkpoint.chat, checkpoint.model
+    found: list[ReadToken] = []
+    history: list[list[int]] = []
+    for number, (text, reply) in enumerate(turns, first):
+        message = chat.encode("user", text)
+        excess = len(message.ids) + 1 - room(checkpoint)
+        if excess > 0:
+            message = message.part(1 + excess, len(message.ids))
+        while history and sum(map(len, history)) + len(message.ids) + 1 > room(checkpoint):
+            del history[0]
+        start = sum(map(len, history))
+        ids = [token for past in history for token in past] + message.ids
+        output = model(torch.tensor([ids], device=model.device), use_cache=False)
+        chances = torch.sigmoid(output.store_decision[0, start:, 0]).tolist()
+        vectors = output.storable_vector[0, start:].float().cpu().numpy()
+        for i, sentence in enumerate(message.sentence):
+            if sentence >= 0:
+                token = chat.tokenizer.decode([message.ids[i]]).replace("\N{REPLACEMENT CHARACTER}", "")
+                vector = NewVector(vectors[i], message.ids[i], token, chances[i])
+                found.append(ReadToken(number, sentence, message.sentences[sentence], message.offsets[i], vector))
+        history.append(message.ids + (chat.encode("assistant", reply).ids if reply is not None else []))
+    return found
+
+
+def as_statements(tokens: Iterable[ReadToken]) -> tuple[NewStatement, ...]:
+    """The sentences of ``tokens``, each with the vectors of its tokens among them, in the order of first appearance."""
+    by_sentence: dict[tuple[int, int], list[ReadToken]] = {}
+    for token in tokens:
+        by_sentence.setdefault((token.message, token.sentence), []).append(token)
+    return tuple(
+        NewStatement(group[0].text, "user", tuple(token.vector for token in group)) for group in by_sentence.values()
+    )
