@@ -32,13 +32,18 @@ format: .venv/dev ## format the code
 bench: .venv/chat ## speed against plain GPT-2 in the same run
 	@$(BIN)/varda-eval $(CHECKPOINT) speed
 
-recall: .venv/chat ## the recall check on the bundled checkpoint
-	@$(BIN)/varda-eval $(CHECKPOINT) recall
+recall: .venv/dev ## the memory benchmark on the bundled checkpoint (tens of minutes; reads DATA)
+	@$(BIN)/varda-eval $(CHECKPOINT) recall --data-dir $(DATA) --chart docs/images/recall.svg
 
 train: .venv/chat ## train a model like the bundled one from DATA into OUT (hours)
-	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage1 --seed 1 --max-steps 3000
+	@$(BIN)/varda-train --preset mini --n-layer 5 --data-dir $(DATA) --output-dir $(OUT)/stage1 --seed 1 --max-steps 3000 \
+	  --multi-session-episodes 0 --dialogue-rows 16
 	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage2 --finetune-from $(OUT)/stage1 \
-	  --seed 2 --max-steps 800 --learning-rate 6e-4 --warmup-steps 30 --hard-from 0 --fact-episodes 14 --dialogue-rows 5
+	  --seed 2 --max-steps 800 --learning-rate 6e-4 --warmup-steps 30 --hard-from 0 --fact-episodes 14 \
+	  --multi-session-episodes 0 --dialogue-rows 5
+	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage3 --finetune-from $(OUT)/stage2 \
+	  --n-layer 6 --seed 3 --max-steps 2300 --learning-rate 6e-4 --warmup-steps 30 --hard-from 0 --fact-episodes 10 \
+	  --dialogue-rows 5
 
 clean: ## remove the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

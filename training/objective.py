@@ -16,6 +16,8 @@ from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative, VardaGP
 
 DELETE_STRANGERS = 256
 """Distractors, at most, that deletes are trained to spare."""
+DELETE_STRANGERS_WEIGHT = 0.25
+"""What sparing them weighs: with 1, a third of what is outdated stayed."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,8 @@ def _delete(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch) -> 
         logits = bare.memory_heads.delete_logits(hidden, strangers.expand(episodes, 1, -1, -1))
         lost = -torch.log1p(-bare.delete_probability(logits, cosine).clamp_max(1 - 1e-5))
         hidden_ones = memory.distractor_gates()[:, None, : len(strangers)] < 0
-        total = total + (lost.masked_fill(hidden_ones, 0.0) * (turn >= 0).unsqueeze(-1)).sum() / len(strangers)
+        spared = lost.masked_fill(hidden_ones, 0.0) * (turn >= 0).unsqueeze(-1)
+        total = total + DELETE_STRANGERS_WEIGHT * spared.sum() / len(strangers)
     return total / weight.sum().clamp_min(1.0), -torch.expm1(log_kept_turn)
 
 

@@ -104,12 +104,10 @@ _ASK_HELD_OUT: Final = (
     "Would you happen to know {w}?", "I wonder if you've kept in mind {w}.", "Out of curiosity, {q}?",
     "Be honest, {q}?", "Surely you haven't forgotten {w}?", "Now then: {q}?",
 )  # fmt: skip
-_ANSWER: Final = (
-    "You told me that {s}.", "I remember that {s}.", "If I remember correctly, {s}.",
-    "As far as I know, {s}.",
-    "Of course! {S}.", "Sure, {s}.", "{S}, I believe.", "I think {s}.", "Let me think... {s}.",
-    "Yes, {s}.", "I know that {s}.", "You said that {s}.", "Yes! {S}.",
-)  # fmt: skip
+# An answer and an admission never begin alike: greedy decoding chooses between them by one token, right after the
+# question, where the memory is read. "I remember that ..." and "I don't know ..." shared it, and known facts were denied.
+_ANSWER: Final = ("{S}.", "{S}, I believe.", "{S}, as far as I know.", "{S}, if I remember correctly.")  # fmt: skip
+_ADMISSION: Final = "I don't "
 _MISTAKE: Final = (
     "Actually, {s}.", "I was wrong earlier: {s}.", "Sorry, I made a mistake. {S}.", "Small correction: {s}.",
     "I need to correct something: {s}.", "no wait, {s}", "I told you something wrong before. {S}.",
@@ -142,10 +140,8 @@ _FORGET_HELD_OUT: Final = (
     "It's better if you don't know {w} any more.", "Please strike {w} from your memory.",
 )  # fmt: skip
 _UNKNOWN: Final = (
-    "I don't know {w} yet. {Q}?", "You haven't told me {w}.", "I'm afraid I don't know {w}.",
-    "Sorry, I don't know {w}. {Q}?", "I don't think you've told me {w}.",
-    "I can't remember you telling me {w}.",
-    "Hmm, I don't know {w}. Could you tell me?", "You haven't told me {w} yet. {Q}?",
+    "I don't know {w} yet. {Q}?", "I don't know {w}.", "I don't think you've told me {w}.",
+    "I don't know {w}. Could you tell me?", "I don't think you've told me {w} yet. {Q}?",
 )  # fmt: skip
 _THANKS: Final = (
     "Got it.", "Thanks for telling me!", "Good to know.", "I'll remember that.",
@@ -248,14 +244,17 @@ def relation(
         kind=kind,
         tell=_unique([f"{_capital(s)}." for s in say], [say[0]], _wrap(rng, _TELL, 6, says=say), tell),
         ask=_unique([f"{_capital(q)}?" for q in ask], [ask[0]], _wrap(rng, _ASK, 6, asks=ask, abouts=about), more_ask),
-        answer=_unique([f"{_capital(s)}." for s in answers], _wrap(rng, _ANSWER, 3, says=answers)),
+        answer=_unique([f"{_capital(s)}." for s in answers], _wrap(rng, _ANSWER, 2, says=answers)),
         correct=_unique(
             _wrap(rng, _MISTAKE, 3, says=say[:answer_from]),
             _wrap(rng, _CHANGE, 2, says=say[:answer_from]) if changes else (),
             correct,
         ),
         forget=_unique(_wrap(rng, _FORGET, 4, abouts=about)),
-        unknown=_unique(_wrap(rng, _UNKNOWN, 3, asks=your_asks, abouts=your_abouts), unknown),
+        unknown=_unique(
+            _wrap(rng, _UNKNOWN, 3, asks=your_asks, abouts=your_abouts),
+            [text for text in unknown if text.startswith(_ADMISSION)],
+        ),
         acknowledge=_unique(acknowledge, rng.sample(_THANKS, 3)),
         tell_held_out=_unique(_wrap(rng, _TELL_HELD_OUT, 3, says=say)),
         ask_held_out=_unique(_wrap(rng, _ASK_HELD_OUT, 3, asks=ask, abouts=about)),
