@@ -44,6 +44,11 @@ train: .venv/chat ## train a model like the bundled one from DATA into OUT (hour
 	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage3 --finetune-from $(OUT)/stage2 \
 	  --n-layer 6 --seed 3 --max-steps 2300 --learning-rate 6e-4 --warmup-steps 30 --hard-from 0 --fact-episodes 10 \
 	  --dialogue-rows 5
+	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage4 --finetune-from $(OUT)/stage3 \
+	  --seed 4 --max-steps 380 --learning-rate 5e-4 --warmup-steps 20 --hard-from 0 --fact-episodes 11 --dialogue-rows 3
+	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage5 --finetune-from $(OUT)/stage4 \
+	  --seed 5 --max-steps 120 --learning-rate 5e-4 --warmup-steps 5 --hard-from 0 --fact-episodes 11 \
+	  --multi-session-episodes 0 --dialogue-rows 1
 
 clean: ## remove the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

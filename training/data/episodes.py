@@ -240,7 +240,7 @@ class _Episode:
             options.append((0.04, self._overview))
         if len(known) > 1:
             options.append((0.4, self._ask_two))
-        options.append((0.4 if first else 1.0, self._ask_unknown))
+        options.append((0.8 if first else 3.0, self._ask_unknown))
         draw_one = rng.choices([o for _, o in options], [w for w, _ in options])[0]
         return draw_one()
 
