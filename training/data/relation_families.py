@@ -104,8 +104,8 @@ _ASK_HELD_OUT: Final = (
     "Would you happen to know {w}?", "I wonder if you've kept in mind {w}.", "Out of curiosity, {q}?",
     "Be honest, {q}?", "Surely you haven't forgotten {w}?", "Now then: {q}?",
 )  # fmt: skip
-# An answer and an admission never begin alike: greedy decoding chooses between them by one token, right after the
-# question, where the memory is read. "I remember that ..." and "I don't know ..." shared it, and known facts were denied.
+# An answer and an admission never begin alike: greedy decoding chooses between them by one token, after the question,
+# where the memory is read. "I remember that ..." and "I don't know ..." shared it, and known facts were denied.
 _ANSWER: Final = ("{S}.", "{S}, I believe.", "{S}, as far as I know.", "{S}, if I remember correctly.")  # fmt: skip
 _ADMISSION: Final = "I don't "
 _MISTAKE: Final = (
