@@ -9,7 +9,7 @@ from training.data.relations import RELATIONS, Relation, render
 from training.data.values import KINDS, draw, split_of, with_article
 
 _PLACEHOLDER = re.compile(r"\{[^}]*\}")
-_WITH_VALUE = {"tell": 6, "answer": 3, "correct": 3, "tell_held_out": 2}
+_WITH_VALUE = {"tell": 6, "answer": 2, "correct": 3, "tell_held_out": 2}
 _WITHOUT_VALUE = {"ask": 5, "forget": 3, "unknown": 2, "acknowledge": 4, "ask_held_out": 2}
 
 
