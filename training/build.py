@@ -18,7 +18,7 @@ from training.card import Making, write_card
 from training.config import FUSED_GELU, PRESETS, ObjectiveWeights, TrainConfig
 from training.data.prepare import fresh_tokenizer, load_dialogues, prepare
 from training.data.tokenizer import save_tokenizer
-from training.growth import deepened
+from training.growth import deepened, widened
 from training.loop import Trainer
 from varda_chat.errors import DataError
 from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
@@ -79,7 +79,7 @@ def build(
         resume: go on with the run saved in ``output_dir``; the settings must be its own (``saved_config``).
         finetune_from: a checkpoint whose weights and tokenizer to start with, instead of fresh ones.
         epochs: passes over the dialogues, in place of ``config.max_steps``.
-        model_overrides: of the preset's sizes, for a fresh model; ``n_layer`` deepens one that is finetuned, too.
+        model_overrides: of the preset's sizes, for a fresh model; ``n_layer`` and ``memory_dim`` grow one that is finetuned, too.
         command: what the model card says the run was started by.
         recall_facts: facts told, of each phrasing, in the recall check at the end.
     """
@@ -99,9 +99,9 @@ def build(
         if finetune_from is not None:
             start = load_checkpoint(finetune_from)
             chat, model = start.chat, start.model
-            n_layer = (model_overrides or {}).get("n_layer")
-            if n_layer is not None:
-                model = deepened(model, n_layer)
+            overrides = model_overrides or {}
+            model = deepened(model, overrides.get("n_layer") or model.config.n_layer)
+            model = widened(model, overrides.get("memory_dim") or model.config.memory_dim)
         else:
             chat = ChatFormat(fresh_tokenizer(training, PRESETS[config.preset].vocab_size, config.seed))
             model = fresh_model(config.preset, chat, model_overrides or {})

@@ -36,7 +36,7 @@ PRESETS: dict[str, Preset] = {
     # for tests and for trying the command out: minutes
     "nano": Preset(1024, 256, 64, 2, 4, 32, 3e-3, 8, 1, 2, 300, episode_length=192, row_length=128),
     # the bundled model: an hour or two on two CPU cores
-    "mini": Preset(4096, 384, 256, 6, 4, 128, 1e-3, 6, 1, 14, 4000),
+    "mini": Preset(4096, 384, 256, 6, 4, 192, 1e-3, 6, 1, 14, 4000),
     # for one GPU
     "small": Preset(16384, 512, 512, 8, 8, 256, 6e-4, 64, 8, 64, 20000),
 }
@@ -75,7 +75,7 @@ class TrainConfig:
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
-    max_distractors: int = 768
+    max_distractors: int = 2048
     distractors_from: float = 0.05
     distractors_full: float = 0.4
     hard_from: float = 0.36

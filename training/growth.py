@@ -1,8 +1,10 @@
-"""Deepens a trained model: new blocks below the memory that, at first, change nothing."""
+"""Grows a trained model: new blocks below the memory, longer vectors, and parts that it was made without; at first they
+change nothing."""
 
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 
@@ -38,5 +40,37 @@ def deepened(model: VardaGPTAssociative, n_layer: int) -> VardaGPTAssociative:
         for name, tensor in model.transformer.h[source].state_dict().items():
             zero = new and ".c_proj." in name
             state[f"transformer.h.{block}.{name}"] = torch.zeros_like(tensor) if zero else tensor
+    grown.load_state_dict(state)
+    return grown
+
+
+@torch.no_grad()
+def widened(model: VardaGPTAssociative, memory_dim: int) -> VardaGPTAssociative:
+    """A model of ``memory_dim`` floats a vector, written from the statement's state too, whose null result follows the
+    state. It gives nearly the results of ``model``: the new entries of a vector start small."""
+    old = model.config
+    added = memory_dim - old.memory_dim
+    if added < 0:
+        raise DataError(f"The checkpoint's vectors have {old.memory_dim} floats; --memory-dim {memory_dim} is fewer.")
+    whole = {"store_statement_state": True, "null_by_state": True}
+    if added == 0 and all(getattr(old, name) for name in whole):
+        return model
+    grown = VardaGPTAssociative(VardaGPTConfig(**(copy.deepcopy(old.to_dict()) | whole | {"memory_dim": memory_dim})))
+    state = grown.state_dict()
+    for name, tensor in model.state_dict().items():
+        new = state[name]
+        if name == "memory_reader.fc.weight":
+            # a block for each result; reading brings vectors to the stream's scale by the square root of their length
+            width, scale = old.n_embd, math.sqrt(old.memory_dim / memory_dim)
+            new[:, :width] = tensor[:, :width]
+            blocks = tensor[:, width:].unflatten(1, (old.num_search_results, old.memory_dim))
+            new[:, width:].unflatten(1, (old.num_search_results, memory_dim))[:, :, : old.memory_dim] = blocks * scale
+        elif tensor.shape != new.shape:
+            new.mul_(0.1)
+            if new.ndim == 2:
+                new[: tensor.shape[0], tensor.shape[1] :] = 0.0  # what is new in the input says nothing yet
+            new[tuple(slice(0, size) for size in tensor.shape)] = tensor
+        else:
+            new.copy_(tensor)
     grown.load_state_dict(state)
     return grown

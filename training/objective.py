@@ -31,6 +31,7 @@ class Batch:
     ids: Tensor
     valid: Tensor
     turn: Tensor
+    sentence: Tensor
     target_weight: Tensor
     target_statement: Tensor
     probe: Tensor
@@ -131,6 +132,7 @@ def episode_losses(
         batch.ids.flatten(0, 1),
         position_ids=positions,
         memory=memory if use_memory else None,
+        statements=batch.sentence.flatten(0, 1).long(),
         mix_copies=False,
         use_cache=False,
     )
@@ -173,7 +175,8 @@ def retrieval_scores(
     """At the P supervised tokens: scores (P, N + M + 1) of all candidates, the null result last, and which of them are
     positives, same shape."""
     memory: EpisodeMemory = output.memory
-    assert memory.soft_gates is not None and memory.vectors is not None and output.query is not None
+    assert memory.soft_gates is not None and memory.vectors is not None
+    assert output.query is not None and output.unread_state is not None
     reader = bare.memory_reader
     wanted = batch.target_statement
     if memory.hard_gates:
@@ -182,22 +185,25 @@ def retrieval_scores(
         after = torch.nn.functional.pad((wanted >= 0) & ~batch.probe, (1, 0))[..., :-1]
         wanted = wanted.masked_fill(after & (wanted == NONE), NULL)
     wanted = wanted.flatten(1)
-    episode, place = (wanted != NONE).nonzero(as_tuple=True)
-    wanted = wanted[episode, place]
-    query = output.query.reshape(*memory.tokens.shape, -1)[episode, place]  # (P, D)
-    visible = memory.visible[episode, place]  # (P, N)
+    supervised = wanted != NONE
+    wanted = wanted[supervised]
+    query = output.query.reshape(*memory.tokens.shape, -1)
     # by log-probability even when reading is hard: a positive that is not stored yet must be able to become so
-    gates = memory.soft_gates[episode].masked_fill(~visible, MASKED_SCORE)
-    scores = reader.scores(torch.einsum("pd,pnd->pn", query, memory.vectors[episode]), gates)
-    same_token = memory.tokens[episode] == target.flatten(1)[episode, place].unsqueeze(1)
-    any_token = batch.probe.flatten(1)[episode, place].unsqueeze(1)
+    similarity = torch.bmm(query, memory.vectors.mT)[supervised]  # (P, N)
+    visible = memory.visible[supervised]
+    episode = supervised.nonzero()[:, 0]
+    gates = memory.soft_gates.unsqueeze(1).expand_as(memory.visible)[supervised].masked_fill(~visible, MASKED_SCORE)
+    scores = reader.scores(similarity, gates)
+    same_token = memory.tokens[episode] == target.flatten(1)[supervised].unsqueeze(1)
+    any_token = batch.probe.flatten(1)[supervised].unsqueeze(1)
     of_statement = batch.statement.flatten(1)[episode] == wanted.unsqueeze(1)
     positive = visible & of_statement & (same_token | any_token)
     parts, marks = [scores], [positive]
     if memory.distractors is not None:
-        parts.append(reader.scores(query @ memory.distractors.T, memory.distractor_gates()[episode]))
-        marks.append(torch.zeros_like(parts[-1], dtype=torch.bool))
-    parts.append(reader.null_scores().expand(len(query), 1))
+        strange = query[supervised] @ memory.distractors.T
+        parts.append(reader.scores(strange, memory.distractor_gates()[episode]))
+        marks.append(torch.zeros_like(strange, dtype=torch.bool))
+    parts.append(reader.null_scores(output.unread_state.reshape(*supervised.shape, -1)[supervised]))
     marks.append((wanted == NULL).unsqueeze(1))
     return torch.cat(parts, dim=1), torch.cat(marks, dim=1)
 

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from varda_chat.memory.records import NewStatement, NewVector
+from varda_chat.model.chat_format import statement_numbers
 
 if TYPE_CHECKING:
     from varda_chat.model.chat_format import ChatFormat, EncodedMessage
     from varda_chat.model.modeling import VardaGPTAssociative, VardaGPTOutput
 
 StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
+
+
+def read_messages(
+    model: VardaGPTAssociative, messages: Sequence[EncodedMessage], memory: Any = None
+) -> VardaGPTOutput:
+    """One pass over ``messages`` as one session, as what is stored and deleted is decided from; tokens beyond the window
+    are left out. With a memory, it is read, and deletes are searched for."""
+    room = model.config.n_positions
+    ids = [token for message in messages for token in message.ids][:room]
+    output: VardaGPTOutput = model(
+        torch.tensor([ids], device=model.device),
+        memory=memory,
+        statements=torch.tensor([statement_numbers(messages)[:room]], device=model.device),
+        return_deletes=memory is not None,
+        use_cache=False,
+    )
+    return output
 
 
 def statements_to_store(

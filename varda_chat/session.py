@@ -239,7 +239,7 @@ class ChatSession:
         text = sanitize(chat.decode(reply_ids)).strip()
         answer = chat.encode("assistant", text)
         with torch.inference_mode():
-            recalled, changes = self._decide(context, message, answer, memory, stopped)
+            recalled, changes = self._decide(history, message, answer, memory, stopped)
             if len(message.ids) < len(whole.ids):
                 early = self._read_beginning(whole, len(whole.ids) - len(message.ids), stop)
                 changes = replace(changes, stores=(*early, *changes.stores))
@@ -295,9 +295,7 @@ class ChatSession:
     def _read_beginning(self, message: EncodedMessage, cut: int, stop: threading.Event | None) -> list[NewStatement]:
         """What is worth storing of the first ``cut`` tokens of a message too long for the window, read piece by piece
         (until ``stop`` is set)."""
-        import torch
-
-        from varda_chat.remembering import statements_to_store
+        from varda_chat.remembering import read_messages, statements_to_store
 
         chat, model = self.checkpoint.chat, self.checkpoint.model
         size = self._room() - 1
@@ -306,37 +304,33 @@ class ChatSession:
             if stop is not None and stop.is_set():
                 break
             piece = message.part(start, min(start + size, cut + 1))
-            output = model(torch.tensor([piece.ids], device=model.device), use_cache=False)
+            output = read_messages(model, [piece])
             found += statements_to_store(output, piece, 0, chat, model.config.store_threshold)
         return found
 
     def _decide(
         self,
-        context: list[int],
+        history: list[EncodedMessage],
         message: EncodedMessage,
         answer: EncodedMessage,
         memory: MemoryStore | None,
         stopped: bool,
     ) -> tuple[tuple[Recalled, ...], TurnChanges]:
         """What the model read for the answer, and what it wants stored and deleted, from one pass over the turn."""
-        import torch
-
-        from varda_chat.remembering import deletions, recalls, statements_to_store
+        from varda_chat.remembering import deletions, read_messages, recalls, statements_to_store
 
         model = self.checkpoint.model
-        ids = [*context, *answer.ids][: model.config.n_positions]
-        output = model(
-            torch.tensor([ids], device=model.device), memory=memory, return_deletes=memory is not None, use_cache=False
-        )
-        start = len(context) - len(message.ids)
+        output = read_messages(model, [*history, message, answer], memory)
+        start = sum(len(past.ids) for past in history)
+        replied = start + len(message.ids)
         stores = statements_to_store(output, message, start, self.checkpoint.chat, model.config.store_threshold)
         if not stopped:
             stores += statements_to_store(
-                output, answer, len(context), self.checkpoint.chat, model.config.store_threshold
+                output, answer, replied, self.checkpoint.chat, model.config.store_threshold
             )
         if memory is None:
             return (), TurnChanges(stores=tuple(stores))
-        shares = recalls(output, len(context), self._statements)
+        shares = recalls(output, replied, self._statements)
         recalled = tuple(
             Recalled(statement, self._store.statement(statement).text, share)
             for statement, share in sorted(shares.items(), key=lambda item: -item[1])
@@ -355,16 +349,14 @@ class ChatSession:
 
     def _read_again(self, report: Progress) -> None:
         """Read the source texts of statements that another model stored through this one, which then knows them too."""
-        import torch
-
-        from varda_chat.remembering import statements_to_store
+        from varda_chat.remembering import read_messages, statements_to_store
 
         foreign = self._store.foreign_statements()
         chat, model = self.checkpoint.chat, self.checkpoint.model
         for number, statement in enumerate(foreign):
             report(f"reading {len(foreign)} memories of another model", 0.85 + 0.15 * number / len(foreign))
             message = self._shortened(chat.encode(statement.role, statement.text))
-            output = model(torch.tensor([message.ids], device=model.device), use_cache=False)
+            output = read_messages(model, [message])
             found = statements_to_store(output, message, 0, chat, model.config.store_threshold)
             # the other model found it worth storing: keep at least what this one finds the most so
             found = found or statements_to_store(output, message, 0, chat, threshold=None)

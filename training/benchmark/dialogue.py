@@ -34,7 +34,7 @@ from varda_chat.errors import CheckpointError, DataError
 from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.model.chat_format import ChatFormat, EncodedMessage
 from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
-from varda_chat.remembering import statements_to_store
+from varda_chat.remembering import read_messages, statements_to_store
 
 Reader = Literal["memory", "no memory", "another pair's memory", "twin"]
 READERS: tuple[Reader, ...] = get_args(Reader)
@@ -224,9 +224,9 @@ def remember(checkpoint: Checkpoint, dialogue: Dialogue, store: MemoryStore) -> 
         message = whole if len(whole.ids) <= size else whole.part(len(whole.ids) - size + 1, len(whole.ids))
         while before and sum(len(m.ids) for m in before) + len(message.ids) > size:
             del before[0]
-        ids = [token for past in before for token in past.ids]
-        output = model(torch.tensor([ids + message.ids], device=model.device), use_cache=False)
-        found = statements_to_store(output, message, len(ids), chat, model.config.store_threshold)
+        start = sum(len(past.ids) for past in before)
+        output = read_messages(model, [*before, message])
+        found = statements_to_store(output, message, start, chat, model.config.store_threshold)
         store.apply(TurnChanges(stores=tuple(found)), session=dialogue.id)
         kept += sum(len(statement.vectors) for statement in found)
         seen += sum(sentence >= 0 for sentence in message.sentence)

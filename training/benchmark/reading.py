@@ -12,7 +12,9 @@ import torch
 
 from training.benchmark.telling import GREEDY
 from varda_chat.memory import NewStatement, NewVector
+from varda_chat.model.chat_format import EncodedMessage
 from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.remembering import read_messages
 
 
 @dataclass(frozen=True)
@@ -43,17 +45,16 @@ def read_session(checkpoint: Checkpoint, turns: Sequence[tuple[str, str | None]]
     """
     chat, model = checkpoint.chat, checkpoint.model
     found: list[ReadToken] = []
-    history: list[list[int]] = []
+    history: list[EncodedMessage] = []
     for number, (text, reply) in enumerate(turns, first):
         message = chat.encode("user", text)
         excess = len(message.ids) + 1 - room(checkpoint)
         if excess > 0:
             message = message.part(1 + excess, len(message.ids))
-        while history and sum(map(len, history)) + len(message.ids) + 1 > room(checkpoint):
-            del history[0]
-        start = sum(map(len, history))
-        ids = [token for past in history for token in past] + message.ids
-        output = model(torch.tensor([ids], device=model.device), use_cache=False)
+        while history and sum(len(past.ids) for past in history) + len(message.ids) + 1 > room(checkpoint):
+            del history[:2]
+        start = sum(len(past.ids) for past in history)
+        output = read_messages(model, [*history, message])
         chances = torch.sigmoid(output.store_decision[0, start:, 0]).tolist()
         vectors = output.storable_vector[0, start:].float().cpu().numpy()
         for i, sentence in enumerate(message.sentence):
@@ -61,7 +62,8 @@ def read_session(checkpoint: Checkpoint, turns: Sequence[tuple[str, str | None]]
                 token = chat.tokenizer.decode([message.ids[i]]).replace("\N{REPLACEMENT CHARACTER}", "")
                 vector = NewVector(vectors[i], message.ids[i], token, chances[i])
                 found.append(ReadToken(number, sentence, message.sentences[sentence], message.offsets[i], vector))
-        history.append(message.ids + (chat.encode("assistant", reply).ids if reply is not None else []))
+        history.append(message)
+        history.append(chat.encode("assistant", reply or ""))
     return found
 
 

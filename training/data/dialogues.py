@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training.data.corpora import CORPORA, Dialogue
 from training.data.episodes import STATEMENTS, EpisodeArrays, Exchange
 from training.data.persona import IDENTITY
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.model.chat_format import ChatFormat, statement_numbers
 
 PERSONA = "varda"
 MULTI_SESSION_CORPUS = "msc"
@@ -28,10 +28,12 @@ _RARE = 3e-4
 
 @dataclass(frozen=True)
 class TokenisedDialogue:
-    """ids (n,) and the user turn each token belongs to (n,), counted from 0; ``weight`` as its corpus'."""
+    """ids (n,); the user turn and the sentence that each token belongs to (n,), counted from 0, no sentence -1; ``weight``
+    as its corpus'."""
 
     ids: NDArray[np.uint16]
     turn: NDArray[np.int16]
+    sentence: NDArray[np.int16]
     weight: float
     about_people: bool
 
@@ -66,9 +68,9 @@ def tokenise(dialogues: Iterable[Dialogue], chat: ChatFormat) -> list[TokenisedD
         ids: list[int] = []
         turn: list[int] = []
         current = -1
-        for role, text in dialogue.turns:
-            current += role == "user"
-            code = chat.encode(role, text)
+        codes = [chat.encode(role, text) for role, text in dialogue.turns]
+        for code in codes:
+            current += code.role == "user"
             ids += code.ids
             turn += [current] * len(code.ids)
         corpus = by_name.get(dialogue.corpus)
@@ -76,11 +78,18 @@ def tokenise(dialogues: Iterable[Dialogue], chat: ChatFormat) -> list[TokenisedD
             TokenisedDialogue(
                 np.array(ids, np.uint16),
                 np.array(turn, np.int16),
+                np.array(statement_numbers(codes), np.int16),
                 weight=corpus.weight if corpus else 1.0,
                 about_people=bool(corpus and corpus.about_people),
             )
         )
     return tokenised
+
+
+def _first_of(sentence: NDArray[np.int16]) -> int:
+    """The first number in a piece of a dialogue's sentence numbers, 0 where it has none."""
+    named = sentence[sentence >= 0]
+    return int(named[0]) if len(named) else 0
 
 
 class DialogueRows:
@@ -139,6 +148,8 @@ class DialogueRows:
             turns = dialogue.turn[start:end]
             arrays.turn[0, here] = turns - turns[0] + turn
             turn = int(arrays.turn[0, at + n - 1]) + 1
+            sentence = dialogue.sentence[start:end]
+            arrays.sentence[0, here] = np.where(sentence >= 0, sentence - _first_of(sentence) + arrays.sentence.max() + 1, -1)
             if not dialogue.about_people:
                 arrays.store_label[0, here] = 0
                 arrays.store_weight[0, here] = _STORE_NEGATIVE
@@ -188,6 +199,8 @@ class MultiSessions:
             arrays.ids[session, :n] = dialogue.ids[start : start + n]
             arrays.valid[session, :n] = True
             arrays.turn[session, :n] = dialogue.turn[start : start + n] - dialogue.turn[start] + turn
+            sentence = dialogue.sentence[start : start + n]
+            arrays.sentence[session, :n] = np.where(sentence >= 0, sentence - _first_of(sentence), -1)
             arrays.target_weight[session, : n - 1] = 1.0
             turn = int(arrays.turn[session, n - 1]) + 1
         self._label(arrays, rng)

@@ -19,7 +19,7 @@ from training.data.relation_families import (
     draw_tell,
     render,
 )
-from training.data.relations import RELATIONS, relatives
+from training.data.relations import ALL_RELATIONS, relatives
 from training.data.values import Split, draw
 from varda_chat.model.chat_format import ChatFormat, EncodedMessage
 
@@ -49,6 +49,7 @@ class EpisodeArrays:
     """One episode, or a stack of them along a first axis. S sessions, T tokens; padding at the end of each session.
 
     ids (S, T) int64; valid (S, T) bool; turn (S, T) int32, counted through the episode, -1 for padding.
+    sentence (S, T) int32: which sentence or clause of its session a token stands in, -1 for none.
     target_weight (S, T): language-model weight of predicting token t + 1 at t.
     target_statement (S, T): statement whose vector, of token t + 1, a query at t should find; NULL, NONE.
     probe (S, T) bool: any vector of the target statement will do, whatever its token.
@@ -56,13 +57,14 @@ class EpisodeArrays:
     statement (S, T): statement of a token to be stored, else NONE.
     told (STATEMENTS,) turn in which a statement was made, -1 for none; dead (STATEMENTS,) turn that ended it, or
     ALIVE; forgotten (STATEMENTS,) bool: what it is about was to be forgotten, not corrected.
-    topic (STATEMENTS,): number of the relation a statement is about, -1 where it has none.
-    topics (TOPICS,): numbers of all relations that are told or asked for, -1 for none.
+    topic (STATEMENTS,): number of the topic a statement is about, -1 where it has none.
+    topics (TOPICS,): numbers of all topics that are told or asked for, -1 for none.
     """
 
     ids: NDArray[np.int64]
     valid: NDArray[np.bool_]
     turn: NDArray[np.int32]
+    sentence: NDArray[np.int32]
     target_weight: NDArray[np.float32]
     target_statement: NDArray[np.int32]
     probe: NDArray[np.bool_]
@@ -82,6 +84,7 @@ class EpisodeArrays:
             ids=np.full(shape, pad_id, np.int64),
             valid=np.zeros(shape, np.bool_),
             turn=np.full(shape, -1, np.int32),
+            sentence=np.full(shape, -1, np.int32),
             target_weight=np.zeros(shape, np.float32),
             target_statement=np.full(shape, NONE, np.int32),
             probe=np.zeros(shape, np.bool_),
@@ -152,7 +155,7 @@ class EpisodeBuilder:
         *,
         max_facts: int = 8,
         split: Split = "train",
-        relations: Sequence[Relation] = RELATIONS,
+        relations: Sequence[Relation] = ALL_RELATIONS,
     ) -> None:
         self.chat = chat
         self.exchanges = exchanges
@@ -160,7 +163,8 @@ class EpisodeBuilder:
         self.split: Split = split
         self.relations = relations
         self.names = {relation.name for relation in relations}
-        self.number = {relation.name: number for number, relation in enumerate(RELATIONS)}
+        topics = sorted({relation.topic for relation in (*ALL_RELATIONS, *relations)})
+        self.number = {topic: number for number, topic in enumerate(topics)}
 
     def build(self, rng: random.Random, sessions: int, length: int) -> EpisodeArrays:
         """One episode of ``sessions`` sessions of ``length`` tokens; the same ``rng`` state gives the same episode."""
@@ -199,10 +203,10 @@ class _Episode:
         if self.rng.random() < 0.5:
             near = self._relatives(self.rng.choice(pool))
             near = self.rng.sample(near, min(len(near), count * 2 // 3))
-            names = {r.name for r in near}
-            drawn = [*near, *(r for r in drawn if r.name not in names)][:count]
-            self.rng.shuffle(drawn)
-        return drawn
+            drawn = [*near, *drawn]
+        one_each = list({r.topic: r for r in reversed(drawn)}.values())[-count:]
+        self.rng.shuffle(one_each)
+        return one_each
 
     def _relatives(self, relation: Relation) -> list[Relation]:
         return [other for other in relatives(relation.name) if other.name in self.builder.names]
@@ -240,7 +244,7 @@ class _Episode:
             options.append((0.04, self._overview))
         if len(known) > 1:
             options.append((0.4, self._ask_two))
-        options.append((0.8 if first else 3.0, self._ask_unknown))
+        options.append((0.6 if first else 2.0, self._ask_unknown))
         draw_one = rng.choices([o for _, o in options], [w for w, _ in options])[0]
         return draw_one()
 
@@ -317,16 +321,16 @@ class _Episode:
         return [message, reply], commit
 
     def _note(self, relation: Relation, value: str, outdated: tuple[int, ...] = ()) -> None:
-        self.facts[relation.name] = _Fact(relation, value, self.statements, self.turn, outdated)
+        self.facts[relation.topic] = _Fact(relation, value, self.statements, self.turn, outdated)
         self.arrays.told[self.statements] = self.turn
-        self.arrays.topic[self.statements] = self.builder.number.get(relation.name, -1)
+        self.arrays.topic[self.statements] = self.builder.number[relation.topic]
         self.statements += 1
         self._touch(relation)
 
     def _touch(self, relation: Relation) -> None:
-        if relation.name not in self.topics and len(self.topics) < TOPICS:
-            self.arrays.topics[len(self.topics)] = self.builder.number.get(relation.name, -1)
-            self.topics.append(relation.name)
+        if relation.topic not in self.topics and len(self.topics) < TOPICS:
+            self.arrays.topics[len(self.topics)] = self.builder.number[relation.topic]
+            self.topics.append(relation.topic)
 
     def _known(self) -> list[_Fact]:
         return [f for f in self.facts.values() if f.turn < self.turn]
@@ -389,11 +393,11 @@ class _Episode:
     def _ask_unknown(self) -> _Turn:
         """Asked for what was never told, most often for something near to what was, it says so."""
         known = set(self.facts)
-        near = [r for f in self._known() for r in self._relatives(f.relation) if r.name not in known]
+        near = [r for f in self._known() for r in self._relatives(f.relation) if r.topic not in known]
         pools = [
             (2.0, list(self.gone.values())),
             (3.0, near),
-            (1.0, [r for r in self.fresh[:6] if r.name not in known]),
+            (1.0, [r for r in self.fresh[:6] if r.topic not in known]),
         ]
         pools = [(weight, pool) for weight, pool in pools if pool]
         if not pools:
@@ -422,7 +426,7 @@ class _Episode:
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
             self.arrays.forgotten[[*fact.outdated, fact.statement]] = True
-            self.gone[fact.relation.name] = self.facts.pop(fact.relation.name).relation
+            self.gone[fact.relation.topic] = self.facts.pop(fact.relation.topic).relation
 
         return [message, reply], commit
 
@@ -433,6 +437,9 @@ class _Episode:
         arrays.ids[session, here] = code.ids
         arrays.valid[session, here] = True
         arrays.turn[session, here] = self.turn
+        sentence = np.array(code.sentence, np.int32)
+        first = arrays.sentence[session].max() + 1
+        arrays.sentence[session, here] = np.where(sentence >= 0, first + sentence, -1)
         arrays.store_label[session, here] = 0
         arrays.store_weight[session, here] = 0.1
         usual = USER_TOKEN if message.role == "user" else 1.0
@@ -461,11 +468,12 @@ class _Episode:
             arrays.target_weight[session, : n - 1] = weight[1:]
             arrays.target_statement[session, : n - 1] = target[1:]
         if message.probe != NONE:
-            # the end of the question and the start of the answer, where it is decided what will be said
-            for i in (at - 1, at):
-                if arrays.target_statement[session, i] == NONE:
-                    arrays.target_statement[session, i] = message.probe
-                    arrays.probe[session, i] = True
+            # from the end of the question on, where it is decided what will be said, until the value is
+            for i in range(at - 1, min(at + DECISION_TOKENS, at + n - 1)):
+                if arrays.target_statement[session, i] >= 0:
+                    break
+                arrays.target_statement[session, i] = message.probe
+                arrays.probe[session, i] = True
 
 
 def _spoken(text: str, fact: _Fact, behind: int = 0) -> _Span:

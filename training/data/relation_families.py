@@ -29,10 +29,15 @@ class Clauses:
 
 @dataclass(frozen=True)
 class Relation:
-    """One kind of fact about the user, with all the ways it is told, asked for, corrected and forgotten."""
+    """One kind of fact about the user, with all the ways it is told, asked for, corrected and forgotten.
+
+    topic: what it is about; relations that the same answer would fit share it. own_words: share of tellings and questions
+    that are sentences of its own; the others are its clauses in any wrapping.
+    """
 
     name: str
     kind: str
+    topic: str
     tell: tuple[str, ...]
     ask: tuple[str, ...]
     answer: tuple[str, ...]
@@ -46,6 +51,7 @@ class Relation:
     forget_held_out: tuple[str, ...]
     clauses: Clauses
     changes: bool
+    own_words: float = 0.55
 
 
 def render(template: str, value: str) -> str:
@@ -242,6 +248,7 @@ def relation(
     return Relation(
         name=name,
         kind=kind,
+        topic=name,
         tell=_unique([f"{_capital(s)}." for s in say], [say[0]], _wrap(rng, _TELL, 6, says=say), tell),
         ask=_unique([f"{_capital(q)}?" for q in ask], [ask[0]], _wrap(rng, _ASK, 6, asks=ask, abouts=about), more_ask),
         answer=_unique([f"{_capital(s)}." for s in answers], _wrap(rng, _ANSWER, 2, says=answers)),
@@ -267,14 +274,14 @@ def relation(
 
 def draw_tell(relation: Relation, rng: random.Random) -> str:
     """A way to tell the fact: one of its own, or one of its clauses in any wrapping."""
-    if rng.random() < 0.55:
+    if rng.random() < relation.own_words:
         return rng.choice(relation.tell)
     return _fill(rng.choice(_TELL), s=rng.choice(relation.clauses.say))
 
 
 def draw_ask(relation: Relation, rng: random.Random) -> str:
     """A way to ask for the fact: one of its own, or one of its clauses in any wrapping."""
-    if rng.random() < 0.55:
+    if rng.random() < relation.own_words:
         return rng.choice(relation.ask)
     return _fill(rng.choice(_ASK), q=rng.choice(relation.clauses.ask), w=rng.choice(relation.clauses.about))
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Final
 
+from training.data.everyday import load_everyday
 from training.data.phrasing_life import LIFE_PHRASINGS
 from training.data.phrasing_people import PEOPLE_PHRASINGS
 from training.data.phrasing_self import SELF_PHRASINGS
@@ -15,7 +16,7 @@ from training.data.relation_families import A, Relation, V, person, pet, relatio
 from training.data.relations_near import NEAR
 from training.data.relations_self import SELF
 
-__all__ = ["RELATIONS", "Relation", "relatives", "render"]
+__all__ = ["ALL_RELATIONS", "RELATIONS", "Relation", "relatives", "render"]
 
 _PETS: Final = (
     pet(
@@ -387,7 +388,9 @@ def _with_more(found: Relation) -> Relation:
 
 _MORE: Final = PEOPLE_PHRASINGS | SELF_PHRASINGS | LIFE_PHRASINGS
 RELATIONS: Final[tuple[Relation, ...]] = tuple(map(_with_more, (*_PETS, *_PEOPLE, *_ABOUT_PEOPLE, *SELF, *NEAR)))
-"""Every relation; its place is its number."""
+"""Every relation that is made from clauses: those that the benchmark's templates are drawn from."""
+ALL_RELATIONS: Final[tuple[Relation, ...]] = (*RELATIONS, *load_everyday())
+"""Every relation that training tells and asks for."""
 
 _SAME_SORT: Final = (
     ("female_name", "male_name", "person_name", "full_name", "titled_name", "doctor_name"),
@@ -403,11 +406,11 @@ _SAME_SORT: Final = (
 @cache
 def relatives(name: str) -> tuple[Relation, ...]:
     """Relations that are easily taken for the named one: of the same sort of value, or about the same person."""
-    kind = next(relation.kind for relation in RELATIONS if relation.name == name)
+    named = next(relation for relation in ALL_RELATIONS if relation.name == name)
+    kind, about = named.kind, named.topic.rpartition("_")[0]
     sort = next((sort for sort in _SAME_SORT if kind in sort), (kind,))
-    about = name.rpartition("_")[0]
     return tuple(
         other
-        for other in RELATIONS
-        if other.name != name and (other.kind in sort or (about and other.name.startswith(f"{about}_")))
+        for other in ALL_RELATIONS
+        if other.topic != named.topic and (other.kind in sort or (about and other.topic.startswith(f"{about}_")))
     )

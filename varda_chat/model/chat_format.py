@@ -4,7 +4,7 @@ each token came from."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,17 @@ class EncodedMessage:
             sentences=self.sentences,
             offsets=self.offsets[:1] + self.offsets[start:end],
         )
+
+
+def statement_numbers(messages: Iterable[EncodedMessage]) -> list[int]:
+    """For each token of ``messages``, in a row: the number of its statement, counted through all of them, -1 for role and
+    end tokens. What ``VardaGPTAssociative.forward`` takes as ``statements``."""
+    numbers: list[int] = []
+    first = 0
+    for message in messages:
+        numbers += [first + sentence if sentence >= 0 else -1 for sentence in message.sentence]
+        first += len(message.sentences)
+    return numbers
 
 
 class ChatFormat:

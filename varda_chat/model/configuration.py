@@ -18,8 +18,11 @@ class VardaGPTConfig(GPT2Config):
         store_layer: after how many blocks the state is taken that vectors are written from; None for
             ``memory_layer``. The state is taken before the read, so a vector never depends on the memory.
         store_previous_state: write vectors from the state at the token and the one before it.
+        store_statement_state: write vectors also from the mean state of the statement (sentence or clause) that the token
+            stands in, so that a vector knows the words after its token too: "... ate my socks again, typical goat".
         copy_results: let the results' own tokens take a share of the next token's probability.
         null_result: let the read weights fall on "nothing fits".
+        null_by_state: let the state say how well a result must fit; else one similarity holds for all tokens.
         null_similarity: the similarity at which a result fits no better than nothing, at the start of training;
             learned. (A score of its own could not follow the scale of the others: it moves by a learning rate a step.)
         score_scale: the scale of the match between query and vector at the start of training; learned.
@@ -36,8 +39,10 @@ class VardaGPTConfig(GPT2Config):
     memory_layer: int | None = None
     store_layer: int | None = None
     store_previous_state: bool = True
+    store_statement_state: bool = True
     copy_results: bool = True
     null_result: bool = True
+    null_by_state: bool = True
     null_similarity: float = 0.5
     score_scale: float = 10.0
     delete_similarity: float = 0.5
@@ -59,3 +64,8 @@ class VardaGPTConfig(GPT2Config):
             raise ValueError(f"num_search_results must be at least 1, not {self.num_search_results}")
         if self.memory_dim < 1:
             raise ValueError(f"memory_dim must be at least 1, not {self.memory_dim}")
+
+    @property
+    def written_from(self) -> int:
+        """States that a vector is written from: the token's, and those that the switches add."""
+        return 1 + self.store_previous_state + self.store_statement_state

@@ -67,7 +67,7 @@ class VardaGPTOutput(ModelOutput):
     copy_decision: (B, T, 1) logit, None where ``copy_results`` is off.
     search_results: what was read. read_weights: (B, T, k), the rest to 1 is the null result's.
     delete_results: the results of searching for ``deletable_vector`` (None unless ``return_deletes``).
-    last_hidden_state: (B, T, n_embd), what the heads saw.
+    last_hidden_state: (B, T, n_embd), what the heads saw. unread_state: (B, T, n_embd), the stream before the read.
     memory: the memory that was read: the one passed in, or what a BatchMemory made of this pass.
     """
 
@@ -86,6 +86,7 @@ class VardaGPTOutput(ModelOutput):
     search_results: SearchResults | None = None
     delete_results: SearchResults | None = None
     last_hidden_state: Tensor | None = None
+    unread_state: Tensor | None = None
     memory: Any = None
 
 
@@ -100,8 +101,9 @@ class MemoryReader(nn.Module):
         self.ln_store = nn.LayerNorm(width, eps=config.layer_norm_epsilon)
         self.fc_query = nn.Linear(width, dim)
         self.fc = nn.Linear(width + k * dim, width)
-        self.fc_storable_vector = nn.Linear(width * (2 if config.store_previous_state else 1), dim)
-        self.fc_store_decision = nn.Linear(width * (2 if config.store_previous_state else 1), 1)
+        self.fc_storable_vector = nn.Linear(width * config.written_from, dim)
+        self.fc_store_decision = nn.Linear(width * config.written_from, 1)
+        self.fc_null = nn.Linear(width, 1, bias=False) if config.null_by_state else None
         self.log_scale = nn.Parameter(torch.empty(()))
         self.null_score = nn.Parameter(torch.empty(()))
 
@@ -109,13 +111,25 @@ class MemoryReader(nn.Module):
         """Memory input: (B, T, n_embd) -> unit vectors (B, T, D), float32."""
         return F.normalize(self.fc_query(self.ln_query(hidden)).float(), dim=-1)
 
-    def write(self, hidden: Tensor, previous: Tensor | None) -> tuple[Tensor, Tensor]:
-        """States (B, T, n_embd), and the state before the first of them (B, 1, n_embd) or None at the start, ->
-        storable vectors (B, T, D), unit length, and store logits (B, T, 1), both float32."""
+    def write(self, hidden: Tensor, previous: Tensor | None, statements: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the tokens would store.
+
+        Args:
+            hidden: states (B, T, n_embd).
+            previous: the state before the first of them (B, 1, n_embd), None at the start.
+            statements: (B, T) long, equal numbers for the tokens of one statement of a row, -1 for those of none; None
+                where no statement is finished, as while a reply is being written. Such vectors are not for storing.
+
+        Returns storable vectors (B, T, D), unit length, and store logits (B, T, 1), both float32.
+        """
         state = self.ln_store(hidden)
+        parts = [state]
         if self.config.store_previous_state:
             first = torch.zeros_like(state[:, :1]) if previous is None else self.ln_store(previous).to(state.dtype)
-            state = torch.cat([state, torch.cat([first, state[:, :-1]], dim=1)], dim=-1)
+            parts.append(torch.cat([first, state[:, :-1]], dim=1))
+        if self.config.store_statement_state:
+            parts.append(torch.zeros_like(state) if statements is None else statement_means(state, statements))
+        state = torch.cat(parts, dim=-1)
         vectors = F.normalize(self.fc_storable_vector(state).float(), dim=-1)
         return vectors, self.fc_store_decision(state).float()
 
@@ -124,18 +138,21 @@ class MemoryReader(nn.Module):
         scores = self.log_scale.exp().float() * similarity
         return scores if log_gates is None else scores + log_gates
 
-    def null_scores(self) -> Tensor:
-        """Score of "nothing fits": a learned similarity, on the scale of the others; a scalar."""
-        return self.log_scale.exp().float() * self.null_score.float()
+    def null_scores(self, hidden: Tensor) -> Tensor:
+        """Score of "nothing fits" at tokens with states (..., n_embd), before the read: a learned similarity, on the
+        scale of the others, higher or lower as the state says; (..., 1)."""
+        similarity = self.null_score.float().expand(*hidden.shape[:-1], 1)
+        if self.fc_null is not None:
+            similarity = similarity + self.fc_null(self.ln_query(hidden)).float()
+        return self.log_scale.exp().float() * similarity
 
-    def weights(self, query: Tensor, results: SearchResults) -> Tensor:
+    def weights(self, hidden: Tensor, query: Tensor, results: SearchResults) -> Tensor:
         """Read weights (B, T, k) of ``results``; what is missing to 1 lies on the null result."""
         similarity = torch.einsum("btd,btkd->btk", query, results.vectors.float())
         found = results.ids >= 0
         scores = self.scores(similarity, results.log_gates).masked_fill(~found, MASKED_SCORE)
         if self.config.null_result:
-            null = self.null_scores().expand(*scores.shape[:-1], 1)
-            weights = torch.cat([scores, null], dim=-1).softmax(dim=-1)[..., :-1]
+            weights = torch.cat([scores, self.null_scores(hidden)], dim=-1).softmax(dim=-1)[..., :-1]
         else:
             weights = scores.softmax(dim=-1)
         return weights * found
@@ -155,6 +172,23 @@ class MemoryReader(nn.Module):
         start = self.config.n_embd
         block = self.fc.weight[:, start : start + self.config.memory_dim]
         return F.linear(vectors * math.sqrt(self.config.memory_dim), block)
+
+
+def statement_means(state: Tensor, statements: Tensor) -> Tensor:
+    """Each token's state (B, T, n) replaced by the mean over its statement (numbers (B, T)), 0 where it has none (-1)."""
+    rows, length, width = state.shape
+    count = int(statements.max()) + 1 if statements.numel() else 0
+    if count <= 0:
+        return torch.zeros_like(state)
+    # one more group a row, for the tokens of no statement
+    group = torch.where(statements >= 0, statements, count)
+    group = group + (count + 1) * torch.arange(rows, device=group.device).unsqueeze(1)
+    group = group.flatten()
+    sums = torch.zeros(rows * (count + 1), width, device=state.device).index_add(0, group, state.flatten(0, 1).float())
+    sizes = torch.zeros(rows * (count + 1), 1, device=state.device)
+    sizes = sizes.index_add(0, group, torch.ones(rows * length, 1, device=state.device))
+    means = (sums / sizes.clamp_min(1.0)).index_select(0, group).view(rows, length, width)
+    return means.masked_fill((statements < 0).unsqueeze(-1), 0.0).to(state.dtype)
 
 
 class MemoryHeads(nn.Module):
@@ -182,11 +216,19 @@ class MemoryHeads(nn.Module):
 class _ReadPass:
     """One forward pass's dealings with the memory; blocks call it as the stream goes by."""
 
-    def __init__(self, reader: MemoryReader, memory: Memory | BatchMemory | None, previous: Tensor | None) -> None:
+    def __init__(
+        self,
+        reader: MemoryReader,
+        memory: Memory | BatchMemory | None,
+        previous: Tensor | None,
+        statements: Tensor | None,
+    ) -> None:
         self.reader = reader
         self.memory: Any = memory
         self.previous = previous
+        self.statements = statements
         self.last_state: Tensor | None = None
+        self.unread: Tensor | None = None
         self.query: Tensor | None = None
         self.vectors: Tensor | None = None
         self.store_logits: Tensor | None = None
@@ -197,9 +239,10 @@ class _ReadPass:
         """Called with the stream after ``layer`` blocks; returns the stream to go on with."""
         config = self.reader.config
         if layer == config.store_layer:
-            self.vectors, self.store_logits = self.reader.write(hidden, self.previous)
+            self.vectors, self.store_logits = self.reader.write(hidden, self.previous, self.statements)
             self.last_state = hidden[:, -1:].detach()
         if layer == config.memory_layer:
+            self.unread = hidden
             self.query = self.reader.query(hidden)
             if isinstance(self.memory, BatchMemory):
                 if self.vectors is None or self.store_logits is None:
@@ -207,7 +250,7 @@ class _ReadPass:
                 self.memory = self.memory.over(self.vectors, self.store_logits)
             if self.memory is not None:
                 self.results = self.memory.search(self.query, config.num_search_results)
-                self.weights = self.reader.weights(self.query, self.results)
+                self.weights = self.reader.weights(hidden, self.query, self.results)
                 hidden = self.reader.read(hidden, self.results, self.weights)
         return hidden
 
@@ -265,6 +308,8 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             init.zeros_(module.fc.bias)
             init.constant_(module.log_scale, math.log(config.score_scale))
             init.constant_(module.null_score, config.null_similarity)
+            if module.fc_null is not None:
+                init.zeros_(module.fc_null.weight)
         elif isinstance(module, MemoryHeads):
             # unlikely to copy or to delete until it has learned to
             if module.fc_copy_decision is not None:
@@ -282,6 +327,7 @@ class VardaGPTAssociative(GPT2LMHeadModel):
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         memory: Memory | BatchMemory | None = None,
+        statements: Tensor | None = None,
         return_deletes: bool = False,
         mix_copies: bool = True,
         **kwargs: Any,
@@ -290,12 +336,13 @@ class VardaGPTAssociative(GPT2LMHeadModel):
 
         Args:
             memory: what to search; None for plain GPT-2.
+            statements: (B, T) long, which statement of its row each token stands in, -1 for none; for what is to be stored.
             return_deletes: also search the memory for the deletable vectors and decide on what is found.
             mix_copies: False leaves ``logits`` as the language model's own (training mixes on the targets only).
             labels: (B, T), shifted inside, -100 ignored: the loss of the (mixed) next-token distribution.
         """
         previous = getattr(past_key_values, "last_store_state", None)
-        read_pass = _ReadPass(self.memory_reader, memory, previous)
+        read_pass = _ReadPass(self.memory_reader, memory, previous, statements)
         outputs = self.transformer(
             input_ids,
             past_key_values=past_key_values,
@@ -344,6 +391,7 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             search_results=results,
             delete_results=delete_results,
             last_hidden_state=hidden,
+            unread_state=read_pass.unread,
             memory=read_pass.memory,
         )
 
