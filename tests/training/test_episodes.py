@@ -103,3 +103,25 @@ def test_what_was_deleted_is_gone_from_the_next_turn_on(episodes: list[EpisodeAr
             ending = (turn[row] == int(episode.dead[number])).nonzero().flatten()
             assert not visible[row][later][:, vectors].any()
             assert visible[row][ending][:, vectors].all()
+
+
+def test_a_told_value_lies_in_one_statement_as_the_chat_divides_it(
+    builder: EpisodeBuilder, episodes: list[EpisodeArrays]
+) -> None:
+    divided, told = 0, 0
+    for episode in episodes:
+        assert (episode.sentence[~episode.valid] == -1).all()
+        special = np.isin(episode.ids, list(builder.chat.special_ids))
+        assert (episode.sentence[special] == -1).all()
+        for statement in np.unique(episode.statement[episode.statement >= 0]):
+            places = episode.statement == statement
+            divided += len(np.unique(episode.sentence[places])) > 1
+            told += 1
+    assert divided <= 0.02 * told, "but for a title like ... and the ..."
+
+
+def test_an_episode_has_one_relation_of_a_topic(builder: EpisodeBuilder, episodes: list[EpisodeArrays]) -> None:
+    for episode in episodes:
+        alive = (episode.told >= 0) & (episode.dead == ALIVE)
+        told = episode.topic[alive]
+        assert len(set(told.tolist())) == len(told)

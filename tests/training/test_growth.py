@@ -1,4 +1,4 @@
-"""A deepened model computes what it did before, and learns with its new blocks."""
+"""A grown model computes what it did before, and learns with its new blocks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.conftest import tiny_model
-from training.growth import deepened
+from training.growth import deepened, widened
 from varda_chat.errors import DataError
+from varda_chat.memory import AssociativeMemory
 from varda_chat.model.chat_format import ChatFormat
 
 
@@ -36,3 +37,23 @@ def test_new_blocks_get_gradients(chat_format: ChatFormat) -> None:
 def test_blocks_are_not_taken_away(chat_format: ChatFormat) -> None:
     with pytest.raises(DataError, match="blocks"):
         deepened(tiny_model(chat_format), 1)
+
+
+def test_longer_vectors_give_nearly_the_same_results(chat_format: ChatFormat) -> None:
+    model = tiny_model(chat_format, store_statement_state=False, null_by_state=False)
+    grown = widened(model, 24).eval()
+    ids = torch.randint(0, model.config.vocab_size, (1, 20), generator=torch.Generator().manual_seed(0))
+    statements = torch.zeros(1, 20, dtype=torch.long)
+
+    def answer(one: torch.nn.Module) -> torch.Tensor:
+        memory = AssociativeMemory(memory_size=50, embedding_dim=one.config.memory_dim)
+        with torch.inference_mode():
+            memory.add(one(ids, statements=statements).storable_vector[0])
+            return one(ids, memory=memory).logits.softmax(-1)
+
+    assert (answer(grown) - answer(model)).abs().max() < 0.02
+    assert grown.config.memory_dim == 24
+    assert grown.config.store_statement_state
+    assert widened(grown, 24) is grown
+    with pytest.raises(DataError, match="fewer"):
+        widened(grown, 8)

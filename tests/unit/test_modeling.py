@@ -13,7 +13,7 @@ from tests.conftest import tiny_model
 from varda_chat.memory import AssociativeMemory
 from varda_chat.model import SearchResults, VardaGPTAssociative, VardaGPTConfig
 from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.modeling import mix_copy_distribution
+from varda_chat.model.modeling import mix_copy_distribution, statement_means
 
 
 @dataclass
@@ -102,6 +102,28 @@ def test_cached_decoding_equals_uncached(
     torch.testing.assert_close(whole.logits[:, 5:6], second.logits, atol=1e-4, rtol=1e-4)
 
 
+def test_a_vector_knows_the_words_after_its_token_within_its_statement_only(
+    model: VardaGPTAssociative, ids: torch.Tensor
+) -> None:
+    statements = torch.tensor([[-1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, -1]]).expand(2, -1)
+    changed = ids.clone()
+    changed[:, 5] = (changed[:, 5] + 1) % 200 + 3
+    with torch.no_grad():
+        before, after = (model(i, statements=statements).storable_vector for i in (ids, changed))
+        blind = [model(i).storable_vector for i in (ids, changed)]
+    assert (before[:, 1:5] - after[:, 1:5]).abs().max() > 1e-4
+    torch.testing.assert_close(before[:, 0], after[:, 0])
+    torch.testing.assert_close(blind[0][:, :5], blind[1][:, :5])
+
+
+def test_statement_means_are_those_of_each_rows_statements() -> None:
+    state = torch.tensor([[[1.0], [3.0], [8.0], [5.0]], [[2.0], [4.0], [6.0], [7.0]]])
+    statements = torch.tensor([[0, 0, -1, 2], [0, 1, 1, 1]])
+    wanted = torch.tensor([[[2.0], [2.0], [0.0], [5.0]], [[2.0], [17 / 3], [17 / 3], [17 / 3]]])
+    torch.testing.assert_close(statement_means(state, statements), wanted)
+    assert not statement_means(state, torch.full((2, 4), -1)).any()
+
+
 def test_rows_never_see_each_others_memory(model: VardaGPTAssociative, ids: torch.Tensor) -> None:
     one, other = a_memory(5, batch=2, seed=1), a_memory(5, batch=2, seed=2)
     mixed = RowMemory(torch.stack([one.vectors[0], other.vectors[1]]), torch.stack([one.tokens[0], other.tokens[1]]))
@@ -138,8 +160,9 @@ def test_saving_and_loading_is_identity(model: VardaGPTAssociative, ids: torch.T
 
 def test_original_arrangement_can_be_switched_on(chat_format: ChatFormat, ids: torch.Tensor) -> None:
     model = tiny_model(
-        chat_format, memory_layer=0, store_layer=2, store_previous_state=False, copy_results=False, null_result=False
-    )
+        chat_format, memory_layer=0, store_layer=2, store_previous_state=False, store_statement_state=False,
+        copy_results=False, null_result=False, null_by_state=False,
+    )  # fmt: skip
     with torch.no_grad():
         output = model(ids, memory=a_memory(5, batch=2))
     assert output.copy_decision is None
@@ -171,7 +194,7 @@ def test_every_part_gets_a_gradient(chat_format: ChatFormat, ids: torch.Tensor) 
     model = tiny_model(chat_format).train()
     loss = model(ids, labels=ids, memory=a_memory(5, batch=2)).loss
     loss.backward()
-    for name in ("fc_query.weight", "fc.weight", "log_scale", "null_score"):
+    for name in ("fc_query.weight", "fc.weight", "log_scale", "null_score", "fc_null.weight"):
         gradient = model.memory_reader.get_parameter(name).grad
         assert gradient is not None
         assert gradient.abs().sum() > 0, name
