@@ -20,6 +20,8 @@ class EpisodeMemory:
     tokens: (E, N = S*T) long. visible: (E, N, N) bool, [e, reader, vector]. sessions: S.
     distractors: (M, D), distractor_tokens: (M,) and hidden_distractors: (E, M) bool, those that an episode does not
         see; or None.
+    statements: (E, N) long, numbers of the sentences or clauses that the tokens stand in, -1 for none; what was stored
+        next in one may be followed. None: nothing is followed.
     hard_gates: store what exceeds ``store_threshold``, as in chat (gradient straight through), instead of weighing
         everything by its log-probability.
     Bound by ``over``: vectors (E, N, D), log_gates (E, N) as read, and soft_gates (E, N), the log-probabilities.
@@ -33,6 +35,7 @@ class EpisodeMemory:
     hidden_distractors: Tensor | None = None
     hard_gates: bool = False
     store_threshold: float = 0.5
+    statements: Tensor | None = None
     vectors: Tensor | None = None
     log_gates: Tensor | None = None
     soft_gates: Tensor | None = None
@@ -102,6 +105,37 @@ class EpisodeMemory:
             log_gates=log_gates,
         )
         return _in_rows(_padded(results, k), episodes * self.sessions)
+
+
+    def successors(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids (E*S, T, n) of the vectors stored next in the statements of ``ids``, and their tokens; -1 for none."""
+        assert self.log_gates is not None
+        if self.statements is None:
+            nothing = torch.full_like(ids, -1)
+            return nothing, nothing
+        total = self.tokens.shape[1]
+        places = torch.arange(total, device=ids.device)
+        stored = (self.log_gates > MASKED_SCORE / 2) & (self.statements >= 0)
+        # from the end, the nearest stored place at or after each
+        next_stored = torch.where(stored, places, total).flip(1).cummin(dim=1).values.flip(1)
+        after = torch.nn.functional.pad(next_stored[:, 1:], (0, 1), value=total)
+        owner = torch.nn.functional.pad(self.statements, (0, 1), value=-2)
+        after = after.masked_fill(owner.gather(1, after) != self.statements, -1)
+        flat = ids.reshape(len(self.tokens), -1)
+        known = (flat >= 0) & (flat < total)
+        found = after.gather(1, flat.clamp(0, total - 1)).masked_fill(~known, -1)
+        tokens = self.tokens.gather(1, found.clamp_min(0)).masked_fill(found < 0, -1)
+        return found.view(ids.shape), tokens.view(ids.shape)
+
+    def vectors_of(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (E*S, T, n, D) and log gates (E*S, T, n) of the episode's own ``ids``; 0 and MASKED_SCORE for -1."""
+        assert self.vectors is not None and self.log_gates is not None
+        flat = ids.reshape(len(self.tokens), -1)
+        there = flat >= 0
+        rows = flat.clamp_min(0)
+        vectors = self.vectors.gather(1, rows.unsqueeze(-1).expand(-1, -1, self.vectors.shape[-1]))
+        gates = self.log_gates.gather(1, rows).masked_fill(~there, MASKED_SCORE)
+        return (vectors * there.unsqueeze(-1)).view(*ids.shape, -1), gates.view(ids.shape)
 
 
 def _padded(results: SearchResults, k: int) -> SearchResults:

@@ -57,6 +57,12 @@ class Batch:
         tensors = {name: torch.from_numpy(getattr(arrays, name)).to(device) for name in arrays.__dataclass_fields__}
         return cls(**tensors, position_offset=offset.to(device), respect_deletes=respect.to(device))
 
+    def statement_numbers(self) -> Tensor:
+        """(E, N): which sentence or clause of the episode each token stands in, -1 for none."""
+        sessions = torch.arange(self.sentence.shape[1], device=self.sentence.device).view(1, -1, 1)
+        numbers = self.sentence.long() + sessions * self.sentence.shape[2]
+        return numbers.masked_fill(self.sentence < 0, -1).flatten(1)
+
     def visible(self) -> Tensor:
         """(E, N, N): whether reader n sees the vector of token m: a token of an earlier turn, not yet deleted."""
         turn = self.turn.flatten(1)
@@ -124,6 +130,7 @@ def episode_losses(
         distractors=distractors.vectors if distractors else None,
         distractor_tokens=distractors.tokens if distractors else None,
         hidden_distractors=distractors.hidden_from(batch) if distractors else None,
+        statements=batch.statement_numbers(),
         hard_gates=hard_gates,
         store_threshold=bare.config.store_threshold,
     )

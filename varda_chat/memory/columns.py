@@ -56,3 +56,12 @@ class VectorColumns:
             return np.full(wanted.shape, -1, dtype=np.int64)
         places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
         return np.where(self.ids[places] == wanted, column[places], -1)
+
+    def successors(self, ids: Any) -> Ids:
+        """The vector stored next in the statement of each of ``ids``, of any shape; -1 where there is none."""
+        wanted = np.asarray(ids, dtype=np.int64)
+        if len(self.ids) < 2:
+            return np.full(wanted.shape, -1, dtype=np.int64)
+        places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 2)
+        same = (self.ids[places] == wanted) & (self.statement_ids[places] == self.statement_ids[places + 1])
+        return np.where(same, self.ids[places + 1], -1)

@@ -85,6 +85,10 @@ class IndexMirror:
         """Token of each vector id, likewise."""
         return self.columns.look_up(self.columns.token_ids, ids)
 
+    def successors(self, ids: Any) -> Ids:
+        """The vector stored next in the statement of each vector id, likewise."""
+        return self.columns.successors(ids)
+
     def remove_statements(self, statement_ids: Sequence[int]) -> None:
         """Take out the vectors of statements that memory.db no longer has."""
         gone = self.columns.of_statements(statement_ids)

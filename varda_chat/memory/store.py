@@ -120,6 +120,25 @@ class MemoryStore:
             ids = found.ids.cpu().numpy() if is_tensor(found.ids) else found.ids
             return replace(found, token_ids=same_kind(index.token_ids(ids), query))
 
+    def successors(self, ids: Any) -> tuple[Any, Any]:
+        """The vectors stored next in the statements of ``ids`` (numpy or torch, of any shape), and the tokens they were
+        taken at, in kind; -1 where there is none."""
+        with self._reading():
+            index = self._index()
+            after = index.successors(ids.cpu().numpy() if is_tensor(ids) else ids)
+            return same_kind(after, ids), same_kind(index.token_ids(after), ids)
+
+    def vectors_of(self, ids: Any) -> tuple[Any, None]:
+        """The vectors of ``ids`` (numpy or torch, of any shape): that shape and (dim,), float32, 0 for -1. The second is
+        for memories that hold vectors by chance."""
+        with self._reading():
+            memory = self._index().memory
+            wanted = ids.cpu().numpy() if is_tensor(ids) else np.asarray(ids)
+            vectors = np.zeros((*wanted.shape, memory.embedding_dim), dtype=np.float32)
+            for place in zip(*(wanted >= 0).nonzero(), strict=True):
+                vectors[place] = memory[int(wanted[place])]
+            return same_kind(vectors, ids), None
+
     def token_ids(self, ids: Any) -> Ids:
         """The token each vector was taken at, in the shape of ``ids``; -1 where that is -1 or unknown."""
         with self._reading():

@@ -25,6 +25,8 @@ class VardaGPTConfig(GPT2Config):
         null_by_state: let the state say how well a result must fit; else one similarity holds for all tokens.
         null_similarity: the similarity at which a result fits no better than nothing, at the start of training;
             learned. (A score of its own could not follow the scale of the others: it moves by a learning rate a step.)
+        follow_copies: where a token was copied, let the vector stored next in its statement be a result of the next step.
+        follow_similarity: what that adds to its similarity, at the start of training; learned.
         score_scale: the scale of the match between query and vector at the start of training; learned.
         delete_similarity: cosine between deletable and stored vector at which a delete is half open.
         delete_sharpness: slope of that opening.
@@ -44,6 +46,8 @@ class VardaGPTConfig(GPT2Config):
     null_result: bool = True
     null_by_state: bool = True
     null_similarity: float = 0.5
+    follow_copies: bool = True
+    follow_similarity: float = 0.1
     score_scale: float = 10.0
     delete_similarity: float = 0.5
     delete_sharpness: float = 10.0

@@ -15,6 +15,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.utils import ModelOutput
 
 from varda_chat.model.configuration import VardaGPTConfig
+from varda_chat.model.following import Followable, Pool, follow
 
 MASKED_SCORE = -1e4
 """Score of a result that is not there: exp() of it is zero in float32, and it stays finite in every dtype."""
@@ -106,6 +107,7 @@ class MemoryReader(nn.Module):
         self.fc_null = nn.Linear(width, 1, bias=False) if config.null_by_state else None
         self.log_scale = nn.Parameter(torch.empty(()))
         self.null_score = nn.Parameter(torch.empty(()))
+        self.follow_score = nn.Parameter(torch.empty(())) if config.follow_copies else None
 
     def query(self, hidden: Tensor) -> Tensor:
         """Memory input: (B, T, n_embd) -> unit vectors (B, T, D), float32."""
@@ -146,9 +148,14 @@ class MemoryReader(nn.Module):
             similarity = similarity + self.fc_null(self.ln_query(hidden)).float()
         return self.log_scale.exp().float() * similarity
 
-    def weights(self, hidden: Tensor, query: Tensor, results: SearchResults) -> Tensor:
-        """Read weights (B, T, k) of ``results``; what is missing to 1 lies on the null result."""
+    def weights(
+        self, hidden: Tensor, query: Tensor, results: SearchResults, followed: Tensor | None = None
+    ) -> Tensor:
+        """Read weights (B, T, k) of ``results``, of which those that are ``followed`` (bool, the same shape) fit better by
+        a learned similarity; what is missing to 1 lies on the null result."""
         similarity = torch.einsum("btd,btkd->btk", query, results.vectors.float())
+        if followed is not None and self.follow_score is not None:
+            similarity = similarity + self.follow_score.float() * followed
         found = results.ids >= 0
         scores = self.scores(similarity, results.log_gates).masked_fill(~found, MASKED_SCORE)
         if self.config.null_result:
@@ -222,7 +229,11 @@ class _ReadPass:
         memory: Memory | BatchMemory | None,
         previous: Tensor | None,
         statements: Tensor | None,
+        tokens: Tensor | None,
+        pool: Pool | None,
     ) -> None:
+        self.tokens = tokens
+        self.pool = pool
         self.reader = reader
         self.memory: Any = memory
         self.previous = previous
@@ -250,9 +261,18 @@ class _ReadPass:
                 self.memory = self.memory.over(self.vectors, self.store_logits)
             if self.memory is not None:
                 self.results = self.memory.search(self.query, config.num_search_results)
-                self.weights = self.reader.weights(hidden, self.query, self.results)
+                followed = self._follow()
+                self.weights = self.reader.weights(hidden, self.query, self.results, followed)
                 hidden = self.reader.read(hidden, self.results, self.weights)
         return hidden
+
+    def _follow(self) -> Tensor | None:
+        """Put what is being copied among the results; which of them it is."""
+        if not (self.reader.config.follow_copies and isinstance(self.memory, Followable)) or self.tokens is None:
+            return None
+        assert self.query is not None
+        self.results, followed, self.pool = follow(self.results, self.query, self.tokens, self.pool, self.memory)
+        return followed
 
 
 class VardaGPTBlock(GPT2Block):
@@ -308,6 +328,8 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             init.zeros_(module.fc.bias)
             init.constant_(module.log_scale, math.log(config.score_scale))
             init.constant_(module.null_score, config.null_similarity)
+            if module.follow_score is not None:
+                init.constant_(module.follow_score, config.follow_similarity)
             if module.fc_null is not None:
                 init.zeros_(module.fc_null.weight)
         elif isinstance(module, MemoryHeads):
@@ -342,7 +364,8 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             labels: (B, T), shifted inside, -100 ignored: the loss of the (mixed) next-token distribution.
         """
         previous = getattr(past_key_values, "last_store_state", None)
-        read_pass = _ReadPass(self.memory_reader, memory, previous, statements)
+        pool = getattr(past_key_values, "last_pool", None)
+        read_pass = _ReadPass(self.memory_reader, memory, previous, statements, input_ids, pool)
         outputs = self.transformer(
             input_ids,
             past_key_values=past_key_values,
@@ -357,6 +380,7 @@ class VardaGPTAssociative(GPT2LMHeadModel):
         if cache is not None:
             # the next step's vectors are written from this state too: cached decoding writes what uncached does
             cache.last_store_state = read_pass.last_state
+            cache.last_pool = read_pass.pool
         hidden = outputs.last_hidden_state
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(hidden[:, keep])

@@ -1,0 +1,89 @@
+"""Following a copy: the vector stored next after the one whose token was just said becomes a result too.
+
+A name is several tokens, each with a vector of its own. When a token is what a result of the step before holds, the vector
+that was stored after that result, in the same statement, is the likeliest to be wanted next (pointers between stored
+entries: RetoMaton, Alon et al. 2022, "Neuro-Symbolic Language Modeling with Automaton-augmented Retrieval").
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+@runtime_checkable
+class Followable(Protocol):
+    """A memory that knows what was stored after what. Ids (batch, seq, n) long, -1 for none, in and out."""
+
+    def successors(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids of the vectors stored next in the statements of ``ids``, and their tokens; -1 where there is none."""
+        ...
+
+    def vectors_of(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Vectors (batch, seq, n, memory_dim) and log gates (batch, seq, n) or None, as in SearchResults; 0 for -1."""
+        ...
+
+
+class Pool(NamedTuple):
+    """What may be followed from a step: ids and token_ids (batch, seq, k + 1), what is followed there first."""
+
+    ids: Tensor
+    token_ids: Tensor
+
+
+def follow(
+    results: Any, query: Tensor, tokens: Tensor, before: Pool | None, memory: Followable
+) -> tuple[Any, Tensor, Pool]:
+    """Put what is being copied among the results.
+
+    Args:
+        results: SearchResults of every step, with tokens.
+        query: (batch, seq, memory_dim).
+        tokens: (batch, seq), the model's input; a step's results stand for the token after it.
+        before: the pool of the step before the first one; None at the start.
+
+    Returns the results, in which the followed vector has the place of the farthest where it was not found anyway; which
+    of them is followed (batch, seq, k) bool; and the last step's pool, for the step after.
+    """
+    nothing = torch.full_like(results.ids[..., :1], -1)
+    followed, followed_tokens = nothing, nothing
+    while True:  # each round takes every chain one step further; it ends where the longest one does
+        pool = Pool(torch.cat([followed, results.ids], -1), torch.cat([followed_tokens, results.token_ids], -1))
+        ids, said = _shifted(pool.ids, before and before.ids), _shifted(pool.token_ids, before and before.token_ids)
+        copied = (said == tokens.unsqueeze(-1)) & (ids >= 0)
+        first = copied.int().argmax(dim=-1, keepdim=True)
+        source = ids.gather(-1, first).masked_fill(~copied.any(dim=-1, keepdim=True), -1)
+        after, after_tokens = memory.successors(source)
+        if torch.equal(after, followed):
+            break
+        followed, followed_tokens = after, after_tokens
+    last = Pool(pool.ids[:, -1:], pool.token_ids[:, -1:])
+    if not bool((followed >= 0).any()):
+        return results, torch.zeros_like(results.ids, dtype=torch.bool), last
+    there = (results.ids == followed) & (followed >= 0)
+    missing = (followed >= 0) & ~there.any(dim=-1, keepdim=True)  # (batch, seq, 1)
+    place = torch.zeros_like(there)
+    place[..., -1:] = missing
+    vectors, gates = memory.vectors_of(followed)
+    distances = (query.detach().unsqueeze(2) - vectors.detach().to(query.dtype)).pow(2).sum(-1)
+    return (
+        replace(
+            results,
+            ids=torch.where(place, followed, results.ids),
+            distances=torch.where(place, distances, results.distances),
+            vectors=torch.where(place.unsqueeze(-1), vectors.to(results.vectors.dtype), results.vectors),
+            token_ids=torch.where(place, followed_tokens, results.token_ids),
+            **({} if gates is None else {"log_gates": torch.where(place, gates, results.log_gates)}),
+        ),
+        there | place,
+        last,
+    )
+
+
+def _shifted(steps: Tensor, before: Tensor | None) -> Tensor:
+    """Each step's (batch, seq, n) replaced by that of the step before it."""
+    first = torch.full_like(steps[:, :1], -1) if before is None else before
+    return torch.cat([first, steps[:, :-1]], dim=1)
