@@ -79,7 +79,8 @@ def build(
         resume: go on with the run saved in ``output_dir``; the settings must be its own (``saved_config``).
         finetune_from: a checkpoint whose weights and tokenizer to start with, instead of fresh ones.
         epochs: passes over the dialogues, in place of ``config.max_steps``.
-        model_overrides: of the preset's sizes, for a fresh model; ``n_layer`` and ``memory_dim`` grow one that is finetuned, too.
+        model_overrides: of the preset's sizes, for a fresh model; ``n_layer`` and ``memory_dim`` also grow one that is
+            finetuned.
         command: what the model card says the run was started by.
         recall_facts: facts told, of each phrasing, in the recall check at the end.
     """

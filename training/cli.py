@@ -98,8 +98,9 @@ def _train(
 
     from training.benchmark.report import recall_table
     from training.build import build, config_of, saved_config
+    from training.quiet import quiet_libraries
 
-    _quiet_libraries()
+    quiet_libraries()
     recall_facts, finetune_from = flags.pop("recall_facts"), flags.pop("finetune_from")
     model_flags = {name: flags.pop(name) for name in ("n_layer", "memory_dim", "num_search_results", "memory_layer")}
     console = _console()
@@ -188,21 +189,11 @@ def _command_line() -> str:
 
 
 def _load(source: str) -> Any:
+    from training.quiet import quiet_libraries
     from varda_chat.model.checkpoint import load_checkpoint
 
-    _quiet_libraries()
+    quiet_libraries()
     return load_checkpoint(source)
-
-
-def _quiet_libraries() -> None:
-    """The commands have progress displays and errors of their own."""
-    import logging
-
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    transformers.logging.set_verbosity_error()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
 
 
 def _console() -> Any:

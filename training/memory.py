@@ -106,7 +106,6 @@ class EpisodeMemory:
         )
         return _in_rows(_padded(results, k), episodes * self.sessions)
 
-
     def successors(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Ids (E*S, T, n) of the vectors stored next in the statements of ``ids``, and their tokens; -1 for none."""
         assert self.log_gates is not None

@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
 
 
-def read_messages(
-    model: VardaGPTAssociative, messages: Sequence[EncodedMessage], memory: Any = None
-) -> VardaGPTOutput:
-    """One pass over ``messages`` as one session, as what is stored and deleted is decided from; tokens beyond the window
-    are left out. With a memory, it is read, and deletes are searched for."""
+def read_messages(model: VardaGPTAssociative, messages: Sequence[EncodedMessage], memory: Any = None) -> VardaGPTOutput:
+    """One pass over ``messages`` as one session, from which it is decided what is stored and deleted; tokens beyond the
+    window are left out. With a memory, it is read, and deletes are searched for."""
     room = model.config.n_positions
     ids = [token for message in messages for token in message.ids][:room]
     output: VardaGPTOutput = model(

@@ -325,9 +325,7 @@ class ChatSession:
         replied = start + len(message.ids)
         stores = statements_to_store(output, message, start, self.checkpoint.chat, model.config.store_threshold)
         if not stopped:
-            stores += statements_to_store(
-                output, answer, replied, self.checkpoint.chat, model.config.store_threshold
-            )
+            stores += statements_to_store(output, answer, replied, self.checkpoint.chat, model.config.store_threshold)
         if memory is None:
             return (), TurnChanges(stores=tuple(stores))
         shares = recalls(output, replied, self._statements)

@@ -9,6 +9,7 @@ from tests.conftest import tiny_model
 from training.growth import deepened, widened
 from varda_chat.errors import DataError
 from varda_chat.memory import AssociativeMemory
+from varda_chat.model import VardaGPTAssociative
 from varda_chat.model.chat_format import ChatFormat
 
 
@@ -45,11 +46,12 @@ def test_longer_vectors_give_nearly_the_same_results(chat_format: ChatFormat) ->
     ids = torch.randint(0, model.config.vocab_size, (1, 20), generator=torch.Generator().manual_seed(0))
     statements = torch.zeros(1, 20, dtype=torch.long)
 
-    def answer(one: torch.nn.Module) -> torch.Tensor:
+    def answer(one: VardaGPTAssociative) -> torch.Tensor:
         memory = AssociativeMemory(memory_size=50, embedding_dim=one.config.memory_dim)
         with torch.inference_mode():
             memory.add(one(ids, statements=statements).storable_vector[0])
-            return one(ids, memory=memory).logits.softmax(-1)
+            probabilities: torch.Tensor = one(ids, memory=memory).logits.softmax(-1)
+            return probabilities
 
     assert (answer(grown) - answer(model)).abs().max() < 0.02
     assert grown.config.memory_dim == 24

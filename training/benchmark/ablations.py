@@ -1,8 +1,8 @@
 """Ablations: small models trained alike but for one part, measured on the same held-out episodes and dialogues.
 
-``python -m training.benchmark.ablations --data-dir DATA`` prints the table; minutes a row on two CPU cores. Same data, order, seed and
-steps for all; the plain twin is the same model trained without a memory. Figures are teacher-forced: a value is right
-where each of its tokens is the first choice.
+``python -m training.benchmark.ablations --data-dir DATA`` prints the table; minutes a row on two CPU cores. Same data,
+order, seed and steps for all; the plain twin is the same model trained without a memory. Figures are teacher-forced: a
+value is right where each of its tokens is the first choice.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from training.config import ObjectiveWeights, TrainConfig
 from training.data.prepare import Data, fresh_tokenizer, load_dialogues, prepare
 from training.loop import Trainer
 from training.objective import Batch, episode_losses, value_hits
+from training.quiet import quiet_libraries
 from varda_chat.errors import VardaError
 from varda_chat.model import VardaGPTAssociative
 from varda_chat.model.chat_format import ChatFormat
@@ -54,6 +55,7 @@ VARIANTS = (
     Variant("without read-out loss", weights=ObjectiveWeights(read_out=0.0)),
     Variant("memory read at the input (the original's place)", {"memory_layer": 0, "store_layer": 0}),
     Variant("vectors without their statement", {"store_statement_state": False}),
+    Variant("copies are not followed", {"follow_copies": False}),
     Variant("without copying", {"copy_results": False}),
     Variant("plain GPT-2 twin", use_memory=False),
 )
@@ -142,9 +144,7 @@ def _perplexity(model: VardaGPTAssociative, data: Data) -> float:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a variant.")
 def main(data_dir: Path, steps: int, seed: int, only: str | None, as_json: bool) -> None:
     """Train small models that lack one part each, and compare them."""
-    table = Table(
-        "trained", title=f"Ablations: {SIZES['n_layer']} blocks, width {SIZES['n_embd']}, {steps} steps each"
-    )
+    table = Table("trained", title=f"Ablations: {SIZES['n_layer']} blocks, width {SIZES['n_embd']}, {steps} steps each")
     for column in ("values right", "every token stored", "no memory", "dialogue perplexity", "tokens stored", "min"):
         table.add_column(column, justify="right")
 
@@ -158,6 +158,7 @@ def main(data_dir: Path, steps: int, seed: int, only: str | None, as_json: bool)
             f"{row.perplexity:.1f}", f"{row.stored:.1%}", f"{row.seconds / 60:.1f}",
         )  # fmt: skip
 
+    quiet_libraries()
     try:
         measure_ablations(data_dir, steps, seed, only, show)
     except VardaError as error:

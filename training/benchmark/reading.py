@@ -55,6 +55,7 @@ def read_session(checkpoint: Checkpoint, turns: Sequence[tuple[str, str | None]]
             del history[:2]
         start = sum(len(past.ids) for past in history)
         output = read_messages(model, [*history, message])
+        assert output.store_decision is not None and output.storable_vector is not None
         chances = torch.sigmoid(output.store_decision[0, start:, 0]).tolist()
         vectors = output.storable_vector[0, start:].float().cpu().numpy()
         for i, sentence in enumerate(message.sentence):

@@ -28,8 +28,8 @@ _RARE = 3e-4
 
 @dataclass(frozen=True)
 class TokenisedDialogue:
-    """ids (n,); the user turn and the sentence that each token belongs to (n,), counted from 0, no sentence -1; ``weight``
-    as its corpus'."""
+    """ids (n,); the user turn and the sentence that each token belongs to (n,), counted from 0, no sentence -1;
+    ``weight`` as its corpus'."""
 
     ids: NDArray[np.uint16]
     turn: NDArray[np.int16]
@@ -149,7 +149,8 @@ class DialogueRows:
             arrays.turn[0, here] = turns - turns[0] + turn
             turn = int(arrays.turn[0, at + n - 1]) + 1
             sentence = dialogue.sentence[start:end]
-            arrays.sentence[0, here] = np.where(sentence >= 0, sentence - _first_of(sentence) + arrays.sentence.max() + 1, -1)
+            numbers = sentence - _first_of(sentence) + arrays.sentence.max() + 1
+            arrays.sentence[0, here] = np.where(sentence >= 0, numbers, -1)
             if not dialogue.about_people:
                 arrays.store_label[0, here] = 0
                 arrays.store_weight[0, here] = _STORE_NEGATIVE

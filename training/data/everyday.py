@@ -1,7 +1,8 @@
 """Everyday facts: told in passing and asked for in roundabout ways, from the tables in ``everyday/``, one a line.
 
-Promises: every entry becomes a relation with texts of its own for telling, asking, answering, correcting and forgetting;
-entries that the same answer would fit share a topic, with each other and with the relations made from clauses.
+Promises: every entry becomes a relation with texts of its own for telling, asking, answering, correcting and
+forgetting; entries that the same answer would fit share a topic, with each other and with the relations made from
+clauses.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ class Clauses:
 class Relation:
     """One kind of fact about the user, with all the ways it is told, asked for, corrected and forgotten.
 
-    topic: what it is about; relations that the same answer would fit share it. own_words: share of tellings and questions
-    that are sentences of its own; the others are its clauses in any wrapping.
+    topic: what it is about; relations that the same answer would fit share it. own_words: share of tellings and
+    questions that are sentences of its own; the others are its clauses in any wrapping.
     """
 
     name: str

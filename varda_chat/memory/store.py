@@ -129,8 +129,8 @@ class MemoryStore:
             return same_kind(after, ids), same_kind(index.token_ids(after), ids)
 
     def vectors_of(self, ids: Any) -> tuple[Any, None]:
-        """The vectors of ``ids`` (numpy or torch, of any shape): that shape and (dim,), float32, 0 for -1. The second is
-        for memories that hold vectors by chance."""
+        """The vectors of ``ids`` (numpy or torch, any shape), as float32 of that shape and (dim,), 0 for -1. The None
+        is for memories that hold vectors with some probability."""
         with self._reading():
             memory = self._index().memory
             wanted = ids.cpu().numpy() if is_tensor(ids) else np.asarray(ids)

@@ -75,8 +75,8 @@ class EncodedMessage:
 
 
 def statement_numbers(messages: Iterable[EncodedMessage]) -> list[int]:
-    """For each token of ``messages``, in a row: the number of its statement, counted through all of them, -1 for role and
-    end tokens. What ``VardaGPTAssociative.forward`` takes as ``statements``."""
+    """For each token of ``messages``, in a row: the number of its statement, counted through all of them, -1 for role
+    and end tokens. What ``VardaGPTAssociative.forward`` takes as ``statements``."""
     numbers: list[int] = []
     first = 0
     for message in messages:

@@ -18,14 +18,15 @@ class VardaGPTConfig(GPT2Config):
         store_layer: after how many blocks the state is taken that vectors are written from; None for
             ``memory_layer``. The state is taken before the read, so a vector never depends on the memory.
         store_previous_state: write vectors from the state at the token and the one before it.
-        store_statement_state: write vectors also from the mean state of the statement (sentence or clause) that the token
-            stands in, so that a vector knows the words after its token too: "... ate my socks again, typical goat".
+        store_statement_state: write vectors also from the mean state of the statement (sentence or clause) that the
+            token stands in, so that a vector knows the words after its token too: "... ate my socks, typical goat".
         copy_results: let the results' own tokens take a share of the next token's probability.
         null_result: let the read weights fall on "nothing fits".
         null_by_state: let the state say how well a result must fit; else one similarity holds for all tokens.
         null_similarity: the similarity at which a result fits no better than nothing, at the start of training;
             learned. (A score of its own could not follow the scale of the others: it moves by a learning rate a step.)
-        follow_copies: where a token was copied, let the vector stored next in its statement be a result of the next step.
+        follow_copies: where a token was copied, let the vector stored next in its statement be a result of the next
+            step.
         follow_similarity: what that adds to its similarity, at the start of training; learned.
         score_scale: the scale of the match between query and vector at the start of training; learned.
         delete_similarity: cosine between deletable and stored vector at which a delete is half open.

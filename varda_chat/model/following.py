@@ -1,8 +1,8 @@
 """Following a copy: the vector stored next after the one whose token was just said becomes a result too.
 
-A name is several tokens, each with a vector of its own. When a token is what a result of the step before holds, the vector
-that was stored after that result, in the same statement, is the likeliest to be wanted next (pointers between stored
-entries: RetoMaton, Alon et al. 2022, "Neuro-Symbolic Language Modeling with Automaton-augmented Retrieval").
+A name is several tokens, each with a vector of its own. When a token is what a result of the step before holds, the
+vector that was stored after that result, in the same statement, is the likeliest to be wanted next (pointers between
+stored entries: RetoMaton, Alon et al. 2022, "Neuro-Symbolic Language Modeling with Automaton-augmented Retrieval").
 """
 
 from __future__ import annotations

@@ -148,11 +148,9 @@ class MemoryReader(nn.Module):
             similarity = similarity + self.fc_null(self.ln_query(hidden)).float()
         return self.log_scale.exp().float() * similarity
 
-    def weights(
-        self, hidden: Tensor, query: Tensor, results: SearchResults, followed: Tensor | None = None
-    ) -> Tensor:
-        """Read weights (B, T, k) of ``results``, of which those that are ``followed`` (bool, the same shape) fit better by
-        a learned similarity; what is missing to 1 lies on the null result."""
+    def weights(self, hidden: Tensor, query: Tensor, results: SearchResults, followed: Tensor | None = None) -> Tensor:
+        """Read weights (B, T, k) of ``results``, of which those that are ``followed`` (bool, the same shape) fit better
+        by a learned similarity; what is missing to 1 lies on the null result."""
         similarity = torch.einsum("btd,btkd->btk", query, results.vectors.float())
         if followed is not None and self.follow_score is not None:
             similarity = similarity + self.follow_score.float() * followed
@@ -182,7 +180,7 @@ class MemoryReader(nn.Module):
 
 
 def statement_means(state: Tensor, statements: Tensor) -> Tensor:
-    """Each token's state (B, T, n) replaced by the mean over its statement (numbers (B, T)), 0 where it has none (-1)."""
+    """Each token's state (B, T, n) replaced by the mean over its statement (numbers (B, T)); 0 for none, -1."""
     rows, length, width = state.shape
     count = int(statements.max()) + 1 if statements.numel() else 0
     if count <= 0:
@@ -358,7 +356,7 @@ class VardaGPTAssociative(GPT2LMHeadModel):
 
         Args:
             memory: what to search; None for plain GPT-2.
-            statements: (B, T) long, which statement of its row each token stands in, -1 for none; for what is to be stored.
+            statements: (B, T) long, which statement of its row each token stands in, -1 for none: for what is stored.
             return_deletes: also search the memory for the deletable vectors and decide on what is found.
             mix_copies: False leaves ``logits`` as the language model's own (training mixes on the targets only).
             labels: (B, T), shifted inside, -100 ignored: the loss of the (mixed) next-token distribution.
