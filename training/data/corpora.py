@@ -62,6 +62,17 @@ class Dialogue:
 _PLACEHOLDER = re.compile(r"\[[^\]]*name\]|\(User [12]\)|\bUser [12]\b", re.IGNORECASE)
 
 
+# what the personality set's bot says of itself and of the user, which is not true of Varda: she has a name, and whether
+# she knows where a user was born depends on her memory. None: not to be used
+_NOT_HERS: dict[str, str | None] = {
+    "Oh, I don't have a name.": "I'm Varda, a small language model with a memory.",
+    "I'm a bot who was created by humans.": "I'm Varda, a small language model with a memory. I'm not a person.",
+    "I come from a long line of code.": "I'm a program, so I come from a long line of code.",
+    "I don't know you, but I enjoy chatting with you!": None,
+    "Pretty much this.": "I chat, and I remember what you tell me.",
+}
+
+
 def read_dialogues(folder: Path, corpus: Corpus) -> Iterator[Dialogue]:
     """The dialogues of ``corpus`` found in ``folder``; raises DataError naming the file that is missing or, with its
     line, malformed."""
@@ -89,6 +100,10 @@ def _dialogue(corpus: str, record: Any) -> Dialogue | None:
     if record.get("style", PERSONALITY_STYLE) != PERSONALITY_STYLE:
         return None
     kept = _clean(turns)
+    if any(text in _NOT_HERS for _, text in kept):
+        hers = [(role, _NOT_HERS.get(text, text)) for role, text in kept]
+        kept = [(role, text) for role, text in hers if text is not None]
+        kept = kept if len(kept) == len(hers) else []
     return Dialogue(corpus, identity, tuple(kept)) if len(kept) >= 2 else None
 
 
