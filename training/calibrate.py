@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from training.data.prepare import Data
 
 STORE_CANDIDATES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-DELETE_CANDIDATES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+DELETE_CANDIDATES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+SHARE_CANDIDATES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 WRONG_DELETE_COST = 3.0
 """A fact that vanishes is worse than an outdated one that stays: a correction is preferred when both are read."""
 
 
 @torch.no_grad()
 def calibrate(model: VardaGPTAssociative, data: Data) -> None:
-    """Set ``store_threshold`` to a half, or to what is clearly better; ``delete_threshold`` to the best trade."""
+    """Set ``store_threshold`` to a half, or to what is clearly better; ``delete_threshold`` and ``delete_share`` to the
+    best trade."""
     model.eval()
     weights = data.config.weights
     batches = [_batch(model, data.validation_facts, start) for start in range(0, len(data.validation_facts.ids), 16)]
@@ -39,12 +41,26 @@ def calibrate(model: VardaGPTAssociative, data: Data) -> None:
         assert losses.delete_probability is not None
         probabilities.append(losses.delete_probability)
 
-    def worth(threshold: float) -> float:
-        counts = [delete_counts(p > threshold, batch) for p, batch in zip(probabilities, batches, strict=True)]
+    def worth(choice: tuple[float, float]) -> float:
+        counts = [
+            delete_counts(opened_deletes(p, batch, *choice), batch)
+            for p, batch in zip(probabilities, batches, strict=True)
+        ]
         deleted, obsolete, wrongly, kept = (sum(column) for column in zip(*counts, strict=True))
         return deleted / max(1, obsolete) - WRONG_DELETE_COST * wrongly / max(1, kept)
 
-    model.config.delete_threshold = max(DELETE_CANDIDATES, key=worth)
+    choices = [(threshold, share) for threshold in DELETE_CANDIDATES for share in SHARE_CANDIDATES]
+    model.config.delete_threshold, model.config.delete_share = max(choices, key=worth)
+
+
+def opened_deletes(probability: torch.Tensor, batch: Batch, threshold: float, share: float) -> torch.Tensor:
+    """Which (turn, statement) deletes open, (E, turns, STATEMENTS) bool, by the rule of chat (``delete_share``): the
+    clearest is sought among the statements that are in memory at the turn."""
+    numbers = torch.arange(probability.shape[1], device=probability.device)[None, :, None]
+    told, dead = batch.told.unsqueeze(1), batch.dead.unsqueeze(1)
+    there = (told >= 0) & (told < numbers) & (dead >= numbers)
+    evidence = -torch.log1p(-probability.clamp_max(1 - 1e-6)) * there
+    return (probability > threshold) & (evidence >= share * evidence.amax(dim=-1, keepdim=True)) & there
 
 
 def delete_counts(opened: torch.Tensor, batch: Batch) -> tuple[int, int, int, int]:

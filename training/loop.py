@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
-from training.calibrate import delete_counts
+from training.calibrate import delete_counts, opened_deletes
 from training.config import TrainConfig
 from training.data.episodes import EpisodeArrays
 from training.data.prepare import Data
@@ -235,7 +235,9 @@ class Trainer:
                 hits[how][1] += total
             facts.append(float(losses.language_model))
             assert losses.delete_probability is not None and losses.output.store_decision is not None
-            counts = delete_counts(losses.delete_probability > self.bare.config.delete_threshold, batch)
+            config = self.bare.config
+            opened = opened_deletes(losses.delete_probability, batch, config.delete_threshold, config.delete_share)
+            counts = delete_counts(opened, batch)
             deletes = [total + count for total, count in zip(deletes, counts, strict=True)]
             gate = losses.output.store_decision.flatten().sigmoid() > self.bare.config.store_threshold
             valid = batch.valid.flatten()

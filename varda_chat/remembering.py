@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,8 @@ def deletions(
     """The statements that the turn, from position ``start`` on, deletes, with their probabilities.
 
     A token deletes a statement as likely as the likeliest of its vectors; over the turn's tokens the chances of
-    staying multiply (1 - prod(1 - p)), and what then exceeds ``config.delete_threshold`` goes.
+    staying multiply (1 - prod(1 - p)). What then exceeds ``config.delete_threshold`` goes, unless another statement is
+    meant far more clearly (``config.delete_share``).
     """
     if output.delete_results is None or output.delete_decision is None or output.deletable_vector is None:
         return {}
@@ -109,4 +111,10 @@ def deletions(
                 of_token[statement] = max(of_token.get(statement, 0.0), p)
         for statement, p in of_token.items():
             staying[statement] = staying.get(statement, 1.0) * (1.0 - p)
-    return {s: 1.0 - stay for s, stay in staying.items() if 1.0 - stay > model.config.delete_threshold}
+    evidence = {statement: -math.log(max(stay, 1e-12)) for statement, stay in staying.items()}
+    clearest = max(evidence.values(), default=0.0)
+    return {
+        statement: 1.0 - staying[statement]
+        for statement, found in evidence.items()
+        if 1.0 - staying[statement] > model.config.delete_threshold and found >= model.config.delete_share * clearest
+    }

@@ -32,7 +32,9 @@ class VardaGPTConfig(GPT2Config):
         delete_similarity: cosine between deletable and stored vector at which a delete is half open.
         delete_sharpness: slope of that opening.
         store_threshold: a token is stored where the store decision's probability exceeds this.
-        delete_threshold: a statement leaves where its delete probability over a turn exceeds this.
+        delete_threshold: a statement leaves where its delete probability over a turn exceeds this ...
+        delete_share: ... and its evidence, -log(1 - probability), is at least this share of the turn's largest: a
+            correction means one thing, and what resembles it shall stay.
     """
 
     model_type = "varda_gpt"
@@ -54,6 +56,7 @@ class VardaGPTConfig(GPT2Config):
     delete_sharpness: float = 10.0
     store_threshold: float = 0.5
     delete_threshold: float = 0.5
+    delete_share: float = 0.8
     loss_type: str | None = "ForCausalLM"
 
     def __post_init__(self, **kwargs: Any) -> None:
