@@ -12,6 +12,7 @@ from rich.console import Console
 from tokenizers import Tokenizer
 from transformers import GenerationConfig
 
+from training.base import adapt
 from training.benchmark.recall import Benchmark, measure_recall
 from training.calibrate import calibrate
 from training.card import Making, write_card
@@ -68,6 +69,7 @@ def build(
     *,
     resume: bool = False,
     finetune_from: str | None = None,
+    base_model: str | None = None,
     epochs: float | None = None,
     model_overrides: dict[str, Any] | None = None,
     command: str = "varda-train",
@@ -77,6 +79,7 @@ def build(
 
     Args:
         resume: go on with the run saved in ``output_dir``; the settings must be its own (``saved_config``).
+        base_model: a plain GPT-2, a folder or hub id, to adapt (``training.base``).
         finetune_from: a checkpoint whose weights and tokenizer to start with, instead of fresh ones.
         epochs: passes over the dialogues, in place of ``config.max_steps``.
         model_overrides: of the preset's sizes, for a fresh model; ``n_layer`` and ``memory_dim`` also grow one that is
@@ -97,7 +100,9 @@ def build(
         model = VardaGPTAssociative(VardaGPTConfig.from_pretrained(output_dir))
     else:
         origin = {"command": command, "note": ""}
-        if finetune_from is not None:
+        if base_model is not None:
+            chat, model = adapt(base_model, model_overrides or {})
+        elif finetune_from is not None:
             start = load_checkpoint(finetune_from)
             chat, model = start.chat, start.model
             overrides = model_overrides or {}

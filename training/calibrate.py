@@ -35,17 +35,13 @@ def calibrate(model: VardaGPTAssociative, data: Data) -> None:
     best = max(right, key=lambda threshold: right[threshold])
     model.config.store_threshold = best if right[best] > 1.01 * right[0.5] else 0.5
 
-    probabilities = []
-    for batch in batches:
-        losses = episode_losses(model, batch, weights, hard_gates=True)
-        assert losses.delete_probability is not None
-        probabilities.append(losses.delete_probability)
+    read = [(episode_losses(model, batch, weights, hard_gates=True).delete_probability, batch) for batch in batches]
+    told = [(probability, batch) for probability, batch in read if probability is not None]
+    if not told:
+        return  # nothing was told in any episode: nothing to calibrate on
 
     def worth(choice: tuple[float, float]) -> float:
-        counts = [
-            delete_counts(opened_deletes(p, batch, *choice), batch)
-            for p, batch in zip(probabilities, batches, strict=True)
-        ]
+        counts = [delete_counts(opened_deletes(probability, batch, *choice), batch) for probability, batch in told]
         deleted, obsolete, wrongly, kept = (sum(column) for column in zip(*counts, strict=True))
         return deleted / max(1, obsolete) - WRONG_DELETE_COST * wrongly / max(1, kept)
 

@@ -11,7 +11,7 @@ from training.benchmark.report import conditions
 from training.benchmark.scripts import Tier
 from training.config import TrainConfig
 from training.data.corpora import CORPORA
-from training.loop import Validation
+from training.display import Validation
 from varda_chat.model import VardaGPTAssociative
 
 

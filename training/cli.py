@@ -71,6 +71,20 @@ def flag(name: str, **options: Any) -> Any:
 @flag("retrieval-weight", type=click.FloatRange(min=0), default=None, help="Weight of that loss. [default: 0.5]")
 @flag("read-out-weight", type=click.FloatRange(min=0), default=None, help="Weight of that loss. [default: 0.3]")
 @flag("use-memory", type=bool, default=None, help="False: a plain GPT-2 on the same tokens. [default: true]")
+@flag("gradient-accumulation-steps", type=click.IntRange(min=1), default=None, help="Batches to a step. [default: 1]")
+@flag(
+    "frozen-base-steps",
+    type=click.IntRange(min=0),
+    default=None,
+    help="First steps that train the memory's parts alone. [default: 0]",
+)
+@flag(
+    "patience",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Validations without a better one that end the run. [default: run all steps]",
+)
+@flag("base-model", default=None, metavar="MODEL", help="Adapt this plain GPT-2: gpt2, distilgpt2, ..., or a folder.")
 @flag("finetune-from", default=None, metavar="CHECKPOINT", help="Start with this checkpoint's weights and tokenizer.")
 @flag("recall-facts", type=click.IntRange(min=1), default=200, help="Facts of the recall check at the end.")
 @flag("resume", is_flag=True, help="Go on with the run saved in --output-dir, with its settings.")
@@ -101,7 +115,9 @@ def _train(
     from training.quiet import quiet_libraries
 
     quiet_libraries()
-    recall_facts, finetune_from = flags.pop("recall_facts"), flags.pop("finetune_from")
+    recall_facts, finetune_from, base_model = (flags.pop(n) for n in ("recall_facts", "finetune_from", "base_model"))
+    if finetune_from is not None and base_model is not None:
+        raise click.UsageError("--base-model and --finetune-from both say what to start with; give one.")
     model_flags = {name: flags.pop(name) for name in ("n_layer", "memory_dim", "num_search_results", "memory_layer")}
     console = _console()
     given = {name: flags.pop(f"{name}_weight") for name in ("retrieval", "read_out")}
@@ -109,7 +125,7 @@ def _train(
     config = saved_config(output_dir) if resume else replace(config_of(preset, flags), weights=weights)
     recall = build(
         config, data_dir, output_dir, console,
-        resume=resume, finetune_from=finetune_from, epochs=epochs, model_overrides=model_flags,
+        resume=resume, finetune_from=finetune_from, base_model=base_model, epochs=epochs, model_overrides=model_flags,
         command=_command_line(), recall_facts=recall_facts,
     )  # fmt: skip
     console.print(recall_table(recall))
@@ -179,7 +195,7 @@ def _command_line() -> str:
     """The command as typed, without the names of this machine's folders."""
     import sys
 
-    stand_ins = {"data-dir": "DATA", "output-dir": "DIR", "finetune-from": "STAGE1"}
+    stand_ins = {"data-dir": "DATA", "output-dir": "DIR", "finetune-from": "STAGE1", "base-model": "BASE"}
     words = list(sys.argv[1:])
     for place, word in enumerate(words[:-1]):
         name = word.lstrip("-").replace("_", "-")

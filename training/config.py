@@ -56,9 +56,12 @@ class ObjectiveWeights:
 class TrainConfig:
     """One training run. Everything that shapes its result is here and is saved with its checkpoints.
 
-    fact_episodes, multi_session_episodes, dialogue_rows: of each, a step. layouts: numbers of sessions that an episode
-    of ``episode_length`` tokens is divided into; every step takes one of them. use_memory: False trains a plain GPT-2
-    (the memory's parts stay as they are) on the same tokens, with the same weights.
+    fact_episodes, multi_session_episodes, dialogue_rows: of each, in a batch. layouts: numbers of sessions that an
+    episode of ``episode_length`` tokens is divided into; every batch takes one of them. gradient_accumulation_steps:
+    batches whose gradients make one step. frozen_base_steps: first steps in which the memory's parts alone are trained.
+    patience: validations without a better one (by the losses of dialogues and facts together) that end the training,
+    with the best weights. use_memory: False trains a plain GPT-2 (the memory's parts stay as they are) on the same
+    tokens, with the same weights.
     """
 
     preset: str
@@ -82,5 +85,8 @@ class TrainConfig:
     mixed_precision: str = "bf16"
     save_every: int = 250
     validate_every: int = 500
+    gradient_accumulation_steps: int = 1
+    frozen_base_steps: int = 0
+    patience: int | None = None
     use_memory: bool = True
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)

@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -16,73 +16,19 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from torch import Tensor
+from safetensors.torch import load_model, save_model
 
+from training.bank import BANK_PER_STEP, VectorBank
 from training.calibrate import delete_counts, opened_deletes
 from training.config import TrainConfig
 from training.data.episodes import EpisodeArrays
 from training.data.prepare import Data
+from training.display import Validation, interrupts, validation_table
 from training.objective import Batch, Distractors, Losses, episode_losses, value_hits
 from varda_chat.errors import DataError, VardaError
 from varda_chat.model import VardaGPTAssociative
 
-BANK_SIZE, BANK_PER_STEP = 4096, 96
-
-
-class VectorBank:
-    """A ring of vectors recently written, which serve as distractors. Its content is saved with the checkpoint, so that
-    a resumed run equals an uninterrupted one."""
-
-    def __init__(self, dim: int, device: Any) -> None:
-        self.vectors = torch.zeros(BANK_SIZE, dim, device=device)
-        self.tokens = torch.zeros(BANK_SIZE, dtype=torch.long, device=device)
-        self.topics = torch.full((BANK_SIZE,), -1, dtype=torch.int32, device=device)
-        self.filled = 0
-        self.next = 0
-
-    def add(self, vectors: Tensor, tokens: Tensor, topics: Tensor | None = None) -> None:
-        """Put (n, D) vectors, their (n,) tokens and relations (-1, or None, for none) in place of the oldest."""
-        place = (torch.arange(len(vectors), device=vectors.device) + self.next) % BANK_SIZE
-        self.vectors[place] = vectors
-        self.tokens[place] = tokens
-        self.topics[place] = -1 if topics is None else topics
-        self.next = (self.next + len(vectors)) % BANK_SIZE
-        self.filled = min(self.filled + len(vectors), BANK_SIZE)
-
-    def sample(self, count: int, generator: torch.Generator) -> Distractors:
-        """``count`` of them at random, or all while there are not that many."""
-        chosen = torch.randperm(self.filled, generator=generator)[:count].to(self.vectors.device)
-        return Distractors(self.vectors[chosen], self.tokens[chosen], self.topics[chosen])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "vectors": self.vectors,
-            "tokens": self.tokens,
-            "topics": self.topics,
-            "filled": self.filled,
-            "next": self.next,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.vectors.copy_(state["vectors"])
-        self.tokens.copy_(state["tokens"])
-        self.topics.copy_(state["topics"])
-        self.filled, self.next = state["filled"], state["next"]
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Figures of one validation: losses a token, and shares of spoken values that are right, teacher-forced."""
-
-    loss: float
-    facts_loss: float
-    values_soft: float
-    values_hard: float
-    values_without: float
-    deleted: float
-    deleted_wrongly: float
-    store_rate: float
+BEST = "best.safetensors"
 
 
 def schedule(config: TrainConfig, step: int) -> float:
@@ -116,45 +62,57 @@ class Trainer:
         self.accelerator.register_for_checkpointing(self.talk_bank, self.fact_bank)
         self.step = 0
         self.elapsed = 0.0
+        self.best: float | None = None
+        self.waited = 0
         self.metrics_path = output_dir / "metrics.jsonl"
 
     # one step
 
     def train_step(self) -> dict[str, float]:
         """One optimizer step on this step's dialogue rows and fact episodes; returns its loss terms."""
-        step, config = self.step, self.config
-        generator = torch.Generator().manual_seed((config.seed << 32) + step)
-        process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        progress = step / config.max_steps
-        talk = self._batch(self.data.rows(step, process, processes), generator)
-        facts = self._batch(self.data.facts(step, process), generator)
-        # what is in memory beside the episode's own: few vectors first, then many
-        share = (progress - config.distractors_from) / (config.distractors_full - config.distractors_from)
-        count = int(config.max_distractors * min(1.0, max(0.0, share)))
-        distractors = self._distractors(count, generator)
-        # later on, two steps of three read what the store decisions leave, as in chat; the third keeps them soft
-        hard = progress >= config.hard_from and step % 3 != 0
-        with self.accelerator.autocast():
-            of_talk = self._losses(talk, distractors, hard)
-        self.accelerator.backward(of_talk.total * 0.5)
-        self._remember_talk(of_talk, talk)
-        with self.accelerator.autocast():
-            of_facts = self._losses(facts, distractors, hard)
-        self.accelerator.backward(of_facts.total * 0.5)
-        self._remember_facts(of_facts, facts)
-        loss = float((of_talk.total + of_facts.total).detach()) / 2
-        if not math.isfinite(loss):
+        config = self.config
+        frozen = self.step < config.frozen_base_steps
+        for name, parameter in self.bare.named_parameters():
+            parameter.requires_grad_(not frozen or name.startswith("memory_"))
+        parts = config.gradient_accumulation_steps
+        batches = [self._accumulate(self.step * parts + part) for part in range(parts)]
+        terms = {name: sum(batch[name] for batch in batches) / parts for name in batches[0]}
+        if not math.isfinite(terms["loss"]):
             raise VardaError(
-                f"The loss became {loss} at step {step}. The last good checkpoint is {self.output_dir / 'last'}; "
-                "start a new run with a lower --learning-rate, or go on from there with --resume."
+                f"The loss became {terms['loss']} at step {self.step}. The last good checkpoint is "
+                f"{self.output_dir / 'last'}; start a new run with a lower --learning-rate, or go on with --resume."
             )
         self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
         self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad()
         self.step += 1
+        return terms
+
+    def _accumulate(self, number: int) -> dict[str, float]:
+        """Add the gradients of the run's batch ``number``; returns its loss terms."""
+        config, progress = self.config, self.step / self.config.max_steps
+        generator = torch.Generator().manual_seed((config.seed << 32) + number)
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        talk = self._batch(self.data.rows(number, process, processes), generator)
+        facts = self._batch(self.data.facts(number, process), generator)
+        # what is in memory beside the episode's own: few vectors first, then many
+        share = (progress - config.distractors_from) / (config.distractors_full - config.distractors_from)
+        count = int(config.max_distractors * min(1.0, max(0.0, share)))
+        distractors = self._distractors(count, generator)
+        # later on, two steps of three read what the store decisions leave, as in chat; the third keeps them soft
+        hard = progress >= config.hard_from and self.step % 3 != 0
+        weight = 0.5 / config.gradient_accumulation_steps
+        with self.accelerator.autocast():
+            of_talk = self._losses(talk, distractors, hard)
+        self._backward(of_talk, weight)
+        self._remember_talk(of_talk, talk)
+        with self.accelerator.autocast():
+            of_facts = self._losses(facts, distractors, hard)
+        self._backward(of_facts, weight)
+        self._remember_facts(of_facts, facts)
         return {
-            "loss": loss,
+            "loss": float((of_talk.total + of_facts.total).detach()) / 2,
             "talk": float(of_talk.language_model.detach()),
             "facts": float(of_facts.language_model.detach()),
             "retrieval": float(of_facts.retrieval.detach()),
@@ -162,6 +120,10 @@ class Trainer:
             "store": float(of_facts.store.detach()),
             "delete": float(of_facts.delete.detach()),
         }
+
+    def _backward(self, losses: Losses, weight: float) -> None:
+        if losses.total.requires_grad:  # a frozen plain model has nothing to learn
+            self.accelerator.backward(losses.total * weight)
 
     def _losses(self, batch: Batch, distractors: Distractors | None, hard_gates: bool) -> Losses:
         config = self.config
@@ -234,11 +196,12 @@ class Trainer:
                 hits[how][0] += right
                 hits[how][1] += total
             facts.append(float(losses.language_model))
-            assert losses.delete_probability is not None and losses.output.store_decision is not None
-            config = self.bare.config
-            opened = opened_deletes(losses.delete_probability, batch, config.delete_threshold, config.delete_share)
-            counts = delete_counts(opened, batch)
-            deletes = [total + count for total, count in zip(deletes, counts, strict=True)]
+            assert losses.output.store_decision is not None
+            if losses.delete_probability is not None:  # None where nothing was told
+                config = self.bare.config
+                opened = opened_deletes(losses.delete_probability, batch, config.delete_threshold, config.delete_share)
+                counts = delete_counts(opened, batch)
+                deletes = [total + count for total, count in zip(deletes, counts, strict=True)]
             gate = losses.output.store_decision.flatten().sigmoid() > self.bare.config.store_threshold
             valid = batch.valid.flatten()
             stored += int((gate & valid).sum())
@@ -265,7 +228,7 @@ class Trainer:
         smooth: dict[str, float] = {}
         epoch = self.data.steps_per_epoch
         self.model.train()
-        with self._progress() as (progress, task), _interrupts() as interrupted:
+        with self._progress() as (progress, task), interrupts() as interrupted:
             while self.step < config.max_steps:
                 before = time.monotonic()
                 terms = self.train_step()
@@ -282,6 +245,9 @@ class Trainer:
                 if self.step % config.validate_every == 0 or epoch_ends or done:
                     last = self.validate()
                     self._report(smooth["loss"], last)
+                    if self._is_over(last):
+                        self.save()
+                        break
                 if self.step % config.save_every == 0 or done:
                     self.save()
                 if interrupted():
@@ -291,13 +257,33 @@ class Trainer:
                         f"varda-train --resume --data-dir DATA --output-dir {self.output_dir}"
                     )
                     raise KeyboardInterrupt
+        if self.best is not None:
+            load_model(self.bare, str(self.output_dir / BEST))
+            return self.validate()
         return last if last is not None else self.validate()
+
+    def _is_over(self, found: Validation) -> bool:
+        """Keep the weights where they are the best so far; whether patience has ended (without ``patience``: never)."""
+        if self.config.patience is None:
+            return False
+        score = found.loss + found.facts_loss
+        if self.best is None or score < self.best:
+            self.best, self.waited = score, 0
+            if self.accelerator.is_main_process:
+                save_model(self.bare, str(self.output_dir / BEST))
+            return False
+        self.waited += 1
+        if self.waited < self.config.patience:
+            return False
+        self.console.print(f"No better validation in {self.waited}; stopped at step {self.step} with the best weights.")
+        return True
 
     def _tokens_per_step(self) -> int:
         config = self.config
         per_process = (
             config.fact_episodes + config.multi_session_episodes
         ) * config.episode_length + config.dialogue_rows * config.row_length
+        per_process *= config.gradient_accumulation_steps
         return per_process * self.accelerator.num_processes
 
     @contextlib.contextmanager
@@ -344,7 +330,10 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         self.accelerator.save_state(str(fresh))
         if self.accelerator.is_main_process:
-            state = {"step": self.step, "elapsed": self.elapsed, "config": asdict(self.config)}
+            state = {
+                "step": self.step, "elapsed": self.elapsed, "best": self.best, "waited": self.waited,
+                "config": asdict(self.config),
+            }  # fmt: skip
             (fresh / "run.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
             old = self.output_dir / "last.old"
             shutil.rmtree(old, ignore_errors=True)
@@ -362,44 +351,7 @@ class Trainer:
                 state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
                 self.accelerator.load_state(str(folder))
                 self.step, self.elapsed = state["step"], state["elapsed"]
+                self.best, self.waited = state.get("best"), state.get("waited", 0)
                 self.console.print(f"Resumed at step {self.step} of {self.config.max_steps}.")
                 return
         raise DataError(f"Nothing to resume in {self.output_dir}: it holds no saved run.")
-
-
-def validation_table(records: list[dict[str, Any]]) -> Table:
-    """A row for each validation: training and validation loss, what the memory gives, elapsed time."""
-    table = Table()
-    for name in ("step", "epoch", "training loss", "validation loss", "perplexity",
-                 "values right: soft / hard / no memory", "deleted / wrongly", "tokens stored", "elapsed"):  # fmt: skip
-        table.add_column(name, justify="right")
-    for record in records:
-        v = record["validation"]
-        table.add_row(
-            f"{record['step']:,}", f"{record.get('epoch', float('nan')):.2f}", f"{record['training_loss']:.3f}",
-            f"{v['loss']:.3f}", f"{math.exp(v['loss']):.1f}",
-            f"{v['values_soft']:.1%} / {v['values_hard']:.1%} / {v.get('values_without', float('nan')):.1%}",
-            f"{v['deleted']:.1%} / {v['deleted_wrongly']:.1%}", f"{v['store_rate']:.1%}",
-            f"{record['seconds'] / 60:.1f} min",
-        )  # fmt: skip
-    return table
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[Any]:
-    """Within it, Ctrl+C is noted instead of raised; a second one is raised."""
-    import signal
-
-    seen = False
-
-    def note(_signal: int, _frame: Any) -> None:
-        nonlocal seen
-        if seen:
-            raise KeyboardInterrupt
-        seen = True
-
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: seen
-    finally:
-        signal.signal(signal.SIGINT, previous)

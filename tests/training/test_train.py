@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from training.build import build, config_of
 from training.cli import evaluate, train
 from training.config import TrainConfig
-from training.data.corpora import CORPORA
 from training.data.dialogues import DialogueRows, MultiSessions, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays, EpisodeBuilder
 from training.data.prepare import Data, fact_texts
@@ -30,21 +29,6 @@ from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.checkpoint import load_checkpoint
 
 QUIET = Console(quiet=True)
-
-
-@pytest.fixture(scope="module")
-def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every corpus by name, a few dialogues each."""
-    folder = tmp_path_factory.mktemp("corpora")
-    lines = ["Hello, how are you?", "I am fine, thanks.", "Do you like music?", "Yes, I like it a lot.", "Me too."]
-    for corpus in CORPORA:
-        for name in corpus.files:
-            with lzma.open(folder / f"{name}.jsonl.xz", "wt", encoding="utf-8") as file:
-                for number in range(60):
-                    rng = random.Random(number)
-                    turns = [{"speaker": ("user", "assistant")[i % 2], "text": rng.choice(lines)} for i in range(6)]
-                    file.write(json.dumps({"source": corpus.name, "id": f"s_{number}", "turns": turns}) + "\n")
-    return folder
 
 
 def tiny(**overrides: object) -> TrainConfig:
@@ -154,3 +138,32 @@ def test_loss_falls_and_recall_rises_above_the_control(tmp_path: Path) -> None:
     assert after.facts_loss < before.facts_loss - 1
     assert after.values_without < 0.15
     assert after.values_hard > after.values_without + 0.4
+
+
+def test_two_halves_accumulated_are_one_batch(corpora: Path, tmp_path: Path) -> None:
+    """The gradients of two batches that make one step are the mean of each one's."""
+    weights = {}
+    for parts in (1, 2):
+        out = tmp_path / str(parts)
+        config = tiny(max_steps=1, warmup_steps=0, gradient_accumulation_steps=parts, save_every=1, validate_every=1)
+        build(config, corpora, out, QUIET, recall_facts=1)
+        record = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        weights[parts] = load_file(out / "model.safetensors")
+        assert record[-1]["step"] == 1
+    assert any(not torch.equal(weights[1][name], weights[2][name]) for name in weights[1])
+
+
+def test_patience_ends_a_run_that_gets_no_better_with_its_best_weights(corpora: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    # a learning rate that destroys what was learned: the first validation is the best
+    config = tiny(max_steps=40, learning_rate=0.5, warmup_steps=0, patience=2, validate_every=2, save_every=50)
+    build(config, corpora, out, QUIET, recall_facts=1)
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    losses = [r["validation"]["loss"] + r["validation"]["facts_loss"] for r in records if "validation" in r]
+    assert records[-1]["step"] < 40
+    best = load_file(out / "best.safetensors")
+    final = load_file(out / "model.safetensors")
+    assert len(best.keys() & final.keys()) > 20
+    for name in best.keys() & final.keys():  # tied weights bear one name of their two
+        torch.testing.assert_close(final[name], best[name])
+    assert losses[-1] > min(losses)

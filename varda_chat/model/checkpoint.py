@@ -88,11 +88,21 @@ def _local_folder(source: str | Path) -> Path:
         raise CheckpointError(f"The checkpoint folder {source} cannot be used: {_first_line(error)}") from error
     if isinstance(source, Path) or path.is_absolute() or str(source).count("/") != 1 or str(source).startswith("."):
         raise CheckpointError(f"There is no checkpoint folder {source}.")
+    return fetched(source)
+
+
+def fetched(source: str | Path) -> Path:
+    """The folder ``source``, or that of the hub repository ``source``, fetched or from the hub's cache. Raises
+    CheckpointError."""
+    if Path(source).expanduser().is_dir():
+        return Path(source).expanduser()
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(source), allow_patterns=["*.json", "*.safetensors", "README.md"]))
+        return Path(
+            snapshot_download(str(source), allow_patterns=["*.json", "*.safetensors", "merges.txt", "README.md"])
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"There is no folder {source}, and the model hub could not give it ({_first_line(error)}). "
