@@ -52,7 +52,7 @@ def widened(model: VardaGPTAssociative, memory_dim: int) -> VardaGPTAssociative:
     added = memory_dim - old.memory_dim
     if added < 0:
         raise DataError(f"The checkpoint's vectors have {old.memory_dim} floats; --memory-dim {memory_dim} is fewer.")
-    whole = {"store_statement_state": True, "null_by_state": True, "follow_copies": True}
+    whole = dict.fromkeys(("store_statement_state", "null_by_state", "follow_copies", "query_context"), True)
     if added == 0 and all(getattr(old, name) for name in whole):
         return model
     grown = VardaGPTAssociative(VardaGPTConfig(**(copy.deepcopy(old.to_dict()) | whole | {"memory_dim": memory_dim})))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from tests.conftest import tiny_model
 from varda_chat.memory import AssociativeMemory
 from varda_chat.model import SearchResults, VardaGPTAssociative, VardaGPTConfig
 from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.modeling import mix_copy_distribution, statement_means
+from varda_chat.model.modeling import mix_copy_distribution, running_means, statement_means
 
 
 @dataclass
@@ -84,11 +85,13 @@ def test_a_memory_changes_the_answer_and_copies_its_tokens(model: VardaGPTAssoci
 
 
 @pytest.mark.parametrize("memory_layer", [0, 1, 2])
-@pytest.mark.parametrize("previous", [True, False])
+@pytest.mark.parametrize("context", [True, False])
 def test_cached_decoding_equals_uncached(
-    chat_format: ChatFormat, ids: torch.Tensor, memory_layer: int, previous: bool
+    chat_format: ChatFormat, ids: torch.Tensor, memory_layer: int, context: bool
 ) -> None:
-    model = tiny_model(chat_format, memory_layer=memory_layer, store_previous_state=previous)
+    model = tiny_model(
+        chat_format, memory_layer=memory_layer, store_previous_state=context, query_context=context, query_decay=0.7
+    )
     memory = a_memory(7, batch=2)
     with torch.no_grad():
         whole = model(ids, memory=memory, return_deletes=True)
@@ -122,6 +125,14 @@ def test_statement_means_are_those_of_each_rows_statements() -> None:
     wanted = torch.tensor([[[2.0], [2.0], [0.0], [5.0]], [[2.0], [17 / 3], [17 / 3], [17 / 3]]])
     torch.testing.assert_close(statement_means(state, statements), wanted)
     assert not statement_means(state, torch.full((2, 4), -1)).any()
+
+
+def test_running_means_weigh_what_is_older_less() -> None:
+    state = torch.tensor([[[1.0], [3.0], [5.0]]])
+    means, after = running_means(state, None, 0.5)
+    torch.testing.assert_close(means, torch.tensor([[[1.0], [3.5 / 1.5], [6.75 / 1.75]]]))
+    further, _ = running_means(torch.tensor([[[2.0]]]), after, 0.5)
+    torch.testing.assert_close(further, torch.tensor([[[(6.75 / 2 + 2) / (1.75 / 2 + 1)]]]))
 
 
 def test_rows_never_see_each_others_memory(model: VardaGPTAssociative, ids: torch.Tensor) -> None:
@@ -161,7 +172,7 @@ def test_saving_and_loading_is_identity(model: VardaGPTAssociative, ids: torch.T
 def test_original_arrangement_can_be_switched_on(chat_format: ChatFormat, ids: torch.Tensor) -> None:
     model = tiny_model(
         chat_format, memory_layer=0, store_layer=2, store_previous_state=False, store_statement_state=False,
-        copy_results=False, null_result=False, null_by_state=False,
+        query_context=False, copy_results=False, null_result=False, null_by_state=False,
     )  # fmt: skip
     with torch.no_grad():
         output = model(ids, memory=a_memory(5, batch=2))
@@ -215,9 +226,10 @@ def test_mixture_with_all_shares_moves_all_probability() -> None:
         ({"memory_layer": 9}, "memory_layer"),
         ({"num_search_results": 0}, "num_search_results"),
         ({"memory_dim": 0}, "memory_dim"),
+        ({"query_decay": 1.0}, "query_decay"),
     ],
 )
-def test_impossible_configurations_are_refused(settings: dict[str, int], word: str) -> None:
+def test_impossible_configurations_are_refused(settings: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         VardaGPTConfig(n_layer=2, **settings)
 

@@ -20,6 +20,9 @@ class VardaGPTConfig(GPT2Config):
         store_previous_state: write vectors from the state at the token and the one before it.
         store_statement_state: write vectors also from the mean state of the statement (sentence or clause) that the
             token stands in, so that a vector knows the words after its token too: "... ate my socks, typical goat".
+        query_context: search also with a running mean of the states, so that the whole question is in the query as the
+            whole statement is in a vector.
+        query_decay: what a state weighs in that mean, relative to the one after it.
         copy_results: let the results' own tokens take a share of the next token's probability.
         null_result: let the read weights fall on "nothing fits".
         null_by_state: let the state say how well a result must fit; else one similarity holds for all tokens.
@@ -45,6 +48,8 @@ class VardaGPTConfig(GPT2Config):
     store_layer: int | None = None
     store_previous_state: bool = True
     store_statement_state: bool = True
+    query_context: bool = True
+    query_decay: float = 0.95
     copy_results: bool = True
     null_result: bool = True
     null_by_state: bool = True
@@ -65,6 +70,8 @@ class VardaGPTConfig(GPT2Config):
         if self.store_layer is None:
             self.store_layer = self.memory_layer
         super().__post_init__(**kwargs)
+        if not 0 < self.query_decay < 1:
+            raise ValueError(f"query_decay must lie between 0 and 1, not {self.query_decay}")
         for name in ("memory_layer", "store_layer"):
             if not 0 <= getattr(self, name) <= self.n_layer:
                 raise ValueError(f"{name} must lie between 0 and n_layer ({self.n_layer}), not {getattr(self, name)}")

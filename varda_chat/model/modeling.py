@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +100,7 @@ class MemoryReader(nn.Module):
         self.config = config
         self.ln_query = nn.LayerNorm(width, eps=config.layer_norm_epsilon)
         self.ln_store = nn.LayerNorm(width, eps=config.layer_norm_epsilon)
-        self.fc_query = nn.Linear(width, dim)
+        self.fc_query = nn.Linear(width * (2 if config.query_context else 1), dim)
         self.fc = nn.Linear(width + k * dim, width)
         self.fc_storable_vector = nn.Linear(width * config.written_from, dim)
         self.fc_store_decision = nn.Linear(width * config.written_from, 1)
@@ -109,9 +109,15 @@ class MemoryReader(nn.Module):
         self.null_score = nn.Parameter(torch.empty(()))
         self.follow_score = nn.Parameter(torch.empty(())) if config.follow_copies else None
 
-    def query(self, hidden: Tensor) -> Tensor:
-        """Memory input: (B, T, n_embd) -> unit vectors (B, T, D), float32."""
-        return F.normalize(self.fc_query(self.ln_query(hidden)).float(), dim=-1)
+    def query(self, hidden: Tensor, before: RunningMean | None = None) -> tuple[Tensor, RunningMean | None]:
+        """Memory input: states (B, T, n_embd), and the running mean of those before them, -> unit vectors (B, T, D),
+        float32, and the running mean at the last."""
+        state = self.ln_query(hidden)
+        after = None
+        if self.config.query_context:
+            means, after = running_means(state, before, self.config.query_decay)
+            state = torch.cat([state, means], dim=-1)
+        return F.normalize(self.fc_query(state).float(), dim=-1), after
 
     def write(self, hidden: Tensor, previous: Tensor | None, statements: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the tokens would store.
@@ -179,6 +185,29 @@ class MemoryReader(nn.Module):
         return F.linear(vectors * math.sqrt(self.config.memory_dim), block)
 
 
+class RunningMean(NamedTuple):
+    """A mean in which what is older weighs less: a weighted sum (B, 1, n) and the sum of its weights (a number)."""
+
+    total: Tensor
+    weight: float
+
+
+def running_means(state: Tensor, before: RunningMean | None, decay: float) -> tuple[Tensor, RunningMean]:
+    """At each of the states (B, T, n) the mean of it and those before it, each weighing ``decay`` times the one after
+    it; and what to go on with."""
+    rows, length, width = state.shape
+    total = state.new_zeros(rows, 1, width, dtype=torch.float32) if before is None else before.total
+    weight = 0.0 if before is None else before.weight
+    ages = torch.arange(length, device=state.device)
+    steps = (ages.unsqueeze(1) - ages).clamp_min(0)
+    kernel = torch.tril(torch.full_like(steps, decay, dtype=torch.float32) ** steps)  # (T, T), [t, j] = decay^(t - j)
+    faded = decay ** (ages + 1).float()
+    sums = kernel @ state.float() + faded.view(1, -1, 1) * total
+    weights = kernel.sum(dim=1) + faded * weight
+    means = (sums / weights.view(1, -1, 1)).to(state.dtype)
+    return means, RunningMean(sums[:, -1:].detach(), float(weights[-1]))
+
+
 def statement_means(state: Tensor, statements: Tensor) -> Tensor:
     """Each token's state (B, T, n) replaced by the mean over its statement (numbers (B, T)); 0 for none, -1."""
     rows, length, width = state.shape
@@ -229,7 +258,9 @@ class _ReadPass:
         statements: Tensor | None,
         tokens: Tensor | None,
         pool: Pool | None,
+        mean: RunningMean | None,
     ) -> None:
+        self.mean = mean
         self.tokens = tokens
         self.pool = pool
         self.reader = reader
@@ -252,7 +283,7 @@ class _ReadPass:
             self.last_state = hidden[:, -1:].detach()
         if layer == config.memory_layer:
             self.unread = hidden
-            self.query = self.reader.query(hidden)
+            self.query, self.mean = self.reader.query(hidden, self.mean)
             if isinstance(self.memory, BatchMemory):
                 if self.vectors is None or self.store_logits is None:
                     raise ValueError("a batch memory needs store_layer <= memory_layer")
@@ -363,7 +394,8 @@ class VardaGPTAssociative(GPT2LMHeadModel):
         """
         previous = getattr(past_key_values, "last_store_state", None)
         pool = getattr(past_key_values, "last_pool", None)
-        read_pass = _ReadPass(self.memory_reader, memory, previous, statements, input_ids, pool)
+        mean = getattr(past_key_values, "last_mean", None)
+        read_pass = _ReadPass(self.memory_reader, memory, previous, statements, input_ids, pool, mean)
         outputs = self.transformer(
             input_ids,
             past_key_values=past_key_values,
@@ -379,6 +411,7 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             # the next step's vectors are written from this state too: cached decoding writes what uncached does
             cache.last_store_state = read_pass.last_state
             cache.last_pool = read_pass.pool
+            cache.last_mean = read_pass.mean
         hidden = outputs.last_hidden_state
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(hidden[:, keep])
