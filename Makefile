@@ -8,7 +8,7 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/default
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test check format bench recall train clean
+.PHONY: help chat test check format bench recall ablations train clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,20 +35,15 @@ bench: .venv/chat ## speed against plain GPT-2 in the same run
 recall: .venv/dev ## the memory benchmark on the bundled checkpoint (tens of minutes; reads DATA)
 	@$(BIN)/varda-eval $(CHECKPOINT) recall --data-dir $(DATA) --chart docs/images/recall.svg
 
+ablations: .venv/chat ## small models that lack one part each, and their plain twin (tens of minutes; reads DATA)
+	@$(BIN)/python -m training.benchmark.ablations --data-dir $(DATA)
+
 train: .venv/chat ## train a model like the bundled one from DATA into OUT (hours)
-	@$(BIN)/varda-train --preset mini --n-layer 5 --data-dir $(DATA) --output-dir $(OUT)/stage1 --seed 1 --max-steps 3000 \
-	  --multi-session-episodes 0 --dialogue-rows 16
+	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage1 --seed 1 --max-steps 6000 \
+	  --multi-session-episodes 0 --dialogue-rows 14
 	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage2 --finetune-from $(OUT)/stage1 \
-	  --seed 2 --max-steps 800 --learning-rate 6e-4 --warmup-steps 30 --hard-from 0 --fact-episodes 14 \
-	  --multi-session-episodes 0 --dialogue-rows 5
-	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage3 --finetune-from $(OUT)/stage2 \
-	  --n-layer 6 --seed 3 --max-steps 2300 --learning-rate 6e-4 --warmup-steps 30 --hard-from 0 --fact-episodes 10 \
-	  --dialogue-rows 5
-	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage4 --finetune-from $(OUT)/stage3 \
-	  --seed 4 --max-steps 380 --learning-rate 5e-4 --warmup-steps 20 --hard-from 0 --fact-episodes 11 --dialogue-rows 3
-	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage5 --finetune-from $(OUT)/stage4 \
-	  --seed 5 --max-steps 120 --learning-rate 5e-4 --warmup-steps 5 --hard-from 0 --fact-episodes 11 \
-	  --multi-session-episodes 0 --dialogue-rows 1
+	  --seed 2 --max-steps 4500 --learning-rate 8e-4 --warmup-steps 20 --hard-from 0 --retrieval-weight 1.0 \
+	  --fact-episodes 11 --multi-session-episodes 1 --dialogue-rows 4
 
 clean: ## remove the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
