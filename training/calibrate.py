@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from training.data.relation_families import ADMISSION
 from training.objective import Batch, episode_losses, value_hits
 from varda_chat.model import VardaGPTAssociative
+from varda_chat.model.modeling import mix_copy_distribution
 
 if TYPE_CHECKING:
     from training.data.episodes import EpisodeArrays
@@ -37,6 +39,7 @@ def calibrate(model: VardaGPTAssociative, data: Data) -> None:
 
     read = [(episode_losses(model, batch, weights, hard_gates=True).delete_probability, batch) for batch in batches]
     told = [(probability, batch) for probability, batch in read if probability is not None]
+    calibrate_admissions(model, data)
     if not told:
         return  # nothing was told in any episode: nothing to calibrate on
 
@@ -47,6 +50,38 @@ def calibrate(model: VardaGPTAssociative, data: Data) -> None:
 
     choices = [(threshold, share) for threshold in DELETE_CANDIDATES for share in SHARE_CANDIDATES]
     model.config.delete_threshold, model.config.delete_share = max(choices, key=worth)
+
+
+@torch.no_grad()
+def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
+    """Set ``admission_threshold`` where answering what is known and admitting what is not are right equally often, each
+    weighing the same, on validation episodes read as in chat."""
+    model.eval()
+    token = data.chat.encode("assistant", ADMISSION).ids[1]
+    chances: dict[bool, list[float]] = {True: [], False: []}  # of the admission, where the fact is known, and where not
+    for start in range(0, len(data.validation_facts.ids), 16):
+        batch = _batch(model, data.validation_facts, start)
+        output = episode_losses(model, batch, data.config.weights, hard_gates=True).output
+        asked = (batch.ids == data.chat.assistant_id) & batch.probe
+        place = asked.flatten(0, 1)
+        assert output.logits is not None
+        logits = output.logits[place]
+        results = output.search_results
+        if results is not None and output.copy_decision is not None and output.read_weights is not None:
+            assert results.token_ids is not None
+            logits = mix_copy_distribution(
+                logits, output.copy_decision[place], output.read_weights[place], results.token_ids[place]
+            )
+        known = batch.target_statement[asked] >= 0
+        for chance, is_known in zip(logits.softmax(-1)[:, token].tolist(), known.tolist(), strict=True):
+            chances[is_known].append(chance)
+    if not all(chances.values()):
+        return
+    known_ones, unknown_ones = torch.tensor(chances[True]), torch.tensor(chances[False])
+    candidates = torch.linspace(0.02, 0.98, 49)
+    worth = [float((known_ones <= t).float().mean() + (unknown_ones > t).float().mean()) for t in candidates]
+    model.config.admission_token_id = token
+    model.config.admission_threshold = round(float(candidates[max(range(len(worth)), key=worth.__getitem__)]), 2)
 
 
 def opened_deletes(probability: torch.Tensor, batch: Batch, threshold: float, share: float) -> torch.Tensor:

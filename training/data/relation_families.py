@@ -113,7 +113,7 @@ _ASK_HELD_OUT: Final = (
 # An answer and an admission never begin alike: greedy decoding chooses between them by one token, after the question,
 # where the memory is read. "I remember that ..." and "I don't know ..." shared it, and known facts were denied.
 _ANSWER: Final = ("{S}.", "{S}, I believe.", "{S}, as far as I know.", "{S}, if I remember correctly.")  # fmt: skip
-_ADMISSION: Final = "I don't "
+ADMISSION: Final = "I don't "
 _MISTAKE: Final = (
     "Actually, {s}.", "I was wrong earlier: {s}.", "Sorry, I made a mistake. {S}.", "Small correction: {s}.",
     "I need to correct something: {s}.", "no wait, {s}", "I told you something wrong before. {S}.",
@@ -260,7 +260,7 @@ def relation(
         forget=_unique(_wrap(rng, _FORGET, 4, abouts=about)),
         unknown=_unique(
             _wrap(rng, _UNKNOWN, 3, asks=your_asks, abouts=your_abouts),
-            [text for text in unknown if text.startswith(_ADMISSION)],
+            [text for text in unknown if text.startswith(ADMISSION)],
         ),
         acknowledge=_unique(acknowledge, rng.sample(_THANKS, 3)),
         tell_held_out=_unique(_wrap(rng, _TELL_HELD_OUT, 3, says=say)),

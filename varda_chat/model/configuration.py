@@ -38,6 +38,10 @@ class VardaGPTConfig(GPT2Config):
         delete_threshold: a statement leaves where its delete probability over a turn exceeds this ...
         delete_share: ... and its evidence, -log(1 - probability), is at least this share of the turn's largest: a
             correction means one thing, and what resembles it shall stay.
+        admission_token_id: the token that admissions of not knowing begin with ("I don't know ..."), None for a model
+            that was not trained to admit.
+        admission_threshold: with a memory, a reply begins with it only where its probability exceeds this. Answers
+            begin in many ways, admissions in one: the likeliest first token alone would deny what is known.
     """
 
     model_type = "varda_gpt"
@@ -62,6 +66,8 @@ class VardaGPTConfig(GPT2Config):
     store_threshold: float = 0.5
     delete_threshold: float = 0.5
     delete_share: float = 0.8
+    admission_token_id: int | None = None
+    admission_threshold: float = 0.0
     loss_type: str | None = "ForCausalLM"
 
     def __post_init__(self, **kwargs: Any) -> None:

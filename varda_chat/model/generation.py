@@ -65,6 +65,23 @@ class _OnlyText(LogitsProcessor):
         return scores
 
 
+class _SureAdmission(LogitsProcessor):
+    """Lets a reply begin with an admission of not knowing only where the model is sure enough of it."""
+
+    def __init__(self, prompt_length: int, token: int, threshold: float) -> None:
+        self.prompt_length = prompt_length
+        self.token = token
+        self.threshold = threshold
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if input_ids.shape[1] != self.prompt_length:
+            return scores
+        unsure = scores.softmax(dim=-1)[:, self.token] <= self.threshold
+        scores = scores.clone()
+        scores[unsure, self.token] = -torch.inf
+        return scores
+
+
 class _TextStreamer(BaseStreamer):
     """Hands each new piece of text to ``on_text``; holds back bytes that are not yet a whole character."""
 
@@ -117,6 +134,13 @@ def generate_reply(
         if settings.temperature >= GREEDY_BELOW
         else {"do_sample": False}
     )
+    processors = [_OnlyText([chat.user_id, chat.assistant_id]), _NoLoops(len(prompt))]
+    # an empty memory knows nothing, and a reply that says so needs no second thought
+    holds_something = memory is not None and getattr(memory, "size", 1) > 0
+    if holds_something and model.config.admission_token_id is not None:
+        processors.append(
+            _SureAdmission(len(prompt), model.config.admission_token_id, model.config.admission_threshold)
+        )
     output = model.generate(
         input_ids,
         attention_mask=torch.ones_like(input_ids),
@@ -127,7 +151,7 @@ def generate_reply(
             bos_token_id=chat.end_id,
             **sampling,
         ),
-        logits_processor=LogitsProcessorList([_OnlyText([chat.user_id, chat.assistant_id]), _NoLoops(len(prompt))]),
+        logits_processor=LogitsProcessorList(processors),
         stopping_criteria=StoppingCriteriaList([_StopEvent(stop)] if stop is not None else []),
         streamer=_TextStreamer(chat, on_text) if on_text is not None else None,
         memory=memory,
