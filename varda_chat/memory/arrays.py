@@ -50,6 +50,12 @@ def as_vectors(array: Any, dim: int, what: str = "vectors") -> npt.NDArray[np.fl
     return vectors
 
 
+def check_half(vectors: npt.NDArray[np.float32]) -> None:
+    """Raise VardaError unless every value fits into 16 bits."""
+    if vectors.size and np.abs(vectors).max() > np.finfo(np.float16).max:
+        raise VardaError("The vectors have values that are too large for half precision (65504 at most).")
+
+
 def as_ids(ids: Any) -> npt.NDArray[np.int64]:
     """One id or several as (n,) int64; raises VardaError unless they are whole numbers from 0, in one row."""
     if is_tensor(ids):
