@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ def same_kind(array: npt.NDArray[Any], model: Any) -> Any:
         return array
     # whoever made the tensor has imported torch
     return sys.modules["torch"].from_numpy(array).to(model.device)
+
+
+def stacked(arrays: Sequence[Any]) -> Any:
+    """Arrays of one shape and kind as one array with a first axis for them."""
+    return sys.modules["torch"].stack(list(arrays)) if is_tensor(arrays[0]) else np.stack(arrays)
 
 
 def as_vectors(array: Any, dim: int, what: str = "vectors") -> npt.NDArray[np.float32]:
@@ -50,10 +56,11 @@ def as_vectors(array: Any, dim: int, what: str = "vectors") -> npt.NDArray[np.fl
     return vectors
 
 
-def check_half(vectors: npt.NDArray[np.float32]) -> None:
-    """Raise VardaError unless every value fits into 16 bits."""
+def rounded_to_half(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """``vectors`` with every value as 16 bits can hold it; raises VardaError where one is too large for that."""
     if vectors.size and np.abs(vectors).max() > np.finfo(np.float16).max:
         raise VardaError("The vectors have values that are too large for half precision (65504 at most).")
+    return vectors.astype(np.float16).astype(np.float32)
 
 
 def as_ids(ids: Any) -> npt.NDArray[np.int64]:

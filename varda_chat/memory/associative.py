@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.arrays import as_ids, as_vectors, check_half, same_kind
+from varda_chat.memory.arrays import as_ids, as_vectors, rounded_to_half, same_kind
 from varda_chat.memory.container import pack, read_container, unpack, write_container
 from varda_chat.memory.gpu import check_gpu
 from varda_chat.memory.index_file import packed, unpacked
@@ -144,7 +144,7 @@ class AssociativeMemory:
         ``ids`` (n,), where given, must be distinct and greater than every id this memory has held; so no
         removed id comes back. When the memory is full, the oldest vectors are dropped to make room.
         """
-        new_ids, new = self._addable(vectors, ids)
+        new_ids, new = self.check_add(vectors, ids)
         if len(new_ids):
             excess = len(self._born) + len(new_ids) - self.memory_size
             if excess > 0:
@@ -164,7 +164,7 @@ class AssociativeMemory:
 
     def update(self, ids: Any, vectors: Any) -> None:
         """Put ``vectors`` (n, dim) in place of those of ``ids`` (n,), whose ages begin again."""
-        known, new = self._updatable(ids, vectors)
+        known, new = self.check_update(ids, vectors)
         if len(known):
             self._index.remove(known)
             self._index.add(known, new)
@@ -293,7 +293,7 @@ class AssociativeMemory:
         self._clock = clock
         self._next_id = next_id
 
-    def _addable(self, vectors: Any, ids: Any) -> tuple[Ids, Vectors]:
+    def check_add(self, vectors: Any, ids: Any) -> tuple[Ids, Vectors]:
         """Ids (n,) and vectors (n, dim) as ``add`` can take them now; raises VardaError otherwise."""
         new = self._storable(vectors)
         count = len(new)
@@ -306,7 +306,8 @@ class AssociativeMemory:
             raise VardaError(f"Id {new_ids.min()} may have been used before; ids are never reused.")
         return new_ids, new
 
-    def _updatable(self, ids: Any, vectors: Any) -> tuple[Ids, Vectors]:
+    def check_update(self, ids: Any, vectors: Any) -> tuple[Ids, Vectors]:
+        """Ids (n,) and vectors (n, dim) as ``update`` can take them now; raises VardaError otherwise."""
         new = self._storable(vectors)
         return self._known(_distinct(as_ids(ids), len(new))), new
 
@@ -314,9 +315,7 @@ class AssociativeMemory:
         new = np.atleast_2d(as_vectors(vectors, self.embedding_dim))
         if new.ndim != 2:
             raise VardaError(f"The vectors have shape {new.shape}; one row a vector is needed.")
-        if self._settings.half_precision:
-            check_half(new)
-        return new
+        return rounded_to_half(new) if self._settings.half_precision else new
 
     def _known(self, ids: Ids) -> Ids:
         for id_ in ids.tolist():

@@ -61,6 +61,4 @@ def _split(data: memoryview, lengths: list[int]) -> list[Piece]:
     if sum(lengths) != data.nbytes:
         raise ValueError("its pieces have another length")
     ends = np.cumsum(lengths).tolist()
-    return [
-        np.frombuffer(data[end - length : end], dtype=np.uint8) for end, length in zip(ends, lengths, strict=True)
-    ]
+    return [np.frombuffer(data[end - length : end], dtype=np.uint8) for end, length in zip(ends, lengths, strict=True)]
