@@ -73,3 +73,12 @@ def as_ids(ids: Any) -> npt.NDArray[np.int64]:
     if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer) or (given < 0).any():
         raise VardaError("Ids are whole numbers from 0 up, in one row.")
     return np.ascontiguousarray(given, dtype=np.int64)
+
+
+def distinct(ids: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """``ids``; raises VardaError unless there are ``count`` of them, no two the same."""
+    if len(ids) != count:
+        raise VardaError(f"{len(ids)} ids were given for {count} vectors.")
+    if len(np.unique(ids)) != count:
+        raise VardaError("The same id was given twice.")
+    return ids

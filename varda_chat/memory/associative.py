@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.arrays import as_ids, as_vectors, rounded_to_half, same_kind
+from varda_chat.memory.arrays import as_ids, as_vectors, distinct, rounded_to_half, same_kind
 from varda_chat.memory.container import pack, read_container, unpack, write_container
 from varda_chat.memory.gpu import check_gpu
 from varda_chat.memory.index_file import packed, unpacked
@@ -61,16 +62,8 @@ class AssociativeMemory:
             forgetfulness_factor: share (0..1) that ``forget_randomly`` drops.
             half_precision: keep vectors in 16 bits a value, rounded; values beyond 65504 are then refused.
         """
-        for name, value in (
-            ("memory_size", memory_size),
-            ("embedding_dim", embedding_dim),
-            ("num_clusters", num_clusters),
-            ("m", m),
-            ("ef_construction", ef_construction),
-            ("ef_search", ef_search),
-        ):
-            if value < 1:
-                raise VardaError(f"{name} is {value}; it must be at least 1.")
+        if memory_size < 1:
+            raise VardaError(f"memory_size is {memory_size}; it must be at least 1.")
         if not 0.0 <= forgetfulness_factor <= 1.0:
             raise VardaError(f"forgetfulness_factor is {forgetfulness_factor}; it is a share from 0 to 1.")
         check_index_type(index_type)
@@ -91,10 +84,10 @@ class AssociativeMemory:
             half_precision,
             gpu_device if use_gpu else None,
         )
-        self._index = make_index(index_type, self._settings)
+        self.index: VectorIndex = make_index(index_type, self._settings)
         self._born: dict[int, int] = {}  # id -> clock when added or updated, in that order: the oldest come first
-        self._clock = 0
-        self._next_id = 0
+        self.clock = 0  # steps of age_memory so far
+        self.next_id = 0  # the least that add accepts, and the next that it gives
 
     # What is in it
 
@@ -115,12 +108,12 @@ class AssociativeMemory:
         """The vector (dim,) of ``id_``; raises KeyError where there is none."""
         if id_ not in self._born:
             raise KeyError(id_)
-        vector: Vectors = self._index.vectors(np.array([id_], dtype=np.int64))[0]
+        vector: Vectors = self.index.vectors(np.array([id_], dtype=np.int64))[0]
         return vector
 
     def vectors_of(self, ids: Any) -> Vectors:
         """The vectors (n, dim) of ``ids`` (n,); an unknown id is refused."""
-        return self._index.vectors(self._known(as_ids(ids)))
+        return self.index.vectors(self._known(as_ids(ids)))
 
     def ids(self) -> Ids:
         """All ids (n,), the oldest first."""
@@ -128,13 +121,13 @@ class AssociativeMemory:
 
     def ages(self) -> npt.NDArray[np.int64]:
         """Steps of ``age_memory`` (n,) since each of ``ids()`` was added or last updated."""
-        return self._clock - np.fromiter(self._born.values(), dtype=np.int64, count=len(self._born))
+        return self.clock - np.fromiter(self._born.values(), dtype=np.int64, count=len(self._born))
 
     def get_all_embeddings(self) -> Vectors:
         """All vectors (n, dim), in the order of ``ids()``."""
         if not self._born:
             return np.zeros((0, self.embedding_dim), dtype=np.float32)
-        return self._index.vectors(self.ids())
+        return self.index.vectors(self.ids())
 
     # Changing it
 
@@ -149,16 +142,16 @@ class AssociativeMemory:
             excess = len(self._born) + len(new_ids) - self.memory_size
             if excess > 0:
                 self.remove(list(islice(self._born, excess)))
-            self._index.add(new_ids, new)
-            self._born.update(dict.fromkeys(new_ids.tolist(), self._clock))
-            self._next_id = int(new_ids.max()) + 1
+            self.index.add(new_ids, new)
+            self._born.update(dict.fromkeys(new_ids.tolist(), self.clock))
+            self.next_id = int(new_ids.max()) + 1
         return same_kind(new_ids, vectors)
 
     def remove(self, ids: Any) -> None:
         """Remove ``ids`` (n,) for good; other ids stay as they are. An unknown id is refused."""
         gone = np.unique(self._known(as_ids(ids)))
         if len(gone):
-            self._index.remove(gone)
+            self.index.remove(gone)
             for id_ in gone.tolist():
                 del self._born[id_]
 
@@ -166,17 +159,17 @@ class AssociativeMemory:
         """Put ``vectors`` (n, dim) in place of those of ``ids`` (n,), whose ages begin again."""
         known, new = self.check_update(ids, vectors)
         if len(known):
-            self._index.remove(known)
-            self._index.add(known, new)
+            self.index.remove(known)
+            self.index.add(known, new)
             for id_ in known.tolist():
                 del self._born[id_]
-                self._born[id_] = self._clock
+                self._born[id_] = self.clock
 
     def age_memory(self, steps: int = 1) -> None:
         """Make every vector ``steps`` older."""
         if steps < 0:
             raise VardaError("A memory cannot grow younger.")
-        self._clock += steps
+        self.clock += steps
 
     def forget_randomly(self, seed: int | np.random.Generator | None = None) -> Ids:
         """Remove a random ``forgetfulness_factor`` of the vectors; returns the ids (n,) that went.
@@ -194,12 +187,12 @@ class AssociativeMemory:
         norms = np.linalg.norm(self.get_all_embeddings(), axis=1)
         gone: Ids = self.ids()[norms < threshold]
         self.remove(gone)
-        self._index.compact()
+        self.index.compact()
         return gone
 
     def refresh(self) -> None:
         """Empty the memory. Ids already used stay used."""
-        self._index = make_index(self.index_type, self._settings)
+        self.index = make_index(self.index_type, self._settings)
         self._born.clear()
 
     # Searching it
@@ -220,7 +213,7 @@ class AssociativeMemory:
         vectors = np.zeros((len(rows), k, self.embedding_dim), dtype=np.float32)
         width = min(k, len(self._born))
         if width and len(rows):
-            ids[:, :width], distances[:, :width], vectors[:, :width] = nearest(self._index, rows, width)
+            ids[:, :width], distances[:, :width], vectors[:, :width] = nearest(self.index, rows, width)
         leading = queries.shape[:-1]
         return SearchResults(
             ids=same_kind(ids.reshape(*leading, k), query),
@@ -256,42 +249,23 @@ class AssociativeMemory:
 
     # For its neighbours: index_file, nearest and batch
 
-    @property
-    def index(self) -> VectorIndex:
-        return self._index
-
-    @property
-    def clock(self) -> int:
-        """Steps of ``age_memory`` so far."""
-        return self._clock
-
-    @property
-    def next_id(self) -> int:
-        """The least id that ``add`` accepts, and the next that it gives."""
-        return self._next_id
-
     def settings(self) -> dict[str, Any]:
         """The arguments to make such a memory, but for the GPU, which belongs to the machine."""
         return {
             "memory_size": self.memory_size,
-            "embedding_dim": self.embedding_dim,
             "index_type": self.index_type,
-            "num_clusters": self._settings.num_clusters,
-            "m": self._settings.m,
-            "ef_construction": self._settings.ef_construction,
-            "ef_search": self._settings.ef_search,
             "forgetfulness_factor": self.forgetfulness_factor,
-            "half_precision": self._settings.half_precision,
+            **{name: value for name, value in asdict(self._settings).items() if name != "gpu_device"},
         }
 
     def restore(
         self, pieces: Sequence[Piece], ids: Sequence[int], born: Sequence[int], *, clock: int, next_id: int
     ) -> None:
         """Become what these were taken from; raises RuntimeError or ValueError where they do not fit."""
-        self._index = make_index(self.index_type, self._settings, pieces)
+        self.index = make_index(self.index_type, self._settings, pieces)
         self._born = dict(zip(ids, born, strict=True))
-        self._clock = clock
-        self._next_id = next_id
+        self.clock = clock
+        self.next_id = next_id
 
     def check_add(self, vectors: Any, ids: Any) -> tuple[Ids, Vectors]:
         """Ids (n,) and vectors (n, dim) as ``add`` can take them now; raises VardaError otherwise."""
@@ -300,16 +274,16 @@ class AssociativeMemory:
         if count > self.memory_size:
             raise VardaError(f"{count} vectors at once are more than this memory holds ({self.memory_size}).")
         if ids is None:
-            return np.arange(self._next_id, self._next_id + count, dtype=np.int64), new
-        new_ids = _distinct(as_ids(ids), count)
-        if count and new_ids.min() < self._next_id:
+            return np.arange(self.next_id, self.next_id + count, dtype=np.int64), new
+        new_ids = distinct(as_ids(ids), count)
+        if count and new_ids.min() < self.next_id:
             raise VardaError(f"Id {new_ids.min()} may have been used before; ids are never reused.")
         return new_ids, new
 
     def check_update(self, ids: Any, vectors: Any) -> tuple[Ids, Vectors]:
         """Ids (n,) and vectors (n, dim) as ``update`` can take them now; raises VardaError otherwise."""
         new = self._storable(vectors)
-        return self._known(_distinct(as_ids(ids), len(new))), new
+        return self._known(distinct(as_ids(ids), len(new))), new
 
     def _storable(self, vectors: Any) -> Vectors:
         new = np.atleast_2d(as_vectors(vectors, self.embedding_dim))
@@ -322,11 +296,3 @@ class AssociativeMemory:
             if id_ not in self._born:
                 raise VardaError(f"There is no vector with id {id_} in this memory.")
         return ids
-
-
-def _distinct(ids: Ids, count: int) -> Ids:
-    if len(ids) != count:
-        raise VardaError(f"{len(ids)} ids were given for {count} vectors.")
-    if len(np.unique(ids)) != count:
-        raise VardaError("The same id was given twice.")
-    return ids

@@ -10,6 +10,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from varda_chat.errors import VardaError
+
 Ids = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 Piece = npt.NDArray[np.uint8]
@@ -20,7 +22,7 @@ faiss.omp_set_num_threads(1)
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """How an index is built.
+    """How an index is built; raises VardaError for a number below 1.
 
     embedding_dim: floats a vector.
     num_clusters: lists of ivf and compressed at most; fewer while there are few vectors.
@@ -37,6 +39,11 @@ class IndexSettings:
     ef_search: int
     half_precision: bool = False
     gpu_device: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("embedding_dim", "num_clusters", "m", "ef_construction", "ef_search"):
+            if getattr(self, name) < 1:
+                raise VardaError(f"{name} is {getattr(self, name)}; it must be at least 1.")
 
 
 class VectorIndex(Protocol):
