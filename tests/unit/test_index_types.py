@@ -178,7 +178,7 @@ class AgainstADict(RuleBasedStateMachine):
 
 
 def _machine(kind: str, examples: int, **attributes: Any) -> Any:
-    machine = type(f"AgainstADict_{kind}", (AgainstADict,), {"index_type": kind, **attributes})
+    machine: Any = type(f"AgainstADict_{kind}", (AgainstADict,), {"index_type": kind, **attributes})
     case = machine.TestCase
     case.settings = settings(max_examples=examples, stateful_step_count=15, deadline=None)
     return case

@@ -8,8 +8,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -77,14 +77,12 @@ def measure_memory(
     build = _seconds(lambda: _fill(memory, vectors))
     found = memory.search(queries, 5).distances
     recall = float((found <= truth[:, None] * (1 + (1e-2 if half else 1e-5))).mean())
-    singles = [_seconds(lambda query=query: memory.search(query, 5)) for query in queries[:20]]
+    singles = [_seconds(partial(memory.search, query, 5)) for query in queries[:20]]
     together = [_seconds(lambda: memory.search(queries[20:84], 5)) for _ in range(3)]
     adds, removes = [], []
     for start in range(0, 80, 16):
-        ids: list[Any] = []
-        new = queries[start : start + 16]
-        adds.append(_seconds(lambda ids=ids, new=new: ids.append(memory.add(new))))
-        removes.append(_seconds(lambda ids=ids: memory.remove(ids[0])))
+        adds.append(_seconds(partial(memory.add, queries[start : start + 16])))
+        removes.append(_seconds(partial(memory.remove, memory.ids()[-16:])))
     path = folder / "memory.faiss"
     save = _seconds(lambda: memory.write(path))
     load = _seconds(lambda: AssociativeMemory.read(path))

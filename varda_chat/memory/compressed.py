@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import faiss
 import numpy as np
 
 from varda_chat.memory.clusters import (
@@ -20,7 +19,7 @@ from varda_chat.memory.clusters import (
 )
 from varda_chat.memory.flat import FlatIndex
 from varda_chat.memory.gpu import GpuCopy
-from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, restored
+from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, faiss, restored
 
 _BITS = 8
 _LEAST = PER_CENTROID * 2**_BITS  # each byte of a code has 2**_BITS centroids of its own to learn

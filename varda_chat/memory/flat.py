@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import faiss
 import numpy as np
 
 from varda_chat.memory.gpu import GpuCopy
-from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, restored
+from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, faiss, restored
 
 
 class FlatIndex:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import faiss
 import numpy as np
 
 from varda_chat.memory.clusters import batches
-from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, restored
+from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, faiss, restored
 
 _LINKS = 32
 """Links of a vector (HNSW's M), FAISS' own default; twice as many on the lowest level."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import faiss
 import numpy as np
 
 from varda_chat.memory.clusters import (
@@ -21,7 +20,7 @@ from varda_chat.memory.clusters import (
 )
 from varda_chat.memory.flat import FlatIndex
 from varda_chat.memory.gpu import GpuCopy
-from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, restored
+from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, faiss, restored
 
 
 class IvfIndex:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import faiss
+import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +15,8 @@ from varda_chat.errors import VardaError
 Ids = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 Piece = npt.NDArray[np.uint8]
+
+faiss: Any = _faiss  # its own type hints lack classes and keyword arguments that it has
 
 # two OpenMP run-times in one process (torch's and FAISS') are a known cause of crashes
 faiss.omp_set_num_threads(1)
