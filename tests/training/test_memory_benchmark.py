@@ -38,6 +38,14 @@ def test_the_table_says_what_was_measured() -> None:
     assert "random unit vectors in clusters" in result.stdout
 
 
+def test_without_clusters_is_measured_when_asked() -> None:
+    result = CliRunner().invoke(main, ["--sizes", "3000", "--dim", "64", "--index-types", "ivf", "--unclustered"])
+    assert result.exit_code == 0
+    assert "without clusters" in result.stdout
+    (row,) = measure_all((3000,), ("ivf",), 64, unclustered=True)
+    assert 0.1 < row.recall_at_5 < 0.95
+
+
 def test_half_precision_is_measured_against_the_unrounded() -> None:
     (row,) = measure_all((500,), ("flat",), 16, half=True)
     assert row.index_type == "flat, half"

@@ -26,10 +26,9 @@ LARGEST = 1_000_000
 PER_CENTRE = 50
 """Vectors around one centre on average: about as many as one often repeated topic of a user."""
 
-VECTORS = (
-    "random unit vectors in clusters of about 50 (centre and spread of equal length), fixed seed; one thread; "
-    "medians but for build, save and load, which are done once"
-)
+CLUSTERED = "random unit vectors in clusters of about 50 (centre and spread of equal length)"
+UNCLUSTERED = "random unit vectors without clusters, the worst case of every index but flat"
+MANNER = "fixed seed; one thread; medians, but build, save and load are done once"
 
 Vectors = npt.NDArray[np.float32]
 
@@ -106,11 +105,11 @@ def measure_memory(
 
 
 def measure_all(
-    sizes: tuple[int, ...], kinds: tuple[str, ...], dim: int, *, half: bool = False
+    sizes: tuple[int, ...], kinds: tuple[str, ...], dim: int, *, half: bool = False, unclustered: bool = False
 ) -> Iterator[MemoryFigures]:
     """A row for each size and index type, in that order, as each is measured."""
     for size in sizes:
-        centres = max(1, size // PER_CENTRE)
+        centres = 1 if unclustered else max(1, size // PER_CENTRE)
         vectors = clustered(size, dim, centres=centres, seed=1)
         queries = clustered(200, dim, centres=centres, seed=2)
         exact = AssociativeMemory(memory_size=size, embedding_dim=dim)
@@ -122,9 +121,10 @@ def measure_all(
                 yield measure_memory(kind, vectors, queries, truth, Path(folder), half)
 
 
-def memory_table(rows: list[MemoryFigures]) -> Table:
-    """The figures as a table."""
-    table = Table("index", title="The memory, by index type and size", caption=VECTORS, title_justify="left")
+def memory_table(rows: list[MemoryFigures], vectors: str) -> Table:
+    """The figures as a table; ``vectors`` says what was measured on."""
+    title, caption = "The memory, by index type and size", f"Of {vectors}; {MANNER}."
+    table = Table("index", title=title, caption=caption, title_justify="left", caption_justify="left")
     for column in ("vectors", "build", "1 query", "64 queries", "add 16", "remove 16", "save", "load", "disk"):
         table.add_column(column, justify="right")
     table.add_column("recall@5", justify="right")
@@ -141,8 +141,11 @@ def memory_table(rows: list[MemoryFigures]) -> Table:
 @click.option("--index-types", default=",".join(INDEX_TYPES), help="Index types, separated by commas.")
 @click.option("--dim", type=click.IntRange(min=1), default=256, help="Floats a vector.")
 @click.option("--half-precision", is_flag=True, help="Keep 16 bits a value.")
+@click.option("--unclustered", is_flag=True, help="Measure on vectors without clusters, the worst case.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def main(sizes: str, million: bool, index_types: str, dim: int, half_precision: bool, as_json: bool) -> None:
+def main(
+    sizes: str, million: bool, index_types: str, dim: int, half_precision: bool, unclustered: bool, as_json: bool
+) -> None:
     """Measure the memory's index types: build, search, add, remove, save, load, size on disk, recall."""
     try:
         counts = (*(int(part.replace("_", "")) for part in sizes.split(",")), *((LARGEST,) if million else ()))
@@ -153,16 +156,17 @@ def main(sizes: str, million: bool, index_types: str, dim: int, half_precision: 
     kinds = tuple(part.strip() for part in index_types.split(","))
     rows = []
     try:
-        for row in measure_all(counts, kinds, dim, half=half_precision):
+        for row in measure_all(counts, kinds, dim, half=half_precision, unclustered=unclustered):
             rows.append(row)
             click.echo(f"{row.index_type}, {row.size:,}: built in {_readable(row.build)}", err=True)
     except VardaError as error:
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)
+    vectors = UNCLUSTERED if unclustered else CLUSTERED
     if as_json:
-        click.echo(json.dumps({"vectors": VECTORS, "rows": [asdict(row) for row in rows]}))
+        click.echo(json.dumps({"vectors": f"{vectors}; {MANNER}", "rows": [asdict(row) for row in rows]}))
     else:
-        Console(width=140).print(memory_table(rows))
+        Console(width=140).print(memory_table(rows, vectors))
 
 
 def _fill(memory: AssociativeMemory, vectors: Vectors) -> None:
