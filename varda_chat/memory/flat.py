@@ -12,14 +12,20 @@ from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, f
 
 
 class FlatIndex:
-    """A VectorIndex that compares a query with every vector."""
+    """A VectorIndex that compares a query with every vector.
+
+    Read from pieces, it looks at their bytes in place, so that a large memory can be searched at once; its first
+    change reads them in.
+    """
 
     def __init__(self, settings: IndexSettings, pieces: Sequence[Piece] | None = None) -> None:
         dim = settings.embedding_dim
+        self._settings = settings
+        self._viewed: Piece | None = None
         self._index: Any
         if pieces is not None:
-            (piece,) = pieces
-            self._index = restored(piece, faiss.IndexIDMap2, settings)
+            (self._viewed,) = pieces
+            self._index = restored(self._viewed, faiss.IndexIDMap2, settings, view=True)
         elif settings.half_precision:
             self._index = faiss.IndexIDMap2(
                 faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2)
@@ -37,11 +43,11 @@ class FlatIndex:
         return ids
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
-        self._gpu.drop()
+        self._own()
         self._index.add_with_ids(vectors, ids)
 
     def remove(self, ids: Ids) -> None:
-        self._gpu.drop()
+        self._own()
         self._index.remove_ids(ids)
 
     def search(self, queries: Vectors, k: int, exact: bool = False) -> Ids:
@@ -58,3 +64,10 @@ class FlatIndex:
 
     def serialize(self) -> tuple[Piece, ...]:
         return (faiss.serialize_index(self._index),)
+
+    def _own(self) -> None:
+        """Before every change."""
+        self._gpu.drop()
+        if self._viewed is not None:
+            self._index = restored(self._viewed, faiss.IndexIDMap2, self._settings)
+            self._viewed = None

@@ -80,9 +80,16 @@ class MakeIndex(Protocol):
         """An empty index, or the one that ``serialize`` gave ``pieces`` of; RuntimeError where they are of another."""
 
 
-def restored(piece: Piece, kind: Any, settings: IndexSettings) -> Any:
-    """The FAISS index of class ``kind`` in ``piece``; raises RuntimeError where it is another."""
-    index = faiss.deserialize_index(piece)
+def restored(piece: Piece, kind: Any, settings: IndexSettings, *, view: bool = False) -> Any:
+    """The FAISS index of class ``kind`` in ``piece``; raises RuntimeError where it is another.
+
+    ``view``: without a copy of the vectors, which takes a tenth of the time. ``piece`` must outlive it, and it must
+    not be changed: FAISS ends the process then.
+    """
+    if view:
+        index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(piece), piece.size))
+    else:
+        index = faiss.deserialize_index(piece)
     if not isinstance(index, kind) or index.d != settings.embedding_dim:
         raise RuntimeError(f"not a {kind.__name__} of {settings.embedding_dim} dimensions")
     return index
