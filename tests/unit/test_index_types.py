@@ -15,8 +15,10 @@ from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from varda_chat.errors import VardaError
+from varda_chat.errors import IndexFileError, VardaError
 from varda_chat.memory import AssociativeMemory, search_recall
+from varda_chat.memory.container import pack
+from varda_chat.memory.index_file import packed
 
 DIM = 8
 TYPES = ("flat", "ivf", "compressed", "graph")
@@ -278,6 +280,33 @@ def test_a_file_answers_as_the_memory_did(index_type: str, tmp_path: Path) -> No
     np.testing.assert_array_equal(mine.distances, theirs.distances)
     again.remove(again.ids()[:50])
     assert again.add(some(3)).tolist() == [11_000, 11_001, 11_002]
+
+
+def test_a_file_of_the_first_format_is_read_and_one_of_a_later_is_not() -> None:
+    memory = make("flat")
+    memory.add(some(9))
+    header, payload = packed(memory, None)
+    first: dict[str, Any] = {**header, "version": 1, "settings": dict(header["settings"])}
+    del first["pieces"], first["settings"]["half_precision"]
+    again = AssociativeMemory.from_bytes(b"".join(pack(first, *payload)))
+    np.testing.assert_array_equal(again.get_all_embeddings(), some(9))
+    with pytest.raises(IndexFileError, match="format 3"):
+        AssociativeMemory.from_bytes(b"".join(pack({**header, "version": 3}, *payload)))
+
+
+@pytest.mark.parametrize("claimed", TYPES)
+@every_type
+def test_a_file_that_claims_another_type_is_refused(index_type: str, claimed: str) -> None:
+    memory = make(index_type)
+    memory.add(some(11_000))
+    header, payload = packed(memory, None)
+    header["settings"]["index_type"] = claimed
+    data = b"".join(pack(header, *payload))
+    if claimed == index_type:
+        np.testing.assert_array_equal(AssociativeMemory.from_bytes(data).ids(), memory.ids())
+    else:
+        with pytest.raises(IndexFileError, match="not one that this FAISS reads"):
+            AssociativeMemory.from_bytes(data)
 
 
 @every_type

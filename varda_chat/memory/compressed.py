@@ -66,7 +66,7 @@ class CompressedIndex:
     def search(self, queries: Vectors, k: int, exact: bool = False) -> Ids:
         if exact or self._codes is None:
             return self._exact.search(queries, k)
-        wanted = min(candidates_for(k), len(self))
+        wanted = min(candidates_for(k, len(self)), len(self))
         looked_into = faiss.SearchParametersIVF(nprobe=probes(self._codes.nlist))
         ids: Ids = self._gpu.of(self._codes, wanted).search(queries, wanted, params=looked_into)[1]
         short = (ids >= 0).sum(axis=1) < k
@@ -105,6 +105,6 @@ class CompressedIndex:
         self._codes, self._learned_from = codes, len(ids)
 
 
-def candidates_for(k: int) -> int:
-    """How many candidates the codes choose for ``k`` results."""
-    return max(200, 20 * k)
+def candidates_for(k: int, count: int) -> int:
+    """How many candidates the codes choose for ``k`` results: more among more vectors, whose codes are more alike."""
+    return max(200, 20 * k, count // 1000)
