@@ -8,7 +8,7 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/default
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test check format bench recall ablations train clean
+.PHONY: help chat test check format bench bench-memory recall ablations train clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ format: .venv/dev ## format the code
 
 bench: .venv/chat ## speed against plain GPT-2 in the same run
 	@$(BIN)/varda-eval $(CHECKPOINT) speed
+
+bench-memory: .venv/chat ## the memory's index types: times, size on disk, recall (ARGS=--million for 1,000,000 vectors)
+	@$(BIN)/python -m training.benchmark.memory $(ARGS)
 
 recall: .venv/dev ## the memory benchmark on the bundled checkpoint (tens of minutes; reads DATA)
 	@$(BIN)/varda-eval $(CHECKPOINT) recall --data-dir $(DATA) --chart docs/images/recall.svg

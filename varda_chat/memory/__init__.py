@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from varda_chat.memory.associative import AssociativeMemory
+    from varda_chat.memory.batch import BatchAssociativeMemory
+    from varda_chat.memory.nearest import search_recall
     from varda_chat.memory.records import (
         MemoryEvent,
         NewStatement,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssociativeMemory",
+    "BatchAssociativeMemory",
     "MemoryEvent",
     "MemoryStore",
     "NewStatement",
@@ -34,6 +37,7 @@ __all__ = [
     "backup",
     "peek",
     "reset",
+    "search_recall",
     "verify",
 ]
 
@@ -49,6 +53,8 @@ _RECORDS = (
 )
 _HOMES = {
     "AssociativeMemory": "associative",
+    "BatchAssociativeMemory": "batch",
+    "search_recall": "nearest",
     "MemoryStore": "store",
     **dict.fromkeys(_RECORDS, "records"),
     **dict.fromkeys(("Peek", "backup", "peek", "reset", "verify"), "upkeep"),

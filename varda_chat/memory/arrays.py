@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ def same_kind(array: npt.NDArray[Any], model: Any) -> Any:
         return array
     # whoever made the tensor has imported torch
     return sys.modules["torch"].from_numpy(array).to(model.device)
+
+
+def stacked(arrays: Sequence[Any]) -> Any:
+    """Arrays of one shape and kind as one array with a first axis for them."""
+    return sys.modules["torch"].stack(list(arrays)) if is_tensor(arrays[0]) else np.stack(arrays)
 
 
 def as_vectors(array: Any, dim: int, what: str = "vectors") -> npt.NDArray[np.float32]:
@@ -50,6 +56,13 @@ def as_vectors(array: Any, dim: int, what: str = "vectors") -> npt.NDArray[np.fl
     return vectors
 
 
+def rounded_to_half(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """``vectors`` with every value as 16 bits can hold it; raises VardaError where one is too large for that."""
+    if vectors.size and np.abs(vectors).max() > np.finfo(np.float16).max:
+        raise VardaError("The vectors have values that are too large for half precision (65504 at most).")
+    return vectors.astype(np.float16).astype(np.float32)
+
+
 def as_ids(ids: Any) -> npt.NDArray[np.int64]:
     """One id or several as (n,) int64; raises VardaError unless they are whole numbers from 0, in one row."""
     if is_tensor(ids):
@@ -60,3 +73,12 @@ def as_ids(ids: Any) -> npt.NDArray[np.int64]:
     if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer) or (given < 0).any():
         raise VardaError("Ids are whole numbers from 0 up, in one row.")
     return np.ascontiguousarray(given, dtype=np.int64)
+
+
+def distinct(ids: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """``ids``; raises VardaError unless there are ``count`` of them, no two the same."""
+    if len(ids) != count:
+        raise VardaError(f"{len(ids)} ids were given for {count} vectors.")
+    if len(np.unique(ids)) != count:
+        raise VardaError("The same id was given twice.")
+    return ids

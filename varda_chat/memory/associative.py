@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from varda_chat.errors import IndexFileError, VardaError
-from varda_chat.memory.arrays import as_ids, as_vectors, same_kind
+from varda_chat.errors import VardaError
+from varda_chat.memory.arrays import as_ids, as_vectors, distinct, rounded_to_half, same_kind
 from varda_chat.memory.container import pack, read_container, unpack, write_container
-from varda_chat.memory.indexes import Ids, IndexSettings, Vectors, make_index
+from varda_chat.memory.gpu import check_gpu
+from varda_chat.memory.index_file import packed, unpacked
+from varda_chat.memory.indexes import check_index_type, make_index
+from varda_chat.memory.nearest import nearest
 from varda_chat.memory.records import SearchResults
 from varda_chat.memory.retention import share_of
-
-FORMAT_VERSION = 1
+from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, VectorIndex, Vectors
 
 
 class AssociativeMemory:
@@ -27,6 +30,9 @@ class AssociativeMemory:
     on the tensor's device). An age is kept for every id, never in the vector, whose distances it would
     corrupt. Not thread-safe. Every method raises VardaError for arguments that it cannot accept, and has then
     changed nothing.
+
+    Every index type removes, updates and gives back exact vectors. ``flat`` finds the true nearest; the others
+    find most of them, faster (``search_recall`` says how many), and never an id that was removed.
     """
 
     def __init__(
@@ -41,35 +47,47 @@ class AssociativeMemory:
         use_gpu: bool = False,
         gpu_device: int = 0,
         forgetfulness_factor: float = 0.0,
+        *,
+        half_precision: bool = False,
     ) -> None:
         """An empty memory.
 
         Args:
             memory_size: capacity in vectors; beyond it, ``add`` drops the oldest.
             embedding_dim: floats a vector.
-            index_type: a name in ``indexes.INDEX_TYPES``.
+            index_type: a name in ``indexes.INDEX_TYPES``: flat, ivf, compressed or graph.
             num_clusters, m, ef_construction, ef_search: see ``IndexSettings``.
-            use_gpu, gpu_device: where to search; only the CPU so far, so ``use_gpu`` raises VardaError.
+            use_gpu, gpu_device: search a copy on that GPU; raises VardaError where FAISS has none, or not for
+                this type.
             forgetfulness_factor: share (0..1) that ``forget_randomly`` drops.
+            half_precision: keep vectors in 16 bits a value, rounded; values beyond 65504 are then refused.
         """
-        for name, value in (("memory_size", memory_size), ("embedding_dim", embedding_dim)):
-            if value < 1:
-                raise VardaError(f"{name} is {value}; it must be at least 1.")
+        if memory_size < 1:
+            raise VardaError(f"memory_size is {memory_size}; it must be at least 1.")
         if not 0.0 <= forgetfulness_factor <= 1.0:
             raise VardaError(f"forgetfulness_factor is {forgetfulness_factor}; it is a share from 0 to 1.")
+        check_index_type(index_type)
         if use_gpu:
-            raise VardaError("use_gpu is not available: this build searches on the CPU.")
+            check_gpu(gpu_device, index_type, half_precision)
         self.memory_size = memory_size
         self.embedding_dim = embedding_dim
         self.index_type = index_type
         self.use_gpu = use_gpu
         self.gpu_device = gpu_device
         self.forgetfulness_factor = forgetfulness_factor
-        self._settings = IndexSettings(embedding_dim, num_clusters, m, ef_construction, ef_search)
-        self._index = make_index(index_type, self._settings)
+        self._settings = IndexSettings(
+            embedding_dim,
+            num_clusters,
+            m,
+            ef_construction,
+            ef_search,
+            half_precision,
+            gpu_device if use_gpu else None,
+        )
+        self.index: VectorIndex = make_index(index_type, self._settings)
         self._born: dict[int, int] = {}  # id -> clock when added or updated, in that order: the oldest come first
-        self._clock = 0
-        self._next_id = 0
+        self.clock = 0  # steps of age_memory so far
+        self.next_id = 0  # the least that add accepts, and the next that it gives
 
     # What is in it
 
@@ -90,8 +108,12 @@ class AssociativeMemory:
         """The vector (dim,) of ``id_``; raises KeyError where there is none."""
         if id_ not in self._born:
             raise KeyError(id_)
-        vector: Vectors = self._index.vectors(np.array([id_], dtype=np.int64))[0]
+        vector: Vectors = self.index.vectors(np.array([id_], dtype=np.int64))[0]
         return vector
+
+    def vectors_of(self, ids: Any) -> Vectors:
+        """The vectors (n, dim) of ``ids`` (n,); an unknown id is refused."""
+        return self.index.vectors(self._known(as_ids(ids)))
 
     def ids(self) -> Ids:
         """All ids (n,), the oldest first."""
@@ -99,13 +121,13 @@ class AssociativeMemory:
 
     def ages(self) -> npt.NDArray[np.int64]:
         """Steps of ``age_memory`` (n,) since each of ``ids()`` was added or last updated."""
-        return self._clock - np.fromiter(self._born.values(), dtype=np.int64, count=len(self._born))
+        return self.clock - np.fromiter(self._born.values(), dtype=np.int64, count=len(self._born))
 
     def get_all_embeddings(self) -> Vectors:
         """All vectors (n, dim), in the order of ``ids()``."""
         if not self._born:
             return np.zeros((0, self.embedding_dim), dtype=np.float32)
-        return self._index.vectors(self.ids())
+        return self.index.vectors(self.ids())
 
     # Changing it
 
@@ -115,51 +137,39 @@ class AssociativeMemory:
         ``ids`` (n,), where given, must be distinct and greater than every id this memory has held; so no
         removed id comes back. When the memory is full, the oldest vectors are dropped to make room.
         """
-        new = np.atleast_2d(as_vectors(vectors, self.embedding_dim))
-        if new.ndim != 2:
-            raise VardaError(f"The vectors have shape {new.shape}; one row a vector is needed.")
-        count = len(new)
-        if count > self.memory_size:
-            raise VardaError(f"{count} vectors at once are more than this memory holds ({self.memory_size}).")
-        if ids is None:
-            new_ids = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
-        else:
-            new_ids = _distinct(as_ids(ids), count)
-            if count and new_ids.min() < self._next_id:
-                raise VardaError(f"Id {new_ids.min()} may have been used before; ids are never reused.")
-        if count:
-            excess = len(self._born) + count - self.memory_size
+        new_ids, new = self.check_add(vectors, ids)
+        if len(new_ids):
+            excess = len(self._born) + len(new_ids) - self.memory_size
             if excess > 0:
                 self.remove(list(islice(self._born, excess)))
-            self._index.add(new_ids, new)
-            self._born.update(dict.fromkeys(new_ids.tolist(), self._clock))
-            self._next_id = int(new_ids.max()) + 1
+            self.index.add(new_ids, new)
+            self._born.update(dict.fromkeys(new_ids.tolist(), self.clock))
+            self.next_id = int(new_ids.max()) + 1
         return same_kind(new_ids, vectors)
 
     def remove(self, ids: Any) -> None:
         """Remove ``ids`` (n,) for good; other ids stay as they are. An unknown id is refused."""
         gone = np.unique(self._known(as_ids(ids)))
         if len(gone):
-            self._index.remove(gone)
+            self.index.remove(gone)
             for id_ in gone.tolist():
                 del self._born[id_]
 
     def update(self, ids: Any, vectors: Any) -> None:
         """Put ``vectors`` (n, dim) in place of those of ``ids`` (n,), whose ages begin again."""
-        new = np.atleast_2d(as_vectors(vectors, self.embedding_dim))
-        known = self._known(_distinct(as_ids(ids), len(new)))
+        known, new = self.check_update(ids, vectors)
         if len(known):
-            self._index.remove(known)
-            self._index.add(known, new)
+            self.index.remove(known)
+            self.index.add(known, new)
             for id_ in known.tolist():
                 del self._born[id_]
-                self._born[id_] = self._clock
+                self._born[id_] = self.clock
 
     def age_memory(self, steps: int = 1) -> None:
         """Make every vector ``steps`` older."""
         if steps < 0:
             raise VardaError("A memory cannot grow younger.")
-        self._clock += steps
+        self.clock += steps
 
     def forget_randomly(self, seed: int | np.random.Generator | None = None) -> Ids:
         """Remove a random ``forgetfulness_factor`` of the vectors; returns the ids (n,) that went.
@@ -177,12 +187,12 @@ class AssociativeMemory:
         norms = np.linalg.norm(self.get_all_embeddings(), axis=1)
         gone: Ids = self.ids()[norms < threshold]
         self.remove(gone)
-        self._index.compact()
+        self.index.compact()
         return gone
 
     def refresh(self) -> None:
         """Empty the memory. Ids already used stay used."""
-        self._index = make_index(self.index_type, self._settings)
+        self.index = make_index(self.index_type, self._settings)
         self._born.clear()
 
     # Searching it
@@ -203,15 +213,7 @@ class AssociativeMemory:
         vectors = np.zeros((len(rows), k, self.embedding_dim), dtype=np.float32)
         width = min(k, len(self._born))
         if width and len(rows):
-            ids[:, :width] = self._index.search(rows, width)
-            found = ids >= 0
-            vectors[found] = self._index.vectors(ids[found])
-            gaps = vectors - rows[:, None, :]  # (n, k, dim)
-            distances[found] = np.einsum("nkd,nkd->nk", gaps, gaps)[found]
-            order = np.argsort(distances, axis=1, kind="stable")
-            ids = np.take_along_axis(ids, order, axis=1)
-            distances = np.take_along_axis(distances, order, axis=1)
-            vectors = np.take_along_axis(vectors, order[:, :, None], axis=1)
+            ids[:, :width], distances[:, :width], vectors[:, :width] = nearest(self.index, rows, width)
         leading = queries.shape[:-1]
         return SearchResults(
             ids=same_kind(ids.reshape(*leading, k), query),
@@ -223,79 +225,74 @@ class AssociativeMemory:
 
     def write(self, path: str | Path, label: Mapping[str, str | int] | None = None) -> None:
         """Write the memory as one file, all or nothing. ``read`` can ask for ``label``. Raises OSError."""
-        write_container(Path(path), self._header(label), *self._payload())
+        header, payload = packed(self, label)
+        write_container(Path(path), header, *payload)
 
     @classmethod
     def read(cls, path: str | Path, label: Mapping[str, str | int] | None = None) -> AssociativeMemory:
-        """The memory that ``write`` wrote, equal in every answer.
+        """The memory that ``write`` wrote, equal in every answer; it searches on the CPU.
 
         Raises IndexFileError where the file is missing or not intact, or does not bear every entry of
         ``label``.
         """
-        return cls._restore(*read_container(Path(path)), label or {})
+        return unpacked(cls, *read_container(Path(path)), label)
 
     def to_bytes(self, label: Mapping[str, str | int] | None = None) -> bytes:
         """What ``write`` would write."""
-        return b"".join(pack(self._header(label), *self._payload()))
+        header, payload = packed(self, label)
+        return b"".join(pack(header, *payload))
 
     @classmethod
     def from_bytes(cls, data: bytes, label: Mapping[str, str | int] | None = None) -> AssociativeMemory:
         """The memory that ``to_bytes`` gave; raises IndexFileError as ``read`` does."""
-        return cls._restore(*unpack(data), label or {})
+        return unpacked(cls, *unpack(data), label)
 
-    def _header(self, label: Mapping[str, str | int] | None) -> dict[str, Any]:
+    # For its neighbours: index_file, nearest and batch
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments to make such a memory, but for the GPU, which belongs to the machine."""
         return {
-            "version": FORMAT_VERSION,
-            "label": dict(label or {}),
-            "count": len(self._born),
-            "clock": self._clock,
-            "next_id": self._next_id,
-            "settings": {
-                "memory_size": self.memory_size,
-                "embedding_dim": self.embedding_dim,
-                "index_type": self.index_type,
-                "num_clusters": self._settings.num_clusters,
-                "m": self._settings.m,
-                "ef_construction": self._settings.ef_construction,
-                "ef_search": self._settings.ef_search,
-                "forgetfulness_factor": self.forgetfulness_factor,
-            },
+            "memory_size": self.memory_size,
+            "index_type": self.index_type,
+            "forgetfulness_factor": self.forgetfulness_factor,
+            **{name: value for name, value in asdict(self._settings).items() if name != "gpu_device"},
         }
 
-    def _payload(self) -> tuple[Any, ...]:
-        born = np.fromiter(self._born.values(), dtype="<i8", count=len(self._born))
-        return self.ids().astype("<i8").data, born.data, self._index.serialize().data
+    def restore(
+        self, pieces: Sequence[Piece], ids: Sequence[int], born: Sequence[int], *, clock: int, next_id: int
+    ) -> None:
+        """Become what these were taken from; raises RuntimeError or ValueError where they do not fit."""
+        self.index = make_index(self.index_type, self._settings, pieces)
+        self._born = dict(zip(ids, born, strict=True))
+        self.clock = clock
+        self.next_id = next_id
 
-    @classmethod
-    def _restore(cls, header: dict[str, Any], payload: memoryview, label: Mapping[str, str | int]) -> AssociativeMemory:
-        if header["version"] != FORMAT_VERSION:
-            raise IndexFileError(f"The index file has format {header['version']}; this is {FORMAT_VERSION}.")
-        for name, value in label.items():
-            if header["label"].get(name) != value:
-                raise IndexFileError(f"The index file belongs to another {name} of the memory.")
-        count = header["count"]
-        ids, born = np.frombuffer(payload, dtype="<i8", count=2 * count).reshape(2, count)
-        data = np.frombuffer(payload, dtype=np.uint8, offset=2 * ids.nbytes)
-        try:
-            memory = cls(**header["settings"])
-            memory._index = make_index(memory.index_type, memory._settings, data)
-        except (RuntimeError, VardaError) as error:
-            raise IndexFileError(f"The index file is not one that this FAISS reads ({error}).") from error
-        memory._born = dict(zip(ids.tolist(), born.tolist(), strict=True))
-        memory._clock = header["clock"]
-        memory._next_id = header["next_id"]
-        return memory
+    def check_add(self, vectors: Any, ids: Any) -> tuple[Ids, Vectors]:
+        """Ids (n,) and vectors (n, dim) as ``add`` can take them now; raises VardaError otherwise."""
+        new = self._storable(vectors)
+        count = len(new)
+        if count > self.memory_size:
+            raise VardaError(f"{count} vectors at once are more than this memory holds ({self.memory_size}).")
+        if ids is None:
+            return np.arange(self.next_id, self.next_id + count, dtype=np.int64), new
+        new_ids = distinct(as_ids(ids), count)
+        if count and new_ids.min() < self.next_id:
+            raise VardaError(f"Id {new_ids.min()} may have been used before; ids are never reused.")
+        return new_ids, new
+
+    def check_update(self, ids: Any, vectors: Any) -> tuple[Ids, Vectors]:
+        """Ids (n,) and vectors (n, dim) as ``update`` can take them now; raises VardaError otherwise."""
+        new = self._storable(vectors)
+        return self._known(distinct(as_ids(ids), len(new))), new
+
+    def _storable(self, vectors: Any) -> Vectors:
+        new = np.atleast_2d(as_vectors(vectors, self.embedding_dim))
+        if new.ndim != 2:
+            raise VardaError(f"The vectors have shape {new.shape}; one row a vector is needed.")
+        return rounded_to_half(new) if self._settings.half_precision else new
 
     def _known(self, ids: Ids) -> Ids:
         for id_ in ids.tolist():
             if id_ not in self._born:
                 raise VardaError(f"There is no vector with id {id_} in this memory.")
         return ids
-
-
-def _distinct(ids: Ids, count: int) -> Ids:
-    if len(ids) != count:
-        raise VardaError(f"{len(ids)} ids were given for {count} vectors.")
-    if len(np.unique(ids)) != count:
-        raise VardaError("The same id was given twice.")
-    return ids

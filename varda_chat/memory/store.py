@@ -135,8 +135,9 @@ class MemoryStore:
             memory = self._index().memory
             wanted = ids.cpu().numpy() if is_tensor(ids) else np.asarray(ids)
             vectors = np.zeros((*wanted.shape, memory.embedding_dim), dtype=np.float32)
-            for place in zip(*(wanted >= 0).nonzero(), strict=True):
-                vectors[place] = memory[int(wanted[place])]
+            there = wanted >= 0
+            if there.any():
+                vectors[there] = memory.vectors_of(wanted[there])
             return same_kind(vectors, ids), None
 
     def token_ids(self, ids: Any) -> Ids:

@@ -1,0 +1,66 @@
+"""The memory benchmark: its table and its JSON hold what was measured, for every index type."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from training.benchmark.memory import clustered, main, measure_all
+from varda_chat.memory.indexes import INDEX_TYPES
+
+
+def test_the_vectors_are_the_same_each_time_and_in_clusters() -> None:
+    vectors = clustered(400, 32, centres=8, seed=1)
+    np.testing.assert_array_equal(vectors, clustered(400, 32, centres=8, seed=1))
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-5)
+    likeness = np.sort(vectors @ vectors.T, axis=1)[:, ::-1]
+    assert likeness[:, 10].mean() > likeness[:, 200].mean() + 0.3
+
+
+def test_json_has_a_row_for_each_type_and_size() -> None:
+    result = CliRunner().invoke(main, ["--sizes", "200,900", "--dim", "16", "--json"])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert [(row["size"], row["index_type"]) for row in rows] == [(n, kind) for n in (200, 900) for kind in INDEX_TYPES]
+    for row in rows:
+        assert row["recall_at_5"] >= (1.0 if row["index_type"] == "flat" else 0.95)
+        assert row["bytes_on_disk"] > row["size"] * 16 * 4
+        assert min(row[name] for name in ("build", "search_1", "search_64", "add", "remove", "save", "load")) > 0
+
+
+def test_the_table_says_what_was_measured() -> None:
+    result = CliRunner().invoke(main, ["--sizes", "300", "--dim", "16", "--index-types", "flat"])
+    assert result.exit_code == 0
+    assert "300" in result.stdout
+    assert "random unit vectors in clusters" in result.stdout
+
+
+def test_without_clusters_is_measured_when_asked() -> None:
+    result = CliRunner().invoke(main, ["--sizes", "3000", "--dim", "64", "--index-types", "ivf", "--unclustered"])
+    assert result.exit_code == 0
+    assert "without clusters" in result.stdout
+    (row,) = measure_all((3000,), ("ivf",), 64, unclustered=True)
+    assert 0.1 < row.recall_at_5 < 0.95
+
+
+def test_half_precision_is_measured_against_the_unrounded() -> None:
+    (row,) = measure_all((500,), ("flat",), 16, half=True)
+    assert row.index_type == "flat, half"
+    assert row.recall_at_5 >= 0.98
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["--sizes", "many"], 2, "whole numbers"),
+        (["--sizes", "0"], 2, "at least 1"),
+        (["--sizes", "100", "--index-types", "tree"], 1, "not available"),
+    ],
+)
+def test_bad_flags_are_refused_in_a_line(flags: list[str], code: int, words: str) -> None:
+    result = CliRunner().invoke(main, flags)
+    assert result.exit_code == code
+    assert words in result.stderr
