@@ -76,6 +76,42 @@ def record(db: sqlite3.Connection, vector_id: int) -> Record | None:
     return Record(**dict(zip(_RECORD_FIELDS, row, strict=True)) | {"pinned": bool(row[10])})
 
 
+def tokens(db: sqlite3.Connection, statement_id: int) -> tuple[str, ...]:
+    """The tokens of a statement's vectors."""
+    found = db.execute("SELECT token FROM vectors WHERE statement_id = ? ORDER BY id", (statement_id,))
+    return tuple(token for (token,) in found)
+
+
+def fingerprints(db: sqlite3.Connection) -> dict[str, int]:
+    """Statements a model."""
+    return dict(db.execute("SELECT fingerprint, count(*) FROM statements GROUP BY fingerprint ORDER BY fingerprint"))
+
+
+def exported(db: sqlite3.Connection) -> Iterator[Imported]:
+    """Every statement, the oldest first; one with a damaged vector goes without vectors."""
+    found = db.execute(
+        "SELECT id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint "
+        "FROM statements ORDER BY id"
+    )
+    for id_, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint in found:
+        vectors = db.execute(
+            "SELECT vector, crc, token_id, token, strength FROM vectors WHERE statement_id = ? ORDER BY id", (id_,)
+        ).fetchall()
+        whole = bool(vectors) and all(_is_intact(blob, crc, len(blob) // 4) for blob, crc, *_ in vectors)
+        new = tuple(
+            NewVector(np.frombuffer(blob, dtype=_VECTOR_DTYPE), *others) for blob, _, *others in vectors if whole
+        )
+        yield Imported(
+            NewStatement(text, role, new),
+            session,
+            created_at,
+            recalled_at,
+            recall_count,
+            bool(pinned),
+            fingerprint if whole else "",
+        )
+
+
 def events(db: sqlite3.Connection, limit: int) -> list[MemoryEvent]:
     """The last ``limit`` events, newest first."""
     rows = db.execute("SELECT kind, statement_id, text, at FROM events ORDER BY id DESC LIMIT ?", (limit,))

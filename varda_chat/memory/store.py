@@ -167,6 +167,21 @@ class MemoryStore:
         with self._reading():
             return rows.statements(self._db, limit, newest_first)
 
+    def tokens(self, statement_id: int) -> tuple[str, ...]:
+        """The tokens that the vectors of a statement were taken at."""
+        with self._reading():
+            return rows.tokens(self._db, int(statement_id))
+
+    def fingerprints(self) -> dict[str, int]:
+        """How many statements each model's vectors belong to; those under '' wait to be read."""
+        with self._reading():
+            return rows.fingerprints(self._db)
+
+    def exported(self) -> Iterator[Imported]:
+        """All statements, the oldest first, with all that another memory can take in."""
+        with self._reading():
+            yield from rows.exported(self._db)
+
     def foreign_statements(self) -> tuple[Statement, ...]:
         """Statements without vectors of this model, the oldest first: ``replace_vectors`` is for them."""
         with self._reading():
