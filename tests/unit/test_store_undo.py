@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import time
 import zlib
 from contextlib import closing
@@ -14,7 +16,8 @@ import pytest
 
 from tests.unit.test_store import agrees, opened, told, turn
 from tests.unit.test_store import texts as texts_of
-from varda_chat.memory import NewStatement, NewVector, Undone, peek, verify
+from varda_chat.memory import MemoryStore, NewStatement, NewVector, Undone, peek, verify
+from varda_chat.memory.records import Imported
 from varda_chat.memory.sameness import normal_form
 from varda_chat.memory.schema import MIGRATIONS, SCHEMA_VERSION
 from varda_chat.memory.tombstones import ACTS_KEPT, DAYS_KEPT
@@ -238,3 +241,45 @@ def test_a_long_session_writes_the_index_before_its_end(tmp_path: Path, monkeypa
             seen = stamp()
         agrees(store)
     assert 3 <= written <= 10
+
+
+TO_THE_FIRST_SEARCH = """
+import sys, time
+start = time.perf_counter()
+import numpy as np
+from varda_chat.memory import MemoryStore
+imported = time.perf_counter()
+with MemoryStore.open(sys.argv[1], embedding_dim=192, fingerprint="m", memory_size=10**6) as store:
+    found = store.search(np.ones(192), 5)
+    done = time.perf_counter()
+    assert store.size == 100_000 and (found.ids >= 0).all()
+print(f"{imported - start:.3f} {done - imported:.3f} {store.notices}")
+"""
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_vectors_are_searched_soon_after_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prints seconds to the first search, with the index file and without it."""
+    rng = np.random.default_rng(0)
+    with MemoryStore.open(tmp_path, embedding_dim=192, fingerprint="m", memory_size=10**6) as store:
+        for start in range(0, 10_000, 500):
+            rows = rng.standard_normal((500, 10, 192)).astype(np.float32)
+            new = [
+                NewStatement(f"fact {start + place}", "user", tuple(NewVector(row, 7, "t", 0.5) for row in each))
+                for place, each in enumerate(rows)
+            ]
+            store.take_in(Imported(each, "s", 1.0, None, 0, False, "m") for each in new)
+    seconds = []
+    for with_index in (True, False):
+        if not with_index:
+            (tmp_path / "memory.faiss").unlink()
+        line = [sys.executable, "-c", TO_THE_FIRST_SEARCH, str(tmp_path)]
+        done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=120)
+        with capsys.disabled():
+            print(
+                f"\nindex file {'there' if with_index else 'missing'}; imports, then to the first search: {done.stdout}"
+            )
+        seconds.append(float(done.stdout.split()[1]))
+    assert seconds[0] < 2.0
