@@ -8,7 +8,7 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/default
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test check format bench bench-memory recall ablations train clean
+.PHONY: help chat test test-slow check format bench bench-memory recall ablations train clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ chat: .venv/chat ## set up and open the chat (on a pipe: each line is a turn)
 
 test: .venv/dev ## set up and run the tests
 	@$(BIN)/pytest -q
+
+test-slow: .venv/dev ## the tests that take many minutes: 200 kills while storing and deleting
+	@$(BIN)/pytest -q -m slow
 
 check: .venv/dev ## linters, types, and who may import whom
 	@$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -46,7 +46,41 @@ class _Request:
         )
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+class _Commands(click.Group):
+    """``varda-chat``, with its commands loaded when they are asked for and every error as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["memory"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "memory":
+            return None
+        from varda_chat.memory_commands import memory
+
+        return memory
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VardaError as error:
+            click.echo(f"Error: {sanitize(str(error))}", err=True)
+            sys.exit(error.exit_code)
+        except BrokenPipeError:
+            # the reader has gone (as in `| head`): nothing more to say, and Python must not complain at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except (KeyboardInterrupt, click.Abort):
+            sys.exit(INTERRUPTED)
+        except OSError as error:
+            click.echo(f"Error: {sanitize(str(error))}", err=True)
+            sys.exit(1)
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.option("-p", "--prompt", metavar="TEXT", help="Answer one message on stdout and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a turn, and nothing else.")
 @click.option("--profile", default="default", metavar="NAME", help="Which memory to use.")
@@ -77,6 +111,7 @@ class _Request:
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Makes the answers repeatable.")
 @click.option("--reset-memory", is_flag=True, help="Back up the memory, clear it and exit.")
 @click.option("--yes", is_flag=True, help="With --reset-memory: do not ask.")
+@click.option("--purge", is_flag=True, help="With --reset-memory: no backup, and the earlier ones go too.")
 @click.version_option(__version__, prog_name="varda-chat")
 def main(
     prompt: str | None,
@@ -92,42 +127,32 @@ def main(
     seed: int | None,
     reset_memory: bool,
     yes: bool,
+    purge: bool,
 ) -> None:
     """Chat with a small language model that remembers.
 
     In a terminal this opens the chat. With --prompt, or with text on a pipe (each line is a turn), answers go to
     stdout.
     """
-    try:
-        folder = paths.profile_dir(profile, data_dir)
-        if reset_memory:
-            _reset(folder, profile, yes)
-            return
-        if yes:
-            raise click.UsageError("--yes goes with --reset-memory.")
-        _speak_utf8()
-        generation = GenerationSettings(temperature, top_p, max_new_tokens, seed)
-        request = _Request(profile, folder, checkpoint, incognito, generation)
-        if prompt is not None:
-            _answer(request, [prompt], as_json)
-        elif sys.stdin is None or not sys.stdin.isatty():
-            _answer(request, sys.stdin or (), as_json)
-        elif as_json:
-            raise click.UsageError("--json needs --prompt or text on a pipe.")
-        else:
-            _chat(request, theme)
-    except VardaError as error:
-        click.echo(f"Error: {sanitize(str(error))}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # the reader has gone (as in `| head`): nothing more to say, and Python must not complain at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(INTERRUPTED)
-    except OSError as error:
-        click.echo(f"Error: {sanitize(str(error))}", err=True)
-        sys.exit(1)
+    _speak_utf8()
+    if click.get_current_context().invoked_subcommand is not None:
+        return
+    folder = paths.profile_dir(profile, data_dir)
+    if reset_memory:
+        _reset(folder, profile, yes, purge)
+        return
+    if yes or purge:
+        raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")
+    generation = GenerationSettings(temperature, top_p, max_new_tokens, seed)
+    request = _Request(profile, folder, checkpoint, incognito, generation)
+    if prompt is not None:
+        _answer(request, [prompt], as_json)
+    elif sys.stdin is None or not sys.stdin.isatty():
+        _answer(request, sys.stdin or (), as_json)
+    elif as_json:
+        raise click.UsageError("--json needs --prompt or text on a pipe.")
+    else:
+        _chat(request, theme)
 
 
 def _speak_utf8() -> None:
@@ -137,7 +162,7 @@ def _speak_utf8() -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
 
 
-def _reset(folder: Path, profile: str, yes: bool) -> None:
+def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     """Say what would go, ask, back up, clear."""
     from varda_chat.memory.upkeep import peek, reset
     from varda_chat.tui.history import FILE_NAME
@@ -145,17 +170,18 @@ def _reset(folder: Path, profile: str, yes: bool) -> None:
     found = peek(folder)
     typed = folder / FILE_NAME
     where = f"profile {profile!r} in {folder}"
-    if not (found.vectors or found.statements or found.events or found.damaged or typed.exists()):
+    kept = purge and any((*folder.glob("backups/*"), *folder.glob("memory.db.damaged-*")))
+    if not (found.vectors or found.statements or found.events or found.damaged or typed.exists() or kept):
         click.echo(f"The memory of {where} is empty already.")
         return
     if found.damaged:
         click.echo(f"The memory of {where} is damaged and will be set aside.")
     else:
         click.echo(f"The memory of {where} holds {found.vectors} vectors (statements: {found.statements}).")
-    if not yes and not click.confirm("Clear it?"):
+    if not yes and not click.confirm("Clear it, and all backups of it, for good?" if purge else "Clear it?"):
         click.echo("Nothing was changed.")
         return
-    backup = reset(folder)
+    backup = reset(folder, purge=purge)
     typed.unlink(missing_ok=True)
     click.echo("The memory is empty, and the list of what you typed." + (f" A backup is in {backup}" if backup else ""))
 

@@ -68,6 +68,19 @@ def statements_to_store(
     ]
 
 
+def matches(
+    model: VardaGPTAssociative, chat: ChatFormat, message: EncodedMessage, memory: Any, statement_ids: StatementIds
+) -> dict[int, float]:
+    """For each statement that ``message`` finds: its largest share of what any of its tokens, or the role token of the
+    reply to it, reads."""
+    output: VardaGPTOutput = model(
+        torch.tensor([[*message.ids, chat.assistant_id]], device=model.device), memory=memory, use_cache=False
+    )
+    if output.search_results is None or output.read_weights is None:
+        return {}
+    return _largest_shares(statement_ids(output.search_results.ids[0]), output.read_weights[0])
+
+
 def recalls(output: VardaGPTOutput, start: int, statement_ids: StatementIds) -> dict[int, float]:
     """For each statement read from position ``start`` (the reply's role token) on: its largest share of the
     probability of any token, by copying; where the model does not copy, its largest read weight."""
@@ -76,7 +89,11 @@ def recalls(output: VardaGPTOutput, start: int, statement_ids: StatementIds) -> 
     shares = output.read_weights[0, start:]
     if output.copy_decision is not None:
         shares = shares * torch.sigmoid(output.copy_decision[0, start:])
-    statements = statement_ids(output.search_results.ids[0, start:])
+    return _largest_shares(statement_ids(output.search_results.ids[0, start:]), shares)
+
+
+def _largest_shares(statements: np.ndarray[Any, Any], shares: torch.Tensor) -> dict[int, float]:
+    """For each statement: the most that its vectors have, summed, of any row of ``shares`` (T, k)."""
     largest: dict[int, float] = {}
     for row, row_shares in zip(statements.tolist(), shares.tolist(), strict=True):
         of_token: dict[int, float] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from varda_chat.config import DEFAULT_MEMORY_SIZE, GenerationSettings
 from varda_chat.errors import VardaError
-from varda_chat.memory.records import MemoryEvent, NewStatement, TurnChanges
+from varda_chat.memory.records import MemoryEvent, NewStatement, Statement, TurnApplied, TurnChanges
 from varda_chat.paths import bundled_checkpoint, profile_dir
 from varda_chat.sanitize import sanitize
 
@@ -262,6 +262,42 @@ class ChatSession:
             seconds=time.perf_counter() - started,
             stopped=stopped,
         )
+
+    def statement(self, statement_id: int) -> Statement:
+        """One statement of the memory; raises VardaError where there is none of that id."""
+        return self._store.statement(statement_id)
+
+    def search(self, text: str, limit: int = 10) -> tuple[Recalled, ...]:
+        """What the memory has on ``text``, read as a message of the user, the best match first; changes nothing.
+
+        ``weight``: the largest share of what any token of the message, or the reply about to begin, reads.
+        """
+        import torch
+
+        from varda_chat.remembering import matches
+
+        message = self._shortened(self.checkpoint.chat.encode("user", sanitize(text).strip()))
+        with torch.inference_mode():
+            found = matches(self.checkpoint.model, self.checkpoint.chat, message, self._store, self._statements)
+        best = sorted(found.items(), key=lambda item: -item[1])[:limit]
+        return tuple(Recalled(id_, self._store.statement(id_).text, weight) for id_, weight in best)
+
+    def learn(self, role: str, text: str) -> TurnApplied:
+        """Read ``text``, outside of the conversation, and store durably what the model finds worth it."""
+        import torch
+
+        message = self.checkpoint.chat.encode(role, sanitize(text).strip())
+        with torch.inference_mode():
+            stores = self._read_beginning(message, len(message.ids) - 2, None)
+        return self._store.apply(TurnChanges(stores=tuple(stores)), session=self._name)
+
+    def passages_learned(self, digest: str) -> int:
+        """How many passages of the file whose content has that digest are in memory."""
+        return self._store.passages_learned(digest)
+
+    def set_passages_learned(self, digest: str, passages: int) -> None:
+        """Note how far a file has been read into memory."""
+        self._store.set_passages_learned(digest, passages)
 
     def close(self) -> None:
         """Write the index and let go of the memory. May be called again."""

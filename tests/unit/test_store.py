@@ -294,7 +294,7 @@ def test_forgetting_leaves_no_trace_in_any_file(tmp_path: Path) -> None:
         vector = told(private).vectors[0].vector.tobytes()
         store.flush_index()
         store.pin(applied.stored[0].id)
-        assert store.forget([applied.stored[0].id, 999])[0].text == private
+        assert store.forget([applied.stored[0].id, 999], purge=True)[0].text == private
         assert store.recent(1)[0].text == FORGOTTEN_TEXT
         assert private not in str(store.recent())
         for file in tmp_path.iterdir():
@@ -451,8 +451,8 @@ def test_everything_is_private(tmp_path: Path) -> None:
 
 def test_old_events_go(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        for _ in range(3):
-            store.apply(turn(*(told("x", 0) for _ in range(EVENTS_KEPT // 2))), session="s")
+        for round_ in range(3):
+            store.apply(turn(*(told(f"x{round_} {number}", 0) for number in range(EVENTS_KEPT // 2))), session="s")
         assert len(store.recent(10 * EVENTS_KEPT)) == EVENTS_KEPT
         assert peek(tmp_path).events == EVENTS_KEPT
 

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
         NewStatement,
         NewVector,
         Record,
+        Removed,
         SearchResults,
         Statement,
         TurnApplied,
         TurnChanges,
+        Undone,
     )
     from varda_chat.memory.store import MemoryStore
     from varda_chat.memory.upkeep import Peek, backup, peek, reset, verify
@@ -30,10 +32,12 @@ __all__ = [
     "NewVector",
     "Peek",
     "Record",
+    "Removed",
     "SearchResults",
     "Statement",
     "TurnApplied",
     "TurnChanges",
+    "Undone",
     "backup",
     "peek",
     "reset",
@@ -46,10 +50,12 @@ _RECORDS = (
     "NewStatement",
     "NewVector",
     "Record",
+    "Removed",
     "SearchResults",
     "Statement",
     "TurnApplied",
     "TurnChanges",
+    "Undone",
 )
 _HOMES = {
     "AssociativeMemory": "associative",

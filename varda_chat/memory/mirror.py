@@ -15,7 +15,8 @@ from varda_chat.errors import IndexFileError
 from varda_chat.memory import rows
 from varda_chat.memory.columns import VectorColumns
 from varda_chat.memory.database import transaction
-from varda_chat.memory.records import NewVector
+from varda_chat.memory.records import NewStatement, NewVector
+from varda_chat.memory.sameness import NEARLY_NOTHING
 from varda_chat.memory.schema import bump_generation, generation
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Ids = npt.NDArray[np.int64]
 Label = dict[str, str | int]
 
+_REWRITE = 4096  # vectors changed, at least, before the index file is written in the middle of a session
 _BATCH = 4096  # vectors handed to the index at once while it is made anew
 
 
@@ -37,6 +39,7 @@ class IndexMirror:
         self.columns = columns
         self.fingerprint = fingerprint
         self._written = written
+        self._changed = 0  # vectors, since the file was written
 
     @classmethod
     def load(
@@ -94,10 +97,12 @@ class IndexMirror:
         gone = self.columns.of_statements(statement_ids)
         self.memory.remove(gone)
         self.columns.remove(gone)
+        self._changed += len(gone)
 
     def add_statement(self, statement_id: int, ids: Sequence[int], new: Sequence[NewVector]) -> None:
         """Take in vectors that memory.db has stored under ``ids``."""
         if ids:
+            self._changed += len(ids)
             self.memory.add(np.stack([vector.vector for vector in new]), np.array(ids, dtype=np.int64))
             self.columns.append(
                 np.array(ids, dtype=np.int64),
@@ -105,12 +110,49 @@ class IndexMirror:
                 np.array([vector.token_id for vector in new], dtype=np.int64),
             )
 
+    def add_from(self, db: sqlite3.Connection, statement_ids: Sequence[int]) -> None:
+        """Take in the vectors that memory.db has of statements, where they are of this model."""
+        for statement_id in statement_ids:
+            ids, vectors = rows.intact_vectors(db, statement_id, self.fingerprint, self.memory.embedding_dim)
+            self.add_statement(statement_id, ids, vectors)
+
     def write(self, db: sqlite3.Connection, path: Path) -> None:
         """Write the index as ``path``, unless that is there already. Raises OSError."""
         label = _label(db, self.fingerprint)
         if label != self._written or not path.exists():
             self.memory.write(path, label)
             self._written = label
+            self._changed = 0
+
+    @property
+    def is_far_from_its_file(self) -> bool:
+        """Whether so much has changed that after a crash it would take long to make the file anew.
+
+        The threshold grows with the memory, so that writing stays a small part of the work of storing.
+        """
+        return self._changed >= max(_REWRITE, len(self) // 4)
+
+    def twin(self, new: NewStatement) -> int | None:
+        """The statement that has, vector for vector, the tokens and (nearly) the vectors of ``new``."""
+        if not new.vectors or not len(self):
+            return None
+        first = new.vectors[0].vector
+        nearest = self.memory.search(first, 1)
+        if not _nearly_same(float(nearest.distances[0]), first):
+            return None
+        statement_id = int(self.statement_ids(nearest.ids)[0])
+        ids = self.columns.of_statements([statement_id])
+        if len(ids) != len(new.vectors) or self.token_ids(ids).tolist() != [each.token_id for each in new.vectors]:
+            return None
+        for id_, each in zip(ids.tolist(), new.vectors, strict=True):
+            gap = self.memory[id_] - each.vector
+            if not _nearly_same(float(gap @ gap), each.vector):
+                return None
+        return statement_id
+
+
+def _nearly_same(squared_distance: float, vector: npt.NDArray[Any]) -> bool:
+    return squared_distance <= NEARLY_NOTHING * float(vector @ vector)
 
 
 def _label(db: sqlite3.Connection, fingerprint: str) -> Label:

@@ -53,6 +53,19 @@ class NewStatement:
 
 
 @dataclass(frozen=True)
+class Imported:
+    """A statement from another memory, with what that one knew of it. ``fingerprint``: of its vectors' model."""
+
+    new: NewStatement
+    session: str
+    created_at: float
+    recalled_at: float | None
+    recall_count: int
+    pinned: bool
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Record:
     """What the id map keeps of a vector. Times are unix seconds; recalls and pin are its statement's."""
 
@@ -86,6 +99,25 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Removed:
+    """A deleted statement that can still be brought back. ``removed_at`` is unix seconds."""
+
+    id: int
+    text: str
+    role: str
+    removed_at: float
+    vector_count: int
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What an undo did: ``restored`` are in memory again, ``removed`` had been stored and are not any more."""
+
+    restored: tuple[Statement, ...] = ()
+    removed: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True)
 class MemoryEvent:
     """A past store or delete. ``id`` is the statement's; ``at`` is unix seconds."""
 
@@ -111,9 +143,11 @@ class TurnApplied:
     deleted: what the turn deleted, and what went because the memory was full.
     size: vectors in memory now.
     refused: statements that did not fit beside what is pinned.
+    refreshed: statements that were told again, which counts as a recall; they are not in ``stored``.
     """
 
     stored: tuple[Statement, ...]
     deleted: tuple[Statement, ...]
     size: int
     refused: tuple[NewStatement, ...] = ()
+    refreshed: tuple[Statement, ...] = ()

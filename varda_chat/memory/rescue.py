@@ -11,7 +11,7 @@ from typing import Any
 from varda_chat.errors import VardaError
 from varda_chat.memory.database import connect_reader, connect_writer, error_code, is_damage, transaction
 from varda_chat.memory.files import COMPANIONS, INDEX, beside, sync_folder, utc_stamp
-from varda_chat.memory.schema import SCHEMA_VERSION, TABLES, bump_generation, migrate, schema_version
+from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, tables
 
 SAVED = ".saved"
 """End of the name of what could be read of a damaged database, until it has taken the database's place."""
@@ -41,8 +41,8 @@ def damage(path: Path) -> str | None:
             if finding != "ok":
                 return finding
             names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if version and not names >= TABLES:
-                return f"tables are missing: {', '.join(sorted(TABLES - names))}"
+            if missing := tables(version) - names:
+                return f"tables are missing: {', '.join(sorted(missing))}"
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             return str(error)
@@ -94,7 +94,8 @@ def salvage(damaged: Path, into: sqlite3.Connection) -> tuple[int, int]:
     """Copy what can be read of ``damaged`` into the new database ``into``; returns its statements and
     vectors.
 
-    A statement whose vectors are not all there keeps its text and is marked for reading again.
+    A statement whose vectors are not all there keeps its text and is marked for reading again. What had been
+    deleted and could still be brought back is not taken over.
     """
     with transaction(into):
         try:
@@ -195,8 +196,8 @@ def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
     last = {"statements": 0, "vectors": 0, "events": 0}
     for row in _rows(source, "statements", _STATEMENT):
         cursor = into.execute(
-            "INSERT OR IGNORE INTO statements VALUES (:id, :text, :role, :session, :created_at, "
-            ":recalled_at, :recall_count, :pinned, :fingerprint, :strength, :vector_count)",
+            "INSERT OR IGNORE INTO statements VALUES (:id, :text, :role, :session, :created_at, :recalled_at, "
+            ":recall_count, :pinned, :fingerprint, :strength, :vector_count, statement_key(:role, :text))",
             row,
         )
         if cursor.rowcount:
@@ -211,7 +212,7 @@ def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
                 row,
             )
     for row in _rows(source, "events", _EVENT):
-        into.execute("INSERT OR IGNORE INTO events VALUES (:id, :kind, :statement_id, :text, :at)", row)
+        into.execute("INSERT OR IGNORE INTO events VALUES (:id, :kind, :statement_id, :text, :at, NULL)", row)
         last["statements"] = max(last["statements"], row["statement_id"])
         last["events"] = max(last["events"], row["id"])
     _continue_ids(source, into, last)

@@ -11,7 +11,8 @@ from dataclasses import fields
 import numpy as np
 import numpy.typing as npt
 
-from varda_chat.memory.records import FORGOTTEN_TEXT, MemoryEvent, NewStatement, NewVector, Record, Statement
+from varda_chat.memory.records import Imported, MemoryEvent, NewStatement, NewVector, Record, Statement
+from varda_chat.memory.sameness import normal_form, statement_key
 
 EVENTS_KEPT = 1000
 """Older events are dropped."""
@@ -50,6 +51,13 @@ def statements_of(db: sqlite3.Connection, ids: Iterable[int]) -> tuple[Statement
     return tuple(map(_statement, db.execute(_AMONG, (wanted,))))
 
 
+def statement_like(db: sqlite3.Connection, role: str, text: str) -> Statement | None:
+    """The oldest statement of ``role`` that says the same as ``text``, if there is one."""
+    found = db.execute(_STATEMENT + "WHERE key = ? AND role = ? ORDER BY id", (statement_key(role, text), role))
+    same = (each for each in map(_statement, found) if normal_form(each.text) == normal_form(text))
+    return next(same, None)
+
+
 def foreign_statements(db: sqlite3.Connection, fingerprint: str) -> tuple[Statement, ...]:
     """Statements with no vectors of the model ``fingerprint``, the oldest first."""
     return tuple(map(_statement, db.execute(_STATEMENT + "WHERE fingerprint != ? ORDER BY id", (fingerprint,))))
@@ -66,6 +74,42 @@ def record(db: sqlite3.Connection, vector_id: int) -> Record | None:
     if row is None:
         return None
     return Record(**dict(zip(_RECORD_FIELDS, row, strict=True)) | {"pinned": bool(row[10])})
+
+
+def tokens(db: sqlite3.Connection, statement_id: int) -> tuple[str, ...]:
+    """The tokens of a statement's vectors."""
+    found = db.execute("SELECT token FROM vectors WHERE statement_id = ? ORDER BY id", (statement_id,))
+    return tuple(token for (token,) in found)
+
+
+def fingerprints(db: sqlite3.Connection) -> dict[str, int]:
+    """Statements a model."""
+    return dict(db.execute("SELECT fingerprint, count(*) FROM statements GROUP BY fingerprint ORDER BY fingerprint"))
+
+
+def exported(db: sqlite3.Connection) -> Iterator[Imported]:
+    """Every statement, the oldest first; one with a damaged vector goes without vectors."""
+    found = db.execute(
+        "SELECT id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint "
+        "FROM statements ORDER BY id"
+    )
+    for id_, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint in found:
+        vectors = db.execute(
+            "SELECT vector, crc, token_id, token, strength FROM vectors WHERE statement_id = ? ORDER BY id", (id_,)
+        ).fetchall()
+        whole = bool(vectors) and all(_is_intact(blob, crc, len(blob) // 4) for blob, crc, *_ in vectors)
+        new = tuple(
+            NewVector(np.frombuffer(blob, dtype=_VECTOR_DTYPE), *others) for blob, _, *others in vectors if whole
+        )
+        yield Imported(
+            NewStatement(text, role, new),
+            session,
+            created_at,
+            recalled_at,
+            recall_count,
+            bool(pinned),
+            fingerprint if whole else "",
+        )
 
 
 def events(db: sqlite3.Connection, limit: int) -> list[MemoryEvent]:
@@ -94,8 +138,7 @@ def vectors(
         (fingerprint,),
     )
     for id_, statement_id, crc, blob in rows:
-        intact = len(blob) == dim * _VECTOR_DTYPE.itemsize and zlib.crc32(blob) == crc
-        yield id_, statement_id, np.frombuffer(blob, dtype=_VECTOR_DTYPE) if intact else None
+        yield id_, statement_id, np.frombuffer(blob, dtype=_VECTOR_DTYPE) if _is_intact(blob, crc, dim) else None
 
 
 def retention_table(db: sqlite3.Connection, fingerprint: str) -> npt.NDArray[np.float64]:
@@ -112,12 +155,12 @@ def retention_table(db: sqlite3.Connection, fingerprint: str) -> npt.NDArray[np.
 
 
 def insert_statement(
-    db: sqlite3.Connection, new: NewStatement, *, session: str, fingerprint: str, now: float
+    db: sqlite3.Connection, new: NewStatement, *, session: str, fingerprint: str, now: float, act: int
 ) -> tuple[Statement, list[int]]:
     """Store ``new`` with its vectors and a "stored" event; returns it with its vectors' ids."""
     cursor = db.execute(
-        "INSERT INTO statements (text, role, session, created_at, fingerprint, strength, vector_count) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO statements (text, role, session, created_at, fingerprint, strength, vector_count, key) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             new.text,
             new.role,
@@ -126,12 +169,55 @@ def insert_statement(
             fingerprint if new.vectors else "",
             strength(new.vectors),
             len(new.vectors),
+            statement_key(new.role, new.text),
         ),
     )
     id_ = int(cursor.lastrowid or 0)
     ids = insert_vectors(db, id_, new.vectors)
-    insert_event(db, "stored", id_, new.text, now)
+    insert_event(db, "stored", id_, new.text, now, act)
     return Statement(id_, new.text, new.role, session, now, False, len(ids), 0), ids
+
+
+def insert_imported(db: sqlite3.Connection, record: Imported, now: float, act: int) -> Statement:
+    """Store a statement of another memory with what that one knew of it; returns it."""
+    statement, _ = insert_statement(
+        db, record.new, session=record.session, fingerprint=record.fingerprint, now=now, act=act
+    )
+    db.execute(
+        "UPDATE statements SET created_at = ?, recalled_at = ?, recall_count = ?, pinned = ? WHERE id = ?",
+        (record.created_at, record.recalled_at, record.recall_count, record.pinned, statement.id),
+    )
+    return statement
+
+
+def has_vectors(db: sqlite3.Connection, statement_id: int, fingerprint: str) -> bool:
+    """Whether the statement's vectors are of the model ``fingerprint``."""
+    return (
+        db.execute("SELECT 1 FROM statements WHERE id = ? AND fingerprint = ?", (statement_id, fingerprint)).fetchone()
+        is not None
+    )
+
+
+def intact_vectors(
+    db: sqlite3.Connection, statement_id: int, fingerprint: str, dim: int
+) -> tuple[list[int], list[NewVector]]:
+    """Ids and vectors of a statement, where they are of ``fingerprint`` and undamaged."""
+    found = db.execute(
+        "SELECT v.id, v.vector, v.crc, v.token_id, v.token, v.strength "
+        "FROM vectors v JOIN statements s ON s.id = v.statement_id "
+        "WHERE s.id = ? AND s.fingerprint = ? ORDER BY v.id",
+        (statement_id, fingerprint),
+    )
+    ids, vectors = [], []
+    for id_, blob, crc, token_id, token, strength in found:
+        if _is_intact(blob, crc, dim):
+            ids.append(int(id_))
+            vectors.append(NewVector(np.frombuffer(blob, dtype=_VECTOR_DTYPE), token_id, token, strength))
+    return ids, vectors
+
+
+def _is_intact(blob: bytes, crc: int, dim: int) -> bool:
+    return len(blob) == dim * _VECTOR_DTYPE.itemsize and zlib.crc32(blob) == crc
 
 
 def insert_vectors(db: sqlite3.Connection, statement_id: int, new: Iterable[NewVector]) -> list[int]:
@@ -159,22 +245,42 @@ def replace_vectors(
     return insert_vectors(db, statement_id, new)
 
 
-def delete_statements(db: sqlite3.Connection, gone: Iterable[Statement], now: float, *, scrub: bool = False) -> None:
-    """Delete statements, each with a "deleted" event; ``scrub`` clears their texts from all events."""
-    for each in gone:
-        db.execute("DELETE FROM statements WHERE id = ?", (each.id,))
-        if scrub:
-            db.execute("UPDATE events SET text = ? WHERE statement_id = ?", (FORGOTTEN_TEXT, each.id))
-        insert_event(db, "deleted", each.id, FORGOTTEN_TEXT if scrub else each.text, now)
-
-
-def insert_event(db: sqlite3.Connection, kind: str, statement_id: int, text: str, at: float) -> None:
-    """Note what happened, and drop the events before the last EVENTS_KEPT."""
+def insert_event(
+    db: sqlite3.Connection, kind: str, statement_id: int, text: str, at: float, act: int | None = None
+) -> None:
+    """Note what happened (``act``: as part of what can be undone), and drop the events before the last EVENTS_KEPT."""
     cursor = db.execute(
-        "INSERT INTO events (kind, statement_id, text, at) VALUES (?, ?, ?, ?)",
-        (kind, statement_id, text, at),
+        "INSERT INTO events (kind, statement_id, text, at, act) VALUES (?, ?, ?, ?, ?)",
+        (kind, statement_id, text, at, act),
     )
     db.execute("DELETE FROM events WHERE id <= ?", (int(cursor.lastrowid or 0) - EVENTS_KEPT,))
+
+
+def refresh(db: sqlite3.Connection, statement_id: int, strength: float, now: float) -> None:
+    """Note that a statement was told again: that counts as a recall, and the surer store decision holds."""
+    mark_recalled(db, [statement_id], now)
+    db.execute("UPDATE statements SET strength = max(strength, ?) WHERE id = ?", (strength, statement_id))
+
+
+def set_text(db: sqlite3.Connection, statement: Statement, text: str, now: float) -> None:
+    """Give a statement other words. Its vectors go: it waits to be read again."""
+    db.execute("DELETE FROM vectors WHERE statement_id = ?", (statement.id,))
+    db.execute(
+        "UPDATE statements SET text = ?, key = ?, fingerprint = '', vector_count = 0 WHERE id = ?",
+        (text, statement_key(statement.role, text), statement.id),
+    )
+    insert_event(db, "stored", statement.id, text, now)
+
+
+def passages_learned(db: sqlite3.Connection, digest: str) -> int:
+    """How many passages of the file with that content are in memory."""
+    row = db.execute("SELECT passages FROM learned WHERE digest = ?", (digest,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def set_passages_learned(db: sqlite3.Connection, digest: str, passages: int) -> None:
+    """Note that the first ``passages`` passages of a file are in memory."""
+    db.execute("INSERT OR REPLACE INTO learned VALUES (?, ?)", (digest, passages))
 
 
 def mark_recalled(db: sqlite3.Connection, statement_ids: Iterable[int], now: float) -> None:

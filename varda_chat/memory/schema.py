@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 
 from varda_chat.memory.database import transaction
+from varda_chat.memory.sameness import statement_key
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -54,10 +55,54 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX events_by_statement ON events (statement_id)",
     ),
+    (
+        # key: sameness.statement_key, by which the same thing said twice is found
+        "ALTER TABLE statements ADD COLUMN key INTEGER NOT NULL DEFAULT 0",
+        "UPDATE statements SET key = statement_key(role, text)",
+        "CREATE INDEX statements_by_key ON statements (key)",
+        # act: what was done together is undone together; NULL where it cannot be undone
+        "ALTER TABLE events ADD COLUMN act INTEGER",
+        # what was deleted, for as long as it can be brought back (see tombstones.py)
+        """CREATE TABLE removed_statements (
+            id INTEGER PRIMARY KEY,
+            text TEXT NOT NULL,
+            role TEXT NOT NULL,
+            session TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            recalled_at REAL,
+            recall_count INTEGER NOT NULL,
+            pinned INTEGER NOT NULL,
+            fingerprint TEXT NOT NULL,
+            strength REAL NOT NULL,
+            vector_count INTEGER NOT NULL,
+            key INTEGER NOT NULL,
+            act INTEGER,
+            removed_at REAL NOT NULL
+        )""",
+        """CREATE TABLE removed_vectors (
+            statement_id INTEGER NOT NULL REFERENCES removed_statements (id) ON DELETE CASCADE,
+            token_id INTEGER NOT NULL,
+            token TEXT NOT NULL,
+            strength REAL NOT NULL,
+            crc INTEGER NOT NULL,
+            vector BLOB NOT NULL
+        )""",
+        "CREATE INDEX removed_vectors_by_statement ON removed_vectors (statement_id)",
+        # how many passages of a file (by the SHA-256 of its content) are in memory
+        "CREATE TABLE learned (digest TEXT PRIMARY KEY, passages INTEGER NOT NULL)",
+    ),
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)
-TABLES = frozenset({"meta", "statements", "vectors", "events"})
+_TABLES = (
+    frozenset({"meta", "statements", "vectors", "events"}),
+    frozenset({"removed_statements", "removed_vectors", "learned"}),
+)
+
+
+def tables(version: int) -> frozenset[str]:
+    """The tables that a database of schema ``version`` has."""
+    return frozenset().union(*_TABLES[:version])
 
 
 def schema_version(db: sqlite3.Connection) -> int:
@@ -67,6 +112,7 @@ def schema_version(db: sqlite3.Connection) -> int:
 
 def migrate(db: sqlite3.Connection) -> None:
     """Bring ``db`` to SCHEMA_VERSION, one transaction a migration. Raises sqlite3.Error."""
+    db.create_function("statement_key", 2, statement_key, deterministic=True)
     for version in range(schema_version(db), SCHEMA_VERSION):
         with transaction(db):
             for statement in MIGRATIONS[version]:

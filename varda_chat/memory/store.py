@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,23 +16,30 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import StorageError, VardaError
-from varda_chat.memory import rows
-from varda_chat.memory.arrays import as_vectors, is_tensor, same_kind
+from varda_chat.memory import rows, tombstones
+from varda_chat.memory.arrays import is_tensor, same_kind
+from varda_chat.memory.checks import check_text, checked, checked_vector
 from varda_chat.memory.database import connect_reader, disk_errors, transaction
 from varda_chat.memory.files import DATABASE, INDEX
 from varda_chat.memory.mirror import IndexMirror
 from varda_chat.memory.opening import Opened, open_for_reading, open_for_writing
+from varda_chat.memory.purge import wipe_backups, wipe_rows, wipe_set_aside
 from varda_chat.memory.records import (
+    Imported,
     MemoryEvent,
     NewStatement,
     NewVector,
     Record,
+    Removed,
     SearchResults,
     Statement,
     TurnApplied,
     TurnChanges,
+    Undone,
 )
-from varda_chat.memory.retention import least_worth, share_of
+from varda_chat.memory.retention import share_of
+from varda_chat.memory.room import make_room
+from varda_chat.memory.sameness import statement_key
 from varda_chat.memory.schema import bump_generation
 
 if TYPE_CHECKING:
@@ -181,6 +187,21 @@ class MemoryStore:
         with self._reading():
             return rows.statements(self._db, limit, newest_first)
 
+    def tokens(self, statement_id: int) -> tuple[str, ...]:
+        """The tokens that the vectors of a statement were taken at."""
+        with self._reading():
+            return rows.tokens(self._db, int(statement_id))
+
+    def fingerprints(self) -> dict[str, int]:
+        """How many statements each model's vectors belong to; those under '' wait to be read."""
+        with self._reading():
+            return rows.fingerprints(self._db)
+
+    def exported(self) -> Iterator[Imported]:
+        """All statements, the oldest first, with all that another memory can take in."""
+        with self._reading():
+            yield from rows.exported(self._db)
+
     def foreign_statements(self) -> tuple[Statement, ...]:
         """Statements without vectors of this model, the oldest first: ``replace_vectors`` is for them."""
         with self._reading():
@@ -204,49 +225,117 @@ class MemoryStore:
         Pinned statements are not deleted, and ids that are not there are passed over. A memory that would
         hold more than ``capacity`` vectors drops the statements least worth keeping
         (``retention.least_worth``), never pinned ones. New statements that do not fit beside what is pinned
-        are refused, the weakest first.
+        are refused, the weakest first. A statement that is there already is not stored twice but refreshed
+        (``sameness``). All of it is one act, which ``undo_last`` takes back.
         """
         dim = self._index().memory.embedding_dim
-        new = [_checked(statement, dim) for statement in changes.stores]
+        new = [checked(statement, dim) for statement in changes.stores]
         now = time.time()
         with self._changing("The turn was not stored"):
             index = self._index()
+            reread: list[tuple[int, list[int], NewStatement]] = []
             with transaction(self._db):
+                act = tombstones.next_act(self._db)
                 asked = rows.statements_of(self._db, changes.delete_statements)
                 deleted = [statement for statement in asked if not statement.pinned]
-                rows.delete_statements(self._db, deleted, now)
+                tombstones.remove(self._db, deleted, now, act)
                 rows.mark_recalled(self._db, changes.recalled, now)
-                fitting, dropped = self._make_room(new, [statement.id for statement in deleted], now)
-                rows.delete_statements(self._db, dropped, now)
+                fresh, again = self._told_again(new, {statement.id for statement in deleted})
+                for statement_id, told in again:
+                    rows.refresh(self._db, statement_id, rows.strength(told.vectors), now)
+                    if told.vectors and not rows.has_vectors(self._db, statement_id, index.fingerprint):
+                        ids = rows.replace_vectors(self._db, statement_id, told.vectors, index.fingerprint)
+                        reread.append((statement_id, ids, told))
+                fitting, dropped = make_room(
+                    self._db, index, self.capacity, fresh, [statement.id for statement in deleted], now
+                )
+                tombstones.remove(self._db, dropped, now, act)
                 deleted += dropped
                 stored = [
-                    rows.insert_statement(self._db, new[place], session=session, fingerprint=index.fingerprint, now=now)
+                    rows.insert_statement(
+                        self._db, fresh[place], session=session, fingerprint=index.fingerprint, now=now, act=act
+                    )
                     for place in fitting
                 ]
-                if stored or deleted:
+                refreshed = rows.statements_of(self._db, [statement_id for statement_id, _ in again])
+                if stored or deleted or reread:
                     bump_generation(self._db)
+            for statement_id, ids, told in reread:
+                index.add_statement(statement_id, ids, told.vectors)
             index.remove_statements([statement.id for statement in deleted])
             for place, (statement, ids) in zip(fitting, stored, strict=True):
-                index.add_statement(statement.id, ids, new[place].vectors)
+                index.add_statement(statement.id, ids, fresh[place].vectors)
+            self._write_now_and_then()
             return TurnApplied(
                 stored=tuple(statement for statement, _ in stored),
                 deleted=tuple(deleted),
                 size=len(index),
-                refused=tuple(changes.stores[place] for place in range(len(new)) if place not in fitting),
+                refused=tuple(fresh[place] for place in range(len(fresh)) if place not in fitting),
+                refreshed=refreshed,
             )
 
-    def forget(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
-        """Delete statements for good, pinned ones too, and return them; ids that are not there are passed
-        over.
+    def forget(self, statement_ids: Iterable[int], *, purge: bool = False) -> tuple[Statement, ...]:
+        """Delete statements, pinned ones too, and return them; ids that are not there are passed over.
 
-        Their texts and vectors also leave the events and the files (not the backups made before).
+        They can be brought back for a while. With ``purge`` they cannot: what they say leaves every file of the
+        folder that is ours, the backups and set-aside databases too; ``statement_ids`` may then also be of
+        statements deleted before.
         """
         with self._changing("Nothing was forgotten"):
-            gone = rows.statements_of(self._db, statement_ids)
+            ids = [int(id_) for id_ in statement_ids]
+            gone = rows.statements_of(self._db, ids)
             if gone:
-                self._delete(gone, scrub=True)
+                self._delete(gone)
+            if purge:
+                with transaction(self._db):
+                    texts = wipe_rows(self._db, ids)
                 self._wipe_traces()
+                wipe_set_aside(self.folder)
+                wipe_backups(self.folder, texts)
             return gone
+
+    def undo_last(self) -> Undone:
+        """Take back the last act: bring back what it deleted, take out what it stored.
+
+        Called again, it takes back the act before. Acts older than ``tombstones`` keeps are past undoing. May
+        pass ``capacity``: the next ``apply`` makes room.
+        """
+        with self._changing("Nothing was undone"):
+            with transaction(self._db):
+                act = tombstones.last_act(self._db)
+                if act is None:
+                    return Undone()
+                restored, removed = tombstones.undo(self._db, act, time.time())
+                bump_generation(self._db)
+            self._follow(restored, removed)
+            return Undone(restored, removed)
+
+    def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
+        """Put deleted statements (of ``removed``) back into memory, and return them."""
+        with self._changing("Nothing was brought back"):
+            with transaction(self._db):
+                restored = tombstones.bring_back(self._db, statement_ids, time.time())
+                bump_generation(self._db)
+            self._follow(restored, ())
+            return restored
+
+    def removed(self) -> tuple[Removed, ...]:
+        """What was deleted and can still be brought back, the last first."""
+        with self._reading():
+            return tombstones.removed(self._db)
+
+    def edit(self, statement_id: int, text: str) -> Statement:
+        """Give a statement other words. It then waits among ``foreign_statements`` to be read again."""
+        check_text(text)
+        with self._changing("The statement was not changed"):
+            with transaction(self._db):
+                statement = rows.statement(self._db, int(statement_id))
+                if statement is None:
+                    raise VardaError(f"There is no statement {statement_id} in this memory.")
+                rows.set_text(self._db, statement, text, time.time())
+                bump_generation(self._db)
+            self._follow((), (statement,))
+            return replace(statement, text=text, vector_count=0)
 
     def forget_randomly(self, share: float, seed: int | None = None) -> tuple[Statement, ...]:
         """Delete a random ``share`` (0..1) of the unpinned statements and return them.
@@ -260,7 +349,7 @@ class MemoryStore:
             free = [each for each in rows.statements(self._db, None, newest_first=False) if not each.pinned]
             gone = tuple(free[place] for place in share_of(len(free), share, np.random.default_rng(seed)))
             if gone:
-                self._delete(gone, scrub=False)
+                self._delete(gone)
             return gone
 
     def pin(self, statement_id: int, pinned: bool = True) -> None:
@@ -276,7 +365,7 @@ class MemoryStore:
         changes.
         """
         statement_id, dim = int(statement_id), self._index().memory.embedding_dim
-        new = tuple(_checked_vector(vector, dim) for vector in vectors)
+        new = tuple(checked_vector(vector, dim) for vector in vectors)
         with self._changing("The statement was not read again", also_in_ram=True):
             index = self._index()
             with transaction(self._db):
@@ -286,6 +375,39 @@ class MemoryStore:
                 bump_generation(self._db)
             index.remove_statements([statement_id])
             index.add_statement(statement_id, ids, new)
+
+    # Files that were read into memory
+
+    def passages_learned(self, digest: str) -> int:
+        """How many passages of the file whose content has that digest are in memory."""
+        with self._reading():
+            return rows.passages_learned(self._db, digest)
+
+    def set_passages_learned(self, digest: str, passages: int) -> None:
+        """Note how far a file has been read into memory."""
+        with self._changing("It was not noted how far the file was read"), transaction(self._db):
+            rows.set_passages_learned(self._db, digest, passages)
+
+    def take_in(self, records: Iterable[Imported]) -> tuple[int, int]:
+        """Take in statements of another memory, all or none of them; returns how many were new and how many are
+        here already.
+
+        Vectors are kept; statements without any wait among ``foreign_statements``. May pass ``capacity``: the
+        next ``apply`` makes room.
+        """
+        now = time.time()
+        added, known = [], 0
+        with self._changing("Nothing was imported"):
+            with transaction(self._db):
+                act = tombstones.next_act(self._db)
+                for record in records:
+                    if rows.statement_like(self._db, record.new.role, record.new.text) is None:
+                        added.append(rows.insert_imported(self._db, record, now, act))
+                    else:
+                        known += 1
+                bump_generation(self._db)
+            self._follow(added, ())
+        return len(added), known
 
     # Ending
 
@@ -341,17 +463,47 @@ class MemoryStore:
             raise VardaError("This memory was opened without a model, so it can be neither searched nor added to.")
         return self._mirror
 
-    def _delete(self, gone: Sequence[Statement], *, scrub: bool) -> None:
+    def _delete(self, gone: Sequence[Statement]) -> None:
         with transaction(self._db):
-            rows.delete_statements(self._db, gone, time.time(), scrub=scrub)
+            tombstones.remove(self._db, gone, time.time(), tombstones.next_act(self._db))
             bump_generation(self._db)
+        self._follow((), gone)
+
+    def _follow(self, restored: Sequence[Statement], removed: Sequence[Statement]) -> None:
+        """Let the index follow what memory.db has committed."""
         if self._mirror is not None:
-            self._mirror.remove_statements([statement.id for statement in gone])
+            self._mirror.remove_statements([statement.id for statement in removed])
+            self._mirror.add_from(self._db, [statement.id for statement in restored])
+
+    def _told_again(
+        self, new: Sequence[NewStatement], deleted: set[int]
+    ) -> tuple[list[NewStatement], list[tuple[int, NewStatement]]]:
+        """``new`` parted into what is new, and what is there already with the id of that. What the turn itself
+        says twice is new once."""
+        fresh: dict[int, NewStatement] = {}
+        again = []
+        for each in new:
+            same = rows.statement_like(self._db, each.role, each.text)
+            if same is None:
+                twin = self._index().twin(each)
+                same = None if twin is None or twin in deleted else rows.statement(self._db, twin)
+            if same is not None and same.role == each.role:
+                again.append((same.id, each))
+            else:
+                fresh.setdefault(statement_key(each.role, each.text), each)
+        return list(fresh.values()), again
+
+    def _write_now_and_then(self) -> None:
+        """Keep memory.faiss from falling so far behind that the start after a crash would be slow."""
+        if self._index().is_far_from_its_file:
+            with suppress(OSError):  # only a cache: the turn is safe without it, and close tells
+                self._index().write(self._db, self.folder / INDEX)
 
     def _wipe_traces(self) -> None:
         """Take what was just deleted out of the write-ahead log and the index file too."""
         path = self.folder / INDEX
         try:
+            self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             if self._mirror is None:
                 path.unlink(missing_ok=True)
@@ -359,55 +511,3 @@ class MemoryStore:
                 self._mirror.write(self._db, path)
         except (OSError, sqlite3.OperationalError):
             path.unlink(missing_ok=True)  # it is forgotten either way: the old index must not keep it
-
-    def _make_room(
-        self, new: Sequence[NewStatement], deleted: Sequence[int], now: float
-    ) -> tuple[list[int], list[Statement]]:
-        """Which of ``new`` fit (places, ascending), and which statements must go for them."""
-        index = self._index()
-        wanted = [len(each.vectors) for each in new]
-        size = len(index) - len(index.columns.of_statements(deleted))
-        if size + sum(wanted) <= self.capacity:
-            return list(range(len(new))), []
-        table = rows.retention_table(self._db, index.fingerprint)
-        ids, counts, strengths, recalls, last_used, pinned = table.T
-        room = self.capacity - int(counts[pinned > 0].sum())
-        fitting: list[int] = []
-        for place in sorted(range(len(new)), key=lambda place: -rows.strength(new[place].vectors)):
-            if wanted[place] <= room:
-                room -= wanted[place]
-                fitting.append(place)
-        chosen = least_worth(
-            vector_counts=counts.astype(np.int64),
-            strengths=strengths,
-            recall_counts=recalls.astype(np.int64),
-            last_used=last_used,
-            pinned=pinned > 0,
-            now=now,
-            excess=size + sum(wanted[place] for place in fitting) - self.capacity,
-        )
-        return sorted(fitting), list(rows.statements_of(self._db, ids[chosen].astype(np.int64).tolist()))
-
-
-def _checked(new: NewStatement, dim: int) -> NewStatement:
-    """``new`` with float32 vectors, or VardaError."""
-    _check_text(new.text, new.role)
-    return NewStatement(new.text, new.role, tuple(_checked_vector(vector, dim) for vector in new.vectors))
-
-
-def _checked_vector(new: NewVector, dim: int) -> NewVector:
-    _check_text(new.token)
-    if not math.isfinite(new.strength):
-        raise VardaError("The strength of a vector to store is not a finite number.")
-    vector = as_vectors(new.vector, dim, "vectors to store")
-    if vector.ndim != 1:
-        raise VardaError(f"A vector to store has shape {vector.shape}; ({dim},) is needed.")
-    return NewVector(vector, int(new.token_id), new.token, float(new.strength))
-
-
-def _check_text(*texts: str) -> None:
-    for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise VardaError("A text to store is not valid Unicode (it holds half a surrogate pair).") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from varda_chat.errors import IndexFileError, MemoryDamagedError, VardaError
 from varda_chat.memory.container import read_container
-from varda_chat.memory.database import connect_reader, connect_writer, disk_errors, is_damage
+from varda_chat.memory.database import connect_reader, connect_writer, disk_errors, is_damage, transaction
 from varda_chat.memory.files import (
     BACKUPS,
     COMPANIONS,
@@ -25,8 +25,10 @@ from varda_chat.memory.files import (
     utc_stamp,
 )
 from varda_chat.memory.lock import take_lock
+from varda_chat.memory.opening import open_for_writing
+from varda_chat.memory.purge import wipe_all
 from varda_chat.memory.rescue import SAVED, damage, set_aside
-from varda_chat.memory.schema import generation
+from varda_chat.memory.schema import bump_generation, generation, migrate, schema_version
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,12 @@ def verify(folder: str | Path) -> tuple[str, ...]:
             broken = sum(zlib.crc32(vector) != crc for crc, vector in db.execute("SELECT crc, vector FROM vectors"))
             if broken:
                 problems.append(f"memory.db: {broken} vectors do not match their checksums.")
+            short = db.execute(
+                "SELECT count(*) FROM statements s WHERE vector_count != "
+                "(SELECT count(*) FROM vectors WHERE statement_id = s.id)"
+            ).fetchone()[0]
+            if short:
+                problems.append(f"memory.db: {short} statements do not have all of their vectors.")
             now = generation(db)
         try:
             label = read_container(path.with_name(INDEX))[0]["label"]
@@ -132,24 +140,129 @@ def backup(folder: str | Path) -> Path:
     return target
 
 
-def reset(folder: str | Path) -> Path | None:
+def reset(folder: str | Path, *, purge: bool = False) -> Path | None:
     """Clear the memory in ``folder`` after backing it up; returns the backup, None where there was nothing.
 
     A damaged memory is set aside instead of backed up, and that file is returned. A kill at any point leaves
-    the old memory or an empty one. The ids of the next memory begin at 1 again.
+    the old memory or an empty one. The ids of the next memory begin at 1 again. With ``purge`` nothing is
+    kept: the backups and set-aside databases go too, and None is returned.
 
     Raises MemoryLockedError where it is open elsewhere, StorageError where the disk does not allow it.
     """
     folder = Path(folder)
     path = folder / DATABASE
-    if not path.exists() and not beside(path, SAVED).exists():
+    if not folder.is_dir() or not (purge or path.exists() or beside(path, SAVED).exists()):
         return None
     with disk_errors(f"The memory in {folder} was not cleared"):
         lock = take_lock(folder)
         try:
+            if purge:
+                path.unlink(missing_ok=True)  # before its log, which without it is never taken for a memory
+                _remove_companions(path)
+                beside(path, SAVED).unlink(missing_ok=True)
+                wipe_all(folder)
+                return None
             return _clear(path)
         finally:
             lock.release()
+
+
+def restore(folder: str | Path, source: str | Path) -> Path | None:
+    """Put the backup ``source`` in place of the memory in ``folder``, in one transaction; returns the backup that
+    was made of the memory before, None where there was none.
+
+    Ids go on after the last that either memory gave. Raises MemoryLockedError where the memory is open elsewhere,
+    VardaError where ``source`` is no backup of ours, StorageError where the disk does not allow it.
+    """
+    folder, source = Path(folder), Path(source)
+    if not source.is_file():
+        raise VardaError(f"There is no backup {source}.")
+    finding = _strangeness(source)
+    if finding is not None:
+        raise VardaError(f"{source} cannot be restored: {finding}.")
+    with disk_errors(f"{source} was not restored"):
+        kept = backup(folder) if peek(folder).statements else None
+        opened = open_for_writing(folder)
+        try:
+            given = dict(opened.db.execute("SELECT name, seq FROM sqlite_sequence"))
+            with closing(connect_reader(source)) as old:
+                old.backup(opened.db)
+            migrate(opened.db)
+            with transaction(opened.db):
+                for table, number in given.items():
+                    opened.db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (number, table))
+                bump_generation(opened.db)
+        finally:
+            opened.close()
+    return kept
+
+
+def backups(folder: str | Path) -> tuple[Path, ...]:
+    """The backups of the memory in ``folder``, the newest first."""
+    found = (Path(folder) / BACKUPS).glob("memory-*.db")
+    return tuple(sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True))
+
+
+def repair(folder: str | Path) -> list[str]:
+    """Mend what ``verify`` finds in ``folder``; returns what was done, one line each. Raises as MemoryStore.open.
+
+    A damaged memory.db is set aside and saved from; statements with damaged vectors wait to be read again; the
+    index is made anew.
+    """
+    from varda_chat.memory.store import MemoryStore
+
+    folder = Path(folder)
+    with disk_errors(f"The memory in {folder} was not repaired"):
+        opened = open_for_writing(folder)
+        done = list(opened.notices)
+        try:
+            with transaction(opened.db):
+                orphans = opened.db.execute(
+                    "DELETE FROM vectors WHERE statement_id NOT IN (SELECT id FROM statements)"
+                ).rowcount
+                broken = {
+                    id_
+                    for id_, crc, vector in opened.db.execute("SELECT statement_id, crc, vector FROM vectors")
+                    if zlib.crc32(vector) != crc
+                }
+                for id_ in broken:
+                    opened.db.execute("DELETE FROM vectors WHERE statement_id = ?", (id_,))
+                    opened.db.execute("UPDATE statements SET fingerprint = '', vector_count = 0 WHERE id = ?", (id_,))
+                if orphans or broken:
+                    bump_generation(opened.db)
+            model = opened.db.execute(
+                "SELECT s.fingerprint, length(v.vector) / 4 FROM statements s JOIN vectors v ON v.statement_id = s.id "
+                "WHERE s.fingerprint != '' ORDER BY v.id DESC LIMIT 1"
+            ).fetchone()
+        finally:
+            opened.close()
+        if orphans:
+            done.append(f"{orphans} vectors without a statement were removed.")
+        if broken:
+            done.append(f"{len(broken)} statements with damaged vectors will be read again at the next start.")
+        if model is None:
+            (folder / INDEX).unlink(missing_ok=True)
+        else:
+            with MemoryStore.open(folder, fingerprint=model[0], embedding_dim=model[1]) as store:
+                done += store.notices
+    return done
+
+
+def _strangeness(path: Path) -> str | None:
+    """Why ``path`` is no database of ours, None where it is one. A trigger or view in it could do anything."""
+    try:
+        finding = damage(path)
+        if finding is not None:
+            return finding
+        with closing(connect_reader(path)) as db:
+            kinds = {kind for (kind,) in db.execute("SELECT type FROM sqlite_master")}
+            if not schema_version(db) or kinds - {"table", "index"}:
+                return "it is not a memory of varda-chat"
+            if db.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
+                return "it is damaged"
+    except sqlite3.Error as error:
+        return str(error)
+    return None
 
 
 def _clear(path: Path) -> Path:
@@ -164,9 +277,13 @@ def _clear(path: Path) -> Path:
         path.unlink()  # the one moment at which the memory goes
     except MemoryDamagedError:
         kept = set_aside(path)
+    _remove_companions(path)
+    return kept
+
+
+def _remove_companions(path: Path) -> None:
     for ending in COMPANIONS:
         beside(path, ending).unlink(missing_ok=True)
     for name in (INDEX, INDEX + ".new"):
         path.with_name(name).unlink(missing_ok=True)
     sync_folder(path.parent)
-    return kept

@@ -1,0 +1,326 @@
+"""``varda-chat memory ...``, each command by click's runner on a real memory; with hostile files to import."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.unit.test_store import opened, texts, told, turn
+from varda_chat.cli import main
+from varda_chat.memory import peek
+from varda_chat.memory_commands import memory
+
+SAID = "the safe opens with 4711"
+
+
+def run(*arguments: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(main, ["memory", *map(str, arguments)], input=stdin)
+
+
+def answers(*arguments: object) -> list[Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def folder(own_data_folder: Path) -> Path:
+    """A memory of three statements: The dog is Rex. / Tea at five. / the secret."""
+    place = own_data_folder / "profiles" / "default"
+    with opened(place) as store:
+        store.apply(turn(told("The dog is Rex."), told("Tea at five.")), session="s")
+        store.apply(turn(told(SAID)), session="s")
+    return place
+
+
+def test_list_and_show(folder: Path) -> None:
+    assert [each["id"] for each in answers("list")] == [3, 2, 1]
+    assert [each["text"] for each in answers("list", "--limit", 1)] == [SAID]
+    assert "Tea at five." in run("list").stdout
+    (shown,) = answers("show", 1)
+    assert (shown["text"], shown["tokens"], shown["removed"]) == ("The dog is Rex.", ["t0", "t1"], False)
+    assert "recalled    0 times" in run("show", 1).stdout
+
+
+def test_profile_and_json_may_stand_before_memory(folder: Path, tmp_path: Path) -> None:
+    before = CliRunner().invoke(main, ["--json", "--profile", "default", "memory", "list"])
+    assert len([json.loads(line) for line in before.stdout.splitlines()]) == 3
+    assert answers("list", "--profile", "other") == []
+    assert answers("list", "--data-dir", tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_forget_asks_and_is_undone(folder: Path) -> None:
+    assert "Nothing was changed." in run("forget", "dog", stdin="n\n").stdout
+    assert peek(folder).statements == 3
+    asked = run("forget", "DOG", stdin="y\n")
+    assert "The dog is Rex." in asked.stdout
+    assert [each["id"] for each in answers("list")] == [3, 2]
+    (shown,) = answers("show", 1)
+    assert shown["removed"]
+    assert "memory undo 1" in run("show", 1).stdout
+    assert [each["id"] for each in answers("list", "--removed")] == [1]
+    assert [each["text"] for each in answers("undo")[0]["restored"]] == ["The dog is Rex."]
+    assert answers("list", "--removed") == []
+    assert [each["id"] for each in answers("undo")[0]["removed"]] == [3]  # the store of the last turn
+    assert answers("undo", 3)[0]["restored"][0]["text"] == SAID
+    with opened(folder) as store:
+        assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
+
+
+def holding(folder: Path, secret: bytes) -> list[str]:
+    return [str(path) for path in folder.rglob("*") if path.is_file() and secret in path.read_bytes()]
+
+
+def test_purge_leaves_no_trace_in_the_folder(folder: Path) -> None:
+    vector = told(SAID).vectors[0].vector.tobytes()
+    answers("backup")
+    run("forget", 3, "--yes")  # deleted, but still to be brought back
+    answers("backup")
+    (folder / "memory.db.damaged-20260101T000000Z").write_text(SAID)
+    (folder / "history.jsonl").write_text(json.dumps({"text": f"Well, {SAID}!"}) + '\n{"text": "Tea at five."}\n')
+    assert len(holding(folder, SAID.encode())) >= 4
+    done = answers("forget", SAID, "--purge", "--yes")[0]
+    assert done["purged"]
+    assert holding(folder, SAID.encode()) == []
+    assert holding(folder, vector) == []
+    assert "Tea" in (folder / "history.jsonl").read_text()
+    assert [each["id"] for each in answers("list")] == [2, 1]
+    assert run("undo", 3).exit_code == 1
+    for path in [folder, *folder.rglob("*")]:
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+    answers("restore", "--yes")
+    assert [each["id"] for each in answers("list")] == [2, 1]
+
+
+def test_purge_of_a_whole_memory_leaves_no_trace(folder: Path) -> None:
+    answers("backup")
+    run("forget", 3, "--yes")
+    (folder / "memory.db.damaged-20260101T000000Z").write_text(SAID)
+    result = CliRunner().invoke(main, ["--reset-memory", "--purge", "--yes"])
+    assert result.exit_code == 0, result.output
+    for trace in (SAID.encode(), b"Tea at five", told("Tea at five.").vectors[0].vector.tobytes()):
+        assert holding(folder, trace) == []
+    assert peek(folder).statements == 0
+
+
+def test_pin_and_unpin(folder: Path) -> None:
+    assert answers("pin", 2)[0]["pinned"]
+    assert answers("stats")[0]["pinned"] == 1
+    assert not answers("unpin", 2)[0]["pinned"]
+
+
+def test_export_and_import_are_a_round_trip(folder: Path, tmp_path: Path) -> None:
+    run("pin", 2)
+    file = tmp_path / "out.jsonl"
+    assert answers("export", file)[0]["exported"] == 3
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert answers("import", file, "--profile", "new")[0] == {"imported": 3, "known": 0, "bad": 0, "bad_lines": []}
+    assert answers("import", file, "--profile", "new")[0]["known"] == 3
+    again = tmp_path / "again.jsonl"
+    answers("export", again, "--profile", "new")
+    assert again.read_bytes() == file.read_bytes()
+    with opened(folder.parent / "new") as store:
+        assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
+    assert run("export", "-").stdout.encode() == file.read_bytes()
+
+
+def good_line(**changed: Any) -> str:
+    return json.dumps({"text": "ok", "role": "user", "fingerprint": "m", "vectors": [vector()]} | changed)
+
+
+def vector(data: str = "AACAPwAAgD8=", **changed: Any) -> dict[str, Any]:
+    return {"token_id": 1, "token": "t", "strength": 0.5, "vector": data} | changed
+
+
+BAD = (
+    "not json",
+    "[1, 2",
+    "[" * 100_000,
+    json.dumps({"text": [[[[[[1]]]]]]}),
+    json.dumps([]),
+    good_line(text=""),
+    good_line(text="x" * 30_000),
+    good_line(text="\x1b[2J"),
+    good_line(role="system"),
+    good_line(text=7),
+    good_line(recall_count=-1),
+    good_line(created_at="now"),
+    good_line(recall_count=True),
+    good_line().replace('"strength": 0.5', '"strength": NaN'),
+    good_line().replace('"strength": 0.5', '"strength": 1e999'),
+    good_line(vectors=[vector("AADAfwAAgD8=")]),  # holds a NaN
+    good_line(vectors=[vector("%%%")]),
+    good_line(vectors=[vector("AAA=")]),
+    good_line(vectors=[vector(), vector("AACAPw==")]),  # of two dimensions
+    good_line(vectors=[vector(token_id=2**80)]),
+    good_line(vectors=[vector()] * 1001),
+    good_line(text="big" + " " * 5_000_000),
+    '{"a": ' + "9" * 10_000 + "}",
+)
+
+
+def test_a_hostile_import_is_counted_by_line_and_takes_in_only_what_is_good(tmp_path: Path) -> None:
+    file = tmp_path / "theirs.jsonl"
+    lines = ['{"varda_chat_memory": 1}', *BAD, good_line(text="fine \x1b]0;x\x07\u202ehere")]
+    file.write_text("\n".join(lines) + "\n")
+    result = run("import", file, "--json")
+    assert result.exit_code == 0, result.output
+    done = json.loads(result.stdout)
+    assert done["imported"] == 1
+    assert done["bad_lines"] == list(range(2, len(BAD) + 2))
+    assert "Traceback" not in result.output
+    assert [each["text"] for each in answers("list")] == ["fine here"]
+
+
+@pytest.mark.parametrize(
+    "head", ["", "{}", "[]", "\x00\x01", '{"varda_chat_memory": 99}', '{"varda_chat_memory": "1"}']
+)
+def test_a_file_that_is_no_export_makes_no_memory(tmp_path: Path, own_data_folder: Path, head: str) -> None:
+    file = tmp_path / "other.jsonl"
+    file.write_text(head + "\n" + good_line() + "\n")
+    result = run("import", file)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert not (own_data_folder / "profiles").exists()
+
+
+def test_backup_and_restore(folder: Path, tmp_path: Path) -> None:
+    (made,) = answers("backup")
+    with opened(folder) as store:
+        newer = store.apply(turn(told("Later.")), session="s").stored[0]
+    (done,) = answers("restore", made["backup"], "--yes")
+    assert done["statements"] == 3
+    assert Path(done["backup"]).is_file()
+    with opened(folder) as store:
+        assert texts(store) == ["The dog is Rex.", "Tea at five.", SAID]
+        assert store.apply(turn(told("After.")), session="s").stored[0].id > newer.id
+    strange = tmp_path / "strange.db"
+    strange.write_bytes(b"not a database" * 100)
+    assert run("restore", strange, "--yes").exit_code == 1
+    assert "Nothing was changed" in run("restore", made["backup"], stdin="n\n").stdout
+    assert peek(folder).statements == 4
+
+
+def test_verify_repairs(folder: Path) -> None:
+    assert answers("verify")[0]["ok"]
+    broken = told("Tea at five.").vectors[0].vector.tobytes()
+    database = folder / "memory.db"
+    database.write_bytes(database.read_bytes().replace(broken, bytes(len(broken))))
+    (folder / "memory.faiss").unlink()
+    assert run("verify").exit_code == 1
+    done = run("verify", "--repair", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["ok"]
+    assert run("verify").exit_code == 0
+    with opened(folder) as store:
+        assert [each.text for each in store.foreign_statements()] == ["Tea at five."]
+
+
+def test_stats_path_and_profiles(folder: Path) -> None:
+    (found,) = answers("stats")
+    assert (found["statements"], found["vectors"], found["models"]) == (3, 6, {"model-a": 3})
+    assert run("path").stdout.strip() == str(folder)
+    assert answers("profiles")[0]["statements"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["show", "99"], 1),
+        (["pin", "99"], 1),
+        (["forget", "no such words", "--yes"], 1),
+        (["forget", "1", "--json"], 2),
+        (["show", "x"], 2),
+        (["nonesuch"], 2),
+        (["import", "/no/such/file"], 2),
+        (["search", " "], 1),
+        (["list", "--profile", "../up"], 1),
+        (["learn", sys.executable], 1),
+    ],
+)
+def test_bad_input_gets_one_clear_line(folder: Path, arguments: list[str], code: int) -> None:
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    assert result.stderr.strip()
+    assert peek(folder).statements == 3
+
+
+def test_the_model_is_loaded_only_where_it_must_run(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    commands = [["list"], ["show", "1"], ["pin", "1"], ["unpin", "1"], ["stats"], ["verify"], ["path"], ["profiles"],
+                ["backup"], ["export", str(file)], ["import", str(file), "--profile", "b"], ["forget", "1", "--yes"],
+                ["undo"], ["restore", "--yes"], ["forget", "3", "--purge", "--yes"]]  # fmt: skip
+    used = {command[0] for command in commands} | {"search", "edit", "learn"}
+    assert set(memory.commands) == used
+    probe = (
+        "import sys; from click.testing import CliRunner; from varda_chat.cli import main\n"
+        f"for a in {commands!r}:\n"
+        "    r = CliRunner().invoke(main, ['memory', *a]); assert r.exit_code == 0, (a, r.output, r.exception)\n"
+        "print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ)
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_model_searches_edits_learns_and_reads_imports(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    model = ("--checkpoint", tiny_checkpoint)
+    text = tmp_path / "notes.md"
+    text.write_text("# Notes\n\nMy dog is called **Rimba**.\n\nI live in [Lisbon](http://example.org).\n")
+    talk = tmp_path / "talk.jsonl"
+    talk.write_text('{"messages": [{"role": "user", "content": "I work as a nurse."}]}\n')
+    (first,) = answers("learn", text, talk, *model)
+    assert first["passages"] == 4
+    assert first["stored"] >= 2
+    (again,) = answers("learn", text, talk, *model)
+    assert (again["passages"], again["stored"]) == (0, 0)
+    listed = answers("list")
+    assert not any("*" in each["text"] or "http" in each["text"] for each in listed)
+    found = answers("search", "What is my dog called?", *model)
+    assert found
+    assert {each["id"] for each in found} <= {each["id"] for each in listed}
+    assert [each["match"] for each in found] == sorted((each["match"] for each in found), reverse=True)
+    (edited,) = answers("edit", listed[0]["id"], "My cat is called Tom.", *model)
+    assert edited["text"] == "My cat is called Tom."
+    assert edited["vector_count"] > 0
+    file = tmp_path / "out.jsonl"
+    answers("export", file, "--no-vectors")
+    answers("import", file, "--profile", "new", *model)
+    moved = answers("list", "--profile", "new")
+    assert [each["text"] for each in moved] == [each["text"] for each in answers("list")]
+    assert all(each["vector_count"] > 0 for each in moved)
+
+
+def test_learning_goes_on_where_it_was_cut_off(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from varda_chat.session import ChatSession
+
+    text = tmp_path / "notes.txt"
+    text.write_text("\n\n".join(f"My number is {number}." for number in range(6)))
+    learn = ChatSession.learn
+    calls: list[Any] = []
+
+    def cut_off(session: ChatSession, role: str, said: str) -> Any:
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(said)
+        return learn(session, role, said)
+
+    monkeypatch.setattr(ChatSession, "learn", cut_off)
+    assert run("learn", text, "--checkpoint", tiny_checkpoint).exit_code == 130
+    monkeypatch.undo()
+    monkeypatch.setenv("VARDA_CHAT_HOME", str(tmp_path / "varda-home"))
+    (rest,) = answers("learn", text, "--checkpoint", tiny_checkpoint)
+    assert rest["passages"] == 3

@@ -1,0 +1,214 @@
+"""A memory as a file of JSON Lines. What is read back may come from anyone: bounded, checked and sanitised.
+
+Line 1: ``{"varda_chat_memory": 1}``, the version of this format. Each line after it: a statement with text, role,
+session, created_at, recalled_at, recall_count, pinned, fingerprint, and vectors, each with token_id, token, strength
+and vector (base64 of little-endian float32).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from varda_chat.errors import VardaError
+from varda_chat.memory.checks import checked
+from varda_chat.memory.files import replace_file
+from varda_chat.memory.records import Imported, NewStatement, NewVector
+from varda_chat.sanitize import one_line, sanitize
+
+VERSION = 1
+MAX_LINE = 4 * 1024 * 1024
+MAX_LINES = 2_000_000
+MAX_TEXT = 20_000
+MAX_VECTORS = 1000
+MAX_DIM = 4096
+"""Bounds on what is read: bytes a line, lines a file, characters a text, vectors a statement, floats a vector."""
+
+_DEPTH = 4  # objects and lists within one another
+_LATEST = 253_402_300_799.0  # the last second of the year 9999
+
+
+def lines_of(records: Iterable[Imported], *, vectors: bool) -> Iterator[bytes]:
+    """The lines of an export, the first included."""
+    yield _line({"varda_chat_memory": VERSION})
+    for record in records:
+        yield _line(
+            {
+                "text": record.new.text,
+                "role": record.new.role,
+                "session": record.session,
+                "created_at": record.created_at,
+                "recalled_at": record.recalled_at,
+                "recall_count": record.recall_count,
+                "pinned": record.pinned,
+                "fingerprint": record.fingerprint if vectors else "",
+                "vectors": [
+                    {
+                        "token_id": each.token_id,
+                        "token": each.token,
+                        "strength": each.strength,
+                        "vector": base64.b64encode(np.asarray(each.vector, dtype="<f4").tobytes()).decode(),
+                    }
+                    for each in (record.new.vectors if vectors else ())
+                ],
+            }
+        )
+
+
+def write_export(path: Path, records: Iterable[Imported], *, vectors: bool) -> int:
+    """Write an export as ``path``, 0600, all or nothing; returns the number of statements. Raises OSError."""
+    count = -1  # the first line is none
+
+    def counted() -> Iterator[bytes]:
+        nonlocal count
+        for line in lines_of(records, vectors=vectors):
+            count += 1
+            yield line
+
+    replace_file(path, counted())
+    return count
+
+
+def read_export(file: IO[bytes], now: float) -> Iterator[tuple[int, Imported | str]]:
+    """For each line after the first, with its number: its statement, or in one sentence what is wrong with it.
+
+    Raises VardaError where the file is not an export that this version reads.
+    """
+    try:
+        head = _parsed(_read_line(file))
+    except ValueError:
+        head = None
+    version = head.get("varda_chat_memory") if isinstance(head, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise VardaError("The file is not an export of varda-chat: its first line does not say so.")
+    if version > VERSION:
+        raise VardaError(f"The file was exported by a newer varda-chat (format {version}; this one reads {VERSION}).")
+    for number in range(2, MAX_LINES + 2):
+        line = _read_line(file)
+        if not line:
+            return
+        if line.strip():
+            try:
+                yield number, _record(_parsed(line), now)
+            except (ValueError, VardaError) as error:
+                yield number, one_line(str(error))
+    if file.read(1):
+        raise VardaError(f"The file has more than {MAX_LINES} lines; the rest was not read.")
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+def _read_line(file: IO[bytes]) -> bytes:
+    """The next line; one that is too long comes back cut, so that it cannot be parsed, and is skipped whole."""
+    line = file.readline(MAX_LINE + 1)
+    if len(line) > MAX_LINE:
+        while not line.endswith(b"\n"):
+            rest = file.readline(MAX_LINE)
+            if not rest:
+                break
+            line = rest
+        return b"too long\n"
+    return line
+
+
+def _parsed(line: bytes) -> Any:
+    """The JSON value of a line; raises ValueError."""
+    if line == b"too long\n":
+        raise ValueError(f"the line is longer than {MAX_LINE} bytes")
+
+    def refuse(word: str) -> Any:
+        raise ValueError(f"{word} is not a number")
+
+    try:
+        value = json.loads(line, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError:
+        raise ValueError("it is not JSON") from None
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    _check_depth(value)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+        ]
+    if any(isinstance(each, dict | list) for each in level):
+        raise ValueError("it is nested too deeply")
+
+
+def _record(value: Any, now: float) -> Imported:
+    if not isinstance(value, dict):
+        raise ValueError("it is not an object")
+    given = _text(value, "text")
+    text = sanitize(given).strip()
+    if len(given) > MAX_TEXT or not text:
+        raise ValueError(f"the text is {'empty' if not text else f'longer than {MAX_TEXT} characters'}")
+    role = _text(value, "role")
+    if role not in ("user", "assistant"):
+        raise ValueError("the role is neither user nor assistant")
+    found = value.get("vectors", [])
+    if not isinstance(found, list) or len(found) > MAX_VECTORS:
+        raise ValueError(f"vectors is not a list of at most {MAX_VECTORS}")
+    vectors = tuple(_vector(each) for each in found)
+    fingerprint = one_line(_text(value, "fingerprint", ""), 200)
+    if not vectors or not fingerprint:
+        vectors, fingerprint = (), ""
+    dim = len(vectors[0].vector) if vectors else 1
+    recalled = value.get("recalled_at")
+    return Imported(
+        checked(NewStatement(text, role, vectors), dim),
+        session=one_line(_text(value, "session", ""), 64),
+        created_at=min(_number(value, "created_at", now, _LATEST), now),
+        recalled_at=None if recalled is None else min(_number(value, "recalled_at", now, _LATEST), now),
+        recall_count=int(_number(value, "recall_count", 0, 1_000_000)),
+        pinned=value.get("pinned") is True,
+        fingerprint=fingerprint,
+    )
+
+
+def _vector(value: Any) -> NewVector:
+    if not isinstance(value, dict):
+        raise ValueError("a vector is not an object")
+    try:
+        data = base64.b64decode(_text(value, "vector"), validate=True)
+    except ValueError:
+        raise ValueError("a vector is not base64") from None
+    if not data or len(data) % 4 or len(data) > 4 * MAX_DIM:
+        raise ValueError("a vector is not of whole floats, or has too many")
+    return NewVector(
+        np.frombuffer(data, dtype="<f4"),
+        token_id=int(_number(value, "token_id", None, 2**31 - 1)),
+        token=sanitize(_text(value, "token", ""))[:64],
+        strength=_number(value, "strength", None, 1.0),
+    )
+
+
+def _text(value: dict[str, Any], name: str, default: str | None = None) -> str:
+    found = value.get(name, default)
+    if not isinstance(found, str):
+        raise ValueError(f"{name} is not a text")
+    return found
+
+
+def _number(value: dict[str, Any], name: str, default: float | None, most: float) -> float:
+    found = value.get(name, default)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise ValueError(f"{name} is not a number")
+    if not 0 <= found <= most or not math.isfinite(found):
+        raise ValueError(f"{name} is not between 0 and {most:g}")
+    return float(found)

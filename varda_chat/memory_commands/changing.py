@@ -1,0 +1,131 @@
+"""Commands that change single statements: forget, undo, pin, unpin, edit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from varda_chat.errors import VardaError
+from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, confirmed
+from varda_chat.sanitize import one_line, sanitize
+
+
+@click.command()
+@click.argument("what", metavar="ID|TEXT")
+@click.option("--purge", is_flag=True, help="Leave no trace: not to be undone, and out of the backups too.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@at_a_place()
+def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
+    """Forget one statement, or all that hold TEXT."""
+    with place.records() as store:
+        gone = store.removed() if purge else ()
+        if what.isdecimal():
+            ids = {int(what)}
+        else:
+            ids = {each.id for each in store.statements() if _holds(each.text, what)}
+            ids |= {each.id for each in gone if _holds(each.text, what)}
+        found = [each for each in store.statements(newest_first=False) if each.id in ids]
+        before = [each for each in gone if each.id in ids]
+        shown = [as_dict(each) for each in found] + [as_dict(each) for each in before]
+        texts = [each.text for each in found] + [each.text for each in before]
+        if not shown:
+            raise VardaError(f"Nothing in memory is {one_line(what)!r}.")
+        if not place.as_json:
+            for statement in found:
+                click.echo(as_line(statement))
+            for each in before:
+                click.echo(f"{each.id:>6}   (deleted before)  {one_line(each.text)}")
+        question = "Forget it without a trace, in the backups and set-aside files too?" if purge else "Forget it?"
+        if not confirmed(question, yes, place.as_json):
+            return
+        store.forget([each["id"] for each in shown], purge=purge)
+    if purge:
+        _forget_typing(place.folder, texts)
+    answer = {"forgotten": shown, "purged": purge}
+    place.say(answer, f"Forgotten: {len(shown)}." + ("" if purge else " (varda-chat memory undo)"))
+
+
+@click.command()
+@click.argument("statement_id", metavar="[ID]", type=int, required=False)
+@at_a_place()
+def undo(place: Place, statement_id: int | None) -> None:
+    """Take back the last stores and deletes, or bring back the deleted statement ID."""
+    with place.records() as store:
+        if statement_id is None:
+            done = store.undo_last()
+            restored, removed = done.restored, done.removed
+        else:
+            restored, removed = store.bring_back([statement_id]), ()
+    if not restored and not removed:
+        raise VardaError("There is nothing to undo." if statement_id is None else f"{statement_id} is not to be had.")
+    lines = [f"+ {one_line(each.text)}" for each in restored] + [f"- {one_line(each.text)}" for each in removed]
+    answer = {"restored": [as_dict(each) for each in restored], "removed": [as_dict(each) for each in removed]}
+    place.say(answer, "\n".join(lines))
+
+
+@click.command()
+@click.argument("statement_id", metavar="ID", type=int)
+@at_a_place()
+def pin(place: Place, statement_id: int) -> None:
+    """Keep a statement whatever happens."""
+    _set_pin(place, statement_id, True)
+
+
+@click.command()
+@click.argument("statement_id", metavar="ID", type=int)
+@at_a_place()
+def unpin(place: Place, statement_id: int) -> None:
+    """Let a statement be deleted again."""
+    _set_pin(place, statement_id, False)
+
+
+def _set_pin(place: Place, statement_id: int, pinned: bool) -> None:
+    with place.records() as store:
+        store.pin(statement_id, pinned)
+        statement = store.statement(statement_id)
+    place.say(as_dict(statement), as_line(statement))
+
+
+@click.command()
+@click.argument("statement_id", metavar="ID", type=int)
+@click.argument("text")
+@at_a_place(model=True)
+def edit(place: Place, statement_id: int, text: str) -> None:
+    """Give a statement other words, which the model then reads."""
+    clean = sanitize(text).strip()
+    if not clean:
+        raise VardaError("The new text is empty.")
+    with place.records() as store:
+        store.edit(statement_id, clean)
+    with place.session() as session:  # opening reads what has no vectors yet; cut off, the next start does
+        statement = session.statement(statement_id)
+    place.say(as_dict(statement), as_line(statement))
+
+
+def _forget_typing(folder: Path, texts: Sequence[str]) -> None:
+    """Take what holds one of ``texts`` out of the list of what was typed."""
+    from varda_chat.memory.files import replace_file
+    from varda_chat.tui.history import FILE_NAME
+
+    path = folder / FILE_NAME
+    if path.exists():
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if not any(_holds(_typed(line), text) for text in texts)]
+        replace_file(path, kept)
+
+
+def _typed(line: bytes) -> str:
+    try:
+        return str(json.loads(line)["text"])
+    except (ValueError, KeyError, TypeError):
+        return line.decode(errors="replace")
+
+
+def _holds(text: str, part: str) -> bool:
+    return part.casefold() in text.casefold()
+
+
+COMMANDS = (forget, undo, pin, unpin, edit)

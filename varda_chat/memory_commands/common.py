@@ -1,0 +1,129 @@
+"""What all memory commands share: their options, the memory they are about, and how they print."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from varda_chat import paths
+from varda_chat.errors import VardaError
+from varda_chat.sanitize import one_line, sanitize
+
+if TYPE_CHECKING:
+    from varda_chat.memory.records import Removed, Statement
+    from varda_chat.memory.store import MemoryStore
+    from varda_chat.session import ChatSession
+
+
+@dataclass(frozen=True)
+class Place:
+    """The memory a command is about, and whether it answers in JSON."""
+
+    profile: str
+    data_dir: Path | None
+    as_json: bool
+    checkpoint: str | None
+
+    @property
+    def folder(self) -> Path:
+        return paths.profile_dir(self.profile, self.data_dir)
+
+    def records(self, *, read_only: bool = False) -> MemoryStore:
+        """The memory without a model. Looking takes no lock; changing where there is none is refused."""
+        from varda_chat.memory.files import DATABASE
+        from varda_chat.memory.store import MemoryStore
+
+        if not read_only and not (self.folder / DATABASE).exists():
+            raise VardaError(f"There is no memory in {self.folder}.")
+        store = MemoryStore.open_records(self.folder, read_only=read_only)
+        for notice in store.notices:
+            click.echo(sanitize(notice), err=True)
+        return store
+
+    def session(self, *, incognito: bool = False) -> ChatSession:
+        """The memory with the model, which reads what waits to be read."""
+        from varda_chat.session import ChatSession
+
+        session = ChatSession.open(self.folder, self.checkpoint, incognito=incognito)
+        for notice in session.notices:
+            click.echo(sanitize(notice), err=True)
+        return session
+
+    def say(self, answer: Any, line: str) -> None:
+        """Print ``answer`` as one JSON object, or ``line`` for a person."""
+        click.echo(json.dumps(answer, ensure_ascii=False) if self.as_json else line)
+
+
+def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command --profile, --data-dir and --json (and --checkpoint), as the main command has them.
+
+    What stands before ``memory`` counts too. The command gets a Place as its first argument.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(*, profile: str | None, data_dir: Path | None, as_json: bool, **others: Any) -> None:
+            before = click.get_current_context().find_root().params
+            place = Place(
+                profile if profile is not None else before.get("profile", "default"),
+                data_dir or before.get("data_dir"),
+                as_json or before.get("as_json", False),
+                others.pop("checkpoint", None) or before.get("checkpoint"),
+            )
+            command(place, **others)
+
+        options = [
+            click.option("--profile", metavar="NAME", help="Which memory to use.  [default: default]"),
+            click.option(
+                "--data-dir",
+                type=click.Path(path_type=Path, file_okay=False),
+                metavar="DIR",
+                help="Where the memories lie.",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else."),
+        ]
+        if model:
+            options.append(click.option("--checkpoint", metavar="DIR_OR_HUB_ID", help="The model."))
+        for option in reversed(options):
+            run = option(run)
+        return run
+
+    return decorate
+
+
+def as_dict(statement: Statement | Removed) -> dict[str, Any]:
+    """A statement as the object that --json prints."""
+    return asdict(statement) | {"text": sanitize(statement.text)}
+
+
+def as_line(statement: Statement) -> str:
+    """A statement as one line of a list."""
+    pin = "*" if statement.pinned else " "
+    return f"{statement.id:>6} {pin} {when(statement.created_at)}  {statement.role:<9}  {one_line(statement.text)}"
+
+
+def when(seconds: float) -> str:
+    """A time as the local clock shows it; a time no clock can show as dashes."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return "---- -- -- --:--"
+
+
+def confirmed(question: str, yes: bool, as_json: bool) -> bool:
+    """Whether to go on; with --json nobody is asked, so --yes must be there."""
+    if yes:
+        return True
+    if as_json:
+        raise click.UsageError("With --json, --yes must say that it is meant.")
+    if click.confirm(question):
+        return True
+    click.echo("Nothing was changed.")
+    return False

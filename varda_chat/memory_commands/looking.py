@@ -1,0 +1,120 @@
+"""Commands that only look: list, show, stats, verify, path, profiles."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+
+import click
+
+from varda_chat import paths
+from varda_chat.errors import VardaError
+from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, when
+from varda_chat.sanitize import one_line, sanitize
+
+
+@click.command("list")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
+@click.option("--removed", is_flag=True, help="What was deleted and can still be brought back.")
+@at_a_place()
+def list_statements(place: Place, limit: int | None, removed: bool) -> None:
+    """List the statements, the newest first."""
+    with place.records(read_only=True) as store:
+        if removed:
+            for gone in store.removed()[:limit]:
+                line = f"{gone.id:>6}   {when(gone.removed_at)}  {gone.role:<9}  {one_line(gone.text)}"
+                place.say(as_dict(gone), line)
+            return
+        for statement in store.statements(limit):
+            place.say(as_dict(statement), as_line(statement))
+
+
+@click.command()
+@click.argument("statement_id", metavar="ID", type=int)
+@at_a_place()
+def show(place: Place, statement_id: int) -> None:
+    """Show one statement, or one that was deleted and can be brought back."""
+    with place.records(read_only=True) as store:
+        gone = next((each for each in store.removed() if each.id == statement_id), None)
+        if gone is not None:
+            note = f"deleted {when(gone.removed_at)}; varda-chat memory undo {gone.id} brings it back"
+            place.say(as_dict(gone) | {"removed": True}, f"{sanitize(gone.text)}\n  {note}")
+            return
+        statement = store.statement(statement_id)
+        tokens = [sanitize(each) for each in store.tokens(statement_id)]
+        lines = [
+            sanitize(statement.text),
+            f"  said by     {statement.role}, {when(statement.created_at)}, session {one_line(statement.session)}",
+            f"  recalled    {statement.recall_count} times",
+            f"  pinned      {'yes' if statement.pinned else 'no'}",
+            f"  vectors     {statement.vector_count} at {' '.join(repr(each) for each in tokens)}",
+        ]
+        place.say(as_dict(statement) | {"removed": False, "tokens": tokens}, "\n".join(lines))
+
+
+@click.command()
+@at_a_place()
+def stats(place: Place) -> None:
+    """Count what is in the memory."""
+    from varda_chat.memory.upkeep import backups, peek
+
+    found = peek(place.folder)
+    if found.damaged:
+        raise VardaError(f"{found.path} is damaged; varda-chat memory verify --repair saves what can be read.")
+    with place.records(read_only=True) as store:
+        statements = store.statements()
+        answer = asdict(found) | {
+            "path": str(found.path.parent),
+            "pinned": sum(each.pinned for each in statements),
+            "recalls": sum(each.recall_count for each in statements),
+            "removed": len(store.removed()),
+            "models": store.fingerprints(),
+            "backups": len(backups(place.folder)),
+        }
+    lines = [f"{name:<11} {value}" for name, value in answer.items() if name != "models"]
+    lines += [f"model {name or '(to be read)'}: {count} statements" for name, count in answer["models"].items()]
+    place.say(answer, "\n".join(lines))
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Mend what can be mended.")
+@at_a_place()
+def verify(place: Place, repair: bool) -> None:
+    """Read every byte and say what is wrong; exits 1 if something is."""
+    from varda_chat.memory import upkeep
+
+    problems = upkeep.verify(place.folder)
+    done: list[str] = []
+    if repair and problems:
+        done = upkeep.repair(place.folder)
+        left = upkeep.verify(place.folder)
+    else:
+        left = problems
+    answer = {"problems": [sanitize(each) for each in problems], "repairs": done, "ok": not left}
+    lines = [*problems, *done, "Nothing is wrong." if not problems else "Repaired." if not left else ""]
+    place.say(answer, "\n".join(sanitize(line) for line in lines if line))
+    if left:
+        sys.exit(1)
+
+
+@click.command()
+@at_a_place()
+def path(place: Place) -> None:
+    """Print the folder of the memory."""
+    place.say({"path": str(place.folder)}, str(place.folder))
+
+
+@click.command()
+@at_a_place()
+def profiles(place: Place) -> None:
+    """List the memories there are."""
+    from varda_chat.memory.upkeep import peek
+
+    home = paths.data_dir(place.data_dir) / "profiles"
+    for folder in sorted(each for each in (home.iterdir() if home.is_dir() else ()) if each.is_dir()):
+        found = peek(folder)
+        answer = {"profile": folder.name, "path": str(folder), "statements": found.statements, "vectors": found.vectors}
+        place.say(answer, f"{one_line(folder.name):<20} {found.statements:>7} statements {found.vectors:>8} vectors")
+
+
+COMMANDS = (list_statements, show, stats, verify, path, profiles)

@@ -1,0 +1,117 @@
+"""Commands that move a memory or a part of it: export, import, backup, restore."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from varda_chat.errors import VardaError
+from varda_chat.memory_commands.common import Place, at_a_place, confirmed
+from varda_chat.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from varda_chat.memory.records import Imported
+
+_BATCH = 500
+_ERRORS_SHOWN = 20
+
+
+@click.command("export")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.option("--no-vectors", is_flag=True, help="Only what was said; the model reads it again after an import.")
+@at_a_place()
+def export_memory(place: Place, file: Path, no_vectors: bool) -> None:
+    """Write the memory to FILE as JSON Lines (- for stdout)."""
+    from varda_chat.memory.exchange import lines_of, write_export
+
+    with place.records(read_only=True) as store:
+        if str(file) == "-":
+            for line in lines_of(store.exported(), vectors=not no_vectors):
+                sys.stdout.write(line.decode())
+            return
+        count = write_export(file, store.exported(), vectors=not no_vectors)
+    place.say({"exported": count, "file": str(file)}, f"{count} statements were written to {sanitize(str(file))}.")
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@at_a_place(model=True)
+def import_memory(place: Place, file: Path) -> None:
+    """Take in the statements of FILE, an export; what has no vectors is read by the model."""
+    from varda_chat.memory.exchange import read_export
+    from varda_chat.memory.store import MemoryStore
+
+    added = known = 0
+    bad: list[tuple[int, str]] = []
+
+    def good() -> Iterator[Imported]:
+        for number, found in found_in_file:
+            if isinstance(found, str):
+                bad.append((number, found))
+            else:
+                yield found
+
+    with file.open("rb") as handle:
+        found_in_file = read_export(handle, time.time())
+        records = good()
+        first = next(records, None)  # before a memory is made for nothing: the first line must be right
+        with MemoryStore.open_records(place.folder) as store:
+            batch = [] if first is None else [first]
+            for record in records:
+                if len(batch) == _BATCH:
+                    new, old = store.take_in(batch)
+                    added, known, batch = added + new, known + old, []
+                batch.append(record)
+            if batch:
+                new, old = store.take_in(batch)
+                added, known = added + new, known + old
+            waiting = store.fingerprints().get("", 0)
+    if waiting:
+        place.session().close()  # opening reads what has no vectors yet; cut off, the next start does
+    for number, reason in bad[:_ERRORS_SHOWN]:
+        click.echo(f"line {number}: {reason}", err=True)
+    answer = {"imported": added, "known": known, "bad": len(bad), "bad_lines": [number for number, _ in bad[:1000]]}
+    line = f"{added} statements were taken in, {known} were there already, {len(bad)} lines could not be read."
+    place.say(answer, line)
+    if bad and not added and not known:
+        sys.exit(1)
+
+
+@click.command()
+@at_a_place()
+def backup(place: Place) -> None:
+    """Copy the memory to its folder of backups."""
+    from varda_chat.memory import upkeep
+
+    target = upkeep.backup(place.folder)
+    place.say({"backup": str(target)}, str(target))
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@at_a_place()
+def restore(place: Place, file: Path | None, yes: bool) -> None:
+    """Put a backup (the newest, or FILE) in place of the memory, which is backed up first."""
+    from varda_chat.memory import upkeep
+
+    source = file or next(iter(upkeep.backups(place.folder)), None)
+    if source is None:
+        raise VardaError(f"There are no backups in {place.folder}.")
+    if not place.as_json:
+        click.echo(f"Restoring {sanitize(str(source))} into {sanitize(str(place.folder))}.")
+    if not confirmed("Replace the memory?", yes, place.as_json):
+        return
+    kept = upkeep.restore(place.folder, source)
+    count = upkeep.peek(place.folder).statements
+    note = f" The memory before is in {kept}." if kept else ""
+    answer = {"restored": str(source), "statements": count, "backup": str(kept) if kept else None}
+    place.say(answer, f"{count} statements are in memory.{note}")
+
+
+COMMANDS = (export_memory, import_memory, backup, restore)

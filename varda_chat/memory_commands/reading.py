@@ -1,0 +1,54 @@
+"""Commands that the model runs for: search, learn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from varda_chat.errors import VardaError
+from varda_chat.memory_commands.common import Place, at_a_place
+from varda_chat.sanitize import one_line, sanitize
+
+
+@click.command()
+@click.argument("text")
+@click.option("--limit", type=click.IntRange(min=1), default=10, help="At most so many.")
+@at_a_place(model=True)
+def search(place: Place, text: str, limit: int) -> None:
+    """Show what the model finds in memory for TEXT, with the share of its reading that each gets."""
+    if not sanitize(text).strip():
+        raise VardaError("There is nothing to search for: the text is empty.")
+    with place.session(incognito=True) as session:
+        for found in session.search(text, limit):
+            answer = {"id": found.id, "text": sanitize(found.text), "match": round(found.weight, 4)}
+            place.say(answer, f"{found.weight:>6.1%}  {found.id:>6}  {one_line(found.text)}")
+
+
+@click.command()
+@click.argument("files", type=click.Path(path_type=Path, dir_okay=False, exists=True), nargs=-1, required=True)
+@at_a_place(model=True)
+def learn(place: Place, files: Sequence[Path]) -> None:
+    """Read text, Markdown or dialogue (.txt, .md, .jsonl) into memory. Cut off, it goes on where it was."""
+    from varda_chat.learning import read_file
+
+    readings = [read_file(file) for file in files]  # all of them can be read, before the model loads
+    stored = refreshed = read = 0
+    with place.session() as session:
+        for file, reading in zip(files, readings, strict=True):
+            start = session.passages_learned(reading.digest)
+            left = reading.passages[start:]
+            with click.progressbar(
+                left, label=one_line(file.name, 40), file=sys.stderr, show_pos=True, hidden=place.as_json
+            ) as bar:
+                for number, (role, text) in enumerate(bar, start + 1):
+                    applied = session.learn(role, text)
+                    session.set_passages_learned(reading.digest, number)
+                    stored, refreshed, read = stored + len(applied.stored), refreshed + len(applied.refreshed), read + 1
+        answer = {"passages": read, "stored": stored, "refreshed": refreshed, "memory_size": session.memory_size}
+    place.say(answer, f"{read} passages were read: {stored} statements stored, {refreshed} known already.")
+
+
+COMMANDS = (search, learn)
