@@ -309,7 +309,8 @@ def test_learning_goes_on_where_it_was_cut_off(
 
     text = tmp_path / "notes.txt"
     text.write_text("\n\n".join(f"My number is {number}." for number in range(6)))
-    learn, calls = ChatSession.learn, []
+    learn = ChatSession.learn
+    calls: list[str] = []
 
     def cut_off(session: ChatSession, role: str, said: str) -> Any:
         if len(calls) == 3:
