@@ -21,6 +21,9 @@ SHARE_CANDIDATES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 WRONG_DELETE_COST = 3.0
 """A fact that vanishes is worse than an outdated one that stays: a correction is preferred when both are read."""
 
+DENIAL_COST = 1.5
+"""To deny what was told is worse than to name something where nothing was told: it breaks the one promise."""
+
 
 @torch.no_grad()
 def calibrate(model: VardaGPTAssociative, data: Data) -> None:
@@ -54,8 +57,8 @@ def calibrate(model: VardaGPTAssociative, data: Data) -> None:
 
 @torch.no_grad()
 def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
-    """Set ``admission_threshold`` where answering what is known and admitting what is not are right equally often, each
-    weighing the same, on validation episodes read as in chat."""
+    """Set ``admission_threshold`` to the best trade between answering what is known and admitting what is not, on
+    validation episodes read as in chat."""
     model.eval()
     token = data.chat.encode("assistant", ADMISSION).ids[1]
     chances: dict[bool, list[float]] = {True: [], False: []}  # of the admission, where the fact is known, and where not
@@ -79,7 +82,9 @@ def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
         return
     known_ones, unknown_ones = torch.tensor(chances[True]), torch.tensor(chances[False])
     candidates = torch.linspace(0.02, 0.98, 49)
-    worth = [float((known_ones <= t).float().mean() + (unknown_ones > t).float().mean()) for t in candidates]
+    worth = [
+        float(DENIAL_COST * (known_ones <= t).float().mean() + (unknown_ones > t).float().mean()) for t in candidates
+    ]
     model.config.admission_token_id = token
     model.config.admission_threshold = round(float(candidates[max(range(len(worth)), key=worth.__getitem__)]), 2)
 

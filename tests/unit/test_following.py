@@ -106,7 +106,7 @@ def test_training_and_chat_agree_on_what_comes_next(tmp_path: Path, gates: list[
     with MemoryStore.open(tmp_path, embedding_dim=DIM, fingerprint="f") as store:
         stores = tuple(
             NewStatement(
-                "text", "user",
+                f"text {s}", "user",
                 tuple(NewVector(vectors[0, i].numpy(), int(tokens[0, i]), "t", 1.0) for i in kept if sentences[i] == s),
             )
             for s in (0, 1, 2)

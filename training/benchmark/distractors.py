@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from training.benchmark.reading import ReadToken, as_statements, read_session
@@ -37,10 +38,14 @@ class Distractors:
         """The ``count`` tokens likeliest to be stored among those of as many of ``lines`` as are needed, each line read
         alone. Raises DataError where the lines have fewer tokens."""
         tokens: list[ReadToken] = []
+        known: set[str] = set()
         for number, line in enumerate(lines):
             if len(tokens) >= count * _TOKENS_EACH:
                 break
-            tokens += read_session(checkpoint, [(line, None)], first=number)
+            # the memory takes what it is told twice for one thing
+            read = [t for t in read_session(checkpoint, [(line, None)], first=number) if t.text not in known]
+            known.update(token.text for token in read)
+            tokens += read
         if len(tokens) < count:
             raise DataError(f"There is too little real chat for {count:,} distractors: {len(tokens):,} tokens.")
         tokens.sort(key=lambda token: -token.vector.strength)
@@ -52,8 +57,10 @@ class Distractors:
         return cls([token for number in order for token in by_line[number]])
 
     def statements(self, start: int, end: int) -> tuple[NewStatement, ...]:
-        """Distractors ``start`` to ``end`` as statements to store."""
-        return as_statements(self._tokens[start:end])
+        """Distractors ``start`` to ``end`` as statements to store. Each bears a number: two lines that share a sentence
+        are two."""
+        found = as_statements(self._tokens[start:end])
+        return tuple(replace(each, text=f"{each.text} ({start + i})") for i, each in enumerate(found))
 
     def add(self, store: MemoryStore, start: int, end: int) -> None:
         """Store distractors ``start`` to ``end``."""
