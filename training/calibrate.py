@@ -21,7 +21,9 @@ SHARE_CANDIDATES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 WRONG_DELETE_COST = 3.0
 """A fact that vanishes is worse than an outdated one that stays: a correction is preferred when both are read."""
 
-DENIAL_COST = 1.5
+NULL_SHIFTS = (0.0, 0.02, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09)
+ADMISSION_CANDIDATES = tuple(round(0.05 * step, 2) for step in range(1, 20))
+DENIAL_COST = 3.0
 """To deny what was told is worse than to name something where nothing was told: it breaks the one promise."""
 
 
@@ -57,14 +59,41 @@ def calibrate(model: VardaGPTAssociative, data: Data) -> None:
 
 @torch.no_grad()
 def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
-    """Set ``admission_threshold`` to the best trade between answering what is known and admitting what is not, on
-    validation episodes read as in chat."""
+    """Set the null result's similarity and ``admission_threshold`` to the best trade between answering what is known,
+    with the right value, and admitting what is not, on validation episodes read as in chat.
+
+    In training the null result competes with thousands of distractors' vectors; how well a result must fit where there
+    are few is better chosen afterwards.
+    """
     model.eval()
     token = data.chat.encode("assistant", ADMISSION).ids[1]
-    chances: dict[bool, list[float]] = {True: [], False: []}  # of the admission, where the fact is known, and where not
+    learned = float(model.memory_reader.null_score)
+    found: list[tuple[float, float, float]] = []  # worth, shift, threshold
+    for shift in NULL_SHIFTS:
+        model.memory_reader.null_score.fill_(learned + shift)
+        known, unknown, right = _admission_chances(model, data, token)
+        if not len(known) or not len(unknown):
+            break
+        for threshold in ADMISSION_CANDIDATES:
+            answered = float((known <= threshold).float().mean()) * right
+            found.append((DENIAL_COST * answered + float((unknown > threshold).float().mean()), shift, threshold))
+    model.memory_reader.null_score.fill_(learned)
+    if found:
+        _, shift, threshold = max(found)
+        model.memory_reader.null_score.fill_(learned + shift)
+        model.config.admission_token_id, model.config.admission_threshold = token, threshold
+
+
+def _admission_chances(model: VardaGPTAssociative, data: Data, token: int) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Probabilities that a reply begins with ``token``, where the fact asked for is known and where it is not; and the
+    share of values that are right."""
+    chances: dict[bool, list[float]] = {True: [], False: []}
+    right = total = 0
     for start in range(0, len(data.validation_facts.ids), 16):
         batch = _batch(model, data.validation_facts, start)
         output = episode_losses(model, batch, data.config.weights, hard_gates=True).output
+        hits = value_hits(output, batch)
+        right, total = right + hits[0], total + hits[1]
         asked = (batch.ids == data.chat.assistant_id) & batch.probe
         place = asked.flatten(0, 1)
         assert output.logits is not None
@@ -75,18 +104,10 @@ def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
             logits = mix_copy_distribution(
                 logits, output.copy_decision[place], output.read_weights[place], results.token_ids[place]
             )
-        known = batch.target_statement[asked] >= 0
-        for chance, is_known in zip(logits.softmax(-1)[:, token].tolist(), known.tolist(), strict=True):
+        known = (batch.target_statement[asked] >= 0).tolist()
+        for chance, is_known in zip(logits.softmax(-1)[:, token].tolist(), known, strict=True):
             chances[is_known].append(chance)
-    if not all(chances.values()):
-        return
-    known_ones, unknown_ones = torch.tensor(chances[True]), torch.tensor(chances[False])
-    candidates = torch.linspace(0.02, 0.98, 49)
-    worth = [
-        float(DENIAL_COST * (known_ones <= t).float().mean() + (unknown_ones > t).float().mean()) for t in candidates
-    ]
-    model.config.admission_token_id = token
-    model.config.admission_threshold = round(float(candidates[max(range(len(worth)), key=worth.__getitem__)]), 2)
+    return torch.tensor(chances[True]), torch.tensor(chances[False]), right / max(1, total)
 
 
 def opened_deletes(probability: torch.Tensor, batch: Batch, threshold: float, share: float) -> torch.Tensor:
