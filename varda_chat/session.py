@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from varda_chat.memory import MemoryStore
     from varda_chat.model.chat_format import EncodedMessage
     from varda_chat.model.checkpoint import Checkpoint
+    from varda_chat.model.modeling import Memory
 
 Progress = Callable[[str, float], None]
 
@@ -222,6 +223,7 @@ class ChatSession:
         """
         import torch
 
+        from varda_chat.model.blank import BlankMemory
         from varda_chat.model.generation import generate_reply
 
         prompt = sanitize(prompt).strip()
@@ -229,7 +231,9 @@ class ChatSession:
             raise VardaError("There is nothing to answer: the message is empty.")
         started = time.perf_counter()
         chat, model = self.checkpoint.chat, self.checkpoint.model
-        memory = self._store if self.use_memory else None
+        memory: Memory | None = None
+        if self.use_memory:
+            memory = self._store if self._store.size else BlankMemory()
         whole = chat.encode("user", prompt)
         message = self._shortened(whole)
         history = self._fitting_history(len(message.ids) + 1)
@@ -349,7 +353,7 @@ class ChatSession:
         history: list[EncodedMessage],
         message: EncodedMessage,
         answer: EncodedMessage,
-        memory: MemoryStore | None,
+        memory: Memory | None,
         stopped: bool,
     ) -> tuple[tuple[Recalled, ...], TurnChanges]:
         """What the model read for the answer, and what it wants stored and deleted, from one pass over the turn."""

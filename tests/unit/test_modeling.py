@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from tests.conftest import tiny_model
 from varda_chat.memory import AssociativeMemory
 from varda_chat.model import SearchResults, VardaGPTAssociative, VardaGPTConfig
+from varda_chat.model.blank import BlankMemory
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.modeling import mix_copy_distribution, running_means, statement_means
 
@@ -232,6 +233,17 @@ def test_mixture_with_all_shares_moves_all_probability() -> None:
 def test_impossible_configurations_are_refused(settings: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         VardaGPTConfig(n_layer=2, **settings)
+
+
+def test_a_blank_memory_is_read_and_weighs_nothing(model: VardaGPTAssociative, ids: torch.Tensor) -> None:
+    with torch.no_grad():
+        output = model(ids, memory=BlankMemory())
+    assert output.read_weights.sum(-1).max() < 0.05
+    assert (output.search_results.ids[..., 0] == 0).all()
+    state = output.unread_state
+    nothing = torch.zeros(*state.shape[:-1], 3 * 16)
+    read = model.memory_reader.fc(torch.cat([state, nothing], dim=-1))
+    assert torch.isfinite(read).all()
 
 
 def test_a_bare_faiss_memory_can_be_read(model: VardaGPTAssociative, ids: torch.Tensor) -> None:
