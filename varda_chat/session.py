@@ -231,9 +231,7 @@ class ChatSession:
             raise VardaError("There is nothing to answer: the message is empty.")
         started = time.perf_counter()
         chat, model = self.checkpoint.chat, self.checkpoint.model
-        memory: Memory | None = None
-        if self.use_memory:
-            memory = self._store if self._store.size else BlankMemory()
+        memory: Memory = self._store if self.use_memory and self._store.size else BlankMemory()
         whole = chat.encode("user", prompt)
         message = self._shortened(whole)
         history = self._fitting_history(len(message.ids) + 1)
@@ -353,7 +351,7 @@ class ChatSession:
         history: list[EncodedMessage],
         message: EncodedMessage,
         answer: EncodedMessage,
-        memory: Memory | None,
+        memory: Memory,
         stopped: bool,
     ) -> tuple[tuple[Recalled, ...], TurnChanges]:
         """What the model read for the answer, and what it wants stored and deleted, from one pass over the turn."""
@@ -366,8 +364,6 @@ class ChatSession:
         stores = statements_to_store(output, message, start, self.checkpoint.chat, model.config.store_threshold)
         if not stopped:
             stores += statements_to_store(output, answer, replied, self.checkpoint.chat, model.config.store_threshold)
-        if memory is None:
-            return (), TurnChanges(stores=tuple(stores))
         shares = recalls(output, replied, self._statements)
         recalled = tuple(
             Recalled(statement, self._store.statement(statement).text, share)

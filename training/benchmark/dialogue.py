@@ -32,6 +32,7 @@ from training.benchmark.telling import open_store
 from training.data.corpora import CORPORA, Dialogue, is_validation, read_dialogues
 from varda_chat.errors import CheckpointError, DataError
 from varda_chat.memory import MemoryStore, TurnChanges
+from varda_chat.model.blank import BlankMemory
 from varda_chat.model.chat_format import ChatFormat, EncodedMessage
 from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
 from varda_chat.remembering import read_messages, statements_to_store
@@ -119,8 +120,7 @@ def measure_dialogue(
             losses["twin"] = []
         for dialogue in dialogues:
             for reader, found in losses.items():
-                model = twin if reader == "twin" else checkpoint.model
-                found.append(loss_of(model, windows(checkpoint, dialogue)))
+                found.append(_loss(reader, checkpoint, twin, windows(checkpoint, dialogue)))
             step()
         results.append(Prediction(name, {reader: tuple(found) for reader, found in losses.items()}))
     return results
@@ -153,7 +153,7 @@ def _multi_session(
                         stranger = present[(place + 1) % len(present)]
                         for reader, found in by_pair[number].items():
                             memory = {"memory": stores[number], "another pair's memory": stores[stranger]}.get(reader)
-                            found.append(loss_of(twin if reader == "twin" else checkpoint.model, cut, memory))
+                            found.append(_loss(reader, checkpoint, twin, cut, memory))
                     step()
                 for number in present:  # only now: the stranger's memory is one of earlier sessions, too
                     kept, seen = remember(checkpoint, pairs[number][session], stores[number])
@@ -197,8 +197,17 @@ def _messages(checkpoint: Checkpoint, dialogue: Dialogue) -> list[EncodedMessage
     return [checkpoint.chat.encode(role, text) for role, text in dialogue.turns]
 
 
+def _loss(
+    reader: Reader, checkpoint: Checkpoint, twin: Any, cut: Sequence[Window], memory: MemoryStore | None = None
+) -> Loss:
+    """Loss of a reader; the checkpoint reads a blank memory where it has none or an empty one, as a chat does."""
+    if reader == "twin":
+        return loss_of(twin, cut)
+    return loss_of(checkpoint.model, cut, memory if memory is not None and memory.size else BlankMemory())
+
+
 @torch.inference_mode()
-def loss_of(model: Any, cut: Sequence[Window], memory: MemoryStore | None = None) -> Loss:
+def loss_of(model: Any, cut: Sequence[Window], memory: Any = None) -> Loss:
     """Loss of ``model`` on the counted tokens, reading ``memory`` (none for a plain GPT-2)."""
     nats, tokens = 0.0, 0
     for window in cut:
