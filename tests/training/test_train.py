@@ -164,6 +164,7 @@ def test_patience_ends_a_run_that_gets_no_better_with_its_best_weights(corpora: 
     best = load_file(out / "best.safetensors")
     final = load_file(out / "model.safetensors")
     assert len(best.keys() & final.keys()) > 20
-    for name in best.keys() & final.keys():  # tied weights bear one name of their two
+    # tied weights bear one name of their two; how well a result must fit is calibrated after training
+    for name in (best.keys() & final.keys()) - {"memory_reader.null_score"}:
         torch.testing.assert_close(final[name], best[name])
     assert losses[-1] > min(losses)
