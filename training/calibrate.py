@@ -1,4 +1,5 @@
-"""Chooses the store and delete thresholds on validation episodes and writes them into the model's config."""
+"""Chooses store, delete and admission thresholds, and how well a result must fit, on validation episodes; the model and
+its config keep them."""
 
 from __future__ import annotations
 
@@ -7,9 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from training.data.relation_families import ADMISSION
-from training.objective import Batch, episode_losses, value_hits
+from training.objective import Batch, episode_losses, mixed_logits, value_hits
 from varda_chat.model import VardaGPTAssociative
-from varda_chat.model.modeling import mix_copy_distribution
 
 if TYPE_CHECKING:
     from training.data.episodes import EpisodeArrays
@@ -30,7 +30,7 @@ DENIAL_COST = 3.0
 @torch.no_grad()
 def calibrate(model: VardaGPTAssociative, data: Data) -> None:
     """Set ``store_threshold`` to a half, or to what is clearly better; ``delete_threshold`` and ``delete_share`` to the
-    best trade."""
+    best trade; and what ``calibrate_admissions`` sets."""
     model.eval()
     weights = data.config.weights
     batches = [_batch(model, data.validation_facts, start) for start in range(0, len(data.validation_facts.ids), 16)]
@@ -95,15 +95,7 @@ def _admission_chances(model: VardaGPTAssociative, data: Data, token: int) -> tu
         hits = value_hits(output, batch)
         right, total = right + hits[0], total + hits[1]
         asked = (batch.ids == data.chat.assistant_id) & batch.probe
-        place = asked.flatten(0, 1)
-        assert output.logits is not None
-        logits = output.logits[place]
-        results = output.search_results
-        if results is not None and output.copy_decision is not None and output.read_weights is not None:
-            assert results.token_ids is not None
-            logits = mix_copy_distribution(
-                logits, output.copy_decision[place], output.read_weights[place], results.token_ids[place]
-            )
+        logits = mixed_logits(output, asked.flatten(0, 1))
         known = (batch.target_statement[asked] >= 0).tolist()
         for chance, is_known in zip(logits.softmax(-1)[:, token].tolist(), known, strict=True):
             chances[is_known].append(chance)

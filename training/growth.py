@@ -46,8 +46,9 @@ def deepened(model: VardaGPTAssociative, n_layer: int) -> VardaGPTAssociative:
 
 @torch.no_grad()
 def widened(model: VardaGPTAssociative, memory_dim: int) -> VardaGPTAssociative:
-    """A model of ``memory_dim`` floats a vector, written from the statement's state too, whose null result follows the
-    state. It gives nearly the results of ``model``: the new entries of a vector start small."""
+    """A model of ``memory_dim`` floats a vector, with the parts that ``model`` was made without: the statement's state,
+    the query's context, a null result by state, copies followed. It gives nearly the results of ``model``: what is new
+    starts small."""
     old = model.config
     added = memory_dim - old.memory_dim
     if added < 0:

@@ -290,18 +290,21 @@ def _delete(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch) -> 
     return total / weight.sum().clamp_min(1.0), -torch.expm1(log_kept_turn)
 
 
+def mixed_logits(output: VardaGPTOutput, chosen: Tensor) -> Tensor:
+    """Logits (P, V) of the mixture of language model and copies at the P ``chosen`` tokens, (rows, T) bool."""
+    assert output.logits is not None
+    results, copies, weights = output.search_results, output.copy_decision, output.read_weights
+    if results is None or copies is None or weights is None:
+        return output.logits[chosen]
+    assert results.token_ids is not None
+    return mix_copy_distribution(output.logits[chosen], copies[chosen], weights[chosen], results.token_ids[chosen])
+
+
 @torch.no_grad()
 def value_hits(output: VardaGPTOutput, batch: Batch) -> tuple[int, int]:
     """(right, all) spoken values, teacher-forced: every token of the value is the mixture's first choice."""
-    assert output.logits is not None
     spoken = ((batch.target_statement >= 0) & ~batch.probe).flatten(0, 1)
-    mixed = output.logits[spoken]
-    if output.search_results is not None:
-        assert output.copy_decision is not None and output.read_weights is not None
-        assert output.search_results.token_ids is not None
-        mixed = mix_copy_distribution(
-            mixed, output.copy_decision[spoken], output.read_weights[spoken], output.search_results.token_ids[spoken]
-        )
+    mixed = mixed_logits(output, spoken)
     target = torch.cat([batch.ids[..., 1:], batch.ids[..., :1]], dim=-1).flatten(0, 1)
     right_token = torch.ones_like(spoken)
     right_token[spoken] = mixed.argmax(-1) == target[spoken]
