@@ -19,7 +19,7 @@ def flag(name: str, *parameter: str, **options: Any) -> Any:
 @click.group(
     invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
 )
-@flag("preset", default="mini", help="Size of the fresh model: nano, mini or small.")
+@flag("preset", default="mini", help="Size of the fresh model: nano, micro, mini or small.")
 @flag(
     "data-dir",
     type=click.Path(path_type=Path, file_okay=False),

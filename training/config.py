@@ -35,6 +35,8 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     # for tests and for trying the command out: minutes
     "nano": Preset(1024, 256, 64, 2, 4, 32, 3e-3, 8, 1, 2, 300, episode_length=192, row_length=128),
+    # a quarter of an hour on one CPU core: for text, and for comparing
+    "micro": Preset(4096, 256, 128, 4, 4, 64, 2e-3, 4, 1, 8, 1500, row_length=256),
     # the bundled model: an hour or two on two CPU cores
     "mini": Preset(4096, 384, 256, 6, 4, 192, 1e-3, 6, 1, 14, 4000),
     # for one GPU
