@@ -193,7 +193,7 @@ def prepare(**flags: Any) -> None:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("checkpoint", metavar="CHECKPOINT")
-@click.argument("measure", type=click.Choice(["recall", "dialogue", "exchanges", "speed"]))
+@click.argument("measure", type=click.Choice(["recall", "perplexity", "dialogue", "exchanges", "speed"]))
 @flag("facts", type=click.IntRange(min=1), default=100, help="recall: facts told for each task and tier.")
 @flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
 @flag(
@@ -227,6 +227,18 @@ def prepare(**flags: Any) -> None:
     default=None,
     help="dialogue: a model without memory to compare with, of the same tokenizer.",
 )
+@flag(
+    "dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="perplexity: of this text: a corpus, your files, or prepared text.",
+)
+@flag("split", type=click.Choice(["train", "validation", "test"]), default="test", help="perplexity: of this split.")
+@flag("against", default=None, metavar="MODEL", help="perplexity: a plain GPT-2 or checkpoint to compare with.")
+@flag("window", type=click.IntRange(min=2), default=None, help="perplexity: tokens read at once. [default: all that fit]")
+@flag("stride", type=click.IntRange(min=1), default=None, help="perplexity: tokens to move on. [default: half the window]")
+@flag("documents", type=click.IntRange(min=2), default=None, help="perplexity: read so many. [default: all]")
 @flag("count", type=click.IntRange(min=1), default=40, help="exchanges: how many.")
 @flag("memory-size", type=click.IntRange(min=1), default=10_000, help="speed: vectors in memory.")
 @flag("seed", type=int, default=0, help="Seed of facts, phrasings and samples.")
@@ -237,6 +249,7 @@ def evaluate(checkpoint: str, measure: str, **flags: Any) -> None:
 
     \b
     recall     is it known in the next session what was told in this one?
+    perplexity of a text: does the memory of what came before help? also accuracy, F1
     dialogue   does the memory help to predict held-out human dialogue?
     exchanges  sample exchanges, unedited, as markdown
     speed      what does the memory cost?

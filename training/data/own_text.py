@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.data.documents import BadLines, Document
+from training.data.documents import BadLines, Document, Split
 from training.data.records import lines, records
 from varda_chat.errors import DataError
 from varda_chat.learning import without_markup
@@ -133,6 +134,15 @@ def _of_export(name: str, file: Path, bad: BadLines) -> Iterator[Document]:
             yield Document(f"{name}#{number}", turns=turns, key=name)
 
 
+def document_of(identity: str, value: Any, split: Split | None) -> Document:
+    """The document in one record, of the official ``split``. Raises ValueError, TypeError, KeyError, AttributeError
+    where it holds none."""
+    found = _document(identity, value)
+    if not isinstance(found, Document):
+        raise ValueError("one message is no dialogue")
+    return replace(found, split=split if split is not None and split != "train" else None)
+
+
 def _is_message(value: Any) -> bool:
     return isinstance(value, dict) and any(isinstance(value.get(key), str) for key in ("role", "speaker", "from"))
 
@@ -171,8 +181,8 @@ def _dialogue(identity: str, messages: Sequence[Any]) -> Document:
 
 
 def _message(value: Any) -> tuple[str, str]:
-    role = next(str(value[key]).lower() for key in ("role", "speaker", "from") if key in value)
-    content: Any = next(value[key] for key in _TEXTS if key in value)
+    role = str(_first(value, ("role", "speaker", "from"))).lower()
+    content = _first(value, _TEXTS)
     if isinstance(content, list):  # in pieces: {"type": "text", "text": ...}, or strings
         content = "\n".join(p if isinstance(p, str) else p.get("text", "") for p in content)
     if content is None or role in _PASSED_OVER:
@@ -182,6 +192,13 @@ def _message(value: Any) -> tuple[str, str]:
     if role not in _ROLES:
         raise ValueError(f"{role!r} is not a role: {', '.join(_ROLES)}")
     return _ROLES[role], content
+
+
+def _first(value: Any, keys: Sequence[str]) -> Any:
+    found = [value[key] for key in keys if key in value]
+    if not found:
+        raise ValueError(f"a message lacks {' or '.join(keys)}")
+    return found[0]
 
 
 def _of_tree(mapping: dict[str, Any]) -> list[Any]:

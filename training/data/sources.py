@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from training.data import wikitext
 from training.data.catalogue import NAMED, WIKITEXT, Located, Named, find, in_folder, named_documents
 from training.data.documents import SPLITS, BadLines, Document, Split
 from training.data.fetching import fetch
 from training.data.own_text import own_documents, own_files
-from training.data.wikitext import ADDRESS, CHECKSUMS
 from varda_chat.errors import DataError
 
 MANIFEST: Final = "manifest.json"
@@ -97,11 +97,20 @@ def _located(named: Named, places: Places, say: Say) -> Located:
 
 
 def _fetched_wikitext(folder: Path, say: Say) -> Located:
-    say(f"Fetching {WIKITEXT.name} from {ADDRESS} (licence: {WIKITEXT.licence}) …")
-    files: list[tuple[Path, Split | None]] = []
-    for (name, digest), (_, split) in zip(CHECKSUMS.items(), WIKITEXT.files, strict=True):
-        files.append((fetch(f"{ADDRESS}/{name}", folder / name, digest), split))
-    return Located(WIKITEXT, files)
+    """WikiText-2 from its public address, else from the hub; either must have the same checksums."""
+    say(f"Fetching {WIKITEXT.name} from {wikitext.ADDRESS} (licence: {WIKITEXT.licence}) …")
+    paths = [folder / name for name in wikitext.CHECKSUMS]
+    try:
+        for path in paths:
+            fetch(f"{wikitext.ADDRESS}/{path.name}", path, wikitext.CHECKSUMS[path.name])
+    except DataError as error:
+        from training.data.hub import reachable, wikitext_from_hub
+
+        if not reachable():
+            raise
+        say(f"{error} Trying the Hugging Face hub …")
+        wikitext_from_hub(folder)
+    return Located(WIKITEXT, [(path, split) for path, (_, split) in zip(paths, WIKITEXT.files, strict=True)])
 
 
 def is_prepared(name: str) -> bool:
