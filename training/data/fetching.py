@@ -47,6 +47,7 @@ def fetch(url: str, path: Path, sha256: str, on_progress: Progress | None = None
             )
         part.replace(path)
     except urllib.error.HTTPError as error:
+        error.close()
         raise DataError(f"{url} cannot be had: the server says {error.code} {error.reason}.") from error
     except (http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error or type(error).__name__
