@@ -164,8 +164,8 @@ def test_from_a_plain_gpt2_and_a_folder_of_notes_to_a_measured_checkpoint(
         "--output-dir", out,
     )  # fmt: skip
     assert "Measure it" in invoke(train, "--dataset", tmp_path / "text", "--finetune-from", out, "--preset", "nano",
-                                  "--max-steps", 1, "--fact-episodes", 1, "--dialogue-rows", 1, "--output-dir",
-                                  tmp_path / "more")  # fmt: skip
+                                  "--max-steps", 1, "--fact-episodes", 1, "--dialogue-rows", 1,
+                                  "--mixed-precision", "no", "--output-dir", tmp_path / "more")  # fmt: skip
     found = json.loads(
         invoke(evaluate, out, "perplexity", "--dataset", tmp_path / "text", "--split", "train", "--documents", 4,
                "--window", 64, "--against", base, "--json")
