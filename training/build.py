@@ -75,8 +75,8 @@ def build(
     command: str = "varda-train",
     recall_facts: int = 200,
 ) -> Benchmark | None:
-    """Train and write the checkpoint into ``output_dir``; returns the recall check's result, None where nothing was told
-    (plain text). Raises VardaError with what to do about it.
+    """Train and write the checkpoint into ``output_dir``; returns what the recall check found, None where nothing was
+    told (plain text). Raises VardaError with what to do about it.
 
     Args:
         resume: go on with the run saved in ``output_dir``; the settings must be its own (``saved_config``).
@@ -139,8 +139,10 @@ def build(
         console.print("Checking recall …")
         # on what was written, in the chat's own precision
         recall = measure_recall(load_checkpoint(output_dir), facts=recall_facts, per_person=min(5, recall_facts))
-    making = Making(origin["command"], origin["note"], trainer.elapsed, hardware, source.documents, data.steps_per_epoch,
-                    source.credits())  # fmt: skip
+    making = Making(
+        origin["command"], origin["note"], trainer.elapsed, hardware,
+        source.documents, data.steps_per_epoch, source.credits(),
+    )  # fmt: skip
     write_card(output_dir, trained, config, making, figures, recall)
     return recall
 

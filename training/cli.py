@@ -100,6 +100,7 @@ def flag(name: str, *parameter: str, **options: Any) -> Any:
 @click.pass_context
 def train(
     context: click.Context,
+    /,
     preset: str,
     data_dir: Path | None,
     output_dir: Path,
@@ -147,7 +148,9 @@ def _train(
         command=_command_line(), recall_facts=recall_facts,
     )  # fmt: skip
     if recall is None:
-        console.print(f"The checkpoint is in {output_dir}. Measure it: varda-eval {output_dir} perplexity --dataset NAME")
+        console.print(
+            f"The checkpoint is in {output_dir}. Measure it: varda-eval {output_dir} perplexity --dataset NAME"
+        )
         return
     console.print(recall_table(recall))
     console.print(f"The checkpoint is in {output_dir}. Chat with it: varda-chat --checkpoint {output_dir}")
@@ -236,8 +239,12 @@ def prepare(**flags: Any) -> None:
 )
 @flag("split", type=click.Choice(["train", "validation", "test"]), default="test", help="perplexity: of this split.")
 @flag("against", default=None, metavar="MODEL", help="perplexity: a plain GPT-2 or checkpoint to compare with.")
-@flag("window", type=click.IntRange(min=2), default=None, help="perplexity: tokens read at once. [default: all that fit]")
-@flag("stride", type=click.IntRange(min=1), default=None, help="perplexity: tokens to move on. [default: half the window]")
+@flag(
+    "window", type=click.IntRange(min=2), default=None, help="perplexity: tokens read at once. [default: all that fit]"
+)
+@flag(
+    "stride", type=click.IntRange(min=1), default=None, help="perplexity: tokens to move on. [default: half the window]"
+)
 @flag("documents", type=click.IntRange(min=2), default=None, help="perplexity: read so many. [default: all]")
 @flag("count", type=click.IntRange(min=1), default=40, help="exchanges: how many.")
 @flag("memory-size", type=click.IntRange(min=1), default=10_000, help="speed: vectors in memory.")

@@ -50,7 +50,9 @@ def run(asked: Asked, console: Console) -> None:
         console.print(table)
     for line in notices(prepared.manifest):
         console.print(line, highlight=False, markup=False)
-    console.print(f"Prepared in {target}. Train on it: varda-train --dataset {shlex.quote(str(target))}", soft_wrap=True)
+    console.print(
+        f"Prepared in {target}. Train on it: varda-train --dataset {shlex.quote(str(target))}", soft_wrap=True
+    )
 
 
 def tokenizer_of(source: str) -> Any:
@@ -76,7 +78,9 @@ def corpora_table() -> Table:
     """The corpora that can be named."""
     from training.data.catalogue import NAMED
 
-    table = Table("name", "kind", "splits", "licence", "from", title="Corpora that --dataset knows", title_justify="left")
+    table = Table(
+        "name", "kind", "splits", "licence", "from", title="Corpora that --dataset knows", title_justify="left"
+    )
     for named in NAMED.values():
         official = [split for _, split in named.files if split is not None]
         kind = "dialogue" if named.kind == "dialogue" else "text"
@@ -93,7 +97,8 @@ def tables(manifest: dict[str, Any]) -> list[Table]:
     sources.add_column("licence")
     for source in manifest["sources"]:
         sources.add_row(
-            source["name"], f"{sum(source['documents'].values()):,}", f"{source['dialogues']:,}", f"{source['words']:,}",
+            source["name"], f"{sum(source['documents'].values()):,}",
+            f"{source['dialogues']:,}", f"{source['words']:,}",
             f"{sum(source['duplicates_dropped'].values()):,}", f"{source['bad_lines']['count']:,}", source["licence"],
         )  # fmt: skip
     vocabulary = manifest["tokenizer"]["vocabulary"]

@@ -8,13 +8,15 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from click.testing import CliRunner
 
 from training.cli import train
-from training.data import hub, wikitext
-from training.data.fetching import fetch
+from training.data import hub, originals, wikitext
+from training.data.documents import BadLines
+from training.data.fetching import Digest, fetch, git_blob
 from training.data.sources import Places, source_of
 from varda_chat.errors import DataError
 
@@ -22,9 +24,16 @@ BODY = b" \n = A title = \n \n Some words of an article . \n" * 50
 
 
 class _Server(BaseHTTPRequestHandler):
-    """Serves every path with BODY, but for those that go wrong."""
+    """Serves every path with BODY, but for those that go wrong, and those of ``pages``."""
+
+    pages: ClassVar[dict[str, bytes]] = {}
 
     def do_GET(self) -> None:
+        if self.path in self.pages:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.pages[self.path])
+            return
         if "missing" in self.path:
             self.send_error(404, "Not Found")
             return
@@ -52,28 +61,34 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def sha256(content: bytes) -> Digest:
+    return Digest(digest(content))
+
+
 def test_what_is_right_is_kept_and_not_fetched_twice(address: str, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file.txt"
     seen: list[tuple[int, int | None]] = []
-    fetch(f"{address}/file", path, digest(BODY), lambda come, size: seen.append((come, size)))
+    fetch(f"{address}/file", path, sha256(BODY), lambda come, size: seen.append((come, size)))
     assert path.read_bytes() == BODY
     assert seen[-1] == (len(BODY), len(BODY))
-    fetch("http://127.0.0.1:9/nobody-there", path, digest(BODY))
+    fetch("http://127.0.0.1:9/nobody-there", path, sha256(BODY))
 
 
 @pytest.mark.parametrize(
-    ("page", "sha256", "word"),
+    ("page", "wanted", "word"),
     [
-        ("/file", digest(b"another"), "not what it was"),
-        ("/interrupted", digest(BODY), "broke off after 100"),
-        ("/missing", digest(BODY), "404 Not Found"),
+        ("/file", sha256(b"another"), "not what it was"),
+        ("/interrupted", sha256(BODY), "broke off after 100"),
+        ("/missing", sha256(BODY), "404 Not Found"),
     ],
 )
-def test_what_is_wrong_leaves_what_was_there(address: str, tmp_path: Path, page: str, sha256: str, word: str) -> None:
+def test_what_is_wrong_leaves_what_was_there(
+    address: str, tmp_path: Path, page: str, wanted: Digest, word: str
+) -> None:
     path = tmp_path / "file.txt"
     path.write_bytes(b"before")
     with pytest.raises(DataError, match=word) as caught:
-        fetch(address + page, path, sha256)
+        fetch(address + page, path, wanted)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path], "no half of a file is left"
@@ -81,7 +96,7 @@ def test_what_is_wrong_leaves_what_was_there(address: str, tmp_path: Path, page:
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be reached"):
-        fetch("http://127.0.0.1:9/file", tmp_path / "file.txt", digest(BODY))
+        fetch("http://127.0.0.1:9/file", tmp_path / "file.txt", sha256(BODY))
 
 
 def test_a_corpus_is_fetched_by_name_with_its_licence(
@@ -138,3 +153,65 @@ def test_wikitext_is_made_of_the_hubs_rows_again(tmp_path: Path, monkeypatch: py
     with pytest.raises(DataError, match="not what it was"):
         hub.wikitext_from_hub(tmp_path / "again", str(tmp_path / "set"), None)
     assert list((tmp_path / "again").iterdir()) == []
+
+
+CHATS = [
+    {"dialogue_id": number, "chat_logs": [
+        {"text": f"Hello  from {number}", "id": "b"}, {"text": "Hi \u2019there", "id": "a"},
+        {"text": "Submit-Deal", "id": "b"},
+    ]} for number in range(60)
+]  # fmt: skip
+
+
+def test_a_corpus_is_made_from_its_repository_at_the_commit(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"data/split/casino_{s}.json": json.dumps(CHATS[at:]).encode() for s, at in (("train", 3), ("test", 0))}
+    (tmp_path / "blob").write_bytes(files["data/split/casino_train.json"])
+    blobs = {
+        name: hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
+        for name, body in files.items()
+    }
+    assert git_blob(tmp_path / "blob") == blobs["data/split/casino_train.json"]
+    commit = "2f6ed4a6a551" + "0" * 28
+    tree = {"tree": [{"path": n, "type": "blob", "sha": b} for n, b in blobs.items()], "truncated": False}
+    repository = "/kushalchawla/CaSiNo"
+    head = {"sha": commit, "commit": {"tree": {"sha": "t"}}}
+    monkeypatch.setattr(_Server, "pages", {
+        f"/repos{repository}/commits/2f6ed4a6a551": json.dumps(head).encode(),
+        f"/repos{repository}/git/trees/t?recursive=1": json.dumps(tree).encode(),
+        **{f"{repository}/{commit}/{name}": body for name, body in files.items()},
+    })  # fmt: skip
+    monkeypatch.setattr(originals, "API", f"{address}/repos")
+    monkeypatch.setattr(originals, "RAW", address)
+    said: list[str] = []
+    found = source_of("casino", Places(None, tmp_path / "corpora"), said.append)
+    assert "CC BY 4.0" in said[0]
+    documents = list(found.read(BadLines()))
+    assert [d.split for d in documents] == [None] * 57 + ["test"] * 60
+    assert documents[0].turns == (("user", "Hello from 3"), ("assistant", "Hi 'there"))
+    monkeypatch.setitem(_Server.pages, f"{repository}/{commit}/data/split/casino_test.json", b"[]")
+    with pytest.raises(DataError, match="not what it was"):
+        source_of("casino", Places(None, tmp_path / "other"), said.append)
+    with pytest.raises(DataError, match="cannot be fetched as it is"):
+        source_of("fiction_dialogue_a", Places(None, tmp_path / "other"), said.append)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "turns"),
+    [
+        ("msc", b'[{"id": "valid_7", "dialogue": [["How are you?", "Fine."]]}]', ("How are you?", "Fine.")),
+        ("wizard_of_wikipedia", b'[{"dialogue": [["More?", "Yes."]]}]', ("More?", "Yes.")),
+        ("spc", b'a,b,c\n"x","y","User 1: Hi!\nUser 2: Hello\nthere!"\n', ("Hi!", "Hello there!")),
+        ("memorybank_en", b'{"Emily": {"history": {"d": [{"query": "Q", "response": "R"}]}}}', ("Q", "R")),
+    ],
+)
+def test_the_originals_formats(tmp_path: Path, name: str, content: bytes, turns: tuple[str, str]) -> None:
+    (tmp_path / "file").write_bytes(content)
+    stem, paths, records = originals.ORIGINALS[name][0]
+    record = next(iter(records(tmp_path / "file", paths[0])))
+    assert [turn["text"] for turn in record["turns"]] == list(turns)
+    assert [turn["speaker"] for turn in record["turns"]] == ["user", "assistant"]
+    assert stem.startswith(name)
+    if name == "msc":
+        assert record["id"] == "s2-valid_7"

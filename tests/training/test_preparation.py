@@ -1,4 +1,4 @@
-"""Text prepared: cleaned, split by document without a leak, tokenised once, read piece by piece; what is wrong is said."""
+"""Text prepared: cleaned, split by document without a leak, tokenised once; what is wrong is said."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.data.tokenizer import save_tokenizer, train_tokenizer
 from training.data.wikitext import articles
 from varda_chat.errors import DataError
 
-WORDS = "river garden letter winter island orchard train harbour forest mirror stranger kingdom bridge storm".split()
+WORDS = ("river", "garden", "letter", "winter", "island", "orchard", "train", "harbour", "forest", "mirror", "storm")
 
 
 def prose(number: int) -> str:
@@ -54,7 +54,7 @@ def test_every_document_is_in_one_split_and_comes_back_letter_for_letter(tmp_pat
     documents = [*texts(200), Document("odd", "  Café <|end|> tab\tand\n\nünïcode 戦場 <|user|>", key="odd")]
     prepared = prepare_text([source(documents)], How(vocab_size=400), tmp_path / "out")
     parts = {split: decoded(prepared, split) for split in SPLITS}
-    assert sorted(sum(parts.values(), [])) == sorted(led(d.text) for d in documents)
+    assert sorted(text for part in parts.values() for text in part) == sorted(led(d.text) for d in documents)
     assert all(parts.values()), "no split is empty"
     assert len(parts["train"]) > 180
     special = prepared.chat.special_ids
@@ -114,7 +114,7 @@ def test_a_tokenizer_given_is_used_and_survives_being_saved_with_a_model(tmp_pat
 
 
 def write_own(folder: Path) -> None:
-    """A folder as a person might have it: notes, a long book, dialogues, exports of chat programs; some of it broken."""
+    """A folder as a person might have it: notes, a book, dialogues, exports of chat programs; some of it broken."""
     folder.mkdir(parents=True)
     (folder / "book.txt").write_text("\r\n\r\n".join(prose(n) for n in range(300)), encoding="utf-8")
     (folder / "notes.md").write_text("# My notes\n\nSee [the page](http://x.y).\n\n```\ncode\n```\n\nThe end.\n")
@@ -210,7 +210,7 @@ def test_what_cannot_be_prepared_gets_one_line(tmp_path: Path, make: object, wor
     [
         ([], 2, "--list"),
         (["no-such-corpus"], 1, "no corpus of that name"),
-        (["msc", "--data-dir", "/no/such/folder"], 1, "msc.valid.jsonl.xz is missing"),
+        (["star", "--data-dir", "/no/such/folder"], 1, "star.jsonl.xz is missing"),
         (["wikitext-2", "--held-out", "0.7"], 1, "--held-out"),
         (["wikitext-2", "--tokenizer", "/no/such/model"], 1, "no folder /no/such/model"),
     ],
@@ -231,7 +231,8 @@ def wikitext_folder(folder: Path) -> Path:
     folder.mkdir()
     for split, first in (("train", 0), ("valid", 20), ("test", 30)):
         parts = [
-            f" \n = Title {n} = \n \n {prose(n)} @-@ <unk> \n \n = = Section = = \n \n {prose(n + 100)} \n = not a title = \n"
+            f" \n = Title {n} = \n \n {prose(n)} @-@ <unk> \n \n = = Section = = \n \n {prose(n + 100)} \n"
+            " = not a title = \n"
             for n in range(first, first + (12 if split == "train" else 3))
         ]
         with lzma.open(folder / f"wikitext2_raw.{split}.txt.xz", "wt", encoding="utf-8") as file:
@@ -243,7 +244,7 @@ def test_wikitext_is_kept_byte_for_byte_in_its_official_splits(tmp_path: Path) -
     from training.data.documents import BadLines
 
     folder = wikitext_folder(tmp_path / "wt")
-    whole = lzma.open(folder / "wikitext2_raw.train.txt.xz", "rt", encoding="utf-8").read()
+    whole = lzma.decompress((folder / "wikitext2_raw.train.txt.xz").read_bytes()).decode("utf-8")
     found = list(articles(folder / "wikitext2_raw.train.txt.xz", BadLines()))
     assert "".join(found) == whole
     assert [text[:14] for text in found[:2]] == [" \n = Title 0 =", " \n = Title 1 ="]
@@ -260,7 +261,10 @@ def test_the_sessions_of_two_people_are_one_document(tmp_path: Path) -> None:
     with lzma.open(tmp_path / "msc.valid.jsonl.xz", "wt", encoding="utf-8") as file:
         for session in (3, 2):
             for pair in range(30):
-                turns = [{"speaker": "user", "text": f"I am {pair} in {session}."}, {"speaker": "assistant", "text": "Oh."}]
+                turns = [
+                    {"speaker": "user", "text": f"I am {pair} in {session}."},
+                    {"speaker": "assistant", "text": "Oh."},
+                ]
                 file.write(json.dumps({"id": f"s{session}-valid_{pair}", "turns": turns}) + "\n")
     result = run("msc", "--data-dir", tmp_path, "--output-dir", tmp_path / "out", "--vocab-size", 400)
     assert result.exit_code == 0, result.output

@@ -29,6 +29,7 @@ from training.data.text_episodes import TextEpisodes
 from training.data.tokenizer import train_tokenizer
 from varda_chat.errors import DataError
 from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.paths import bundled_checkpoint
 
 QUIET = Console(quiet=True)
 
@@ -38,7 +39,9 @@ def long_texts(count: int) -> list[Document]:
     documents = []
     for number in range(count):
         rng = random.Random(number)
-        names = ["".join(rng.choice(("ba", "do", "ki", "lu", "mer", "tan")) for _ in range(3)).title() for _ in range(4)]
+        names = [
+            "".join(rng.choice(("ba", "do", "ki", "lu", "mer", "tan")) for _ in range(3)).title() for _ in range(4)
+        ]
         lines = [f"Then {rng.choice(names)} met {rng.choice(names)} . {prose(rng.randrange(9999))}" for _ in range(12)]
         documents.append(Document(str(number), "\n".join(lines), key=str(number)))
     return documents
@@ -130,7 +133,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A plain GPT-2 as ``gpt2`` lies on the hub: vocab.json and merges.txt beside the weights."""
     folder = tmp_path_factory.mktemp("base")
     model = json.loads(train_tokenizer([prose(n) for n in range(40)], 400).to_str())["model"]
-    vocab = {"<|endoftext|>" if token == "<|end|>" else token: n for token, n in model["vocab"].items()}
+    vocab = {"<|endoftext|>" if word == "<|end|>" else word: n for word, n in model["vocab"].items()}
     (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
     merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
@@ -178,8 +181,8 @@ def test_from_a_plain_gpt2_and_a_folder_of_notes_to_a_measured_checkpoint(
     assert readers["against"]["tokens"] == readers[NO_MEMORY]["tokens"], "the same tokens, of its own tokenizer"
     shown = invoke(evaluate, out, "perplexity", "--dataset", notes, "--documents", 2, "--split", "train")
     assert "another document's memory" in shown
-    wrong = CliRunner().invoke(train, ["--dataset", str(tmp_path / "text"), "--finetune-from", "varda_chat/checkpoints/default",
-                                       "--output-dir", str(tmp_path / "wrong")])  # fmt: skip
+    foreign = ["--dataset", tmp_path / "text", "--finetune-from", bundled_checkpoint(), "--output-dir", tmp_path / "no"]
+    wrong = CliRunner().invoke(train, [str(argument) for argument in foreign])
     assert wrong.exit_code == 1
     assert "another tokenizer" in wrong.output.replace("\n", " ")
 

@@ -3,9 +3,9 @@
 A document is read in windows of ``window`` tokens that move on by ``stride``; in each, the tokens that no window before
 had are counted, so that all but the first window's have at least ``window - stride`` tokens of context (the "sliding
 window" by which the perplexity of GPT-2 on WikiText is reported). What has left the window is stored as in chat: the
-statements' tokens whose store decision exceeds the checkpoint's threshold, in a memory on disk. Each window is predicted
-three times: reading the memory of its own document so far, reading none (a blank one, as a chat without memory does),
-and reading the memory that another document has left at the same point. What they are compared against reads the same
+tokens whose store decision exceeds the checkpoint's threshold, in a memory on disk. Each window is predicted three
+times: reading the memory of its own document so far, reading none (a blank one, as a chat without memory does), and
+reading the memory that another document has left at the same point. What they are compared against reads the same
 windows; a model with a tokenizer of its own reads its own tokens of the same text.
 
 A word's perplexity is exp(nats / words), a line's end counting as a word, as in WikiText's own figures (Merity et al.,

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from training.config import TrainConfig
-from training.data.dialogues import DialogueRows, TokenisedDialogue, exchanges, persona_dialogues, tokenise
 from training.data.corpora import Dialogue
+from training.data.dialogues import DialogueRows, TokenisedDialogue, exchanges, persona_dialogues, tokenise
 from training.data.documents import Split
 from training.data.encoding import tokenizer_fingerprint
 from training.data.episodes import EpisodeArrays, EpisodeBuilder, Exchange
-from training.data.prepare import VALIDATION_EPISODES, VALIDATION_ROWS, Data
 from training.data.preparation import How, Progress, cache_key, prepare_text
+from training.data.prepare import VALIDATION_EPISODES, VALIDATION_ROWS, Data
 from training.data.prepared import PreparedSplit, PreparedText
 from training.data.sources import Places, is_prepared, source_of
 from training.data.text_episodes import TextEpisodes

@@ -7,6 +7,7 @@ import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from varda_chat.errors import DataError
@@ -19,14 +20,24 @@ Progress = Callable[[int, int | None], None]
 """Called with the bytes that have come, and of how many (None: not said)."""
 
 
-def fetch(url: str, path: Path, sha256: str, on_progress: Progress | None = None) -> Path:
+@dataclass(frozen=True)
+class Digest:
+    """What a file must hash to, in hexadecimal: its SHA-256, or, ``of_git``, its id as a blob of git."""
+
+    value: str
+    of_git: bool = False
+
+    def of(self, path: Path) -> str:
+        return git_blob(path) if self.of_git else checksum(path)
+
+
+def fetch(url: str, path: Path, digest: Digest, on_progress: Progress | None = None) -> Path:
     """Put what lies at ``url`` into ``path``; nothing is fetched where it is there already. Raises DataError where it
-    cannot be had, breaks off or is not what ``sha256`` says; then ``path`` is as it was before."""
-    if path.exists() and checksum(path) == sha256:
+    cannot be had, breaks off or is not what ``digest`` says; then ``path`` is as it was before."""
+    if path.exists() and digest.of(path) == digest.value:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    digest = hashlib.sha256()
     come, size = 0, None
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, part.open("wb") as file:  # noqa: S310 - from our own list
@@ -34,15 +45,14 @@ def fetch(url: str, path: Path, sha256: str, on_progress: Progress | None = None
             size = int(said) if said else None
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)
-                digest.update(chunk)
                 come += len(chunk)
                 if on_progress:
                     on_progress(come, size)
         if size is not None and come < size:
             raise DataError(f"{url} broke off after {come:,} of {size:,} bytes. Try again.")
-        if digest.hexdigest() != sha256:
+        if (found := digest.of(part)) != digest.value:
             raise DataError(
-                f"{url} is not what it was: its SHA-256 is {digest.hexdigest()[:12]}…, not {sha256[:12]}…. "
+                f"{url} is not what it was: its checksum is {found[:12]}…, not {digest.value[:12]}…. "
                 "It was not kept; fetch the corpus by hand and give its folder with --data-dir."
             )
         part.replace(path)
@@ -62,3 +72,12 @@ def checksum(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_blob(path: Path) -> str:
+    """The id that git gives a file's content: SHA-1 of "blob", its length and itself."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -65,7 +65,9 @@ def cache_key(sources: Sequence[Source], how: How) -> str:
     return hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
 
 
-def prepare_text(sources: Sequence[Source], how: How, target: Path, on_progress: Progress | None = None) -> PreparedText:
+def prepare_text(
+    sources: Sequence[Source], how: How, target: Path, on_progress: Progress | None = None
+) -> PreparedText:
     """Prepare ``sources`` together into the folder ``target``, which is whole or not there. Raises DataError."""
     show = on_progress or (lambda doing, done, total: None)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,8 @@ def _scan(sources: Sequence[Source], how: How, show: Progress) -> list[_Scan]:
     digests: list[tuple[int, int, bytes, bytes]] = []  # source, document
     places: dict[tuple[int, int], float] = {}
     for number, source in enumerate(sources):
-        bad, splits = BadLines(), []
+        bad = BadLines()
+        splits: list[int] = []
         for document in source.read(bad):
             at = len(splits)
             if document.split is not None:

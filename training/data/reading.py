@@ -13,18 +13,18 @@ from rich.console import Console
 from training.config import TrainConfig
 from training.data.corpora import CORPORA, Dialogue
 from training.data.datasets import Folders, described, open_datasets, places_of, text_data
-from training.data.prepare import Data, fresh_tokenizer, load_dialogues, prepare
 from training.data.preparation import How
+from training.data.prepare import Data, fresh_tokenizer, load_dialogues, prepare
 from training.data.prepared import PreparedText
 from varda_chat.errors import DataError
 from varda_chat.model.chat_format import ChatFormat
 
 
 class RunSource(Protocol):
-    """Where a run's text comes from. documents: for training, once it is known."""
+    """Where a run's text comes from."""
 
-    documents: int
-
+    @property
+    def documents(self) -> int: ...
     def fresh_tokenizer(self, vocab_size: int, seed: int) -> Any: ...
     def data(self, config: TrainConfig, chat: ChatFormat) -> Data: ...
     def check_unchanged(self, output_dir: Path, resume: bool) -> None: ...

@@ -10,7 +10,8 @@ from typing import Final
 from training.data import wikitext
 from training.data.catalogue import NAMED, WIKITEXT, Located, Named, find, in_folder, named_documents
 from training.data.documents import SPLITS, BadLines, Document, Split
-from training.data.fetching import fetch
+from training.data.fetching import Digest, fetch
+from training.data.originals import ORIGINALS, fetch_original
 from training.data.own_text import own_documents, own_files
 from varda_chat.errors import DataError
 
@@ -89,10 +90,13 @@ def _located(named: Named, places: Places, say: Say) -> Located:
             return in_folder(named, folder)
     if named is WIKITEXT:
         return _fetched_wikitext(places.fetched / named.name, say)
+    if named.name in ORIGINALS:
+        fetch_original(named.name, named.home, places.fetched / named.name, f"licence: {named.licence}", say)
+        return in_folder(named, places.fetched / named.name)
     missing = next(path for path, _ in named.paths(folders[0]) if not path.exists())
     raise DataError(
-        f"Corpus {named.name}: {missing} is missing. Its source is https://github.com/{named.home.replace('@', '/tree/')}; "
-        "give a folder that holds it as NAME.jsonl.xz with --data-dir."
+        f"Corpus {named.name}: {missing} is missing, and it cannot be fetched as it is: it was made from "
+        f"https://github.com/{named.home.replace('@', '/tree/')}. Give a folder that holds it with --data-dir."
     )
 
 
@@ -102,7 +106,7 @@ def _fetched_wikitext(folder: Path, say: Say) -> Located:
     paths = [folder / name for name in wikitext.CHECKSUMS]
     try:
         for path in paths:
-            fetch(f"{wikitext.ADDRESS}/{path.name}", path, wikitext.CHECKSUMS[path.name])
+            fetch(f"{wikitext.ADDRESS}/{path.name}", path, Digest(wikitext.CHECKSUMS[path.name]))
     except DataError as error:
         from training.data.hub import reachable, wikitext_from_hub
 
