@@ -75,3 +75,30 @@ def widened(model: VardaGPTAssociative, memory_dim: int) -> VardaGPTAssociative:
             new.copy_(tensor)
     grown.load_state_dict(state)
     return grown
+
+
+@torch.no_grad()
+def with_fresh_matching(model: VardaGPTAssociative) -> VardaGPTAssociative:
+    """``model`` with the layers that make queries, vectors and deletable vectors, and those that read vectors, as in a
+    fresh model: old ones may have learned to tell apart by so little that they learn no more."""
+    fresh = VardaGPTAssociative(model.config)
+    reader, heads = model.memory_reader, model.memory_heads
+    for name in ("fc_query", "fc_storable_vector", "fc_null", "log_scale", "null_score", "follow_score"):
+        part = getattr(reader, name)
+        if part is not None:
+            _copy(part, getattr(fresh.memory_reader, name))
+    width = model.config.n_embd
+    reader.fc.weight[:, width:] = fresh.memory_reader.fc.weight[:, width:]
+    _copy(heads.fc_deletable_vector, fresh.memory_heads.fc_deletable_vector)
+    heads.fc_delete_decision.weight[:, width:] = fresh.memory_heads.fc_delete_decision.weight[:, width:]
+    return model
+
+
+def _copy(target: torch.nn.Module | torch.Tensor, source: torch.nn.Module | torch.Tensor) -> None:
+    """Give ``target`` the values of ``source``, of the same kind and shape."""
+    if isinstance(target, torch.nn.Module):
+        assert isinstance(source, torch.nn.Module)
+        target.load_state_dict(source.state_dict())
+    else:
+        assert isinstance(source, torch.Tensor)
+        target.copy_(source)
