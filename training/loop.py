@@ -24,7 +24,7 @@ from training.config import TrainConfig
 from training.data.episodes import EpisodeArrays
 from training.data.prepare import Data
 from training.display import Validation, interrupts, validation_table
-from training.matching import matching_loss
+from training.matching import matching_losses
 from training.objective import Batch, Distractors, Losses, episode_losses, value_hits
 from varda_chat.errors import DataError, VardaError
 from varda_chat.model import VardaGPTAssociative
@@ -120,7 +120,7 @@ class Trainer:
             of_talk = self._losses(talk, distractors, hard)
         self._backward(of_talk, weight)
         self._remember_talk(of_talk, talk)
-        matching = self._match(number, generator)
+        matching, deleting = self._match(number, generator)
         with self.accelerator.autocast():
             of_facts = self._losses(facts, distractors, hard)
         self._backward(of_facts, weight)
@@ -134,20 +134,22 @@ class Trainer:
             "store": float(of_facts.store.detach()),
             "delete": float(of_facts.delete.detach()),
             "matching": matching,
+            "pair_deletes": deleting,
         }
 
-    def _match(self, number: int, generator: torch.Generator) -> float:
-        """Add the gradients of the matching loss; returns the loss. Not through the model as a launcher wrapped it, so
-        the gradients are exchanged with those of the next losses."""
+    def _match(self, number: int, generator: torch.Generator) -> tuple[float, float]:
+        """Add the gradients of the losses on pairs; returns those of reading and deleting. Not through the model as a
+        launcher wrapped it, so the gradients are exchanged with those of the next losses."""
         config = self.config
         if not config.question_pairs or not config.use_memory:
-            return 0.0
+            return 0.0, 0.0
         pairs = self.data.pairs(number, self.accelerator.process_index)
         with self.accelerator.no_sync(self.model):
             with self.accelerator.autocast():
-                loss = matching_loss(self.bare, pairs, generator)
-            self.accelerator.backward(loss * config.weights.matching / config.gradient_accumulation_steps)
-        return float(loss.detach())
+                reading, deleting = matching_losses(self.bare, pairs, generator)
+                loss = config.weights.matching * reading + config.weights.delete * deleting
+            self.accelerator.backward(loss / config.gradient_accumulation_steps)
+        return float(reading.detach()), float(deleting.detach())
 
     def _backward(self, losses: Losses, weight: float) -> None:
         if losses.total.requires_grad:  # a frozen plain model has nothing to learn

@@ -12,16 +12,25 @@ from torch import Tensor
 from transformers.masking_utils import create_causal_mask
 
 from training.data.pairs import PairArrays
+from training.memory import EpisodeMemory
 from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative
 
 FEW = 6
 """Statements of a small memory, beside those of the pair's own group."""
 
 
-def matching_loss(model: VardaGPTAssociative, pairs: PairArrays, generator: torch.Generator) -> Tensor:
-    """Cross-entropy of reading ``pairs``' questions, a scalar: where the answer is in memory, the share that its
-    vectors get; where it is not, the share of the null result; among few statements (relatives and a few others), and
-    among all. At the question's end any vector of the value will do, before the value only that of its first token."""
+OBSOLETE_WEIGHT = 5.0
+"""What a deletion that should happen weighs, beside 1 for one that should not."""
+
+
+def matching_losses(model: VardaGPTAssociative, pairs: PairArrays, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Losses of reading and of deleting, scalars.
+
+    Of reading ``pairs``' questions, cross-entropy: where the answer is in memory, the share that its vectors get; where
+    it is not, the share of the null result; among few statements (relatives and a few others), and among all. At the
+    question's end any vector of the value will do, before the value only that of its first token. Of deleting, binary
+    cross-entropy: a turn that withdraws or corrects what was told deletes it, and nothing else.
+    """
     arrays = {name: torch.from_numpy(getattr(pairs, name)).to(model.device) for name in pairs.__dataclass_fields__}
     count = len(arrays["topic"])
     reader = model.memory_reader
@@ -43,7 +52,38 @@ def matching_loss(model: VardaGPTAssociative, pairs: PairArrays, generator: torc
     for there in (few, everything):
         losses.append(_share_lost(scores, null, there, positive))
         losses.append(_share_lost(scores, null, there & ~own, None))
-    return torch.stack(losses).mean()
+    memory = EpisodeMemory(
+        tokens=arrays["ending"],
+        visible=torch.zeros(*arrays["ending"].shape, arrays["ending"].shape[1], dtype=torch.bool, device=model.device),
+        sessions=1,
+        distractors=vectors[owner, place].detach(),
+        distractor_tokens=arrays["told"][owner, place],
+    )
+    return torch.stack(losses).mean(), _delete_loss(model, memory, owner, arrays["over"], arrays["group"])
+
+
+def _delete_loss(
+    model: VardaGPTAssociative, memory: EpisodeMemory, owner: Tensor, over: Tensor, group: Tensor
+) -> Tensor:
+    """Of turns (G, L), with tokens where ``over``, which each end the first statement of their group (P,); the memory
+    holds the vectors (M, D) of the statements ``owner`` (M,)."""
+    output = model(memory.tokens, memory=memory, mix_copies=False, use_cache=False, logits_to_keep=1)
+    assert memory.distractors is not None
+    cosine = output.deletable_vector @ memory.distractors.T  # (G, L, M)
+    logits = model.memory_heads.delete_logits(output.last_hidden_state, memory.distractors.expand(1, 1, -1, -1))
+    probability = model.delete_probability(logits, cosine)
+    count = len(group)
+    of_statement = probability.new_zeros(*over.shape, count).scatter_reduce(
+        2, owner.expand_as(probability), probability, "amax"
+    )
+    kept = (torch.log1p(-of_statement.clamp_max(1 - 1e-5)) * over.unsqueeze(-1)).sum(dim=1).clamp_max(-1e-6)  # (G, P)
+    near = group == torch.arange(len(over), device=group.device).unsqueeze(1)
+    first = near & (near.cumsum(dim=1) == 1)
+    # the group's relatives weigh 1 each, all others together as much as those
+    spared = torch.where(near, 1.0, (near.sum(dim=1, keepdim=True) - 1) / (~near).sum(dim=1, keepdim=True).clamp_min(1))
+    weight = torch.where(first, OBSOLETE_WEIGHT, spared)
+    lost = torch.where(first, -torch.log(-torch.expm1(kept)), -kept)
+    return (lost * weight).sum() / weight.sum()
 
 
 def _lower_states(model: VardaGPTAssociative, ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,8 @@ SIZES: dict[str, Any] = {"n_positions": 384, "n_embd": 128, "n_layer": 4, "n_hea
 VOCABULARY = 4096
 RUN: dict[str, Any] = {
     "fact_episodes": 10, "multi_session_episodes": 0, "dialogue_rows": 4, "question_pairs": 64,
-    "episode_length": 384, "row_length": 192, "learning_rate": 1.5e-3, "warmup_steps": 50, "hard_from": 0.5, "max_distractors": 512,
+    "episode_length": 384, "row_length": 192, "learning_rate": 1.5e-3,
+    "warmup_steps": 50, "hard_from": 0.5, "max_distractors": 512,
 }  # fmt: skip
 
 

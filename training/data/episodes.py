@@ -371,7 +371,7 @@ class _Episode:
         fact = self._one_known()
         value = self._told_value(fact.relation)
         message = telling(self.rng, draw_correct(fact.relation, self.rng), value, self.statements)
-        reply = Message("assistant", self.rng.choice(_CORRECTED))
+        reply = Message("assistant", self.rng.choice(CORRECTED))
 
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
@@ -382,7 +382,7 @@ class _Episode:
     def _forget(self) -> _Turn:
         fact = self._one_known()
         message = user_message(self.rng, [(draw_forget(fact.relation, self.rng), NONE)])
-        reply = Message("assistant", self.rng.choice(_FORGOTTEN))
+        reply = Message("assistant", self.rng.choice(FORGOTTEN))
 
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
@@ -437,7 +437,7 @@ class _Episode:
                 arrays.probe[session, i] = True
 
 
-_CORRECTED = ("Thanks for telling me, I've changed that.", "Okay, I've updated that.",
+CORRECTED = ("Thanks for telling me, I've changed that.", "Okay, I've updated that.",
               "Got it, I'll remember it that way.", "Thank you for correcting me.", "All right, I've noted the change.",
               "Oh, thanks. I'll keep that in mind now.")  # fmt: skip
 _BOTH = ("Thanks, I'll remember both.", "Got it, both noted.", "Good to know!", "Thanks for telling me!",
@@ -448,5 +448,5 @@ _OVERVIEW = ("What do you remember about me?", "What do you know about me?", "Te
              "Do you know anything about me?")  # fmt: skip
 _NOTHING_YET = ("You haven't told me anything about yourself yet.", "Nothing yet. Tell me something about yourself!",
                 "I don't know anything about you yet.")  # fmt: skip
-_FORGOTTEN = ("Okay, I've forgotten that.", "Done, I won't remember it any more.", "All right, it's gone.",
+FORGOTTEN = ("Okay, I've forgotten that.", "Done, I won't remember it any more.", "All right, it's gone.",
               "Sure, I have removed that from my memory.", "Okay, I no longer know that.")  # fmt: skip
