@@ -47,13 +47,14 @@ def deepened(model: VardaGPTAssociative, n_layer: int) -> VardaGPTAssociative:
 @torch.no_grad()
 def widened(model: VardaGPTAssociative, memory_dim: int) -> VardaGPTAssociative:
     """A model of ``memory_dim`` floats a vector, with the parts that ``model`` was made without: the statement's state,
-    the query's context, a null result by state, copies followed. It gives nearly the results of ``model``: what is new
-    starts small."""
+    the query's context, a null result by state that is read, copies followed. It gives nearly the results of ``model``:
+    what is new starts small."""
     old = model.config
     added = memory_dim - old.memory_dim
     if added < 0:
         raise DataError(f"The checkpoint's vectors have {old.memory_dim} floats; --memory-dim {memory_dim} is fewer.")
-    whole = dict.fromkeys(("store_statement_state", "null_by_state", "follow_copies", "query_context"), True)
+    parts = ("store_statement_state", "null_by_state", "read_null", "follow_copies", "query_context")
+    whole = dict.fromkeys(parts, True)
     if added == 0 and all(getattr(old, name) for name in whole):
         return model
     grown = VardaGPTAssociative(VardaGPTConfig(**(copy.deepcopy(old.to_dict()) | whole | {"memory_dim": memory_dim})))

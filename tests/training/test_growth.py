@@ -42,7 +42,12 @@ def test_blocks_are_not_taken_away(chat_format: ChatFormat) -> None:
 
 def test_longer_vectors_give_nearly_the_same_results(chat_format: ChatFormat) -> None:
     model = tiny_model(
-        chat_format, store_statement_state=False, null_by_state=False, query_context=False, follow_copies=False
+        chat_format,
+        store_statement_state=False,
+        null_by_state=False,
+        read_null=False,
+        query_context=False,
+        follow_copies=False,
     )
     grown = widened(model, 24).eval()
     ids = torch.randint(0, model.config.vocab_size, (1, 20), generator=torch.Generator().manual_seed(0))
