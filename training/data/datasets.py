@@ -129,6 +129,7 @@ def text_data(config: TrainConfig, texts: Sequence[PreparedText], chat: ChatForm
     if not talk and not segments.usable(shortest):
         raise DataError(f"No document is long enough: with memory, two segments of {shortest} tokens are needed.")
     if not talk:
+        config = replace(config, question_pairs=0)  # there is nobody who asks
         builders.append(held_segments if held_segments.usable(length) else segments)
     rng = random.Random(f"{config.seed}/validation")
     episodes = [builders[n % len(builders)].build(rng, sessions, length) for n in range(VALIDATION_EPISODES)]
