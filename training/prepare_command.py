@@ -76,15 +76,18 @@ def tokenizer_of(source: str) -> Any:
 
 def corpora_table() -> Table:
     """The corpora that can be named."""
-    from training.data.catalogue import NAMED
+    from training.data.catalogue import NAMED, WIKITEXT
+    from training.data.originals import ORIGINALS
 
-    table = Table(
-        "name", "kind", "splits", "licence", "from", title="Corpora that --dataset knows", title_justify="left"
-    )
+    table = Table(title="Corpora that --dataset knows", title_justify="left")
+    for name in ("name", "kind", "official splits", "can be fetched", "licence", "from"):
+        table.add_column(name)
     for named in NAMED.values():
         official = [split for _, split in named.files if split is not None]
-        kind = "dialogue" if named.kind == "dialogue" else "text"
-        table.add_row(named.name, kind, ", ".join(official) or "drawn", named.licence, named.attribution)
+        table.add_row(
+            named.name, "dialogue" if named.kind == "dialogue" else "text", ", ".join(official),
+            "yes" if named is WIKITEXT or named.name in ORIGINALS else "", named.licence, named.attribution,
+        )  # fmt: skip
     return table
 
 

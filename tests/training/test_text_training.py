@@ -21,6 +21,7 @@ from training.benchmark.perplexity import MEMORY, NO_MEMORY, SHUFFLED, Tally, me
 from training.build import build, config_of
 from training.cli import evaluate, train
 from training.data.dialogues import DialogueRows
+from training.data.datasets import talk_of, text_data
 from training.data.documents import Document
 from training.data.episodes import STATEMENTS
 from training.data.preparation import How, prepare_text
@@ -109,6 +110,25 @@ def test_text_alone_trains_a_model_and_its_memory(prepared: PreparedText, tmp_pa
     assert manifest == [prepared.digest]
 
 
+def test_dialogue_and_text_together_tell_facts_between_the_dialogues_lines(tmp_path: Path) -> None:
+    said = [("user", "Do you like tea?"), ("assistant", "I do, with milk.")]
+    talk = [Document(f"d{n}", turns=(*said, ("user", prose(n)), ("assistant", "Oh.")), key=f"d{n}") for n in range(60)]
+    text = prepare_text([source([*talk, *long_texts(20)])], How(vocab_size=500), tmp_path / "out")
+    assert next(talk_of([text.split("train")], text.chat)).turns in [d.turns for d in talk]
+    config = config_of("nano", {"fact_episodes": 3, "multi_session_episodes": 1, "dialogue_rows": 2})
+    data = text_data(config, [text], text.chat)
+    assert data.builder is not None
+    assert ("Do you like tea?", "I do, with milk.") in data.builder.exchanges
+    for step in range(3):
+        facts = data.facts(step)
+        assert len(facts.ids) == 4, "three episodes of facts, one of segments"
+        assert (facts.topic[:3] >= 0).any()
+        assert (facts.topic[3] == -1).all()
+        rows = data.rows(step)
+        assert rows.valid.mean() > 0.9
+        assert (rows.turn[rows.valid] >= 0).all()
+
+
 @pytest.mark.parametrize(("length", "size", "stride"), [(1, 8, 4), (8, 8, 4), (9, 8, 4), (50, 8, 3), (7, 20, 10)])
 def test_every_token_but_the_first_is_counted_once(length: int, size: int, stride: int) -> None:
     found = windows(length, size, stride)
@@ -166,7 +186,7 @@ def test_from_a_plain_gpt2_and_a_folder_of_notes_to_a_measured_checkpoint(
         "--frozen-base-steps", 1, "--fact-episodes", 2, "--dialogue-rows", 1, "--mixed-precision", "no",
         "--output-dir", out,
     )  # fmt: skip
-    assert "Measure it" in invoke(train, "--dataset", tmp_path / "text", "--finetune-from", out, "--preset", "nano",
+    assert "Measure it" in invoke(train, "--dataset", notes, "--seed", 3, "--finetune-from", out, "--preset", "nano",
                                   "--max-steps", 1, "--fact-episodes", 1, "--dialogue-rows", 1,
                                   "--mixed-precision", "no", "--output-dir", tmp_path / "more")  # fmt: skip
     found = json.loads(
@@ -181,6 +201,8 @@ def test_from_a_plain_gpt2_and_a_folder_of_notes_to_a_measured_checkpoint(
     assert readers["against"]["tokens"] == readers[NO_MEMORY]["tokens"], "the same tokens, of its own tokenizer"
     shown = invoke(evaluate, out, "perplexity", "--dataset", notes, "--documents", 2, "--split", "train")
     assert "another document's memory" in shown
+    held = tmp_path / "home" / "prepared"
+    assert len(list(held.glob("*/manifest.json"))) == 1, "a run of another seed has the same held-out text"
     foreign = ["--dataset", tmp_path / "text", "--finetune-from", bundled_checkpoint(), "--output-dir", tmp_path / "no"]
     wrong = CliRunner().invoke(train, [str(argument) for argument in foreign])
     assert wrong.exit_code == 1

@@ -119,20 +119,20 @@ def text_data(config: TrainConfig, texts: Sequence[PreparedText], chat: ChatForm
     held_rows = DialogueRows(held, _fitting(held, config.row_length), config.seed, chat.end_id, mixed=True)
     sessions = max(config.layouts)
     length = config.episode_length // sessions
-    builders: list[EpisodeBuilder | TextEpisodes] = []
+    segments, held_segments = TextEpisodes(training, chat, counts), TextEpisodes(held, chat, counts)
     builder: EpisodeBuilder | None = None
+    held_builder: EpisodeBuilder | TextEpisodes
     if talk:
         builder = EpisodeBuilder(chat, _lines(splits["train"], chat, config.seed))
-        builders.append(EpisodeBuilder(chat, _lines(splits["validation"], chat, config.seed)))
-    segments, held_segments = TextEpisodes(training, chat, counts), TextEpisodes(held, chat, counts)
-    shortest = config.episode_length // min(config.layouts)
-    if not talk and not segments.usable(shortest):
-        raise DataError(f"No document is long enough: with memory, two segments of {shortest} tokens are needed.")
-    if not talk:
+        held_builder = EpisodeBuilder(chat, _lines(splits["validation"], chat, config.seed))
+    else:
         config = replace(config, question_pairs=0)  # there is nobody who asks
-        builders.append(held_segments if held_segments.usable(length) else segments)
+        longest = config.episode_length // min(config.layouts)
+        if not segments.usable(longest):
+            raise DataError(f"No document is long enough: with memory, two segments of {longest} tokens are needed.")
+        held_builder = held_segments if held_segments.usable(length) else segments
     rng = random.Random(f"{config.seed}/validation")
-    episodes = [builders[n % len(builders)].build(rng, sessions, length) for n in range(VALIDATION_EPISODES)]
+    episodes = [held_builder.build(rng, sessions, length) for _ in range(VALIDATION_EPISODES)]
     return Data(
         config=config,
         chat=chat,

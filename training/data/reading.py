@@ -65,6 +65,9 @@ class _ChatCorpora:
 
 @dataclass
 class _Datasets:
+    """Prepared on demand with the usual split, whatever the run's seed: what is held out stays held out from every run,
+    and ``varda-eval`` finds the same."""
+
     names: Sequence[str]
     places: Folders
     console: Console
@@ -75,12 +78,12 @@ class _Datasets:
         return sum(int(text.manifest["splits"]["train"]["documents"]) for text in self.texts)
 
     def fresh_tokenizer(self, vocab_size: int, seed: int) -> Any:
-        self._open(How(vocab_size=vocab_size, seed=seed))
+        self._open(How(vocab_size=vocab_size))
         return self.texts[0].chat.tokenizer
 
     def data(self, config: TrainConfig, chat: ChatFormat) -> Data:
         if not self.texts:
-            self._open(How(tokenizer=chat.tokenizer, seed=config.seed))
+            self._open(How(tokenizer=chat.tokenizer))
         self.console.print(f"Training on {described(self.texts)}.")
         return text_data(config, self.texts, chat)
 
