@@ -100,15 +100,33 @@ def test_a_cut_index_is_seen(tmp_path: Path, length: int) -> None:
         agrees(store)
 
 
-def test_an_index_of_an_earlier_state_is_not_taken(tmp_path: Path) -> None:
+def test_an_index_of_an_earlier_state_catches_up(tmp_path: Path) -> None:
     filled(tmp_path)
     old = (tmp_path / "memory.faiss").read_bytes()
     with opened(tmp_path) as store:
         store.forget([1])
+        store.apply(turn(told("new")), session="s")
     (tmp_path / "memory.faiss").write_bytes(old)
     with opened(tmp_path) as store:
-        assert "another generation" in store.notices[0]
+        assert store.notices == []
         assert store.search(told("", seed=0).vectors[0].vector, 1).distances[0] > 0
+        assert store.search(told("new").vectors[0].vector, 1).distances[0] == 0
+        agrees(store)
+    with opened(tmp_path) as store:
+        assert store.notices == []
+        agrees(store)
+
+
+def test_an_index_of_a_state_too_long_ago_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varda_chat.memory.schema.GENERATIONS_KEPT", 2)
+    filled(tmp_path)
+    old = (tmp_path / "memory.faiss").read_bytes()
+    with opened(tmp_path) as store:
+        for number in range(3):
+            store.apply(turn(told(f"new {number}")), session="s")
+    (tmp_path / "memory.faiss").write_bytes(old)
+    with opened(tmp_path) as store:
+        assert "another history" in store.notices[0]
         agrees(store)
 
 

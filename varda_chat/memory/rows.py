@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -127,15 +127,22 @@ def vector_rows(db: sqlite3.Connection, fingerprint: str) -> list[tuple[int, int
     ).fetchall()
 
 
+def vector_count(db: sqlite3.Connection, fingerprint: str) -> int:
+    """Vectors of the model ``fingerprint``."""
+    count = db.execute("SELECT total(vector_count) FROM statements WHERE fingerprint = ?", (fingerprint,))
+    return int(count.fetchone()[0])
+
+
 def vectors(
-    db: sqlite3.Connection, fingerprint: str, dim: int
+    db: sqlite3.Connection, fingerprint: str, dim: int, after: int = -1
 ) -> Iterator[tuple[int, int, npt.NDArray[np.float32] | None]]:
-    """(id, statement id, vector (dim,)) of all of ``fingerprint`` by id; None for a damaged vector."""
+    """(id, statement id, vector (dim,)) of all of ``fingerprint`` beyond the id ``after``, by id; None for a damaged
+    vector."""
     rows = db.execute(
         "SELECT v.id, v.statement_id, v.crc, v.vector "
-        "FROM vectors v JOIN statements s ON s.id = v.statement_id "
-        "WHERE s.fingerprint = ? ORDER BY v.id",
-        (fingerprint,),
+        "FROM vectors v CROSS JOIN statements s ON s.id = v.statement_id "  # CROSS: in this order, not sorted after
+        "WHERE v.id > ? AND s.fingerprint = ? ORDER BY v.id",
+        (after, fingerprint),
     )
     for id_, statement_id, crc, blob in rows:
         yield id_, statement_id, np.frombuffer(blob, dtype=_VECTOR_DTYPE) if _is_intact(blob, crc, dim) else None
@@ -157,10 +164,10 @@ def retention_table(db: sqlite3.Connection, fingerprint: str) -> npt.NDArray[np.
 def insert_statement(
     db: sqlite3.Connection, new: NewStatement, *, session: str, fingerprint: str, now: float, act: int
 ) -> tuple[Statement, list[int]]:
-    """Store ``new`` with its vectors and a "stored" event; returns it with its vectors' ids."""
+    """Store ``new`` with its vectors and a "stored" event, as a part of ``act``; returns it with its vectors' ids."""
     cursor = db.execute(
-        "INSERT INTO statements (text, role, session, created_at, fingerprint, strength, vector_count, key) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO statements (text, role, session, created_at, fingerprint, strength, vector_count, key, act) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             new.text,
             new.role,
@@ -170,11 +177,12 @@ def insert_statement(
             strength(new.vectors),
             len(new.vectors),
             statement_key(new.role, new.text),
+            act,
         ),
     )
     id_ = int(cursor.lastrowid or 0)
     ids = insert_vectors(db, id_, new.vectors)
-    insert_event(db, "stored", id_, new.text, now, act)
+    insert_events(db, "stored", [(id_, new.text)], now)
     return Statement(id_, new.text, new.role, session, now, False, len(ids), 0), ids
 
 
@@ -245,15 +253,13 @@ def replace_vectors(
     return insert_vectors(db, statement_id, new)
 
 
-def insert_event(
-    db: sqlite3.Connection, kind: str, statement_id: int, text: str, at: float, act: int | None = None
-) -> None:
-    """Note what happened (``act``: as part of what can be undone), and drop the events before the last EVENTS_KEPT."""
-    cursor = db.execute(
-        "INSERT INTO events (kind, statement_id, text, at, act) VALUES (?, ?, ?, ?, ?)",
-        (kind, statement_id, text, at, act),
+def insert_events(db: sqlite3.Connection, kind: str, said: Sequence[tuple[int, str]], at: float) -> None:
+    """Note what happened to statements (id, text), and drop the events before the last EVENTS_KEPT."""
+    db.executemany(
+        "INSERT INTO events (kind, statement_id, text, at) VALUES (?, ?, ?, ?)",
+        [(kind, id_, text, at) for id_, text in said[-EVENTS_KEPT:]],
     )
-    db.execute("DELETE FROM events WHERE id <= ?", (int(cursor.lastrowid or 0) - EVENTS_KEPT,))
+    db.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (EVENTS_KEPT,))
 
 
 def refresh(db: sqlite3.Connection, statement_id: int, strength: float, now: float) -> None:
@@ -269,7 +275,7 @@ def set_text(db: sqlite3.Connection, statement: Statement, text: str, now: float
         "UPDATE statements SET text = ?, key = ?, fingerprint = '', vector_count = 0 WHERE id = ?",
         (text, statement_key(statement.role, text), statement.id),
     )
-    insert_event(db, "stored", statement.id, text, now)
+    insert_events(db, "stored", [(statement.id, text)], now)
 
 
 def passages_learned(db: sqlite3.Connection, digest: str) -> int:

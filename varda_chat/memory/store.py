@@ -100,6 +100,8 @@ class MemoryStore(MemoryReader):
         folder that is ours, the backups and set-aside databases too; ``statement_ids`` may then also be of
         statements deleted before.
         """
+        if purge:
+            self._background.stop_writing()  # nothing older may reach the disk afterwards
         with self._changing("Nothing was forgotten"):
             ids = [int(id_) for id_ in statement_ids]
             gone = rows.statements_of(self._db, ids)
@@ -233,6 +235,6 @@ class MemoryStore(MemoryReader):
             if self._mirror is None:
                 path.unlink(missing_ok=True)
             else:
-                self._mirror.write(self._db, path)
+                self._write_index()
         except (OSError, sqlite3.OperationalError):
             path.unlink(missing_ok=True)  # it is forgotten either way: the old index must not keep it
