@@ -4,64 +4,19 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
-import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.unit.processes import child, damaged_at, filled
 from tests.unit.test_store import DIM, agrees, opened, some, texts, told, turn
 from varda_chat.errors import MemoryLockedError, StorageError, VardaError
 from varda_chat.memory import AssociativeMemory, backup, peek, reset, verify
 from varda_chat.memory.schema import SCHEMA_VERSION
-
-PRELUDE = """
-import os, sys
-import numpy as np
-from pathlib import Path
-from varda_chat.errors import *
-from varda_chat.memory import *
-
-def told(number, count=3):
-    rows = np.random.default_rng(number).standard_normal((count, 8)).astype("f4")
-    return NewStatement(f"fact {number}", "user", tuple(NewVector(row, 1, "t", 0.5) for row in rows))
-
-def opened(folder, **changed):
-    return MemoryStore.open(folder, **{"embedding_dim": 8, "fingerprint": "model-a", **changed})
-
-def refused(change):
-    try:
-        change()
-    except StorageError as error:
-        print("refused:", error)
-        return
-    raise AssertionError("it was not refused")
-
-folder = Path(sys.argv[1])
-"""
-
-
-def child(code: str, *arguments: object, wrap: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*wrap, sys.executable, "-c", PRELUDE + code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def filled(folder: Path, count: int = 5) -> list[str]:
-    """A closed memory of ``count`` statements; returns their texts."""
-    with opened(folder) as store:
-        store.apply(turn(*(told(f"fact {number}", seed=number) for number in range(count))), session="s")
-        return texts(store)
-
 
 # The index file
 
@@ -143,14 +98,6 @@ def test_an_index_with_the_right_label_but_other_vectors_is_not_taken(tmp_path: 
 
 
 # The database
-
-
-def damaged_at(path: Path, start: float, stop: float) -> None:
-    """Overwrite a part of the file, given in shares of its length."""
-    content = bytearray(path.read_bytes())
-    first, last = int(len(content) * start), int(len(content) * stop)
-    content[first:last] = random.Random(1).randbytes(last - first)
-    path.write_bytes(content)
 
 
 def test_a_damaged_database_is_set_aside_and_saved_from(tmp_path: Path) -> None:
@@ -284,124 +231,6 @@ with opened(folder, read_only=True) as store:
         with pytest.raises(MemoryLockedError, match="--incognito"):
             opened(tmp_path)
     opened(tmp_path).close()
-
-
-STORE_UNTIL_KILLED = """
-number, flush = int(sys.argv[2]), sys.argv[3] == "flush"
-with opened(folder, memory_size=60) as store:
-    while True:
-        oldest = store.statements(1, newest_first=False)
-        delete = frozenset(each.id for each in oldest) if number % 3 == 0 else frozenset()
-        applied = store.apply(TurnChanges((told(number),), delete), session="s")
-        if flush:
-            store.flush_index()
-        gone = ",".join(each.text.split()[1] for each in applied.deleted)
-        print(f"{number} {gone}", flush=True)
-        number += 1
-"""
-
-
-@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
-def test_a_kill_at_any_moment_loses_nothing_acknowledged(tmp_path: Path, kills: int) -> None:
-    rng = random.Random(kills)
-    there: set[str] = set()
-    number = 0
-    for run in range(kills):
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                PRELUDE + STORE_UNTIL_KILLED,
-                str(tmp_path),
-                str(number),
-                "flush" if run % 2 else "no",
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        lines = [process.stdout.readline()]
-        time.sleep(rng.uniform(0.0, 0.15))
-        process.send_signal(signal.SIGKILL)
-        lines += process.stdout.read().splitlines()
-        process.stdout.close()
-        process.wait()
-        assert process.returncode == -signal.SIGKILL
-        lines = [line for line in map(str.strip, lines) if line]
-        assert lines
-        for line in lines:
-            stored, _, gone = line.partition(" ")
-            there.add(stored)
-            there -= set(gone.split(",")) if gone else set()
-        number += len(lines)
-        assert not [problem for problem in verify(tmp_path) if "memory.db" in problem]
-        with opened(tmp_path, memory_size=60) as store:
-            agrees(store)
-            assert all(each.vector_count == 3 for each in store.statements())
-            now = {each.text.split()[1] for each in store.statements()}
-            if now != there:  # the turn that the kill left unacknowledged is there wholly or not at all
-                assert now - there == {str(number)}
-                assert len(there - now) <= 1
-                number += 1
-            there = now
-
-
-KILL_BEFORE_CHANGE = """
-left = int(sys.argv[2])
-def count(event, arguments):
-    global left
-    if event in ("os.remove", "os.rename"):
-        left -= 1
-        if left < 0:
-            os._exit(9)
-sys.addaudithook(count)
-"""
-
-
-def kill_before_each_change(code: str, folder: Path, work: Path) -> list[Path]:
-    """Run ``code`` on copies of ``folder``, ended before its 1st, 2nd, ... removal or renaming of a file."""
-    copies = []
-    for number in range(40):
-        copies.append(work / str(number))
-        shutil.copytree(folder, copies[-1])
-        result = child(KILL_BEFORE_CHANGE + code, copies[-1], number)
-        if result.returncode == 0:
-            return copies
-        assert result.returncode == 9, result.stderr
-    raise AssertionError("it does not end")
-
-
-def test_a_kill_during_reset_leaves_the_old_memory_or_none(tmp_path: Path) -> None:
-    before = filled(tmp_path / "memory")
-    copies = kill_before_each_change("reset(folder)", tmp_path / "memory", tmp_path / "work")
-    assert len(copies) > 3
-    seen = []
-    for copy in copies:
-        with opened(copy) as store:
-            seen.append(texts(store))
-            agrees(store)
-        backups = list((copy / "backups").glob("memory-*.db"))
-        assert seen[-1] == before or backups
-    assert seen[0] == before
-    assert seen[-1] == []
-    assert all(each in (before, []) for each in seen)
-
-
-def test_a_kill_during_a_rescue_loses_nothing_of_it(tmp_path: Path) -> None:
-    filled(tmp_path / "memory", 200)
-    damaged_at(tmp_path / "memory" / "memory.db", 0.5, 0.55)
-    content = (tmp_path / "memory" / "memory.db").read_bytes()
-    code = "from varda_chat.memory.rescue import settle\nsettle(folder / 'memory.db')"
-    copies = kill_before_each_change(code, tmp_path / "memory", tmp_path / "work")
-    assert len(copies) > 3
-    saved = []
-    for copy in copies:
-        with opened(copy) as store:
-            saved.append(texts(store))
-        asides = [file.read_bytes() for file in copy.glob("memory.db.damaged-*Z*")]
-        assert content in asides
-    assert saved[-1]
-    assert all(each == saved[-1] for each in saved)
 
 
 def flipped(path: Path, rng: random.Random) -> None:

@@ -120,8 +120,13 @@ class MemoryCore:
 
         Written in the background: a turn does not wait for a large file.
         """
-        index, background = self._index(), self._background
-        if index.is_far_from_its_file and not background.is_checking and not background.is_writing:
+        index, background = self._mirror, self._background
+        if (
+            index is not None
+            and index.is_far_from_its_file
+            and not background.is_checking
+            and not background.is_writing
+        ):
             background.write(index.snapshot(self._db), self.folder / INDEX, self._note_written)
 
     def _note_written(self, snapshot: Snapshot) -> None:

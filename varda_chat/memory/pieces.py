@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:  # looking at a file loads no numpy

@@ -186,7 +186,16 @@ def insert_statement(
     return Statement(id_, new.text, new.role, session, now, False, len(ids), 0), ids
 
 
-def insert_imported(db: sqlite3.Connection, record: Imported, now: float, act: int) -> Statement:
+def take_in(db: sqlite3.Connection, records: Iterable[Imported], now: float, act: int) -> list[Statement]:
+    """Store statements of another memory, but for those that are here already; returns the new ones."""
+    return [
+        _insert_imported(db, record, now, act)
+        for record in records
+        if statement_like(db, record.new.role, record.new.text) is None
+    ]
+
+
+def _insert_imported(db: sqlite3.Connection, record: Imported, now: float, act: int) -> Statement:
     """Store a statement of another memory with what that one knew of it; returns it."""
     statement, _ = insert_statement(
         db, record.new, session=record.session, fingerprint=record.fingerprint, now=now, act=act

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ from varda_chat.memory.records import Imported, NewVector, Statement, TurnApplie
 from varda_chat.memory.retention import share_of
 from varda_chat.memory.schema import bump_generation
 from varda_chat.memory.turn import apply_turn
+
+BATCH = 500
+"""Statements of an import that are one transaction."""
 
 
 class MemoryStore(MemoryReader):
@@ -199,26 +203,30 @@ class MemoryStore(MemoryReader):
         with self._changing("It was not noted how far the file was read"), transaction(self._db):
             rows.set_passages_learned(self._db, digest, passages)
 
-    def take_in(self, records: Iterable[Imported]) -> tuple[int, int]:
-        """Take in statements of another memory, all or none of them; returns how many were new and how many are
-        here already.
+    def take_in(self, records: Iterable[Imported], report: Callable[[int, int], None] | None = None) -> tuple[int, int]:
+        """Take in statements of another memory; returns how many were new and how many are here already.
 
-        Vectors are kept; statements without any wait among ``foreign_statements``. May pass ``capacity``: the
-        next ``apply`` makes room.
+        One act, which ``undo_last`` takes back whole, in transactions of BATCH: where it is cut off, what was taken
+        in is there, and taking in the rest goes on. Vectors are kept; statements without any wait among
+        ``foreign_statements``. May pass ``capacity``: the next ``apply`` makes room.
+
+        report: is told both numbers after each transaction.
         """
-        now = time.time()
-        added, known = [], 0
-        with self._changing("Nothing was imported"):
-            with transaction(self._db):
-                act = tombstones.next_act(self._db)
-                for record in records:
-                    if rows.statement_like(self._db, record.new.role, record.new.text) is None:
-                        added.append(rows.insert_imported(self._db, record, now, act))
-                    else:
-                        known += 1
-                bump_generation(self._db)
-            self._follow(added, ())
-        return len(added), known
+        added = known = 0
+        act: int | None = None
+        coming = iter(records)
+        while batch := list(islice(coming, BATCH)):
+            with self._changing("The import stopped"):
+                with transaction(self._db):
+                    act = tombstones.next_act(self._db) if act is None else act
+                    new = rows.take_in(self._db, batch, time.time(), act)
+                    bump_generation(self._db)
+                self._follow(new, ())
+                self._write_now_and_then()
+            added, known = added + len(new), known + len(batch) - len(new)
+            if report is not None:
+                report(added, known)
+        return added, known
 
     def _delete(self, gone: Sequence[Statement]) -> None:
         with transaction(self._db):
