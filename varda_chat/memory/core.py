@@ -9,13 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from varda_chat.errors import StorageError, VardaError
+from varda_chat.memory import rows
 from varda_chat.memory.background import Background
-from varda_chat.memory.database import disk_errors
+from varda_chat.memory.database import disk_errors, transaction
 from varda_chat.memory.files import DATABASE, INDEX
 from varda_chat.memory.mirror import IndexMirror
 from varda_chat.memory.opening import Opened
 from varda_chat.memory.records import Statement
 from varda_chat.memory.rescue import is_read_later
+from varda_chat.memory.schema import bump_generation
 from varda_chat.memory.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -105,7 +107,10 @@ class MemoryCore:
         """Let the index follow what memory.db has committed."""
         if self._mirror is not None:
             self._mirror.remove_statements([statement.id for statement in removed])
-            self._mirror.add_from(self._db, [statement.id for statement in restored])
+            if damaged := self._mirror.add_from(self._db, restored):
+                with transaction(self._db):
+                    rows.mark_unreadable(self._db, damaged)
+                    bump_generation(self._db)
 
     def _write_index(self) -> None:
         """Write the index file, unless it is of this state. Nothing is under way in the background."""

@@ -16,7 +16,7 @@ from varda_chat.memory import rows
 from varda_chat.memory.columns import VectorColumns
 from varda_chat.memory.container import Container, read_container
 from varda_chat.memory.database import transaction
-from varda_chat.memory.records import NewStatement, NewVector
+from varda_chat.memory.records import NewStatement, NewVector, Statement
 from varda_chat.memory.sameness import NEARLY_NOTHING
 from varda_chat.memory.schema import bump_generation, generation, index_type, was_once
 from varda_chat.memory.snapshot import Label, Snapshot
@@ -162,11 +162,17 @@ class IndexMirror:
                 np.array([vector.token_id for vector in new], dtype=np.int64),
             )
 
-    def add_from(self, db: sqlite3.Connection, statement_ids: Sequence[int]) -> None:
-        """Take in the vectors that memory.db has of statements, where they are of this model."""
-        for statement_id in statement_ids:
-            ids, vectors = rows.intact_vectors(db, statement_id, self.fingerprint, self.memory.embedding_dim)
-            self.add_statement(statement_id, ids, vectors)
+    def add_from(self, db: sqlite3.Connection, statements: Sequence[Statement]) -> list[int]:
+        """Take in the vectors that memory.db has of statements, where they are of this model; returns the ids of
+        statements whose vectors are damaged, which stay out."""
+        damaged = []
+        for each in statements:
+            ids, vectors = rows.intact_vectors(db, each.id, self.fingerprint, self.memory.embedding_dim)
+            if len(ids) == each.vector_count:
+                self.add_statement(each.id, ids, vectors)
+            elif rows.has_vectors(db, each.id, self.fingerprint):
+                damaged.append(each.id)
+        return damaged
 
     def snapshot(self, db: sqlite3.Connection) -> Snapshot:
         """The index as it is now; ``note_written`` once it is on disk."""
