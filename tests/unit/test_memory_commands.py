@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.unit.test_store import opened, texts, told, turn
+from tests.unit.test_store import agrees, opened, texts, told, turn
 from varda_chat.cli import main
 from varda_chat.memory import peek
+from varda_chat.memory.records import Imported
 from varda_chat.memory_commands import memory
 
 SAID = "the safe opens with 4711"
@@ -109,6 +110,34 @@ def test_purge_of_a_whole_memory_leaves_no_trace(folder: Path) -> None:
     for trace in (SAID.encode(), b"Tea at five", told("Tea at five.").vectors[0].vector.tobytes()):
         assert holding(folder, trace) == []
     assert peek(folder).statements == 0
+
+
+def test_recall_is_measured_where_the_types_differ(folder: Path) -> None:
+    with opened(folder) as store:
+        store.take_in(
+            Imported(told(f"n{number}", 100, number), "s", 1.0, None, 0, False, "model-a") for number in range(101)
+        )
+    found = {each["index_type"]: each for each in answers("stats")[0]["search"]}
+    assert {each["vectors"] for each in found.values()} == {10_106}
+    assert found["flat"]["recall"] == 1.0
+    assert all(0.3 < each["recall"] <= 1.0 for each in found.values())
+    assert min(each["recall"] for each in found.values()) < 1.0
+
+
+@pytest.mark.parametrize("kind", ["ivf", "compressed", "graph"])
+def test_the_index_type_is_chosen_and_kept(folder: Path, kind: str) -> None:
+    assert answers("index", kind)[0] == {"index_type": kind}
+    assert answers("stats")[0]["index_type"] == kind
+    with opened(folder) as store:
+        assert "another index type" in store.notices[0]
+        store.apply(turn(told("new"), delete=[1]), session="s")
+        agrees(store)
+    with opened(folder) as store:
+        assert store.notices == []
+        assert store._index().memory.index_type == kind
+        agrees(store)
+        store.set_index_type("flat")
+        agrees(store)
 
 
 def test_pin_and_unpin(folder: Path) -> None:
@@ -227,6 +256,11 @@ def test_verify_repairs(folder: Path) -> None:
 def test_stats_path_and_profiles(folder: Path) -> None:
     (found,) = answers("stats")
     assert (found["statements"], found["vectors"], found["models"]) == (3, 6, {"model-a": 3})
+    assert [(each["index_type"], each["recall"]) for each in found["search"]] == [
+        ("flat", 1.0), ("ivf", 1.0), ("compressed", 1.0), ("graph", 1.0)
+    ]  # fmt: skip
+    assert "recall@5" in run("stats").stdout
+    assert answers("stats", "--profile", "none")[0]["search"] == []
     assert run("path").stdout.strip() == str(folder)
     assert answers("profiles")[0]["statements"] == 3
 
@@ -242,6 +276,7 @@ def test_stats_path_and_profiles(folder: Path) -> None:
         (["nonesuch"], 2),
         (["import", "/no/such/file"], 2),
         (["search", " "], 1),
+        (["index", "tree"], 1),
         (["list", "--profile", "../up"], 1),
         (["learn", sys.executable], 1),
     ],
@@ -259,7 +294,7 @@ def test_the_model_is_loaded_only_where_it_must_run(folder: Path, tmp_path: Path
     file = tmp_path / "out.jsonl"
     commands = [["list"], ["show", "1"], ["pin", "1"], ["unpin", "1"], ["stats"], ["verify"], ["path"], ["profiles"],
                 ["backup"], ["export", str(file)], ["import", str(file), "--profile", "b"], ["forget", "1", "--yes"],
-                ["undo"], ["restore", "--yes"], ["forget", "3", "--purge", "--yes"]]  # fmt: skip
+                ["undo"], ["restore", "--yes"], ["index", "ivf"], ["forget", "3", "--purge", "--yes"]]  # fmt: skip
     used = {command[0] for command in commands} | {"search", "edit", "learn"}
     assert set(memory.commands) == used
     probe = (

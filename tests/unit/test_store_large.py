@@ -18,8 +18,10 @@ import pytest
 
 from tests.unit.processes import PRELUDE, damaged_at, filled
 from tests.unit.test_store import agrees, opened, some, texts, told, turn
+from varda_chat.errors import IndexFileError
 from varda_chat.memory import AssociativeMemory, MemoryStore, verify
-from varda_chat.memory.container import read_container
+from varda_chat.memory.container import read_container, unpack
+from varda_chat.memory.index_file import unpacked
 from varda_chat.memory.rescue import SUSPECT
 from varda_chat.memory.segments import Segment
 
@@ -90,6 +92,31 @@ def test_a_flipped_bit_in_front_is_seen_at_once(tmp_path: Path, place: int) -> N
     flip(tmp_path / "memory.faiss", place)
     with opened(tmp_path) as store:
         assert "made anew" in store.notices[0]
+        agrees(store)
+
+
+def test_what_leads_to_the_vectors_is_seen_at_once(tmp_path: Path) -> None:
+    """Every byte of the bulk before the vectors: their ids, and what FAISS reads before them."""
+    filled(tmp_path, 4)
+    data = (tmp_path / "memory.faiss").read_bytes()
+    vectors = told("", seed=0).vectors[0].vector.tobytes()
+    bulk = data.index(unpack(data).bulk.tobytes())
+    assert 100 < data.index(vectors) - bulk < 200
+    for place in range(bulk, data.index(vectors)):
+        changed = bytearray(data)
+        changed[place] ^= 1 << (place % 8)
+        with pytest.raises(IndexFileError, match="not one that this FAISS reads"):
+            unpacked(AssociativeMemory, unpack(bytes(changed), checked=False), None)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "compressed", "graph"])
+def test_an_index_of_clusters_or_links_is_read_whole_first(tmp_path: Path, kind: str) -> None:
+    filled(tmp_path)
+    with opened(tmp_path) as store:
+        store.set_index_type(kind)
+    flip(tmp_path / "memory.faiss", -60)
+    with opened(tmp_path) as store:
+        assert "The index file is damaged" in store.notices[0]
         agrees(store)
 
 

@@ -90,16 +90,21 @@ class IndexMirror:
             raise IndexFileError("The index file belongs to another model of the memory.")
         if not was_once(db, label.get("generation"), label.get("history")):
             raise IndexFileError("The index file belongs to another history of the memory.")
+        looked_into = not container.checked and index_type(db) == "flat"
+        if not container.checked and not looked_into and not container.is_intact():  # clusters and links lead on
+            raise IndexFileError("The index file is damaged (its checksum does not match).")
         memory, kept = unpacked(AssociativeMemory, container, None)
+        if memory.index_type != index_type(db):
+            raise IndexFileError("The index file is of another index type.")
         current = label == _label(db, fingerprint)
         if (
             kept.keys() != {"statement_ids", "token_ids"}
-            or (memory.embedding_dim, memory.index_type) != (embedding_dim, index_type(db))
+            or memory.embedding_dim != embedding_dim
             or (current and memory.size() != rows.vector_count(db, fingerprint))
         ):
             raise IndexFileError("The index file does not hold the vectors of the memory.")
         columns = VectorColumns(memory.ids(), kept["statement_ids"], kept["token_ids"])
-        return cls(memory, columns, fingerprint, label, None if container.checked else container)
+        return cls(memory, columns, fingerprint, label, container if looked_into else None)
 
     def _catch_up(self, db: sqlite3.Connection) -> list[str]:
         """Follow what ``db`` has that is not here, and has no longer; returns what to tell the user.

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import VardaError
-from varda_chat.memory import rows, tombstones
+from varda_chat.memory import rows, schema, tombstones
 from varda_chat.memory.arrays import is_tensor, same_kind
 from varda_chat.memory.core import MemoryCore
 from varda_chat.memory.database import connect_reader, disk_errors
 from varda_chat.memory.files import DATABASE
 from varda_chat.memory.records import Imported, MemoryEvent, Record, Removed, SearchResults, Statement
+
+if TYPE_CHECKING:
+    from varda_chat.memory.comparison import TypeSearch
 
 Ids = npt.NDArray[np.int64]
 
@@ -119,6 +122,18 @@ class MemoryReader(MemoryCore):
         """Statements without vectors of this model, the oldest first: ``replace_vectors`` is for them."""
         with self._reading():
             return rows.foreign_statements(self._db, self._index().fingerprint)
+
+    def index_type(self) -> str:
+        """The type of index that this memory is searched with."""
+        with self._reading():
+            return schema.index_type(self._db)
+
+    def compare_index_types(self) -> tuple[TypeSearch, ...]:
+        """How every index type would search this memory; takes seconds for thousands of vectors."""
+        from varda_chat.memory.comparison import compare_index_types  # FAISS loads here
+
+        with self._reading():
+            return compare_index_types(self._db)
 
     def recent(self, limit: int = 20) -> list[MemoryEvent]:
         """The last stores and deletes, newest first. Does not wait for a search or store under way."""

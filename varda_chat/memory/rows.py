@@ -148,6 +148,21 @@ def vectors(
         yield id_, statement_id, np.frombuffer(blob, dtype=_VECTOR_DTYPE) if _is_intact(blob, crc, dim) else None
 
 
+def drawn_vectors(db: sqlite3.Connection, fingerprint: str, most: int) -> npt.NDArray[np.float32]:
+    """(n, dim) undamaged vectors of the model ``fingerprint``: all, or ``most`` of them drawn at random, the same ones
+    each time."""
+    ids = np.sort(np.array([id_ for id_, _, _ in vector_rows(db, fingerprint)], dtype=np.int64))
+    if len(ids) > most:
+        ids = np.sort(np.random.default_rng(0).choice(ids, size=most, replace=False))
+    found = db.execute(
+        "SELECT vector, crc FROM vectors WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (json.dumps(ids.tolist()),),
+    )
+    drawn = [np.frombuffer(blob, dtype=_VECTOR_DTYPE) for blob, crc in found if zlib.crc32(blob) == crc]
+    drawn = [each for each in drawn if len(each) == len(drawn[-1])]  # of one dimension, that of the newest
+    return np.stack(drawn) if drawn else np.zeros((0, 1), dtype=np.float32)
+
+
 def retention_table(db: sqlite3.Connection, fingerprint: str) -> npt.NDArray[np.float64]:
     """(n, 6) a searchable statement: id, vector count, strength, recall count, last use, pinned."""
     rows = db.execute(

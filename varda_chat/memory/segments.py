@@ -33,6 +33,9 @@ class Segment:
 
     def __init__(self, ids: Ids, piece: Piece, settings: IndexSettings) -> None:
         self.ids = ids
+        head = header(len(ids), settings)  # the bytes may not have been checked: FAISS must not be led astray by them
+        if not np.array_equal(piece[: len(head)], head):
+            raise RuntimeError("rows of another index")
         self._index = restored(piece, type(empty_index(settings)), settings, view=True)
         if self._index.ntotal != len(ids):
             raise RuntimeError("rows and ids of different numbers")

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from varda_chat.errors import VardaError
-from varda_chat.memory import rows, tombstones
+from varda_chat.memory import rows, schema, tombstones
 from varda_chat.memory.checks import check_text, checked, checked_vector
 from varda_chat.memory.database import disk_errors, transaction
 from varda_chat.memory.files import INDEX
+from varda_chat.memory.mirror import IndexMirror
 from varda_chat.memory.opening import open_for_reading, open_for_writing
 from varda_chat.memory.purge import wipe_backups, wipe_rows, wipe_set_aside
 from varda_chat.memory.reading import MemoryReader
@@ -195,6 +196,20 @@ class MemoryStore(MemoryReader):
                 bump_generation(self._db)
             index.remove_statements([statement_id])
             index.add_statement(statement_id, ids, new)
+
+    def set_index_type(self, name: str) -> None:
+        """Search this memory with an index of another type from now on; it is made anew. Raises VardaError for a type
+        that there is not."""
+        from varda_chat.memory.indexes import check_index_type  # FAISS loads here
+
+        check_index_type(name)
+        self._background.stop_writing()
+        with self._changing("The index type was not changed"):
+            with transaction(self._db):
+                schema.set_index_type(self._db, name)
+            if self._mirror is not None:
+                dim, fingerprint = self._mirror.memory.embedding_dim, self._mirror.fingerprint
+                self._mirror, _ = IndexMirror.made_anew(self._db, dim, fingerprint, "")
 
     # Files that were read into memory
 
