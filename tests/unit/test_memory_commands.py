@@ -151,7 +151,9 @@ def test_export_and_import_are_a_round_trip(folder: Path, tmp_path: Path) -> Non
     file = tmp_path / "out.jsonl"
     assert answers("export", file)[0]["exported"] == 3
     assert file.stat().st_mode & 0o777 == 0o600
-    assert answers("import", file, "--profile", "new")[0] == {"imported": 3, "known": 0, "bad": 0, "bad_lines": []}
+    done = answers("import", file, "--profile", "new")[0]
+    assert done.pop("seconds") >= 0
+    assert done == {"imported": 3, "known": 0, "bad": 0, "bad_lines": [], "not_kept": 0}
     assert answers("import", file, "--profile", "new")[0]["known"] == 3
     again = tmp_path / "again.jsonl"
     answers("export", again, "--profile", "new")
@@ -159,6 +161,22 @@ def test_export_and_import_are_a_round_trip(folder: Path, tmp_path: Path) -> Non
     with opened(folder.parent / "new") as store:
         assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
     assert run("export", "-").stdout.encode() == file.read_bytes()
+
+
+def test_an_import_beyond_the_capacity_says_so_and_is_undone_whole(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "much.jsonl"
+    lines = [good_line(text=f"n{number}", vectors=[vector()] * 9) for number in range(1300)]
+    file.write_text("\n".join(['{"varda_chat_memory": 1}', *lines]) + "\n")
+    result = run("import", file)
+    assert result.exit_code == 0, result.output
+    assert "1300 statements were taken in" in result.stdout
+    assert f"keeps 10000 vectors: {1300 * 9 + 6 - 10_000}" in result.stderr
+    assert peek(folder).statements == 1303
+    undone = run("undo")
+    assert len(undone.stdout.splitlines()) == 21
+    assert "1300 are gone" in undone.stdout
+    assert [each["id"] for each in answers("list")] == [3, 2, 1]
+    assert peek(folder).vectors == 6
 
 
 def good_line(**changed: Any) -> str:

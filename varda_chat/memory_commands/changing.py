@@ -12,6 +12,9 @@ from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, confirmed
 from varda_chat.sanitize import one_line, sanitize
 
+_SHOWN = 20
+"""Statements that an undo lists."""
+
 
 @click.command()
 @click.argument("what", metavar="ID|TEXT")
@@ -62,6 +65,8 @@ def undo(place: Place, statement_id: int | None) -> None:
     if not restored and not removed:
         raise VardaError("There is nothing to undo." if statement_id is None else f"{statement_id} is not to be had.")
     lines = [f"+ {one_line(each.text)}" for each in restored] + [f"- {one_line(each.text)}" for each in removed]
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN} more: {len(restored)} are back, {len(removed)} are gone"]
     answer = {"restored": [as_dict(each) for each in restored], "removed": [as_dict(each) for each in removed]}
     place.say(answer, "\n".join(lines))
 
