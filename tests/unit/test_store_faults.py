@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.unit.test_store import DIM, agrees, opened, some, texts, told, turn
 from varda_chat.errors import MemoryLockedError, StorageError, VardaError
 from varda_chat.memory import AssociativeMemory, backup, peek, reset, verify
 from varda_chat.memory.schema import SCHEMA_VERSION
+from varda_chat.memory.upkeep import restore
 
 # The index file
 
@@ -239,9 +241,17 @@ def flipped(path: Path, rng: random.Random) -> None:
     path.write_bytes(content)
 
 
+def cut(path: Path, rng: random.Random) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: rng.randrange(len(content))])
+
+
+@pytest.mark.parametrize("harm", [flipped, cut])
 @pytest.mark.parametrize("name", ["memory.db", "memory.db-wal", "memory.faiss", "memory.lock", "memory.db-shm"])
-def test_a_flipped_bit_anywhere_stops_no_start(tmp_path: Path, name: str) -> None:
-    """Each file of a memory that a killed process left, and the one bit in each of many copies."""
+def test_a_flipped_bit_or_a_cut_anywhere_stops_no_start(
+    tmp_path: Path, name: str, harm: Callable[[Path, random.Random], None]
+) -> None:
+    """Each file of a memory that a killed process left, harmed at another place in each of many copies."""
     memory = tmp_path / "memory"
     filled(memory, 40)
     left = child(
@@ -256,12 +266,12 @@ def test_a_flipped_bit_anywhere_stops_no_start(tmp_path: Path, name: str) -> Non
     assert (memory / "memory.db-wal").stat().st_size
     known = {f"fact {number}" for number in range(46)}
     rng = random.Random(name)
-    for number in range(25):
+    for number in range(4 if harm is cut else 12):
         copy = tmp_path / str(number)
         shutil.copytree(memory, copy)
         if not (copy / name).stat().st_size:
             (copy / name).write_bytes(b"\0")
-        flipped(copy / name, rng)
+        harm(copy / name, rng)
         with closing(sqlite3.connect(f"file:{copy / 'memory.db'}?mode=ro&immutable=1", uri=True)) as db:
             try:
                 newer = name == "memory.db" and db.execute("PRAGMA user_version").fetchone()[0] > SCHEMA_VERSION
@@ -275,8 +285,11 @@ def test_a_flipped_bit_anywhere_stops_no_start(tmp_path: Path, name: str) -> Non
             for statement in store.foreign_statements():  # its vector was hit
                 store.replace_vectors(statement.id, told(statement.text).vectors)
             assert all(store.get(id_).token for id_ in store.search(some(1), 200).ids[0] if id_ >= 0)
-            # without a word about damage, one bit may have changed one text
-            assert len(known - set(texts(store))) <= 1 or store.notices
+            if harm is cut and name == "memory.db-wal":  # as if the last turns had not been: a log may end anywhere
+                assert set(texts(store)) == {f"fact {place}" for place in range(len(texts(store)))}
+                assert len(texts(store)) >= 40
+            else:  # without a word about damage, one bit may have changed one text
+                assert len(known - set(texts(store))) <= 1 or store.notices
             store.apply(turn(told("new")), session="s")
         with opened(copy, read_only=True) as reader:
             assert "new" in texts(reader)
@@ -284,25 +297,80 @@ def test_a_flipped_bit_anywhere_stops_no_start(tmp_path: Path, name: str) -> Non
                 assert set(texts(reader)) == known | {"new"}
 
 
+def test_a_harmed_backup_is_restored_whole_or_not_at_all(tmp_path: Path) -> None:
+    memory = tmp_path / "memory"
+    filled(memory, 30)
+    kept = backup(memory)
+    with opened(memory) as store:
+        store.apply(turn(told("since")), session="s")
+        now = texts(store)
+    rng = random.Random(7)
+    refused: list[str] = []
+    for number in range(12):
+        harmed = tmp_path / f"{number}.db"
+        shutil.copy(kept, harmed)
+        (cut if number % 4 == 0 else flipped)(harmed, rng)
+        try:
+            restore(memory, harmed)
+        except VardaError as error:
+            refused.append(str(error))
+            with opened(memory) as store:
+                assert texts(store) == now
+            continue
+        with opened(memory) as store:
+            for statement in store.foreign_statements():  # its vector was hit
+                store.replace_vectors(statement.id, told(statement.text).vectors)
+            assert len(texts(store)) == 30
+            agrees(store)
+            assert len(set(texts(store)) - {f"fact {place}" for place in range(30)}) <= 1
+            now = texts(store)
+    assert len(refused) >= 3  # the cut ones, at least
+    assert all("cannot be restored" in each for each in refused)
+
+
+def test_what_was_set_aside_with_a_damaged_vector_comes_back_to_be_read_again(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with opened(tmp_path) as store:
+        store.forget([2])
+    database = tmp_path / "memory.db"
+    vector = told("", seed=1).vectors[1].vector.tobytes()
+    content = database.read_bytes()
+    assert content.count(vector) == 1
+    database.write_bytes(content.replace(vector, bytes(len(vector))))
+    with opened(tmp_path) as store:
+        assert [each.text for each in store.undo_last().restored] == ["fact 1"]
+        assert [each.text for each in store.foreign_statements()] == ["fact 1"]
+        assert store.size == 8
+        store.replace_vectors(2, told("", seed=1).vectors)
+        agrees(store)
+
+
 # The disk
 
 SAME_BEFORE_AND_AFTER = """
+from varda_chat.memory.records import Imported
+
 def state(store):
     ids = store.search(np.zeros(8), 50).ids.tolist()
     return store.statements(), store.recent(100), store.size, ids
 
 def check(store, fill, empty):
     for number in range(4):
-        store.apply(TurnChanges((told(number),)), session="s")
+        store.apply(TurnChanges((told(number, 150 if number == 3 else 3),)), session="s")
     before = state(store)
     fill()
     change = TurnChanges((told(4, 200), told(5)), frozenset([1]), frozenset([2]))
+    coming = [Imported(told(number, 50), "s", 1.0, None, 0, False, "model-a") for number in range(10, 20)]
     for _ in range(2):
         refused(lambda: store.apply(change, session="s"))
+        refused(lambda: store.take_in(coming))
+        refused(store.undo_last)
+        refused(lambda: store.forget([4]))
+        refused(lambda: store.replace_vectors(1, told(9, 200).vectors))
         assert state(store) == before
     empty()
     assert state(store) == before
-    assert store.apply(change, session="s").size == 3 * 3 + 203
+    assert store.apply(change, session="s").size == 3 + 3 + 150 + 203
 """
 
 
@@ -322,7 +390,7 @@ assert "The memory itself is safe" in store.notices[-1]
 limit(resource.RLIM_INFINITY)
 assert not (folder / "memory.faiss.new").exists()
 with opened(folder) as store:
-    assert store.size == 212
+    assert store.size == 359
 """,
         tmp_path,
     )
