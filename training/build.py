@@ -19,7 +19,7 @@ from training.card import Making, write_card
 from training.config import FUSED_GELU, PRESETS, ObjectiveWeights, TrainConfig
 from training.data.prepare import fresh_tokenizer, load_dialogues, prepare
 from training.data.tokenizer import save_tokenizer
-from training.growth import deepened, widened
+from training.growth import deepened, widened, with_fresh_matching
 from training.loop import Trainer
 from varda_chat.errors import DataError
 from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
@@ -31,7 +31,7 @@ def config_of(preset: str, overrides: dict[str, Any]) -> TrainConfig:
     """The run's settings: the preset's, with what the user gave in their place (None: not given)."""
     sizes = PRESETS[preset]
     names = ("learning_rate", "max_steps", "fact_episodes", "multi_session_episodes", "dialogue_rows",
-             "episode_length", "row_length")  # fmt: skip
+             "question_pairs", "episode_length", "row_length")  # fmt: skip
     config = TrainConfig(preset=preset, **{name: getattr(sizes, name) for name in names})
     return replace(config, **{name: value for name, value in overrides.items() if value is not None})
 
@@ -69,6 +69,7 @@ def build(
     *,
     resume: bool = False,
     finetune_from: str | None = None,
+    fresh_matching: bool = False,
     base_model: str | None = None,
     epochs: float | None = None,
     model_overrides: dict[str, Any] | None = None,
@@ -108,6 +109,7 @@ def build(
             overrides = model_overrides or {}
             model = deepened(model, overrides.get("n_layer") or model.config.n_layer)
             model = widened(model, overrides.get("memory_dim") or model.config.memory_dim)
+            model = with_fresh_matching(model) if fresh_matching else model
         else:
             chat = ChatFormat(fresh_tokenizer(training, PRESETS[config.preset].vocab_size, config.seed))
             model = fresh_model(config.preset, chat, model_overrides or {})

@@ -57,6 +57,12 @@ def flag(name: str, **options: Any) -> Any:
     default=None,
     help="Rows of real dialogue a step. [default: the preset's]",
 )
+@flag(
+    "question-pairs",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Tellings and questions a step, for the matching loss. [default: the preset's]",
+)
 @flag("mixed-precision", type=click.Choice(["no", "bf16", "fp16"]), default=None, help="[default: bf16]")
 @flag("save-every", type=click.IntRange(min=1), default=None, help="Steps between saves. [default: 250]")
 @flag("validate-every", type=click.IntRange(min=1), default=None, help="Steps between validations. [default: 500]")
@@ -69,6 +75,7 @@ def flag(name: str, **options: Any) -> Any:
     help="Share of the run after which stores are hard, as in chat. [default: 0.36]",
 )
 @flag("retrieval-weight", type=click.FloatRange(min=0), default=None, help="Weight of that loss. [default: 0.5]")
+@flag("matching-weight", type=click.FloatRange(min=0), default=None, help="Weight of that loss. [default: 1.0]")
 @flag("read-out-weight", type=click.FloatRange(min=0), default=None, help="Weight of that loss. [default: 0.3]")
 @flag("use-memory", type=bool, default=None, help="False: a plain GPT-2 on the same tokens. [default: true]")
 @flag("gradient-accumulation-steps", type=click.IntRange(min=1), default=None, help="Batches to a step. [default: 1]")
@@ -85,6 +92,7 @@ def flag(name: str, **options: Any) -> Any:
     help="Validations without a better one that end the run. [default: run all steps]",
 )
 @flag("base-model", default=None, metavar="MODEL", help="Adapt this plain GPT-2: gpt2, distilgpt2, ..., or a folder.")
+@flag("fresh-matching", is_flag=True, help="With --finetune-from: learn anew what is stored and asked for.")
 @flag("finetune-from", default=None, metavar="CHECKPOINT", help="Start with this checkpoint's weights and tokenizer.")
 @flag("recall-facts", type=click.IntRange(min=1), default=200, help="Facts of the recall check at the end.")
 @flag("resume", is_flag=True, help="Go on with the run saved in --output-dir, with its settings.")
@@ -116,17 +124,18 @@ def _train(
 
     quiet_libraries()
     recall_facts, finetune_from, base_model = (flags.pop(n) for n in ("recall_facts", "finetune_from", "base_model"))
+    fresh_matching = flags.pop("fresh_matching")
     if finetune_from is not None and base_model is not None:
         raise click.UsageError("--base-model and --finetune-from both say what to start with; give one.")
     model_flags = {name: flags.pop(name) for name in ("n_layer", "memory_dim", "num_search_results", "memory_layer")}
     console = _console()
-    given = {name: flags.pop(f"{name}_weight") for name in ("retrieval", "read_out")}
+    given = {name: flags.pop(f"{name}_weight") for name in ("retrieval", "read_out", "matching")}
     weights = ObjectiveWeights(**{name: weight for name, weight in given.items() if weight is not None})
     config = saved_config(output_dir) if resume else replace(config_of(preset, flags), weights=weights)
     recall = build(
         config, data_dir, output_dir, console,
-        resume=resume, finetune_from=finetune_from, base_model=base_model, epochs=epochs, model_overrides=model_flags,
-        command=_command_line(), recall_facts=recall_facts,
+        resume=resume, finetune_from=finetune_from, fresh_matching=fresh_matching, base_model=base_model,
+        epochs=epochs, model_overrides=model_flags, command=_command_line(), recall_facts=recall_facts,
     )  # fmt: skip
     console.print(recall_table(recall))
     console.print(f"The checkpoint is in {output_dir}. Chat with it: varda-chat --checkpoint {output_dir}")

@@ -14,6 +14,7 @@ from training.config import TrainConfig
 from training.data.corpora import CORPORA, Dialogue, is_validation, read_dialogues
 from training.data.dialogues import DialogueRows, MultiSessions, exchanges, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays, EpisodeBuilder, Exchange
+from training.data.pairs import PairArrays, build_pairs
 from training.data.relation_families import render
 from training.data.relations import RELATIONS
 from training.data.tokenizer import train_tokenizer
@@ -51,6 +52,11 @@ class Data:
         count = self.config.dialogue_rows
         first = (step * processes + process) * count
         return EpisodeArrays.stack([self.training_rows.row(first + i) for i in range(count)])
+
+    def pairs(self, step: int, process: int = 0) -> PairArrays:
+        """Tellings and questions of the step, for the matching loss."""
+        rng = random.Random(f"{self.config.seed}/pairs/{step}/{process}")
+        return build_pairs(self.builder, rng, self.config.question_pairs)
 
     @property
     def steps_per_epoch(self) -> float:
