@@ -59,7 +59,7 @@ define train-wikitext
 	else $(BIN)/varda-train $(WIKITEXT) --output-dir runs/wikitext/$(1) --use-memory $(2); fi
 endef
 
-wikitext: .venv/chat ## train on WikiText-2 with memory, and its plain twin, and compare them (a quarter of an hour)
+wikitext: .venv/chat ## train on WikiText-2 with memory, and its plain twin, and compare them (a quarter of an hour on a free core; the whole test split)
 	$(call train-wikitext,memory,true)
 	$(call train-wikitext,twin,false)
 	@$(BIN)/varda-eval runs/wikitext/memory perplexity --dataset wikitext-2 --data-dir $(DATA) --against runs/wikitext/twin
