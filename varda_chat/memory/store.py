@@ -38,6 +38,8 @@ class MemoryStore(MemoryReader):
     notices: one line each for the user, on how the memory was opened or closed.
     """
 
+    forgetfulness_factor = 0.0
+
     @classmethod
     def open(
         cls,
@@ -47,6 +49,7 @@ class MemoryStore(MemoryReader):
         fingerprint: str,
         memory_size: int = 10_000,
         read_only: bool = False,
+        forgetfulness_factor: float = 0.0,
     ) -> MemoryStore:
         """Open the memory in ``folder``, creating it where there is none.
 
@@ -56,6 +59,7 @@ class MemoryStore(MemoryReader):
             fingerprint: of the model; only its vectors are searched, others are ``foreign_statements``.
             memory_size: capacity in vectors. More may be there already; the next store makes room.
             read_only: work on a copy in RAM of the memory as it is now. Takes no lock and writes nothing.
+            forgetfulness_factor: share (0..1) of the unpinned statements that ``close`` forgets, at random.
 
         Raises MemoryLockedError where another process is writing it, StorageError where the disk does not
         allow it, VardaError where a newer varda-chat wrote it. A damaged database raises nothing: see
@@ -63,7 +67,11 @@ class MemoryStore(MemoryReader):
         """
         if embedding_dim < 1 or memory_size < 1 or not fingerprint:
             raise VardaError("A memory needs a dimension and a size of at least 1, and a model's fingerprint.")
-        return cls._from(Path(folder), read_only, memory_size, (embedding_dim, fingerprint))
+        if not 0.0 <= forgetfulness_factor <= 1.0:
+            raise VardaError(f"forgetfulness_factor is {forgetfulness_factor}; it is a share from 0 to 1.")
+        store = cls._from(Path(folder), read_only, memory_size, (embedding_dim, fingerprint))
+        store.forgetfulness_factor = forgetfulness_factor
+        return store
 
     @classmethod
     def open_records(cls, folder: str | Path, *, read_only: bool = False) -> MemoryStore:
@@ -242,6 +250,18 @@ class MemoryStore(MemoryReader):
             if report is not None:
                 report(added, known)
         return added, known
+
+    # Ending
+
+    def close(self) -> None:
+        """Forget ``forgetfulness_factor``, write the index and let go of the memory. May be called again. Raises
+        nothing: see ``notices``."""
+        if self.forgetfulness_factor and self._open and not self.read_only:
+            try:
+                self.forget_randomly(self.forgetfulness_factor)
+            except VardaError as error:
+                self.notices.append(str(error))
+        super().close()
 
     def _delete(self, gone: Sequence[Statement]) -> None:
         with transaction(self._db):

@@ -20,6 +20,7 @@ from varda_chat.memory.files import (
     beside,
     make_private_file,
     make_private_folder,
+    refuse_links,
     sync_folder,
     unused,
     utc_stamp,
@@ -119,6 +120,7 @@ def backup(folder: str | Path) -> Path:
     if not source.exists():
         raise VardaError(f"There is no memory in {folder} to back up.")
     with disk_errors(f"The memory in {folder} was not backed up"):
+        refuse_links(folder)
         make_private_folder(folder / BACKUPS)
         target = unused(folder / BACKUPS / f"memory-{utc_stamp()}.db")
         part = beside(target, ".part")
@@ -200,7 +202,8 @@ def restore(folder: str | Path, source: str | Path) -> Path | None:
 def backups(folder: str | Path) -> tuple[Path, ...]:
     """The backups of the memory in ``folder``, the newest first."""
     found = (Path(folder) / BACKUPS).glob("memory-*.db")
-    return tuple(sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True))
+    own = (path for path in found if not path.is_symlink())
+    return tuple(sorted(own, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True))
 
 
 def repair(folder: str | Path) -> list[str]:
