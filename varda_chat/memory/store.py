@@ -243,7 +243,8 @@ class MemoryStore(MemoryReader):
                 with transaction(self._db):
                     act = tombstones.next_act(self._db) if act is None else act
                     new = rows.take_in(self._db, batch, time.time(), act)
-                    bump_generation(self._db)
+                    if new:
+                        bump_generation(self._db)
                 self._follow(new, ())
                 self._write_now_and_then()
             added, known = added + len(new), known + len(batch) - len(new)
