@@ -386,3 +386,26 @@ def test_learning_goes_on_where_it_was_cut_off(
     monkeypatch.setenv("VARDA_CHAT_HOME", str(tmp_path / "varda-home"))
     (rest,) = answers("learn", text, "--checkpoint", tiny_checkpoint)
     assert rest["passages"] == 3
+
+
+def test_reading_through_another_model_goes_on_where_it_was_cut_off(folder: Path, tiny_checkpoint: Path) -> None:
+    from varda_chat.session import ChatSession
+
+    readings: list[str] = []
+
+    def cut_off(what: str, share: float) -> None:
+        if "another model" in what:
+            readings.append(what)
+            if len(readings) == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ChatSession.open(folder, tiny_checkpoint, on_progress=cut_off)
+    with opened(folder, read_only=True) as store:  # the old model still finds what was not read yet
+        assert [each.text for each in store.foreign_statements()] == ["The dog is Rex.", "Tea at five."]
+        assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
+    readings.clear()
+    with ChatSession.open(folder, tiny_checkpoint, on_progress=cut_off) as session:
+        assert session.memory_size >= 3
+    assert readings == ["reading 1 memories of another model"]
+    assert len(answers("stats")[0]["models"]) == 1
