@@ -114,7 +114,7 @@ class MemoryStore(MemoryReader):
         statements deleted before.
         """
         if purge:
-            self._background.stop_writing()  # nothing older may reach the disk afterwards
+            self._background.wait_for_check()
         with self._changing("Nothing was forgotten"):
             ids = [int(id_) for id_ in statement_ids]
             gone = rows.statements_of(self._db, ids)
@@ -211,8 +211,9 @@ class MemoryStore(MemoryReader):
         from varda_chat.memory.indexes import check_index_type  # FAISS loads here
 
         check_index_type(name)
-        self._background.stop_writing()
+        self._background.wait_for_check()
         with self._changing("The index type was not changed"):
+            self._background.stop_writing()
             with transaction(self._db):
                 schema.set_index_type(self._db, name)
             if self._mirror is not None:
@@ -273,6 +274,7 @@ class MemoryStore(MemoryReader):
     def _wipe_traces(self) -> None:
         """Take what was just deleted out of the write-ahead log and the index file too."""
         path = self.folder / INDEX
+        self._background.stop_writing()  # nothing older may reach the disk afterwards
         try:
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
