@@ -91,7 +91,12 @@ class _Commands(click.Group):
     help=f"Where the memories lie.  [default: ${paths.HOME_VARIABLE} or the user's data folder]",
 )
 @click.option("--checkpoint", metavar="DIR_OR_HUB_ID", help="The model.  [default: the bundled one]")
-@click.option("--incognito", is_flag=True, help="Read the memory, write none of it.")
+@click.option(
+    "--incognito",
+    "--read-only",
+    is_flag=True,
+    help="Read the memory, write none of it; also while another varda-chat writes it.",
+)
 @click.option("--theme", metavar="NAME", help="Colours of the chat, such as varda-dark or varda-light.")
 @click.option(
     "--temperature",

@@ -117,6 +117,7 @@ class ChatSession:
         generation: GenerationSettings | None = None,
         read_only: bool = False,
         memory_size: int = DEFAULT_MEMORY_SIZE,
+        forgetfulness_factor: float = 0.0,
         on_progress: Progress | None = None,
     ) -> ChatSession:
         """Load the model and the memory.
@@ -127,6 +128,7 @@ class ChatSession:
             incognito: read the memory, write none of it.
             read_only: as incognito, where another process writes the memory.
             memory_size: capacity in vectors.
+            forgetfulness_factor: share (0..1) of the unpinned statements forgotten at random when the session ends.
             on_progress: called with what is being done and the share (0 to 1) that is done.
 
         Raises CheckpointError, MemoryLockedError, StorageError or another VardaError, each with what to do.
@@ -153,6 +155,7 @@ class ChatSession:
             fingerprint=loaded.fingerprint,
             memory_size=memory_size,
             read_only=incognito or read_only,
+            forgetfulness_factor=forgetfulness_factor,
         )
         try:
             session = cls(loaded, store, incognito=incognito, generation=generation)
