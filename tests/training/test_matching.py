@@ -71,7 +71,7 @@ def test_the_loss_falls_by_learning_to_match(chat_format: ChatFormat) -> None:
     for step in range(60):
         pairs = build_pairs(builder, random.Random(step), 24)
         reading, deleting = matching_losses(model, pairs, torch.Generator().manual_seed(step))
-        (reading + deleting).backward()  # type: ignore[no-untyped-call]
+        (reading + deleting).backward()
         optimizer.step()
         optimizer.zero_grad()
         losses.append([float(reading.detach()), float(deleting.detach())])

@@ -161,6 +161,7 @@ def _pair(builder: EpisodeBuilder, rng: random.Random, relation: Relation) -> _P
 
 def _ending(builder: EpisodeBuilder, rng: random.Random, relation: Relation) -> list[int]:
     """A turn that withdraws or corrects what was told."""
+    replies: tuple[str, ...]
     if rng.random() < 0.5:
         message, replies = user_message(rng, [(draw_forget(relation, rng), NONE)]), FORGOTTEN
     else:
