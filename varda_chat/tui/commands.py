@@ -62,8 +62,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("remember", "chat.remember", "store this, whatever the model thinks of it", "Remember …", "TEXT"),
     Command("forget", "chat.forget", "choose what goes, then forget it", "Forget …", "TEXT"),
     Command("pin", "chat.pin", "keep memories from ever being dropped", "Pin memories", "[TEXT]"),
-    Command("undo", "chat.undo", "take back the last store or delete", "Undo the last store or delete", keys="Ctrl+U"),
-    Command("sources", "chat.sources", "what each part of the last answer was recalled from", "Sources", keys="F6"),
+    Command("undo", "chat.undo", "take back the last store or delete", "Undo the last store or delete", keys="F8"),
+    Command("sources", "chat.sources", "what each part of the last answer was recalled from", "Sources", keys="F9"),
     Command("incognito", "chat.incognito", "recall, but store and save nothing; again to end it", "Incognito"),
     Command("panel", "chat.toggle_panel", "show or hide the memory panel", "Memory panel", keys="F2"),
     # the program
