@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from varda_chat.errors import StorageError, VardaError
-from varda_chat.memory.records import MemoryEvent, NewStatement, Statement, TurnApplied, TurnChanges, Undone
+from varda_chat.memory.records import MemoryEvent, NewStatement, Removed, Statement, TurnApplied, TurnChanges, Undone
 from varda_chat.sanitize import sanitize
 from varda_chat.turns import Recalled, Turn
 
@@ -51,6 +51,13 @@ class SessionMemory:
     def tokens(self, statement_id: int) -> tuple[str, ...]:
         """The tokens that a statement's vectors were taken at."""
         return self._store.tokens(statement_id)
+
+    def look_up(self, statement_id: int) -> tuple[Statement | None, Removed | None]:
+        """A statement, or else what was deleted under that id and can be brought back; (None, None) for neither."""
+        try:
+            return self._store.statement(statement_id), None
+        except VardaError:
+            return None, next((each for each in self._store.removed() if each.id == statement_id), None)
 
     def search(self, text: str, limit: int = 10) -> tuple[Recalled, ...]:
         """What the memory has on ``text``, read as a message of the user, the best match first; changes nothing.
@@ -97,6 +104,11 @@ class SessionMemory:
         """Delete statements, pinned ones too; ``undo`` brings them back. Raises VardaError while incognito."""
         self._check_writable("Nothing was forgotten")
         return self._store.forget(statement_ids)
+
+    def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
+        """Put deleted statements back. Raises VardaError while incognito."""
+        self._check_writable("Nothing was brought back")
+        return self._store.bring_back(statement_ids)
 
     def pin(self, statement_id: int, pinned: bool = True) -> Statement:
         """Keep a statement from being dropped (or, False, no longer). Raises VardaError while incognito."""

@@ -149,6 +149,16 @@ class Transcripts:
         with self._reading():
             return searching.search(self._db, text, limit)
 
+    def memory_sizes(self, limit: int) -> tuple[int, ...]:
+        """How many vectors the memory held after each of the last ``limit`` turns, the oldest first."""
+        query = (
+            "SELECT json_extract(details, '$.memory_size') FROM turns "
+            "WHERE state IN ('done', 'stopped') AND json_valid(details) ORDER BY id DESC LIMIT ?"
+        )
+        with self._reading():
+            sizes = [size for (size,) in self._db.execute(query, (limit,)).fetchall() if isinstance(size, int)]
+        return tuple(reversed(sizes))
+
     # Changing
 
     def rename(self, session_id: int, name: str) -> SessionInfo:
