@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from varda_chat.model.chat_format import EncodedMessage
     from varda_chat.model.checkpoint import Checkpoint
 
+NEAR_WEIGHT = 0.1
+"""What the model finds for a text counts as meant by it when it gets at least this share of its reading."""
+
 
 class SessionMemory:
     """The part of ChatSession that is about its memory, and not about a turn."""
@@ -83,7 +86,7 @@ class SessionMemory:
         exact = [each for each in self._store.statements() if wanted.casefold() in each.text.casefold()]
         known = {each.id for each in exact}
         found = self.search(wanted, limit) if self.memory_size else ()
-        near = [self._store.statement(each.id) for each in found if each.id not in known]
+        near = [self._store.statement(each.id) for each in found if each.id not in known and each.weight >= NEAR_WEIGHT]
         return tuple(exact[:limit]), tuple(near[: max(0, limit - len(exact))])
 
     def learn(self, role: str, text: str) -> TurnApplied:

@@ -143,6 +143,14 @@ class ChatScreen(CommandingScreen):
         else:
             await self.send(event.text)
 
+    def on_key(self, event: events.Key) -> None:
+        """Whatever is walked to: who begins to write means the composer."""
+        printable = event.is_printable and event.character is not None
+        if printable and self.focused is not self.composer and event.key not in self.active_bindings:
+            event.stop()
+            self.composer.focus()
+            self.composer.insert(event.character or "")
+
     def action_stop(self) -> None:
         """Stop the answer; what is written stays."""
         if self.state is ChatState.THINKING:

@@ -55,17 +55,17 @@ class History(Static):
     memory: reactive[MemoryView] = reactive(MemoryView(), layout=True)
 
     def render(self) -> Content:
+        turns = len(self.memory.sizes)
         sizes = self.memory.sizes
         if sizes and sizes[-1] != self.memory.size:
-            sizes = (*sizes, self.memory.size)
+            sizes = (*sizes, self.memory.size)  # changed since the last turn, by an undo, say
         if len(sizes) < 2:
             return Content("")
-        shown = sizes[-max(1, self.content_size.width) :]
-        label = f" {len(shown)} turns"
-        if self.content_size.width > len(label) + 8:
-            shown = shown[-(self.content_size.width - len(label)) :]
-            label = f" {len(shown)} turns"
-        return Content.assemble((spark(shown), "$accent"), (label, "$quiet"))
+        label = f" {turns} turns"
+        room = max(2, self.content_size.width - len(label))
+        if len(sizes) > room:
+            sizes, label = sizes[-room:], f" {room} turns"
+        return Content.assemble((spark(sizes), "$accent"), (label, "$quiet"))
 
     def watch_memory(self) -> None:
         self.display = len(self.memory.sizes) > 1
@@ -104,6 +104,7 @@ class WeightBar(Static):
 class RecalledRow(Vertical, StatementRow, can_focus=True):
     """A statement that was read for the answer, with its weight."""
 
+    FOCUS_ON_CLICK = False
     BINDINGS = list(StatementRow.ROW_BINDINGS)  # noqa: RUF012 - Textual's own declaration
 
     def __init__(self, recalled: Recalled) -> None:
@@ -126,6 +127,7 @@ class RecalledRow(Vertical, StatementRow, can_focus=True):
 class EventRow(Horizontal, StatementRow, can_focus=True):
     """A store (green +) or a delete (red −): its words, and how long ago."""
 
+    FOCUS_ON_CLICK = False
     BINDINGS = list(StatementRow.ROW_BINDINGS)  # noqa: RUF012 - Textual's own declaration
 
     def __init__(self, event: MemoryEvent, clock: Callable[[], float], *, fresh: bool) -> None:

@@ -74,6 +74,7 @@ class Notice(Static):
 class VardaMessage(Horizontal, can_focus=True):
     """Varda's answer: written as it comes, then closed by a thin line that says what the memory did."""
 
+    FOCUS_ON_CLICK = False  # a click must not take the cursor away from the composer
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("enter,space", "sources", "What it was recalled from"),
         Binding("c", "copy", "Copy this answer"),
@@ -126,15 +127,15 @@ class VardaMessage(Horizontal, can_focus=True):
     async def write(self, delta: str) -> None:
         """Show the next piece of the answer."""
         self.text += delta
-        if len(self.text) > SHOWN_ANSWER + len(delta):
-            return
+        if len(self.text) > SHOWN_ANSWER:
+            return  # the rest is counted, at the end
         if self._stream is None:
             if not self.text.strip():
                 return
             self.query_one(".waiting").display = False
             self._stream = Markdown.get_stream(self.query_one(AnswerMarkdown))
             delta = self.text
-        await self._stream.write(_shown(delta))
+        await self._stream.write(delta[:SHOWN_ANSWER])
 
     async def finish(self, turn: Turn) -> None:
         """Show the whole answer and what the turn did."""
@@ -147,6 +148,21 @@ class VardaMessage(Horizontal, can_focus=True):
         """Keep what was written before the turn failed, marked as unfinished."""
         await self._settle("(no answer)")
         self._show_meta(_UNFINISHED)
+
+    def on_focus(self) -> None:
+        """Say what can be done here."""
+        meta = self._meta or Content("")
+        keys = Content.assemble(
+            ("Enter", "$foreground"),
+            (" what it was recalled from  ", "$quiet"),
+            ("C", "$foreground"),
+            (" copy", "$quiet"),
+        )
+        self._draw_meta(Content.assemble(meta, "   " if meta.plain else "", keys))
+
+    def on_blur(self) -> None:
+        """Say what the memory did, and no more."""
+        self._draw_meta(self._meta or Content(""))
 
     def on_click(self, event: events.Click) -> None:
         """The star copies the answer, a code block its code, the thin line opens the answer."""
@@ -181,6 +197,10 @@ class VardaMessage(Horizontal, can_focus=True):
         await self.query_one(AnswerMarkdown).update(_shown(self.text))
 
     def _show_meta(self, line: Content) -> None:
+        self._meta = line
+        self._draw_meta(line)
+
+    def _draw_meta(self, line: Content) -> None:
         meta = self.query_one(".meta", Static)
         meta.update(line)
         meta.display = bool(line.plain)
@@ -207,4 +227,7 @@ def meta_line(turn: Turn) -> Content:
     return Content.styled("  ·  ", "$quiet").join(parts)
 
 
+_KEYS = Content.assemble(
+    ("Enter", "$foreground"), (" what it was recalled from  ", "$quiet"), ("C", "$foreground"), (" copy", "$quiet")
+)
 _UNFINISHED = Content.styled("✕ not finished", "$error")

@@ -64,7 +64,7 @@ class StatusBar(Static):
         if self.vitals.context and self.facts.window:
             details.append(f"context {self.vitals.context}/{self.facts.window}")
         if self.vitals.lookup_seconds:
-            details.append(f"memory {duration(self.vitals.lookup_seconds)}")
+            details.append(f"look-up {duration(self.vitals.lookup_seconds)}")
         model = self.facts.model_name
         if self.facts.parameters:
             model += f" {magnitude(self.facts.parameters)}"
