@@ -168,8 +168,7 @@ async def test_five_thousand_turns_open_at_once_and_stay_quick(profile_dir: Path
         print(f"5,000 turns opened in {time.process_time() - started:.2f} s of processor time")
         chat.switch_session(session_id)
         shown = chat.conversation
-        oldest = 4999
-        for _ in range(12):  # up, well past what is mounted at once
+        for _ in range(4):  # up, past what is mounted at once
             before = shown.children[0]
             shown.scroll_to(y=0, animate=False)
             await wait_until(pilot, lambda before=before: shown.children[0] is not before and not shown._loading)
@@ -177,8 +176,8 @@ async def test_five_thousand_turns_open_at_once_and_stay_quick(profile_dir: Path
             assert shown.scroll_y > 0  # what was at the top is still where it was
         first = shown.query(UserMessage).first()
         oldest = int(first.text.split()[1])
-        assert oldest < 4850
-        for _ in range(3):
+        assert oldest < 4960
+        for _ in range(2):
             last = shown.children[-1]
             shown.scroll_end(animate=False)
             await wait_until(pilot, lambda last=last: shown.children[-1] is not last and not shown._loading)

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from varda_chat.sanitize import one_line
+from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.formatting import bar
 from varda_chat.tui.screens.card import Card
 from varda_chat.turns import TokenSources, Turn
@@ -58,7 +58,7 @@ class SourcesScreen(Card[None]):
     def __init__(self, turn: Turn, texts: Mapping[int, str]) -> None:
         """``texts``: the words of the statements that ``turn.sources`` names, as far as they are known."""
         super().__init__()
-        self._reply = turn.reply[:_SHOWN_CHARACTERS]
+        self._reply = sanitize(turn.reply)[:_SHOWN_CHARACTERS]
         self._words = recalled_words(self._reply, turn.sources)
         self._texts = dict(texts)
         self.set_reactive(SourcesScreen.place, _strongest(self._words))

@@ -11,8 +11,8 @@ from textual.widget import Widget
 from varda_chat.transcripts import StoredTurn
 from varda_chat.tui.widgets.message import UserMessage, VardaMessage
 
-MOUNTED_MESSAGES = 120
-PAGE_TURNS = 15
+MOUNTED_MESSAGES = 80
+PAGE_TURNS = 12
 _NEAR_LINES = 4
 """So near the edge of what is mounted, more is loaded."""
 
