@@ -13,7 +13,6 @@ from tests.tui.driver import (
     command,
     make_app,
     notices,
-    plain,
     real_opener,
     screen_is,
     status,
@@ -132,7 +131,7 @@ async def test_the_memorys_history_is_a_sparkline(profile_dir: Path, transcripts
     async with make_app(scripted, profile_dir, transcripts=transcripts).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         history = chat_of(pilot).chat.query_one(History)
-        await wait_until(pilot, lambda: plain(history) == "▁▃▄█ 4 turns")
+        await wait_until(pilot, lambda: history.render().plain == "▁▃▅█ 4 turns")
 
 
 def test_sparks_and_durations() -> None:

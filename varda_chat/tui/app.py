@@ -13,10 +13,11 @@ from rich.text import Text
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import one_line
+from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.clipboard import copy_natively, native_command
 from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.history import FILE_NAME, InputHistory
@@ -135,6 +136,18 @@ class VardaApp(App[None]):
         """However the program ends, the session is closed."""
         if not self._quitting:
             await asyncio.to_thread(self._host.close)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """A line at the screen's edge; whatever is in it is shown as the text it is."""
+        super().notify(sanitize(message), title=sanitize(title), severity=severity, timeout=timeout, markup=False)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy by the terminal (OSC 52) and, where there is one, by the machine's own clipboard program."""

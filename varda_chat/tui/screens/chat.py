@@ -17,7 +17,7 @@ from textual.reactive import reactive
 from varda_chat.errors import VardaError
 from varda_chat.tui import commands
 from varda_chat.tui.history import InputHistory
-from varda_chat.tui.screens.commanding import CommandingScreen
+from varda_chat.tui.screens.memory_acts import MemoryActsScreen
 from varda_chat.tui.screens.talking import TalkingScreen
 from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.state import ChatState, PanelPlace, SessionFacts
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PANEL_FOLDS_BELOW = 90
 
 
-class ChatScreen(CommandingScreen):
+class ChatScreen(MemoryActsScreen):
     """The whole terminal."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (PANEL_FOLDS_BELOW, "-wide")]  # noqa: RUF012 - Textual's declaration
