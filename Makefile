@@ -8,7 +8,7 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/default
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test test-slow check format bench bench-memory recall ablations train clean
+.PHONY: help chat test test-slow check format bench bench-memory recall ablations train wikitext clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,19 @@ train: .venv/chat ## train a model like the bundled one from DATA into OUT (hour
 	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage2 --finetune-from $(OUT)/stage1 \
 	  --seed 2 --max-steps 4500 --learning-rate 8e-4 --warmup-steps 20 --hard-from 0 --retrieval-weight 1.0 \
 	  --fact-episodes 11 --multi-session-episodes 1 --dialogue-rows 4
+
+# with the same seed, data and steps; what is done is not done again, what was stopped goes on
+WIKITEXT := --dataset wikitext-2 --data-dir $(DATA) --preset micro --seed 1 --max-steps 500 --fact-episodes 6 --dialogue-rows 5
+define train-wikitext
+	@if [ -f runs/wikitext/$(1)/README.md ]; then :; \
+	elif [ -d runs/wikitext/$(1)/last ]; then $(BIN)/varda-train --resume --data-dir $(DATA) --output-dir runs/wikitext/$(1); \
+	else $(BIN)/varda-train $(WIKITEXT) --output-dir runs/wikitext/$(1) --use-memory $(2); fi
+endef
+
+wikitext: .venv/chat ## train on WikiText-2 with memory, and its plain twin, and compare them (a quarter of an hour)
+	$(call train-wikitext,memory,true)
+	$(call train-wikitext,twin,false)
+	@$(BIN)/varda-eval runs/wikitext/memory perplexity --dataset wikitext-2 --data-dir $(DATA) --against runs/wikitext/twin
 
 clean: ## remove the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

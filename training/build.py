@@ -17,9 +17,9 @@ from training.benchmark.recall import Benchmark, measure_recall
 from training.calibrate import calibrate
 from training.card import Making, write_card
 from training.config import FUSED_GELU, PRESETS, ObjectiveWeights, TrainConfig
-from training.data.prepare import fresh_tokenizer, load_dialogues, prepare
+from training.data.reading import source_of_run
 from training.data.tokenizer import save_tokenizer
-from training.growth import deepened, widened
+from training.growth import deepened, widened, with_fresh_matching
 from training.loop import Trainer
 from varda_chat.errors import DataError
 from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
@@ -31,7 +31,7 @@ def config_of(preset: str, overrides: dict[str, Any]) -> TrainConfig:
     """The run's settings: the preset's, with what the user gave in their place (None: not given)."""
     sizes = PRESETS[preset]
     names = ("learning_rate", "max_steps", "fact_episodes", "multi_session_episodes", "dialogue_rows",
-             "episode_length", "row_length")  # fmt: skip
+             "question_pairs", "episode_length", "row_length")  # fmt: skip
     config = TrainConfig(preset=preset, **{name: getattr(sizes, name) for name in names})
     return replace(config, **{name: value for name, value in overrides.items() if value is not None})
 
@@ -43,7 +43,7 @@ def saved_config(output_dir: Path) -> TrainConfig:
         if path.exists():
             saved = json.loads(path.read_text(encoding="utf-8"))["config"]
             saved["weights"] = ObjectiveWeights(**saved["weights"])
-            for name in {"betas", "layouts"} & saved.keys():
+            for name in {"betas", "layouts", "datasets"} & saved.keys():
                 saved[name] = tuple(saved[name])
             known = {field.name for field in fields(TrainConfig)}
             return TrainConfig(**{name: value for name, value in saved.items() if name in known})
@@ -63,19 +63,21 @@ def fresh_model(preset: str, chat: ChatFormat, overrides: dict[str, Any]) -> Var
 
 def build(
     config: TrainConfig,
-    data_dir: Path,
+    data_dir: Path | None,
     output_dir: Path,
     console: Console,
     *,
     resume: bool = False,
     finetune_from: str | None = None,
+    fresh_matching: bool = False,
     base_model: str | None = None,
     epochs: float | None = None,
     model_overrides: dict[str, Any] | None = None,
     command: str = "varda-train",
     recall_facts: int = 200,
-) -> Benchmark:
-    """Train and write the checkpoint into ``output_dir``. Raises VardaError with what to do about it.
+) -> Benchmark | None:
+    """Train and write the checkpoint into ``output_dir``; returns what the recall check found, None where nothing was
+    told (plain text). Raises VardaError with what to do about it.
 
     Args:
         resume: go on with the run saved in ``output_dir``; the settings must be its own (``saved_config``).
@@ -89,8 +91,7 @@ def build(
     """
     if not resume and any((output_dir / name).exists() for name in ("last", "last.old")):
         raise DataError(f"{output_dir} holds a run: go on with it by --resume, or choose another --output-dir.")
-    console.print(f"Reading dialogues in {data_dir} …")
-    training, validation = load_dialogues(data_dir)
+    source = source_of_run(config, data_dir, console)
     output_dir.mkdir(parents=True, exist_ok=True)
     origin_path = output_dir / "run.json"
     torch.manual_seed(config.seed)
@@ -108,18 +109,21 @@ def build(
             overrides = model_overrides or {}
             model = deepened(model, overrides.get("n_layer") or model.config.n_layer)
             model = widened(model, overrides.get("memory_dim") or model.config.memory_dim)
+            model = with_fresh_matching(model) if fresh_matching else model
         else:
-            chat = ChatFormat(fresh_tokenizer(training, PRESETS[config.preset].vocab_size, config.seed))
+            chat = ChatFormat(source.fresh_tokenizer(PRESETS[config.preset].vocab_size, config.seed))
             model = fresh_model(config.preset, chat, model_overrides or {})
         save_tokenizer(chat.tokenizer, output_dir, model.config.n_positions)
         model.config.save_pretrained(output_dir)
         origin_path.write_text(json.dumps(origin, indent=1), encoding="utf-8")
-    data = prepare(config, chat, training, validation)
+    data = source.data(config, chat)
+    config = data.config
+    source.check_unchanged(output_dir, resume)
     if epochs is not None and not resume:
         config = replace(config, max_steps=max(1, round(epochs * data.steps_per_epoch)))
     parameters = sum(p.numel() for p in model.parameters())
     console.print(
-        f"{parameters / 1e6:.1f} M parameters; {len(training):,} dialogues in {data.training_rows.rows_per_epoch:,} "
+        f"{parameters / 1e6:.1f} M parameters; {source.documents:,} documents in {data.training_rows.rows_per_epoch:,} "
         f"rows of {config.row_length} tokens; {data.steps_per_epoch:,.0f} steps an epoch."
     )
     trainer = Trainer(model, data, config, output_dir, console)
@@ -133,10 +137,15 @@ def build(
     figures = trainer.validate()
     trainer.report_run()
     export(trained, output_dir)
-    console.print("Checking recall …")
-    # on what was written, in the chat's own precision
-    recall = measure_recall(load_checkpoint(output_dir), facts=recall_facts, per_person=min(5, recall_facts))
-    making = Making(origin["command"], origin["note"], trainer.elapsed, hardware, len(training), data.steps_per_epoch)
+    recall = None
+    if data.builder is not None:
+        console.print("Checking recall …")
+        # on what was written, in the chat's own precision
+        recall = measure_recall(load_checkpoint(output_dir), facts=recall_facts, per_person=min(5, recall_facts))
+    making = Making(
+        origin["command"], origin["note"], trainer.elapsed, hardware,
+        source.documents, data.steps_per_epoch, source.credits(),
+    )  # fmt: skip
     write_card(output_dir, trained, config, making, figures, recall)
     return recall
 

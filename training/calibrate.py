@@ -21,7 +21,7 @@ SHARE_CANDIDATES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 WRONG_DELETE_COST = 3.0
 """A fact that vanishes is worse than an outdated one that stays: a correction is preferred when both are read."""
 
-NULL_SHIFTS = (0.0, 0.02, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09)
+NULL_SHIFTS = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06, 0.08)
 ADMISSION_CANDIDATES = tuple(round(0.05 * step, 2) for step in range(1, 20))
 DENIAL_COST = 3.0
 """To deny what was told is worse than to name something where nothing was told: it breaks the one promise."""

@@ -10,7 +10,6 @@ from training.benchmark.recall import Benchmark, Condition
 from training.benchmark.report import conditions
 from training.benchmark.scripts import Tier
 from training.config import TrainConfig
-from training.data.corpora import CORPORA
 from training.display import Validation
 from varda_chat.model import VardaGPTAssociative
 
@@ -18,14 +17,15 @@ from varda_chat.model import VardaGPTAssociative
 @dataclass(frozen=True)
 class Making:
     """How a checkpoint came to be. ``note``: what the command alone does not tell; ``run.json`` of the run's folder holds
-    both. ``seconds``: of training, without data preparation."""
+    both. ``seconds``: of training, without data preparation. ``credits``: name, licence and attribution of what was read."""
 
     command: str
     note: str
     seconds: float
     hardware: str
-    training_dialogues: int
+    training_documents: int
     steps_per_epoch: float
+    credits: tuple[tuple[str, str, str], ...]
 
 
 def write_card(
@@ -34,20 +34,16 @@ def write_card(
     config: TrainConfig,
     making: Making,
     validation: Validation,
-    recall: Benchmark,
+    recall: Benchmark | None,
 ) -> None:
-    """Write ``README.md`` into the checkpoint's folder."""
+    """Write ``README.md`` into the checkpoint's folder; ``recall`` is None where no facts were told in training."""
     c = model.config
     parameters = sum(p.numel() for p in model.parameters())
     tokens = config.max_steps * (
         (config.fact_episodes + config.multi_session_episodes) * config.episode_length
         + config.dialogue_rows * config.row_length
     )
-    rows = "\n".join(
-        f"| {condition.replace('-', ' ')} | {_score(recall, condition, 'seen')} | {_score(recall, condition, 'held-out')} |"
-        for condition in conditions(recall)
-    )
-    data = "\n".join(f"| {corpus.name} | {corpus.licence} | {corpus.attribution} |" for corpus in CORPORA)
+    data = "\n".join(f"| {' | '.join(credit)} |" for credit in making.credits)
     text = f"""---
 language: en
 library_name: transformers
@@ -78,10 +74,9 @@ and its small talk is simple.
 ```
 
 {making.note + chr(10) + chr(10) if making.note else ""}Seed {config.seed}, {config.max_steps:,} steps ({config.max_steps / making.steps_per_epoch:.1f} passes over
-{making.training_dialogues:,} dialogues, {tokens / 1e6:.0f} M tokens in all, {config.fact_episodes * config.episode_length * config.max_steps / tokens:.0%} of them
-fact episodes), AdamW at {config.learning_rate:g}, {config.mixed_precision} autocast, {making.seconds / 60:.0f} minutes on {making.hardware}.
-Fact episodes are generated: facts told in one session, corrected, forgotten and asked for in later ones, with the values of
-the test split held out.
+{making.training_documents:,} documents, {tokens / 1e6:.0f} M tokens in all, {config.fact_episodes * config.episode_length * config.max_steps / tokens:.0%} of them
+{"fact episodes" if recall else "episodes of consecutive segments"}), AdamW at {config.learning_rate:g}, {config.mixed_precision} autocast, {making.seconds / 60:.0f} minutes on {making.hardware}.
+{_FACTS if recall else _SEGMENTS}
 
 ## Data
 
@@ -89,12 +84,39 @@ the test split held out.
 | --- | --- | --- |
 {data}
 
-Of ms_personality_chat only the style "friendly" is read. Dialogues with name placeholders are left out. About 2 % of
-the dialogues (in msc by pairs of people) are kept for validation.
+Of ms_personality_chat only the style "friendly" is read. Dialogues with name placeholders are left out. Where a corpus has
+no official split, about 2 % of it (in msc by pairs of people) is kept for validation.
 
 ## What it reaches
 
-`varda-eval CHECKPOINT recall --facts {recall.plan.facts} --tasks recall --tiers seen,held-out --controls no-memory,shuffled-memory --distractors 0`:
+{_recall(recall) if recall else ""}On validation data, teacher-forced, after calibration (the last table that `varda-train` prints): loss
+{validation.loss:.3f} a token (perplexity {math.exp(validation.loss):.1f}); {"values" if recall else "rare words that come back"} right with stores as in chat {validation.values_hard:.1%}, without memory
+{validation.values_without:.1%}; {f"outdated statements deleted {validation.deleted:.1%}, others wrongly deleted {validation.deleted_wrongly:.1%}; " if recall else ""}{validation.store_rate:.1%} of all tokens of
+{"fact " if recall else ""}episodes stored.
+
+## Limits
+
+{_LIMITS if recall else _TEXT_LIMITS}
+"""
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+_FACTS = """Fact episodes are generated: facts told in one session, corrected, forgotten and asked for in later ones, with the values of
+the test split held out."""
+_SEGMENTS = """Each segment of an episode reads what the earlier ones stored; rare words that come back are what the search should find."""
+_LIMITS = """English only. It makes things up about the world, follows a topic for a few turns, and confuses facts that are told in
+unusual words or are close to each other (two friends' jobs, say). It was measured on the kinds of facts that its generator
+knows. It has no safety training; its data are public chats. Do not rely on it for anything that matters."""
+_TEXT_LIMITS = """It was trained on text alone, without any dialogue: it goes on with a text, and does not chat. Measure it with
+`varda-eval CHECKPOINT perplexity --dataset NAME`. It makes things up. Do not rely on it for anything that matters."""
+
+
+def _recall(recall: Benchmark) -> str:
+    rows = "\n".join(
+        f"| {condition.replace('-', ' ')} | {_score(recall, condition, 'seen')} | {_score(recall, condition, 'held-out')} |"
+        for condition in conditions(recall)
+    )
+    return f"""`varda-eval CHECKPOINT recall --facts {recall.plan.facts} --tasks recall --tiers seen,held-out --controls no-memory,shuffled-memory --distractors 0`:
 facts with values that never occur in training are told over two sessions between small talk, {recall.plan.per_person} to a memory; the
 memory is written to disk and opened anew; each fact is asked for in a session of its own, by greedy decoding; right means
 that the reply names the whole value.
@@ -106,18 +128,7 @@ that the reply names the whole value.
 {sum(e.facts_stored for e in recall.economy)} of {sum(e.facts for e in recall.economy)} facts were stored, in {sum(e.vectors for e in recall.economy):,} vectors; of the users' tokens, small talk included,
 {sum(e.stored for e in recall.economy) / max(1, sum(e.user_tokens for e in recall.economy)):.0%} were stored.
 
-On validation data, teacher-forced, after calibration (the last table that `varda-train` prints): dialogue loss
-{validation.loss:.3f} a token (perplexity {math.exp(validation.loss):.1f}); values right with stores as in chat {validation.values_hard:.1%}, without memory
-{validation.values_without:.1%}; outdated statements deleted {validation.deleted:.1%}, others wrongly deleted {validation.deleted_wrongly:.1%}; {validation.store_rate:.1%} of all tokens of
-fact episodes stored.
-
-## Limits
-
-English only. It makes things up about the world, follows a topic for a few turns, and confuses facts that are told in
-unusual words or are close to each other (two friends' jobs, say). It was measured on the kinds of facts that its generator
-knows. It has no safety training; its data are public chats. Do not rely on it for anything that matters.
 """
-    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def _score(recall: Benchmark, condition: Condition, tier: Tier) -> str:

@@ -10,19 +10,28 @@ import click
 from varda_chat.errors import VardaError
 
 
-def flag(name: str, **options: Any) -> Any:
+def flag(name: str, *parameter: str, **options: Any) -> Any:
     """A click option in both spellings: ``--learning-rate`` and, as in the original, ``--learning_rate``."""
     both = (f"--{name}",) if "-" not in name else (f"--{name}", f"--{name.replace('-', '_')}")
-    return click.option(*both, **options)
+    return click.option(*both, *parameter, **options)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@flag("preset", default="mini", help="Size of the fresh model: nano, mini or small.")
+@click.group(
+    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
+@flag("preset", default="mini", help="Size of the fresh model: nano, micro, mini or small.")
 @flag(
     "data-dir",
     type=click.Path(path_type=Path, file_okay=False),
     default=None,
     help="Folder of the corpora (NAME.jsonl.xz).",
+)
+@flag(
+    "dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="Train on this instead of the chat corpora: a corpus, your files, or prepared text. May be repeated.",
 )
 @flag(
     "output-dir",
@@ -57,6 +66,12 @@ def flag(name: str, **options: Any) -> Any:
     default=None,
     help="Rows of real dialogue a step. [default: the preset's]",
 )
+@flag(
+    "question-pairs",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Tellings and questions a step, for the matching loss. [default: the preset's]",
+)
 @flag("mixed-precision", type=click.Choice(["no", "bf16", "fp16"]), default=None, help="[default: bf16]")
 @flag("save-every", type=click.IntRange(min=1), default=None, help="Steps between saves. [default: 250]")
 @flag("validate-every", type=click.IntRange(min=1), default=None, help="Steps between validations. [default: 500]")
@@ -69,6 +84,7 @@ def flag(name: str, **options: Any) -> Any:
     help="Share of the run after which stores are hard, as in chat. [default: 0.36]",
 )
 @flag("retrieval-weight", type=click.FloatRange(min=0), default=None, help="Weight of that loss. [default: 0.5]")
+@flag("matching-weight", type=click.FloatRange(min=0), default=None, help="Weight of that loss. [default: 1.0]")
 @flag("read-out-weight", type=click.FloatRange(min=0), default=None, help="Weight of that loss. [default: 0.3]")
 @flag("use-memory", type=bool, default=None, help="False: a plain GPT-2 on the same tokens. [default: true]")
 @flag("gradient-accumulation-steps", type=click.IntRange(min=1), default=None, help="Batches to a step. [default: 1]")
@@ -85,13 +101,24 @@ def flag(name: str, **options: Any) -> Any:
     help="Validations without a better one that end the run. [default: run all steps]",
 )
 @flag("base-model", default=None, metavar="MODEL", help="Adapt this plain GPT-2: gpt2, distilgpt2, ..., or a folder.")
+@flag("fresh-matching", is_flag=True, help="With --finetune-from: learn anew what is stored and asked for.")
 @flag("finetune-from", default=None, metavar="CHECKPOINT", help="Start with this checkpoint's weights and tokenizer.")
 @flag("recall-facts", type=click.IntRange(min=1), default=200, help="Facts of the recall check at the end.")
 @flag("resume", is_flag=True, help="Go on with the run saved in --output-dir, with its settings.")
+@click.pass_context
 def train(
-    preset: str, data_dir: Path | None, output_dir: Path, resume: bool, epochs: float | None, **flags: Any
+    context: click.Context,
+    /,
+    preset: str,
+    data_dir: Path | None,
+    output_dir: Path,
+    resume: bool,
+    epochs: float | None,
+    **flags: Any,
 ) -> None:
     """Build a checkpoint: corpora -> training -> checkpoint folder."""
+    if context.invoked_subcommand is not None:
+        return
     _run(lambda: _train(preset, data_dir, output_dir, resume, epochs, flags))
 
 
@@ -104,8 +131,8 @@ def _train(
 
     if preset not in PRESETS:
         raise click.UsageError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
-    if data_dir is None:
-        raise click.UsageError("Give the folder of the corpora with --data-dir.")
+    if data_dir is None and not flags["datasets"] and not resume:
+        raise click.UsageError("Give text with --dataset, or the folder of the chat corpora with --data-dir.")
     layer, blocks = flags["memory_layer"], flags["n_layer"] or PRESETS[preset].n_layer
     if layer is not None and layer > blocks:
         raise click.UsageError(f"--memory-layer {layer}: the model has {blocks} blocks.")
@@ -116,25 +143,69 @@ def _train(
 
     quiet_libraries()
     recall_facts, finetune_from, base_model = (flags.pop(n) for n in ("recall_facts", "finetune_from", "base_model"))
+    fresh_matching = flags.pop("fresh_matching")
     if finetune_from is not None and base_model is not None:
         raise click.UsageError("--base-model and --finetune-from both say what to start with; give one.")
     model_flags = {name: flags.pop(name) for name in ("n_layer", "memory_dim", "num_search_results", "memory_layer")}
     console = _console()
-    given = {name: flags.pop(f"{name}_weight") for name in ("retrieval", "read_out")}
+    given = {name: flags.pop(f"{name}_weight") for name in ("retrieval", "read_out", "matching")}
     weights = ObjectiveWeights(**{name: weight for name, weight in given.items() if weight is not None})
     config = saved_config(output_dir) if resume else replace(config_of(preset, flags), weights=weights)
     recall = build(
         config, data_dir, output_dir, console,
-        resume=resume, finetune_from=finetune_from, base_model=base_model, epochs=epochs, model_overrides=model_flags,
-        command=_command_line(), recall_facts=recall_facts,
+        resume=resume, finetune_from=finetune_from, fresh_matching=fresh_matching, base_model=base_model,
+        epochs=epochs, model_overrides=model_flags, command=_command_line(), recall_facts=recall_facts,
     )  # fmt: skip
+    if recall is None:
+        console.print(
+            f"The checkpoint is in {output_dir}. Measure it: varda-eval {output_dir} perplexity --dataset NAME"
+        )
+        return
     console.print(recall_table(recall))
     console.print(f"The checkpoint is in {output_dir}. Chat with it: varda-chat --checkpoint {output_dir}")
 
 
+@train.command("prepare")
+@click.argument("sources", nargs=-1, metavar="[NAME|PATH]...")
+@flag(
+    "data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder where corpora lie already (NAME.jsonl.xz); else they are fetched.",
+)
+@flag(
+    "output-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Where prepared text goes. [default: a folder of ours, found again by --dataset]",
+)
+@flag("tokenizer", default=None, metavar="MODEL", help="Of this checkpoint or GPT-2. [default: a new one is trained]")
+@flag("vocab-size", type=click.IntRange(min=300), default=4096, help="Tokens of a new tokenizer.")
+@flag("seed", type=int, default=0, help="Seed of the split.")
+@flag("held-out", type=float, default=0.02, help="Share for validation, and for test, without an official split.")
+@flag("list", "show_list", is_flag=True, help="Show the corpora that have a name.")
+def prepare(**flags: Any) -> None:
+    """Clean, split and tokenise text for --dataset: corpora by name, or your own files and folders.
+
+    \b
+    .txt .md        plain text, cut into parts of about 10,000 characters
+    .jsonl .json    dialogues ({"turns": [...]}, {"messages": [...]}, chat exports) or {"text": ...}
+    hub:ID[/CONFIG] a dataset of the Hugging Face hub
+    """
+
+    def action() -> None:
+        from training.prepare_command import Asked, run
+        from training.quiet import quiet_libraries
+
+        quiet_libraries()
+        run(Asked(**flags), _console())
+
+    _run(action)
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("checkpoint", metavar="CHECKPOINT")
-@click.argument("measure", type=click.Choice(["recall", "dialogue", "exchanges", "speed"]))
+@click.argument("measure", type=click.Choice(["recall", "perplexity", "dialogue", "exchanges", "speed"]))
 @flag("facts", type=click.IntRange(min=1), default=100, help="recall: facts told for each task and tier.")
 @flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
 @flag(
@@ -168,6 +239,22 @@ def _train(
     default=None,
     help="dialogue: a model without memory to compare with, of the same tokenizer.",
 )
+@flag(
+    "dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="perplexity: of this text: a corpus, your files, or prepared text.",
+)
+@flag("split", type=click.Choice(["train", "validation", "test"]), default="test", help="perplexity: of this split.")
+@flag("against", default=None, metavar="MODEL", help="perplexity: a plain GPT-2 or checkpoint to compare with.")
+@flag(
+    "window", type=click.IntRange(min=2), default=None, help="perplexity: tokens read at once. [default: all that fit]"
+)
+@flag(
+    "stride", type=click.IntRange(min=1), default=None, help="perplexity: tokens to move on. [default: half the window]"
+)
+@flag("documents", type=click.IntRange(min=2), default=None, help="perplexity: read so many. [default: all]")
 @flag("count", type=click.IntRange(min=1), default=40, help="exchanges: how many.")
 @flag("memory-size", type=click.IntRange(min=1), default=10_000, help="speed: vectors in memory.")
 @flag("seed", type=int, default=0, help="Seed of facts, phrasings and samples.")
@@ -178,6 +265,7 @@ def evaluate(checkpoint: str, measure: str, **flags: Any) -> None:
 
     \b
     recall     is it known in the next session what was told in this one?
+    perplexity of a text: does the memory of what came before help? also accuracy, F1
     dialogue   does the memory help to predict held-out human dialogue?
     exchanges  sample exchanges, unedited, as markdown
     speed      what does the memory cost?

@@ -23,6 +23,7 @@ class Preset:
     fact_episodes: int
     multi_session_episodes: int
     dialogue_rows: int
+    question_pairs: int
     max_steps: int
     episode_length: int = 480
     row_length: int = 256
@@ -34,11 +35,13 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     # for tests and for trying the command out: minutes
-    "nano": Preset(1024, 256, 64, 2, 4, 32, 3e-3, 8, 1, 2, 300, episode_length=192, row_length=128),
+    "nano": Preset(1024, 256, 64, 2, 4, 32, 3e-3, 8, 1, 2, 16, 300, episode_length=192, row_length=128),
+    # a quarter of an hour on one CPU core: for text, and for comparing
+    "micro": Preset(4096, 256, 128, 4, 4, 64, 2e-3, 4, 1, 8, 32, 1500, row_length=256),
     # the bundled model: an hour or two on two CPU cores
-    "mini": Preset(4096, 384, 256, 6, 4, 192, 1e-3, 6, 1, 14, 4000),
+    "mini": Preset(4096, 384, 256, 6, 4, 192, 1e-3, 6, 1, 14, 64, 4000),
     # for one GPU
-    "small": Preset(16384, 512, 512, 8, 8, 256, 6e-4, 64, 8, 64, 20000),
+    "small": Preset(16384, 512, 512, 8, 8, 256, 6e-4, 64, 8, 64, 256, 20000),
 }
 
 
@@ -50,18 +53,21 @@ class ObjectiveWeights:
     read_out: float = 0.3
     store: float = 0.3
     delete: float = 0.3
+    matching: float = 1.0
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run. Everything that shapes its result is here and is saved with its checkpoints.
 
-    fact_episodes, multi_session_episodes, dialogue_rows: of each, in a batch. layouts: numbers of sessions that an
-    episode of ``episode_length`` tokens is divided into; every batch takes one of them. gradient_accumulation_steps:
-    batches whose gradients make one step. frozen_base_steps: first steps in which the memory's parts alone are trained.
-    patience: validations without a better one (by the losses of dialogues and facts together) that end the training,
-    with the best weights. use_memory: False trains a plain GPT-2 (the memory's parts stay as they are) on the same
-    tokens, with the same weights.
+    fact_episodes, multi_session_episodes, dialogue_rows, question_pairs: of each, in a batch; without pairs there is no
+    matching loss. memory_rate: factor on the learning rate for the memory's parts. layouts: numbers of sessions that an
+    episode of ``episode_length`` tokens is divided into; every batch takes one of them. without_distractors: one batch
+    of so many has none, as a young memory. gradient_accumulation_steps: batches whose gradients make one step.
+    frozen_base_steps: first steps in which the memory's parts alone are trained. patience: validations without a better
+    one (by the losses of dialogues and facts together) that end the training, with the best weights. use_memory: False
+    trains a plain GPT-2 (the memory's parts stay as they are) on the same tokens, with the same weights. datasets: names
+    and paths of the text to train on, in place of the chat corpora.
     """
 
     preset: str
@@ -70,6 +76,7 @@ class TrainConfig:
     fact_episodes: int
     multi_session_episodes: int
     dialogue_rows: int
+    question_pairs: int
     episode_length: int
     row_length: int
     layouts: tuple[int, ...] = (2, 3, 4)
@@ -78,6 +85,8 @@ class TrainConfig:
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
+    memory_rate: float = 3.0
+    without_distractors: int = 4
     max_distractors: int = 2048
     distractors_from: float = 0.05
     distractors_full: float = 0.4
@@ -89,4 +98,5 @@ class TrainConfig:
     frozen_base_steps: int = 0
     patience: int | None = None
     use_memory: bool = True
+    datasets: tuple[str, ...] = ()
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)

@@ -47,13 +47,14 @@ def deepened(model: VardaGPTAssociative, n_layer: int) -> VardaGPTAssociative:
 @torch.no_grad()
 def widened(model: VardaGPTAssociative, memory_dim: int) -> VardaGPTAssociative:
     """A model of ``memory_dim`` floats a vector, with the parts that ``model`` was made without: the statement's state,
-    the query's context, a null result by state, copies followed. It gives nearly the results of ``model``: what is new
-    starts small."""
+    the query's context, a null result by state that is read, copies followed. It gives nearly the results of ``model``:
+    what is new starts small."""
     old = model.config
     added = memory_dim - old.memory_dim
     if added < 0:
         raise DataError(f"The checkpoint's vectors have {old.memory_dim} floats; --memory-dim {memory_dim} is fewer.")
-    whole = dict.fromkeys(("store_statement_state", "null_by_state", "follow_copies", "query_context"), True)
+    parts = ("store_statement_state", "null_by_state", "read_null", "follow_copies", "query_context")
+    whole = dict.fromkeys(parts, True)
     if added == 0 and all(getattr(old, name) for name in whole):
         return model
     grown = VardaGPTAssociative(VardaGPTConfig(**(copy.deepcopy(old.to_dict()) | whole | {"memory_dim": memory_dim})))
@@ -75,3 +76,30 @@ def widened(model: VardaGPTAssociative, memory_dim: int) -> VardaGPTAssociative:
             new.copy_(tensor)
     grown.load_state_dict(state)
     return grown
+
+
+@torch.no_grad()
+def with_fresh_matching(model: VardaGPTAssociative) -> VardaGPTAssociative:
+    """``model`` with the layers that make queries, vectors and deletable vectors, and those that read vectors, as in a
+    fresh model: old ones may have learned to tell apart by so little that they learn no more."""
+    fresh = VardaGPTAssociative(model.config)
+    reader, heads = model.memory_reader, model.memory_heads
+    for name in ("fc_query", "fc_storable_vector", "fc_null", "log_scale", "null_score", "follow_score"):
+        part = getattr(reader, name)
+        if part is not None:
+            _copy(part, getattr(fresh.memory_reader, name))
+    width = model.config.n_embd
+    reader.fc.weight[:, width:] = fresh.memory_reader.fc.weight[:, width:]
+    _copy(heads.fc_deletable_vector, fresh.memory_heads.fc_deletable_vector)
+    heads.fc_delete_decision.weight[:, width:] = fresh.memory_heads.fc_delete_decision.weight[:, width:]
+    return model
+
+
+def _copy(target: torch.nn.Module | torch.Tensor, source: torch.nn.Module | torch.Tensor) -> None:
+    """Give ``target`` the values of ``source``, of the same kind and shape."""
+    if isinstance(target, torch.nn.Module):
+        assert isinstance(source, torch.nn.Module)
+        target.load_state_dict(source.state_dict())
+    else:
+        assert isinstance(source, torch.Tensor)
+        target.copy_(source)

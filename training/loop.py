@@ -24,6 +24,7 @@ from training.config import TrainConfig
 from training.data.episodes import EpisodeArrays
 from training.data.prepare import Data
 from training.display import Validation, interrupts, validation_table
+from training.matching import matching_losses
 from training.objective import Batch, Distractors, Losses, episode_losses, value_hits
 from varda_chat.errors import DataError, VardaError
 from varda_chat.model import VardaGPTAssociative
@@ -39,17 +40,29 @@ def schedule(config: TrainConfig, step: int) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+def parameter_groups(model: VardaGPTAssociative, config: TrainConfig) -> list[dict[str, Any]]:
+    """The optimizer's groups: matrices decay, what has fewer dimensions does not; the memory's parts learn faster."""
+    groups = []
+    for of_memory in (False, True):
+        for decays in (False, True):
+            parameters = [
+                parameter
+                for name, parameter in model.named_parameters()
+                if name.startswith("memory_") == of_memory and (parameter.ndim >= 2) == decays
+            ]
+            rate = config.learning_rate * (config.memory_rate if of_memory else 1.0)
+            groups.append({"params": parameters, "lr": rate, "weight_decay": config.weight_decay if decays else 0.0})
+    return groups
+
+
 class Trainer:
     """Trains ``model`` on ``data`` and keeps its state in ``output_dir/last``."""
 
     def __init__(self, model: VardaGPTAssociative, data: Data, config: TrainConfig, output_dir: Path, console: Console):
         self.config, self.data, self.output_dir, self.console = config, data, output_dir, console
         self.accelerator = Accelerator(mixed_precision=config.mixed_precision)
-        decayed = [p for p in model.parameters() if p.ndim >= 2]
-        plain = [p for p in model.parameters() if p.ndim < 2]
         optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=config.learning_rate,
+            parameter_groups(model, config),
             betas=config.betas,
             fused=True,
         )
@@ -98,7 +111,7 @@ class Trainer:
         facts = self._batch(self.data.facts(number, process), generator)
         # what is in memory beside the episode's own: few vectors first, then many
         share = (progress - config.distractors_from) / (config.distractors_full - config.distractors_from)
-        count = int(config.max_distractors * min(1.0, max(0.0, share)))
+        count = int(config.max_distractors * min(1.0, max(0.0, share))) if number % config.without_distractors else 0
         distractors = self._distractors(count, generator)
         # later on, two steps of three read what the store decisions leave, as in chat; the third keeps them soft
         hard = progress >= config.hard_from and self.step % 3 != 0
@@ -107,6 +120,7 @@ class Trainer:
             of_talk = self._losses(talk, distractors, hard)
         self._backward(of_talk, weight)
         self._remember_talk(of_talk, talk)
+        matching, deleting = self._match(number, generator)
         with self.accelerator.autocast():
             of_facts = self._losses(facts, distractors, hard)
         self._backward(of_facts, weight)
@@ -119,7 +133,23 @@ class Trainer:
             "read_out": float(of_facts.read_out.detach()),
             "store": float(of_facts.store.detach()),
             "delete": float(of_facts.delete.detach()),
+            "matching": matching,
+            "pair_deletes": deleting,
         }
+
+    def _match(self, number: int, generator: torch.Generator) -> tuple[float, float]:
+        """Add the gradients of the losses on pairs; returns those of reading and deleting. Not through the model as a
+        launcher wrapped it, so the gradients are exchanged with those of the next losses."""
+        config = self.config
+        if not config.question_pairs or not config.use_memory:
+            return 0.0, 0.0
+        pairs = self.data.pairs(number, self.accelerator.process_index)
+        with self.accelerator.no_sync(self.model):
+            with self.accelerator.autocast():
+                reading, deleting = matching_losses(self.bare, pairs, generator)
+                loss = config.weights.matching * reading + config.weights.delete * deleting
+            self.accelerator.backward(loss / config.gradient_accumulation_steps)
+        return float(reading.detach()), float(deleting.detach())
 
     def _backward(self, losses: Losses, weight: float) -> None:
         if losses.total.requires_grad:  # a frozen plain model has nothing to learn

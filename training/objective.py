@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.config import ObjectiveWeights
-from training.data.episodes import ALIVE, NONE, NULL, STATEMENTS, EpisodeArrays
+from training.data.episodes import ALIVE, STATEMENTS, EpisodeArrays
+from training.data.messages import NONE, NULL
 from training.memory import EpisodeMemory
 from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput, mix_copy_distribution
 
@@ -186,12 +187,14 @@ def retrieval_scores(
     assert output.query is not None and output.unread_state is not None
     reader = bare.memory_reader
     wanted = batch.target_statement
-    if memory.hard_gates:
-        # as in chat, where few vectors are in memory and one of another value is soon the nearest: after the last
-        # token of a value there is nothing more to find
-        after = torch.nn.functional.pad((wanted >= 0) & ~batch.probe, (1, 0))[..., :-1]
-        wanted = wanted.masked_fill(after & (wanted == NONE), NULL)
-    wanted = wanted.flatten(1)
+    spoken = (wanted >= 0) & ~batch.probe
+    after = torch.nn.functional.pad(spoken, (1, 0))[..., :-1]
+    if reader.config.follow_copies:
+        # a value's later tokens are followed from the first
+        wanted = wanted.masked_fill(after & spoken, NONE)
+    # few vectors are in a chat's memory and one of another value is soon the nearest: after the last token of a value
+    # there is nothing more to find
+    wanted = wanted.masked_fill(after & ~spoken & (wanted == NONE), NULL).flatten(1)
     supervised = wanted != NONE
     wanted = wanted[supervised]
     query = output.query.reshape(*memory.tokens.shape, -1)

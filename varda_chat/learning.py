@@ -50,7 +50,7 @@ def read_file(path: Path) -> Reading:
         turns = [turn for number, line in enumerate(text.split("\n"), 1) for turn in _turns(path, number, line)]
     else:
         if kind != ".txt":
-            text = _LINK.sub(r"\1", _MARKUP.sub("", _FENCE.sub("", text)))
+            text = without_markup(text)
         turns = [("user", " ".join(part.split())) for part in re.split(r"\n\s*\n", sanitize(text))]
     passages = tuple(
         (role, turn[start : start + MAX_PASSAGE])
@@ -58,6 +58,11 @@ def read_file(path: Path) -> Reading:
         for start in range(0, len(turn), MAX_PASSAGE)
     )
     return Reading(hashlib.sha256(data).hexdigest(), passages)
+
+
+def without_markup(text: str) -> str:
+    """Markdown as plain text: without fenced code, marks and the addresses of links."""
+    return _LINK.sub(r"\1", _MARKUP.sub("", _FENCE.sub("", text)))
 
 
 def _turns(path: Path, number: int, line: str) -> list[tuple[str, str]]:

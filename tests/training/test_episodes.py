@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.episodes import ALIVE, NONE, NULL, EpisodeArrays, EpisodeBuilder
+from training.data.episodes import ALIVE, EpisodeArrays, EpisodeBuilder
+from training.data.messages import NONE, NULL
 from training.data.prepare import fact_texts
 from training.data.tokenizer import train_tokenizer
 from training.data.values import split_of

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import tiny_model
-from training.growth import deepened, widened
+from training.growth import deepened, widened, with_fresh_matching
 from varda_chat.errors import DataError
 from varda_chat.memory import AssociativeMemory
 from varda_chat.model import VardaGPTAssociative
@@ -42,7 +42,12 @@ def test_blocks_are_not_taken_away(chat_format: ChatFormat) -> None:
 
 def test_longer_vectors_give_nearly_the_same_results(chat_format: ChatFormat) -> None:
     model = tiny_model(
-        chat_format, store_statement_state=False, null_by_state=False, query_context=False, follow_copies=False
+        chat_format,
+        store_statement_state=False,
+        null_by_state=False,
+        read_null=False,
+        query_context=False,
+        follow_copies=False,
     )
     grown = widened(model, 24).eval()
     ids = torch.randint(0, model.config.vocab_size, (1, 20), generator=torch.Generator().manual_seed(0))
@@ -61,3 +66,17 @@ def test_longer_vectors_give_nearly_the_same_results(chat_format: ChatFormat) ->
     assert widened(grown, 24) is grown
     with pytest.raises(DataError, match="fewer"):
         widened(grown, 8)
+
+
+def test_fresh_matching_keeps_the_language_model(chat_format: ChatFormat) -> None:
+    model = tiny_model(chat_format).eval()
+    old = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    ids = torch.randint(0, model.config.vocab_size, (1, 20), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before = model(ids)
+        after = with_fresh_matching(model)(ids)
+    torch.testing.assert_close(after.logits, before.logits, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(after.store_decision, before.store_decision)
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, old[name])}
+    assert all(name.startswith("memory_") for name in changed)
+    assert {"memory_reader.fc_query.weight", "memory_reader.fc_storable_vector.weight"} <= changed

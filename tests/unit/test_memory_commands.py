@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.unit.test_store import opened, texts, told, turn
+from tests.unit.test_store import agrees, opened, texts, told, turn
 from varda_chat.cli import main
 from varda_chat.memory import peek
+from varda_chat.memory.records import Imported
 from varda_chat.memory_commands import memory
 
 SAID = "the safe opens with 4711"
@@ -111,6 +112,34 @@ def test_purge_of_a_whole_memory_leaves_no_trace(folder: Path) -> None:
     assert peek(folder).statements == 0
 
 
+def test_recall_is_measured_where_the_types_differ(folder: Path) -> None:
+    with opened(folder) as store:
+        store.take_in(
+            Imported(told(f"n{number}", 100, number), "s", 1.0, None, 0, False, "model-a") for number in range(101)
+        )
+    found = {each["index_type"]: each for each in answers("stats")[0]["search"]}
+    assert {each["vectors"] for each in found.values()} == {10_106}
+    assert found["flat"]["recall"] == 1.0
+    assert all(0.3 < each["recall"] <= 1.0 for each in found.values())
+    assert min(each["recall"] for each in found.values()) < 1.0
+
+
+@pytest.mark.parametrize("kind", ["ivf", "compressed", "graph"])
+def test_the_index_type_is_chosen_and_kept(folder: Path, kind: str) -> None:
+    assert answers("index", kind)[0] == {"index_type": kind}
+    assert answers("stats")[0]["index_type"] == kind
+    with opened(folder) as store:
+        assert "another index type" in store.notices[0]
+        store.apply(turn(told("new"), delete=[1]), session="s")
+        agrees(store)
+    with opened(folder) as store:
+        assert store.notices == []
+        assert store._index().memory.index_type == kind
+        agrees(store)
+        store.set_index_type("flat")
+        agrees(store)
+
+
 def test_pin_and_unpin(folder: Path) -> None:
     assert answers("pin", 2)[0]["pinned"]
     assert answers("stats")[0]["pinned"] == 1
@@ -122,7 +151,9 @@ def test_export_and_import_are_a_round_trip(folder: Path, tmp_path: Path) -> Non
     file = tmp_path / "out.jsonl"
     assert answers("export", file)[0]["exported"] == 3
     assert file.stat().st_mode & 0o777 == 0o600
-    assert answers("import", file, "--profile", "new")[0] == {"imported": 3, "known": 0, "bad": 0, "bad_lines": []}
+    done = answers("import", file, "--profile", "new")[0]
+    assert done.pop("seconds") >= 0
+    assert done == {"imported": 3, "known": 0, "bad": 0, "bad_lines": [], "not_kept": 0}
     assert answers("import", file, "--profile", "new")[0]["known"] == 3
     again = tmp_path / "again.jsonl"
     answers("export", again, "--profile", "new")
@@ -130,6 +161,22 @@ def test_export_and_import_are_a_round_trip(folder: Path, tmp_path: Path) -> Non
     with opened(folder.parent / "new") as store:
         assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
     assert run("export", "-").stdout.encode() == file.read_bytes()
+
+
+def test_an_import_beyond_the_capacity_says_so_and_is_undone_whole(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "much.jsonl"
+    lines = [good_line(text=f"n{number}", vectors=[vector()] * 9) for number in range(1300)]
+    file.write_text("\n".join(['{"varda_chat_memory": 1}', *lines]) + "\n")
+    result = run("import", file)
+    assert result.exit_code == 0, result.output
+    assert "1300 statements were taken in" in result.stdout
+    assert f"keeps 10000 vectors: {1300 * 9 + 6 - 10_000}" in result.stderr
+    assert peek(folder).statements == 1303
+    undone = run("undo")
+    assert len(undone.stdout.splitlines()) == 21
+    assert "1300 are gone" in undone.stdout
+    assert [each["id"] for each in answers("list")] == [3, 2, 1]
+    assert peek(folder).vectors == 6
 
 
 def good_line(**changed: Any) -> str:
@@ -227,6 +274,11 @@ def test_verify_repairs(folder: Path) -> None:
 def test_stats_path_and_profiles(folder: Path) -> None:
     (found,) = answers("stats")
     assert (found["statements"], found["vectors"], found["models"]) == (3, 6, {"model-a": 3})
+    assert [(each["index_type"], each["recall"]) for each in found["search"]] == [
+        ("flat", 1.0), ("ivf", 1.0), ("compressed", 1.0), ("graph", 1.0)
+    ]  # fmt: skip
+    assert "recall@5" in run("stats").stdout
+    assert answers("stats", "--profile", "none")[0]["search"] == []
     assert run("path").stdout.strip() == str(folder)
     assert answers("profiles")[0]["statements"] == 3
 
@@ -242,6 +294,7 @@ def test_stats_path_and_profiles(folder: Path) -> None:
         (["nonesuch"], 2),
         (["import", "/no/such/file"], 2),
         (["search", " "], 1),
+        (["index", "tree"], 1),
         (["list", "--profile", "../up"], 1),
         (["learn", sys.executable], 1),
     ],
@@ -259,7 +312,7 @@ def test_the_model_is_loaded_only_where_it_must_run(folder: Path, tmp_path: Path
     file = tmp_path / "out.jsonl"
     commands = [["list"], ["show", "1"], ["pin", "1"], ["unpin", "1"], ["stats"], ["verify"], ["path"], ["profiles"],
                 ["backup"], ["export", str(file)], ["import", str(file), "--profile", "b"], ["forget", "1", "--yes"],
-                ["undo"], ["restore", "--yes"], ["forget", "3", "--purge", "--yes"]]  # fmt: skip
+                ["undo"], ["restore", "--yes"], ["index", "ivf"], ["forget", "3", "--purge", "--yes"]]  # fmt: skip
     used = {command[0] for command in commands} | {"search", "edit", "learn"}
     assert set(memory.commands) == used
     probe = (

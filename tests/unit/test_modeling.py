@@ -173,12 +173,27 @@ def test_saving_and_loading_is_identity(model: VardaGPTAssociative, ids: torch.T
 def test_original_arrangement_can_be_switched_on(chat_format: ChatFormat, ids: torch.Tensor) -> None:
     model = tiny_model(
         chat_format, memory_layer=0, store_layer=2, store_previous_state=False, store_statement_state=False,
-        query_context=False, copy_results=False, null_result=False, null_by_state=False,
+        query_context=False, copy_results=False, null_result=False, null_by_state=False, read_null=False,
     )  # fmt: skip
     with torch.no_grad():
         output = model(ids, memory=a_memory(5, batch=2))
     assert output.copy_decision is None
     torch.testing.assert_close(output.read_weights.sum(-1), torch.ones(2, 12))
+
+
+def test_the_null_result_is_read_with_its_weight(model: VardaGPTAssociative) -> None:
+    reader, memory = model.memory_reader, a_memory(5, batch=2)
+    assert reader.null_read is not None
+    hidden = torch.randn(2, 12, 32, generator=torch.Generator().manual_seed(0))
+    query, _ = reader.query(hidden)
+    results = memory.search(query, model.config.num_search_results)
+    weights = reader.weights(hidden, query, results)
+    with torch.no_grad():
+        before = reader.read(hidden, results, weights)
+        reader.null_read.fill_(2.0)
+        after = reader.read(hidden, results, weights)
+    expected = 2.0 * (1.0 - weights.sum(-1, keepdim=True)).expand_as(before)
+    torch.testing.assert_close(after - before, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_fc_starts_as_identity_on_the_stream(model: VardaGPTAssociative) -> None:

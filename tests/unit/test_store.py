@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import zlib
@@ -17,9 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory import (
@@ -82,79 +78,6 @@ def agrees(store: MemoryStore) -> None:
     for id_, statement_id, token_id in zip(ids, store.statement_ids(ids), store.token_ids(ids), strict=True):
         record = store.get(id_)
         assert (record.statement_id, record.token_id) == (statement_id, token_id)
-
-
-class AgainstADict(RuleBasedStateMachine):
-    """A store on disk and a dict, changed alike, the store reopened at will."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
-        self.model: dict[int, NewStatement] = {}
-        self.used: set[int] = set()
-        self.count = 0
-        self.store = opened(self.folder)
-
-    def teardown(self) -> None:
-        self.store.close()
-        shutil.rmtree(self.folder)
-
-    def _ids(self, data: st.DataObject) -> list[int]:
-        return data.draw(st.lists(st.sampled_from(sorted(self.model)), unique=True, min_size=1))
-
-    @rule(sizes=st.lists(st.integers(1, 3), min_size=1, max_size=3))
-    def add(self, sizes: list[int]) -> None:
-        new = []
-        for size in sizes:
-            self.count += 1
-            new.append(told(f"fact {self.count}", size, self.count))
-        applied = self.store.apply(turn(*new), session="s")
-        ids = [each.id for each in applied.stored]
-        assert not self.used & set(ids)
-        self.used |= set(ids)
-        self.model |= dict(zip(ids, new, strict=True))
-        assert applied.size == self.store.size
-
-    @precondition(lambda self: bool(self.model))
-    @rule(data=st.data(), by_user=st.booleans())
-    def remove(self, data: st.DataObject, by_user: bool) -> None:
-        ids = self._ids(data)
-        gone = self.store.forget(ids) if by_user else self.store.apply(turn(delete=ids), session="s").deleted
-        assert {each.id for each in gone} == set(ids)
-        for id_ in ids:
-            del self.model[id_]
-
-    @precondition(lambda self: bool(self.model))
-    @rule(data=st.data())
-    def update(self, data: st.DataObject) -> None:
-        (id_, *_) = self._ids(data)
-        self.count += 1
-        new = told(self.model[id_].text, 2, self.count)
-        self.store.replace_vectors(id_, new.vectors)
-        self.model[id_] = new
-
-    @rule(with_index=st.booleans())
-    def reopen(self, with_index: bool) -> None:
-        self.store.close()
-        if not with_index:
-            (self.folder / "memory.faiss").unlink()
-        self.store = opened(self.folder)
-        assert bool(self.store.notices) == (not with_index and bool(self.model))
-
-    @invariant()
-    def same_content(self) -> None:
-        assert {each.id: each.text for each in self.store.statements()} == {
-            id_: new.text for id_, new in self.model.items()
-        }
-        assert self.store.size == sum(len(new.vectors) for new in self.model.values())
-        for id_, new in self.model.items():
-            results = self.store.search(np.stack([vector.vector for vector in new.vectors]), 1)
-            assert (results.distances == 0).all()
-            assert (self.store.statement_ids(results.ids) == id_).all()
-
-
-TestAgainstADict = AgainstADict.TestCase
-TestAgainstADict.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)
 
 
 def test_a_turn_is_there_after_reopening(tmp_path: Path) -> None:

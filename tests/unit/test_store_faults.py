@@ -4,64 +4,21 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
-import sys
-import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.unit.processes import child, damaged_at, filled
 from tests.unit.test_store import DIM, agrees, opened, some, texts, told, turn
 from varda_chat.errors import MemoryLockedError, StorageError, VardaError
 from varda_chat.memory import AssociativeMemory, backup, peek, reset, verify
 from varda_chat.memory.schema import SCHEMA_VERSION
-
-PRELUDE = """
-import os, sys
-import numpy as np
-from pathlib import Path
-from varda_chat.errors import *
-from varda_chat.memory import *
-
-def told(number, count=3):
-    rows = np.random.default_rng(number).standard_normal((count, 8)).astype("f4")
-    return NewStatement(f"fact {number}", "user", tuple(NewVector(row, 1, "t", 0.5) for row in rows))
-
-def opened(folder, **changed):
-    return MemoryStore.open(folder, **{"embedding_dim": 8, "fingerprint": "model-a", **changed})
-
-def refused(change):
-    try:
-        change()
-    except StorageError as error:
-        print("refused:", error)
-        return
-    raise AssertionError("it was not refused")
-
-folder = Path(sys.argv[1])
-"""
-
-
-def child(code: str, *arguments: object, wrap: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*wrap, sys.executable, "-c", PRELUDE + code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def filled(folder: Path, count: int = 5) -> list[str]:
-    """A closed memory of ``count`` statements; returns their texts."""
-    with opened(folder) as store:
-        store.apply(turn(*(told(f"fact {number}", seed=number) for number in range(count))), session="s")
-        return texts(store)
-
+from varda_chat.memory.upkeep import restore
 
 # The index file
 
@@ -100,15 +57,33 @@ def test_a_cut_index_is_seen(tmp_path: Path, length: int) -> None:
         agrees(store)
 
 
-def test_an_index_of_an_earlier_state_is_not_taken(tmp_path: Path) -> None:
+def test_an_index_of_an_earlier_state_catches_up(tmp_path: Path) -> None:
     filled(tmp_path)
     old = (tmp_path / "memory.faiss").read_bytes()
     with opened(tmp_path) as store:
         store.forget([1])
+        store.apply(turn(told("new")), session="s")
     (tmp_path / "memory.faiss").write_bytes(old)
     with opened(tmp_path) as store:
-        assert "another generation" in store.notices[0]
+        assert store.notices == []
         assert store.search(told("", seed=0).vectors[0].vector, 1).distances[0] > 0
+        assert store.search(told("new").vectors[0].vector, 1).distances[0] == 0
+        agrees(store)
+    with opened(tmp_path) as store:
+        assert store.notices == []
+        agrees(store)
+
+
+def test_an_index_of_a_state_too_long_ago_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varda_chat.memory.schema.GENERATIONS_KEPT", 2)
+    filled(tmp_path)
+    old = (tmp_path / "memory.faiss").read_bytes()
+    with opened(tmp_path) as store:
+        for number in range(3):
+            store.apply(turn(told(f"new {number}")), session="s")
+    (tmp_path / "memory.faiss").write_bytes(old)
+    with opened(tmp_path) as store:
+        assert "another history" in store.notices[0]
         agrees(store)
 
 
@@ -125,14 +100,6 @@ def test_an_index_with_the_right_label_but_other_vectors_is_not_taken(tmp_path: 
 
 
 # The database
-
-
-def damaged_at(path: Path, start: float, stop: float) -> None:
-    """Overwrite a part of the file, given in shares of its length."""
-    content = bytearray(path.read_bytes())
-    first, last = int(len(content) * start), int(len(content) * stop)
-    content[first:last] = random.Random(1).randbytes(last - first)
-    path.write_bytes(content)
 
 
 def test_a_damaged_database_is_set_aside_and_saved_from(tmp_path: Path) -> None:
@@ -268,133 +235,23 @@ with opened(folder, read_only=True) as store:
     opened(tmp_path).close()
 
 
-STORE_UNTIL_KILLED = """
-number, flush = int(sys.argv[2]), sys.argv[3] == "flush"
-with opened(folder, memory_size=60) as store:
-    while True:
-        oldest = store.statements(1, newest_first=False)
-        delete = frozenset(each.id for each in oldest) if number % 3 == 0 else frozenset()
-        applied = store.apply(TurnChanges((told(number),), delete), session="s")
-        if flush:
-            store.flush_index()
-        gone = ",".join(each.text.split()[1] for each in applied.deleted)
-        print(f"{number} {gone}", flush=True)
-        number += 1
-"""
-
-
-@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
-def test_a_kill_at_any_moment_loses_nothing_acknowledged(tmp_path: Path, kills: int) -> None:
-    rng = random.Random(kills)
-    there: set[str] = set()
-    number = 0
-    for run in range(kills):
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                PRELUDE + STORE_UNTIL_KILLED,
-                str(tmp_path),
-                str(number),
-                "flush" if run % 2 else "no",
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        lines = [process.stdout.readline()]
-        time.sleep(rng.uniform(0.0, 0.15))
-        process.send_signal(signal.SIGKILL)
-        lines += process.stdout.read().splitlines()
-        process.stdout.close()
-        process.wait()
-        assert process.returncode == -signal.SIGKILL
-        lines = [line for line in map(str.strip, lines) if line]
-        assert lines
-        for line in lines:
-            stored, _, gone = line.partition(" ")
-            there.add(stored)
-            there -= set(gone.split(",")) if gone else set()
-        number += len(lines)
-        assert not [problem for problem in verify(tmp_path) if "memory.db" in problem]
-        with opened(tmp_path, memory_size=60) as store:
-            agrees(store)
-            assert all(each.vector_count == 3 for each in store.statements())
-            now = {each.text.split()[1] for each in store.statements()}
-            if now != there:  # the turn that the kill left unacknowledged is there wholly or not at all
-                assert now - there == {str(number)}
-                assert len(there - now) <= 1
-                number += 1
-            there = now
-
-
-KILL_BEFORE_CHANGE = """
-left = int(sys.argv[2])
-def count(event, arguments):
-    global left
-    if event in ("os.remove", "os.rename"):
-        left -= 1
-        if left < 0:
-            os._exit(9)
-sys.addaudithook(count)
-"""
-
-
-def kill_before_each_change(code: str, folder: Path, work: Path) -> list[Path]:
-    """Run ``code`` on copies of ``folder``, ended before its 1st, 2nd, ... removal or renaming of a file."""
-    copies = []
-    for number in range(40):
-        copies.append(work / str(number))
-        shutil.copytree(folder, copies[-1])
-        result = child(KILL_BEFORE_CHANGE + code, copies[-1], number)
-        if result.returncode == 0:
-            return copies
-        assert result.returncode == 9, result.stderr
-    raise AssertionError("it does not end")
-
-
-def test_a_kill_during_reset_leaves_the_old_memory_or_none(tmp_path: Path) -> None:
-    before = filled(tmp_path / "memory")
-    copies = kill_before_each_change("reset(folder)", tmp_path / "memory", tmp_path / "work")
-    assert len(copies) > 3
-    seen = []
-    for copy in copies:
-        with opened(copy) as store:
-            seen.append(texts(store))
-            agrees(store)
-        backups = list((copy / "backups").glob("memory-*.db"))
-        assert seen[-1] == before or backups
-    assert seen[0] == before
-    assert seen[-1] == []
-    assert all(each in (before, []) for each in seen)
-
-
-def test_a_kill_during_a_rescue_loses_nothing_of_it(tmp_path: Path) -> None:
-    filled(tmp_path / "memory", 200)
-    damaged_at(tmp_path / "memory" / "memory.db", 0.5, 0.55)
-    content = (tmp_path / "memory" / "memory.db").read_bytes()
-    code = "from varda_chat.memory.rescue import settle\nsettle(folder / 'memory.db')"
-    copies = kill_before_each_change(code, tmp_path / "memory", tmp_path / "work")
-    assert len(copies) > 3
-    saved = []
-    for copy in copies:
-        with opened(copy) as store:
-            saved.append(texts(store))
-        asides = [file.read_bytes() for file in copy.glob("memory.db.damaged-*Z*")]
-        assert content in asides
-    assert saved[-1]
-    assert all(each == saved[-1] for each in saved)
-
-
 def flipped(path: Path, rng: random.Random) -> None:
     content = bytearray(path.read_bytes())
     content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
 
 
+def cut(path: Path, rng: random.Random) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: rng.randrange(len(content))])
+
+
+@pytest.mark.parametrize("harm", [flipped, cut])
 @pytest.mark.parametrize("name", ["memory.db", "memory.db-wal", "memory.faiss", "memory.lock", "memory.db-shm"])
-def test_a_flipped_bit_anywhere_stops_no_start(tmp_path: Path, name: str) -> None:
-    """Each file of a memory that a killed process left, and the one bit in each of many copies."""
+def test_a_flipped_bit_or_a_cut_anywhere_stops_no_start(
+    tmp_path: Path, name: str, harm: Callable[[Path, random.Random], None]
+) -> None:
+    """Each file of a memory that a killed process left, harmed at another place in each of many copies."""
     memory = tmp_path / "memory"
     filled(memory, 40)
     left = child(
@@ -409,12 +266,12 @@ def test_a_flipped_bit_anywhere_stops_no_start(tmp_path: Path, name: str) -> Non
     assert (memory / "memory.db-wal").stat().st_size
     known = {f"fact {number}" for number in range(46)}
     rng = random.Random(name)
-    for number in range(25):
+    for number in range(4 if harm is cut else 12):
         copy = tmp_path / str(number)
         shutil.copytree(memory, copy)
         if not (copy / name).stat().st_size:
             (copy / name).write_bytes(b"\0")
-        flipped(copy / name, rng)
+        harm(copy / name, rng)
         with closing(sqlite3.connect(f"file:{copy / 'memory.db'}?mode=ro&immutable=1", uri=True)) as db:
             try:
                 newer = name == "memory.db" and db.execute("PRAGMA user_version").fetchone()[0] > SCHEMA_VERSION
@@ -428,8 +285,11 @@ def test_a_flipped_bit_anywhere_stops_no_start(tmp_path: Path, name: str) -> Non
             for statement in store.foreign_statements():  # its vector was hit
                 store.replace_vectors(statement.id, told(statement.text).vectors)
             assert all(store.get(id_).token for id_ in store.search(some(1), 200).ids[0] if id_ >= 0)
-            # without a word about damage, one bit may have changed one text
-            assert len(known - set(texts(store))) <= 1 or store.notices
+            if harm is cut and name == "memory.db-wal":  # as if the last turns had not been: a log may end anywhere
+                assert set(texts(store)) == {f"fact {place}" for place in range(len(texts(store)))}
+                assert len(texts(store)) >= 40
+            else:  # without a word about damage, one bit may have changed one text
+                assert len(known - set(texts(store))) <= 1 or store.notices
             store.apply(turn(told("new")), session="s")
         with opened(copy, read_only=True) as reader:
             assert "new" in texts(reader)
@@ -437,25 +297,80 @@ def test_a_flipped_bit_anywhere_stops_no_start(tmp_path: Path, name: str) -> Non
                 assert set(texts(reader)) == known | {"new"}
 
 
+def test_a_harmed_backup_is_restored_whole_or_not_at_all(tmp_path: Path) -> None:
+    memory = tmp_path / "memory"
+    filled(memory, 30)
+    kept = backup(memory)
+    with opened(memory) as store:
+        store.apply(turn(told("since")), session="s")
+        now = texts(store)
+    rng = random.Random(7)
+    refused: list[str] = []
+    for number in range(12):
+        harmed = tmp_path / f"{number}.db"
+        shutil.copy(kept, harmed)
+        (cut if number % 4 == 0 else flipped)(harmed, rng)
+        try:
+            restore(memory, harmed)
+        except VardaError as error:
+            refused.append(str(error))
+            with opened(memory) as store:
+                assert texts(store) == now
+            continue
+        with opened(memory) as store:
+            for statement in store.foreign_statements():  # its vector was hit
+                store.replace_vectors(statement.id, told(statement.text).vectors)
+            assert len(texts(store)) == 30
+            agrees(store)
+            assert len(set(texts(store)) - {f"fact {place}" for place in range(30)}) <= 1
+            now = texts(store)
+    assert len(refused) >= 3  # the cut ones, at least
+    assert all("cannot be restored" in each for each in refused)
+
+
+def test_what_was_set_aside_with_a_damaged_vector_comes_back_to_be_read_again(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with opened(tmp_path) as store:
+        store.forget([2])
+    database = tmp_path / "memory.db"
+    vector = told("", seed=1).vectors[1].vector.tobytes()
+    content = database.read_bytes()
+    assert content.count(vector) == 1
+    database.write_bytes(content.replace(vector, bytes(len(vector))))
+    with opened(tmp_path) as store:
+        assert [each.text for each in store.undo_last().restored] == ["fact 1"]
+        assert [each.text for each in store.foreign_statements()] == ["fact 1"]
+        assert store.size == 8
+        store.replace_vectors(2, told("", seed=1).vectors)
+        agrees(store)
+
+
 # The disk
 
 SAME_BEFORE_AND_AFTER = """
+from varda_chat.memory.records import Imported
+
 def state(store):
     ids = store.search(np.zeros(8), 50).ids.tolist()
     return store.statements(), store.recent(100), store.size, ids
 
 def check(store, fill, empty):
     for number in range(4):
-        store.apply(TurnChanges((told(number),)), session="s")
+        store.apply(TurnChanges((told(number, 150 if number == 3 else 3),)), session="s")
     before = state(store)
     fill()
     change = TurnChanges((told(4, 200), told(5)), frozenset([1]), frozenset([2]))
+    coming = [Imported(told(number, 50), "s", 1.0, None, 0, False, "model-a") for number in range(10, 20)]
     for _ in range(2):
         refused(lambda: store.apply(change, session="s"))
+        refused(lambda: store.take_in(coming))
+        refused(store.undo_last)
+        refused(lambda: store.forget([4]))
+        refused(lambda: store.replace_vectors(1, told(9, 200).vectors))
         assert state(store) == before
     empty()
     assert state(store) == before
-    assert store.apply(change, session="s").size == 3 * 3 + 203
+    assert store.apply(change, session="s").size == 3 + 3 + 150 + 203
 """
 
 
@@ -475,7 +390,7 @@ assert "The memory itself is safe" in store.notices[-1]
 limit(resource.RLIM_INFINITY)
 assert not (folder / "memory.faiss.new").exists()
 with opened(folder) as store:
-    assert store.size == 212
+    assert store.size == 359
 """,
         tmp_path,
     )

@@ -35,8 +35,9 @@ from varda_chat.model.chat_format import ChatFormat
 SIZES: dict[str, Any] = {"n_positions": 384, "n_embd": 128, "n_layer": 4, "n_head": 4, "memory_dim": 64}
 VOCABULARY = 4096
 RUN: dict[str, Any] = {
-    "fact_episodes": 10, "multi_session_episodes": 0, "dialogue_rows": 4, "episode_length": 384, "row_length": 192,
-    "learning_rate": 2e-3, "warmup_steps": 50, "hard_from": 0.5, "max_distractors": 512,
+    "fact_episodes": 10, "multi_session_episodes": 0, "dialogue_rows": 4, "question_pairs": 64,
+    "episode_length": 384, "row_length": 192, "learning_rate": 1.5e-3,
+    "warmup_steps": 50, "hard_from": 0.5, "max_distractors": 512,
 }  # fmt: skip
 
 
@@ -53,6 +54,7 @@ class Variant:
 VARIANTS = (
     Variant("all parts"),
     Variant("without retrieval loss", weights=ObjectiveWeights(retrieval=0.0)),
+    Variant("without matching loss", weights=ObjectiveWeights(matching=0.0)),
     Variant("without read-out loss", weights=ObjectiveWeights(read_out=0.0)),
     Variant("memory read at the input (the original's place)", {"memory_layer": 0, "store_layer": 0}),
     Variant("vectors without their statement", {"store_statement_state": False}),

@@ -74,6 +74,36 @@ def dialogue(source: str, flags: dict[str, Any], load: Load, console: Console) -
         console.print(table)
 
 
+def perplexity(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """``varda-eval CHECKPOINT perplexity``."""
+    from training.benchmark.against import load_plain
+    from training.benchmark.perplexity import measure_perplexity
+    from training.benchmark.perplexity_report import perplexity_json, perplexity_table
+    from training.data.datasets import open_datasets, places_of
+    from training.data.preparation import How
+
+    if not flags["datasets"]:
+        raise click.UsageError("perplexity needs a text: --dataset, a corpus' name, your files, or prepared text.")
+    checkpoint = load(source)
+    against = None if flags["against"] is None else load_plain(flags["against"], checkpoint.chat)
+    with _progress("preparing") as show:
+        texts = open_datasets(
+            flags["datasets"], places_of(flags["data_dir"]), How(tokenizer=checkpoint.chat.tokenizer),
+            lambda line: click.echo(line, err=True), lambda doing, done, total: show(doing, done, total or 0),
+        )  # fmt: skip
+        if len(texts) > 1:
+            raise click.UsageError("perplexity measures one prepared text at a time; give one --dataset.")
+        found = measure_perplexity(
+            checkpoint, texts[0].split(flags["split"]), flags["split"],
+            window=flags["window"], stride=flags["stride"], at_most=flags["documents"], against=against,
+            on_progress=lambda done, total: show("perplexity", done, total),
+        )  # fmt: skip
+    if flags["json"]:
+        click.echo(json.dumps(perplexity_json(found)))
+        return
+    console.print(perplexity_table(found))
+
+
 def exchanges(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """``varda-eval CHECKPOINT exchanges``."""
     from training.benchmark.exchanges import as_markdown, sample_exchanges, small_talk
@@ -114,6 +144,7 @@ def run(measure: str, source: str, flags: dict[str, Any], load: Load, console: C
 MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
     "recall": recall,
     "dialogue": dialogue,
+    "perplexity": perplexity,
     "exchanges": exchanges,
     "speed": speed,
 }

@@ -79,18 +79,23 @@ class Prediction:
         return Loss.sum(self.losses[reader]).perplexity
 
     def ratio(self, reader: Reader, other: Reader, seed: int = 0) -> tuple[float, float, float]:
-        """Perplexity of ``reader`` as a share of ``other``'s, and its 95 % interval (percentile bootstrap over units,
-        2,000 resamples). Below 1 is better than ``other``."""
-        ours, theirs = self.losses[reader], self.losses[other]
+        """Perplexity of ``reader`` as a share of ``other``'s, and its 95 % interval. Below 1 is better than
+        ``other``."""
+        return ratio_interval(self.losses[reader], self.losses[other], seed)
 
-        def share(units: Sequence[int]) -> float:
-            one, two = (Loss.sum([losses[u] for u in units]) for losses in (ours, theirs))
-            return one.perplexity / two.perplexity
 
-        rng = random.Random(seed)
-        everybody = range(len(ours))
-        drawn = sorted(share(rng.choices(everybody, k=len(ours))) for _ in range(_RESAMPLES))
-        return share(everybody), drawn[int(0.025 * _RESAMPLES)], drawn[int(0.975 * _RESAMPLES) - 1]
+def ratio_interval(ours: Sequence[Loss], theirs: Sequence[Loss], seed: int = 0) -> tuple[float, float, float]:
+    """Perplexity over all units as a share of the other's over the same units, and its 95 % interval (percentile
+    bootstrap over units, 2,000 resamples)."""
+
+    def share(units: Sequence[int]) -> float:
+        one, two = (Loss.sum([losses[u] for u in units]) for losses in (ours, theirs))
+        return one.perplexity / two.perplexity
+
+    rng = random.Random(seed)
+    everybody = range(len(ours))
+    drawn = sorted(share(rng.choices(everybody, k=len(ours))) for _ in range(_RESAMPLES))
+    return share(everybody), drawn[int(0.025 * _RESAMPLES)], drawn[int(0.975 * _RESAMPLES) - 1]
 
 
 def measure_dialogue(

@@ -17,12 +17,16 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from training.benchmark.turns import TurnFigures, measure_turns, turn_table
 from varda_chat.errors import VardaError
 from varda_chat.memory import AssociativeMemory
-from varda_chat.memory.indexes import INDEX_TYPES
+from varda_chat.memory.indexes import INDEX_TYPES, check_index_type
 
 SIZES = (1_000, 10_000, 100_000)
 LARGEST = 1_000_000
+TURN_SIZES = (10_000, LARGEST)
+"""Sizes at which turns and starts are measured."""
+
 PER_CENTRE = 50
 """Vectors around one centre on average: about as many as one often repeated topic of a user."""
 
@@ -142,11 +146,21 @@ def memory_table(rows: list[MemoryFigures], vectors: str) -> Table:
 @click.option("--dim", type=click.IntRange(min=1), default=256, help="Floats a vector.")
 @click.option("--half-precision", is_flag=True, help="Keep 16 bits a value.")
 @click.option("--unclustered", is_flag=True, help="Measure on vectors without clusters, the worst case.")
+@click.option("--turns/--no-turns", default=True, help="Measure turns and starts too, from 10,000 vectors on.")
+@click.option("--only-turns", is_flag=True, help="Measure nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def main(
-    sizes: str, million: bool, index_types: str, dim: int, half_precision: bool, unclustered: bool, as_json: bool
+    sizes: str,
+    million: bool,
+    index_types: str,
+    dim: int,
+    half_precision: bool,
+    unclustered: bool,
+    turns: bool,
+    only_turns: bool,
+    as_json: bool,
 ) -> None:
-    """Measure the memory's index types: build, search, add, remove, save, load, size on disk, recall."""
+    """Measure the memory's index types: build, search, add, remove, save, load, size on disk, recall; turns, starts."""
     try:
         counts = (*(int(part.replace("_", "")) for part in sizes.split(",")), *((LARGEST,) if million else ()))
     except ValueError:
@@ -154,19 +168,35 @@ def main(
     if min(counts) < 1:
         raise click.UsageError("--sizes: a memory has at least 1 vector.")
     kinds = tuple(part.strip() for part in index_types.split(","))
-    rows = []
+    rows: list[MemoryFigures] = []
+    turn_rows: list[TurnFigures] = []
     try:
-        for row in measure_all(counts, kinds, dim, half=half_precision, unclustered=unclustered):
+        for kind in kinds:
+            check_index_type(kind)
+        for row in () if only_turns else measure_all(counts, kinds, dim, half=half_precision, unclustered=unclustered):
             rows.append(row)
             click.echo(f"{row.index_type}, {row.size:,}: built in {_readable(row.build)}", err=True)
+        for size in (size for size in counts if size in TURN_SIZES and turns):
+            vectors_of_size = clustered(size, dim, centres=1 if unclustered else size // PER_CENTRE, seed=1)
+            with tempfile.TemporaryDirectory() as folder:
+                for figures in measure_turns(vectors_of_size, kinds, Path(folder)):
+                    turn_rows.append(figures)
+                    click.echo(
+                        f"{figures.index_type}, {size:,}: a turn in {_readable(figures.commit_median)}", err=True
+                    )
     except VardaError as error:
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)
     vectors = UNCLUSTERED if unclustered else CLUSTERED
     if as_json:
-        click.echo(json.dumps({"vectors": f"{vectors}; {MANNER}", "rows": [asdict(row) for row in rows]}))
-    else:
-        Console(width=140).print(memory_table(rows, vectors))
+        found = {"rows": [asdict(row) for row in rows], "turns": [asdict(row) for row in turn_rows]}
+        click.echo(json.dumps({"vectors": f"{vectors}; {MANNER}", **found}))
+        return
+    console = Console(width=140)
+    if rows:
+        console.print(memory_table(rows, vectors))
+    if turn_rows:
+        console.print(turn_table(turn_rows, _readable))
 
 
 def _fill(memory: AssociativeMemory, vectors: Vectors) -> None:

@@ -84,7 +84,7 @@ def read_dialogues(folder: Path, corpus: Corpus) -> Iterator[Dialogue]:
         try:
             with lzma.open(path, "rt", encoding="utf-8") as lines:
                 for number, line in enumerate(lines, 1):  # noqa: B007 - the handlers below name it
-                    dialogue = _dialogue(corpus.name, json.loads(line))
+                    dialogue = dialogue_of(corpus.name, json.loads(line))
                     if dialogue is not None:
                         yield dialogue
         except (EOFError, lzma.LZMAError) as error:
@@ -93,7 +93,7 @@ def read_dialogues(folder: Path, corpus: Corpus) -> Iterator[Dialogue]:
             raise DataError(f"{path}, line {number}: not a dialogue record ({error}).") from error
 
 
-def _dialogue(corpus: str, record: Any) -> Dialogue | None:
+def dialogue_of(corpus: str, record: Any) -> Dialogue | None:
     """The record's dialogue, None for one that is not to be used."""
     turns = [(turn["speaker"], turn["text"].strip()) for turn in record["turns"]]
     identity = str(record["id"])

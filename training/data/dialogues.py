@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.data.corpora import CORPORA, Dialogue
-from training.data.episodes import STATEMENTS, EpisodeArrays, Exchange
+from training.data.episodes import EpisodeArrays, Exchange
 from training.data.persona import IDENTITY
+from training.data.recurring import Places, label_recurring
 from varda_chat.model.chat_format import ChatFormat, statement_numbers
 
 PERSONA = "varda"
 MULTI_SESSION_CORPUS = "msc"
 _STORE_NEGATIVE = 0.02
 """Weight of "do not store" on ordinary talk: real lines may hold facts that nobody labelled."""
-_STORE_RECURRING = 0.3
-"""Weight of "store" on a rare word that comes up again in a later session."""
 _WORD_MARK = "\u0120"
 """What byte-level BPE writes for the blank in front of a word."""
 _RARE = 3e-4
@@ -31,9 +31,9 @@ class TokenisedDialogue:
     """ids (n,); the user turn and the sentence that each token belongs to (n,), counted from 0, no sentence -1;
     ``weight`` as its corpus'."""
 
-    ids: NDArray[np.uint16]
-    turn: NDArray[np.int16]
-    sentence: NDArray[np.int16]
+    ids: NDArray[np.uint16 | np.uint32]
+    turn: NDArray[np.int16 | np.int32]
+    sentence: NDArray[np.int16 | np.int32]
     weight: float
     about_people: bool
 
@@ -86,17 +86,27 @@ def tokenise(dialogues: Iterable[Dialogue], chat: ChatFormat) -> list[TokenisedD
     return tokenised
 
 
-def _first_of(sentence: NDArray[np.int16]) -> int:
+def _first_of(sentence: NDArray[np.int16 | np.int32]) -> int:
     """The first number in a piece of a dialogue's sentence numbers, 0 where it has none."""
     named = sentence[sentence >= 0]
     return int(named[0]) if len(named) else 0
 
 
 class DialogueRows:
-    """Rows of ``length`` tokens packed from dialogues; row order and packing are a function of seed and epoch."""
+    """Rows of ``length`` tokens packed from dialogues; row order and packing are a function of seed and epoch.
 
-    def __init__(self, dialogues: Sequence[TokenisedDialogue], length: int, seed: int, pad_id: int) -> None:
+    Args:
+        dialogues: in RAM, or on disk: then with their ``lengths`` and ``weights``, so that none is read to be packed.
+        mixed: shuffle the rows too, where many are of one long document.
+    """
+
+    def __init__(
+        self, dialogues: Sequence[TokenisedDialogue], length: int, seed: int, pad_id: int, *, mixed: bool = False
+    ) -> None:
         self.dialogues = dialogues
+        self.lengths: Sequence[int] = getattr(dialogues, "lengths", None) or [len(d.ids) for d in dialogues]
+        self.weights: Sequence[float] = getattr(dialogues, "weights", None) or [d.weight for d in dialogues]
+        self.mixed = mixed
         self.length = length
         self.seed = seed
         self.pad_id = pad_id
@@ -116,14 +126,14 @@ class DialogueRows:
             return self._rows
         rng = random.Random(f"{self.seed}/{epoch}")
         order: list[int] = []
-        for number, dialogue in enumerate(self.dialogues):
-            whole, part = divmod(dialogue.weight, 1)
+        for number, weight in enumerate(self.weights):
+            whole, part = divmod(weight, 1)
             order += [number] * (int(whole) + (rng.random() < part))
         rng.shuffle(order)
         rows: list[list[tuple[int, int, int]]] = [[]]
         room = self.length
         for number in order:
-            start, end = 0, len(self.dialogues[number].ids)
+            start, end = 0, self.lengths[number]
             while start < end:
                 piece = min(room, end - start)
                 rows[-1].append((number, start, start + piece))
@@ -134,6 +144,8 @@ class DialogueRows:
                     room = self.length
         if room:
             rows.pop()
+        if self.mixed:
+            rng.shuffle(rows)
         self._epoch, self._rows = epoch, rows
         return rows
 
@@ -186,6 +198,10 @@ class MultiSessions:
         starts = np.array([len(word) >= 5 and word[0] == _WORD_MARK and word[1:].isalpha() for word in words])
         self.rare = starts & (counts < _RARE * counts.sum())
 
+    def usable(self, length: int) -> bool:
+        """Whether there are any, of whatever length."""
+        return bool(self.pairs)
+
     def build(self, rng: random.Random, sessions: int, length: int) -> EpisodeArrays:
         """One episode; whole turns of each session, from a random one on, up to ``length`` tokens."""
         arrays = EpisodeArrays.empty(sessions, length, self.pad_id)
@@ -210,22 +226,9 @@ class MultiSessions:
     def _label(self, arrays: EpisodeArrays, rng: random.Random) -> None:
         """Make a statement of each rare word that comes back in a later session."""
         rare = self.rare[arrays.ids] & arrays.valid
-        found: dict[int, int] = {}
-        words = sorted(set(arrays.ids[rare].tolist()))
+        places: dict[Hashable, Places] = {}
+        for session, at in np.argwhere(rare).tolist():
+            places.setdefault(int(arrays.ids[session, at]), []).append((session, at, 1))
+        words: list[Any] = sorted(places.keys())
         rng.shuffle(words)
-        for word in words:
-            here = rare & (arrays.ids == word)
-            said_in = np.flatnonzero(here.any(axis=1))
-            if len(said_in) < 2 or len(found) == STATEMENTS:
-                continue
-            found[word] = statement = len(found)
-            arrays.told[statement] = arrays.turn[here].min()
-            earlier = here.copy()
-            earlier[said_in[-1]] = False
-            arrays.statement[earlier] = statement
-            arrays.store_label[earlier] = 1
-            arrays.store_weight[earlier] = _STORE_RECURRING
-            for session in said_in[1:].tolist():
-                place = int(here[session].argmax())
-                if place > 0:
-                    arrays.target_statement[session, place - 1] = statement
+        label_recurring(arrays, places, words)

@@ -5,12 +5,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.noise import hasty
+from training.data.messages import (
+    NONE,
+    NULL,
+    Message,
+    Parts,
+    Span,
+    spoken,
+    statement_parts,
+    telling,
+    typed,
+    user_message,
+)
 from training.data.relation_families import (
     Relation,
     draw_ask,
@@ -23,8 +34,6 @@ from training.data.relations import ALL_RELATIONS, relatives
 from training.data.values import Split, draw
 from varda_chat.model.chat_format import ChatFormat, EncodedMessage
 
-NONE, NULL = -1, -2
-"""Target statement of a token that is not supervised; of one that should find nothing."""
 ALIVE = 1 << 30
 """The turn that ends a statement that no turn ends."""
 STATEMENTS = 20
@@ -108,24 +117,6 @@ class EpisodeArrays:
 
 
 @dataclass
-class _Span:
-    """Characters of a message with something to learn: a told value (of ``statement``), or a spoken one."""
-
-    start: int
-    end: int
-    statement: int
-    told: bool
-
-
-@dataclass
-class _Message:
-    role: str
-    text: str
-    spans: list[_Span] = field(default_factory=list)
-    probe: int = NONE  # what the message's first states should find: a statement, NULL, or nothing in particular
-
-
-@dataclass
 class _Fact:
     relation: Relation
     value: str
@@ -135,7 +126,7 @@ class _Fact:
     asked: int = 0
 
 
-_Turn = tuple[list[_Message], Callable[[], None]]
+_Turn = tuple[list[Message], Callable[[], None]]
 """A turn's messages, and what to note down once they have found room."""
 
 
@@ -250,7 +241,7 @@ class _Episode:
 
     def _chat(self) -> _Turn:
         user, reply = self.rng.choice(self.builder.exchanges)
-        return [_Message("user", user), _Message("assistant", reply)], lambda: None
+        return [Message("user", user), Message("assistant", reply)], lambda: None
 
     def _value(self, relation: Relation) -> str:
         taken = {f.value for f in self.facts.values()}
@@ -259,44 +250,14 @@ class _Episode:
             if value not in taken:
                 return value
 
-    def _user(self, parts: list[tuple[str, int]]) -> _Message:
-        """A user's message of pieces of text, each with the statement whose value it is, or NONE; some are typed in
-        haste."""
-        rng = self.rng
-        style = hasty(rng) if rng.random() < 0.25 else None
-        message = _Message("user", "")
-        for text, statement in parts:
-            if style and statement == NONE:
-                text = style(text)
-            start = len(message.text)
-            message.text += text
-            if statement != NONE:
-                message.spans.append(_Span(start, len(message.text), statement, told=True))
-        return message
-
-    def _statement_parts(self, template: str, value: str, statement: int) -> list[tuple[str, int]]:
-        text = render(template, value)
-        start = _find(text, value)
-        end = start + len(value)
-        return [(text[:start], NONE), (text[start:end], statement), (text[end:], NONE)]
-
-    def _statement_message(self, template: str, value: str) -> _Message:
-        parts = self._statement_parts(template, value, self.statements)
-        if self.rng.random() < 0.25:
-            parts.insert(0, (self.rng.choice(_LEADS), NONE))
-        if self.rng.random() < 0.15 and parts[-1][0][-1:] in (".", "!"):
-            parts.append((self.rng.choice(_TAILS), NONE))
-        return self._user(parts)
-
     def _told_value(self, relation: Relation) -> str:
-        value = self._value(relation)
-        return value.lower() if self.rng.random() < 0.08 else value  # typed in haste
+        return typed(self.rng, self._value(relation))
 
     def _tell(self) -> _Turn:
         relation = self.fresh.pop()
         value = self._told_value(relation)
-        message = self._statement_message(draw_tell(relation, self.rng), value)
-        reply = _Message("assistant", self.rng.choice(relation.acknowledge))
+        message = telling(self.rng, draw_tell(relation, self.rng), value, self.statements)
+        reply = Message("assistant", self.rng.choice(relation.acknowledge))
         return [message, reply], lambda: self._note(relation, value)
 
     def _tell_two(self) -> _Turn:
@@ -305,14 +266,14 @@ class _Episode:
         pair = [self.fresh.pop(), self.fresh.pop()]
         values = [self._told_value(relation) for relation in pair]
         link = rng.choice((" and ", ", and ", ". ", ". Also, ", ", ", " but ", ". And ", "; "))
-        parts: list[tuple[str, int]] = []
+        parts: Parts = []
         for place, (relation, value) in enumerate(zip(pair, values, strict=True)):
             clause = rng.choice(relation.clauses.say)
             clause = clause[:1].upper() + clause[1:] if place == 0 or link == ". " else clause
             parts += [(link, NONE)] if place else []
-            parts += self._statement_parts(clause, value, self.statements + place)
-        message = self._user([*parts, (".", NONE)])
-        reply = _Message("assistant", rng.choice(pair[1].acknowledge if rng.random() < 0.5 else _BOTH))
+            parts += statement_parts(clause, value, self.statements + place)
+        message = user_message(rng, [*parts, (".", NONE)])
+        reply = Message("assistant", rng.choice(pair[1].acknowledge if rng.random() < 0.5 else _BOTH))
 
         def commit() -> None:
             for relation, value in zip(pair, values, strict=True):
@@ -341,9 +302,9 @@ class _Episode:
 
     def _ask(self) -> _Turn:
         fact = self._one_known()
-        question = self._user([(draw_ask(fact.relation, self.rng), NONE)])
+        question = user_message(self.rng, [(draw_ask(fact.relation, self.rng), NONE)])
         text = render(self.rng.choice(fact.relation.answer), fact.value)
-        answer = _Message("assistant", text, [_spoken(text, fact)], probe=fact.statement)
+        answer = Message("assistant", text, [spoken(text, fact.value, fact.statement)], probe=fact.statement)
 
         def commit() -> None:
             fact.asked += 1
@@ -362,33 +323,33 @@ class _Episode:
             f"Do you remember {abouts[0]} and {abouts[1]}?",
         ))  # fmt: skip
         text = ""
-        spans: list[_Span] = []
+        spans: list[Span] = []
         for place, fact in enumerate(facts):
             clause = render(rng.choice(fact.relation.clauses.answer), fact.value)
             text += (" and " if place else "") + (clause if place else clause[:1].upper() + clause[1:])
-            spans.append(_spoken(text, fact, behind=spans[-1].end if spans else 0))
-        answer = _Message("assistant", text + ".", spans, probe=facts[0].statement)
+            spans.append(spoken(text, fact.value, fact.statement, behind=spans[-1].end if spans else 0))
+        answer = Message("assistant", text + ".", spans, probe=facts[0].statement)
 
         def commit() -> None:
             for fact in facts:
                 fact.asked += 1
 
-        return [self._user([(question[:1].upper() + question[1:], NONE)]), answer], commit
+        return [user_message(rng, [(question[:1].upper() + question[1:], NONE)]), answer], commit
 
     def _overview(self) -> _Turn:
         """Asked what it remembers, it tells a fact or two."""
         rng = self.rng
-        question = self._user([(rng.choice(_OVERVIEW), NONE)])
+        question = user_message(rng, [(rng.choice(_OVERVIEW), NONE)])
         known = self._known()
         if not known:
-            return [question, _Message("assistant", rng.choice(_NOTHING_YET), probe=NULL)], lambda: None
+            return [question, Message("assistant", rng.choice(_NOTHING_YET), probe=NULL)], lambda: None
         text = ""
-        spans: list[_Span] = []
+        spans: list[Span] = []
         for place, fact in enumerate(rng.sample(known, min(len(known), rng.choice((1, 2, 2, 3))))):
             clause = render(rng.choice(fact.relation.clauses.answer), fact.value)
             text += "You told me that " + clause if not place else f", and {clause}"
-            spans.append(_spoken(text, fact, behind=spans[-1].end if spans else 0))
-        return [question, _Message("assistant", text + ".", spans)], lambda: None
+            spans.append(spoken(text, fact.value, fact.statement, behind=spans[-1].end if spans else 0))
+        return [question, Message("assistant", text + ".", spans)], lambda: None
 
     def _ask_unknown(self) -> _Turn:
         """Asked for what was never told, most often for something near to what was, it says so."""
@@ -403,14 +364,14 @@ class _Episode:
         if not pools:
             return self._chat()
         relation = self.rng.choice(self.rng.choices([p for _, p in pools], [w for w, _ in pools])[0])
-        reply = _Message("assistant", self.rng.choice(relation.unknown), probe=NULL)
-        return [self._user([(draw_ask(relation, self.rng), NONE)]), reply], lambda: self._touch(relation)
+        reply = Message("assistant", self.rng.choice(relation.unknown), probe=NULL)
+        return [user_message(self.rng, [(draw_ask(relation, self.rng), NONE)]), reply], lambda: self._touch(relation)
 
     def _correct(self) -> _Turn:
         fact = self._one_known()
         value = self._told_value(fact.relation)
-        message = self._statement_message(draw_correct(fact.relation, self.rng), value)
-        reply = _Message("assistant", self.rng.choice(_CORRECTED))
+        message = telling(self.rng, draw_correct(fact.relation, self.rng), value, self.statements)
+        reply = Message("assistant", self.rng.choice(CORRECTED))
 
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
@@ -420,8 +381,8 @@ class _Episode:
 
     def _forget(self) -> _Turn:
         fact = self._one_known()
-        message = self._user([(draw_forget(fact.relation, self.rng), NONE)])
-        reply = _Message("assistant", self.rng.choice(_FORGOTTEN))
+        message = user_message(self.rng, [(draw_forget(fact.relation, self.rng), NONE)])
+        reply = Message("assistant", self.rng.choice(FORGOTTEN))
 
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
@@ -430,7 +391,7 @@ class _Episode:
 
         return [message, reply], commit
 
-    def _write(self, session: int, at: int, message: _Message, code: EncodedMessage) -> None:
+    def _write(self, session: int, at: int, message: Message, code: EncodedMessage) -> None:
         """Put an encoded message into the arrays from position ``at`` on."""
         arrays, n = self.arrays, len(code.ids)
         here = slice(at, at + n)
@@ -476,26 +437,7 @@ class _Episode:
                 arrays.probe[session, i] = True
 
 
-def _spoken(text: str, fact: _Fact, behind: int = 0) -> _Span:
-    """Where the value stands in a reply, after position ``behind``."""
-    start = behind + _find(text[behind:], fact.value)
-    return _Span(start, start + len(fact.value), fact.statement, told=False)
-
-
-def _find(text: str, value: str) -> int:
-    start = text.find(value)
-    if start < 0:
-        start = text.lower().find(value.lower())
-    if start < 0:
-        raise ValueError(f"{value!r} is not in {text!r}")
-    return start
-
-
-_LEADS = ("Hi! ", "Hello. ", "Hey, ", "Good morning. ", "By the way, ", "Oh, ", "Well, ", "You know what? ", "Yes. ",
-          "Okay. ", "I'm back. ", "Guess what? ", "Thanks. ", "I'm fine, thanks. ", "Listen. ")  # fmt: skip
-_TAILS = (" How are you?", " What do you think?", " Isn't that nice?", " Please remember that.", " I love it.",
-          " Nice to talk to you.", " Don't forget it!", " I wanted you to know.")  # fmt: skip
-_CORRECTED = ("Thanks for telling me, I've changed that.", "Okay, I've updated that.",
+CORRECTED = ("Thanks for telling me, I've changed that.", "Okay, I've updated that.",
               "Got it, I'll remember it that way.", "Thank you for correcting me.", "All right, I've noted the change.",
               "Oh, thanks. I'll keep that in mind now.")  # fmt: skip
 _BOTH = ("Thanks, I'll remember both.", "Got it, both noted.", "Good to know!", "Thanks for telling me!",
@@ -506,5 +448,5 @@ _OVERVIEW = ("What do you remember about me?", "What do you know about me?", "Te
              "Do you know anything about me?")  # fmt: skip
 _NOTHING_YET = ("You haven't told me anything about yourself yet.", "Nothing yet. Tell me something about yourself!",
                 "I don't know anything about you yet.")  # fmt: skip
-_FORGOTTEN = ("Okay, I've forgotten that.", "Done, I won't remember it any more.", "All right, it's gone.",
+FORGOTTEN = ("Okay, I've forgotten that.", "Done, I won't remember it any more.", "All right, it's gone.",
               "Sure, I have removed that from my memory.", "Okay, I no longer know that.")  # fmt: skip

@@ -14,8 +14,10 @@ from training.config import TrainConfig
 from training.data.corpora import CORPORA, Dialogue, is_validation, read_dialogues
 from training.data.dialogues import DialogueRows, MultiSessions, exchanges, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays, EpisodeBuilder, Exchange
+from training.data.pairs import PairArrays, build_pairs
 from training.data.relation_families import render
 from training.data.relations import RELATIONS
+from training.data.text_episodes import TextEpisodes
 from training.data.tokenizer import train_tokenizer
 from training.data.values import draw
 from varda_chat.errors import DataError
@@ -26,31 +28,40 @@ VALIDATION_EPISODES, VALIDATION_ROWS = 64, 48
 
 @dataclass(frozen=True)
 class Data:
-    """Everything a run reads. ``facts(step)`` and ``rows(step)`` give the step's stacks of episodes."""
+    """Everything a run reads. ``facts(step)`` and ``rows(step)`` give the step's stacks of episodes. builder: None
+    where nothing is told, as in training on plain text; then all episodes are consecutive segments of documents."""
 
     config: TrainConfig
     chat: ChatFormat
-    builder: EpisodeBuilder
-    multi_sessions: MultiSessions
+    builder: EpisodeBuilder | None
+    multi_sessions: MultiSessions | TextEpisodes
     training_rows: DialogueRows
     validation_facts: EpisodeArrays
     validation_rows: EpisodeArrays
 
     def facts(self, step: int, process: int = 0) -> EpisodeArrays:
-        """Fact episodes and multi-session dialogues of the step, all of one layout."""
+        """Fact episodes and multi-session dialogues (or segmented documents) of the step, all of one layout."""
         config = self.config
         sessions = random.Random(f"{config.seed}/layout/{step}").choice(config.layouts)
         length = config.episode_length // sessions
         rng = random.Random(f"{config.seed}/facts/{step}/{process}")
-        episodes = [self.builder.build(rng, sessions, length) for _ in range(config.fact_episodes)]
-        if self.multi_sessions.pairs:
-            episodes += [self.multi_sessions.build(rng, sessions, length) for _ in range(config.multi_session_episodes)]
+        told = config.fact_episodes if self.builder is not None else 0
+        real = config.fact_episodes + config.multi_session_episodes - told
+        episodes = [self.builder.build(rng, sessions, length) for _ in range(told)] if self.builder else []
+        if self.multi_sessions.usable(length):
+            episodes += [self.multi_sessions.build(rng, sessions, length) for _ in range(real)]
         return EpisodeArrays.stack(episodes)
 
     def rows(self, step: int, process: int = 0, processes: int = 1) -> EpisodeArrays:
         count = self.config.dialogue_rows
         first = (step * processes + process) * count
         return EpisodeArrays.stack([self.training_rows.row(first + i) for i in range(count)])
+
+    def pairs(self, step: int, process: int = 0) -> PairArrays:
+        """Tellings and questions of the step, for the matching loss; only where facts are told."""
+        assert self.builder is not None
+        rng = random.Random(f"{self.config.seed}/pairs/{step}/{process}")
+        return build_pairs(self.builder, rng, self.config.question_pairs)
 
     @property
     def steps_per_epoch(self) -> float:

@@ -18,9 +18,10 @@ from varda_chat.memory.gpu import check_gpu
 from varda_chat.memory.index_file import packed, unpacked
 from varda_chat.memory.indexes import check_index_type, make_index
 from varda_chat.memory.nearest import nearest
+from varda_chat.memory.pieces import Piece
 from varda_chat.memory.records import SearchResults
 from varda_chat.memory.retention import share_of
-from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, VectorIndex, Vectors
+from varda_chat.memory.vector_index import Ids, IndexSettings, VectorIndex, Vectors
 
 
 class AssociativeMemory:
@@ -225,8 +226,7 @@ class AssociativeMemory:
 
     def write(self, path: str | Path, label: Mapping[str, str | int] | None = None) -> None:
         """Write the memory as one file, all or nothing. ``read`` can ask for ``label``. Raises OSError."""
-        header, payload = packed(self, label)
-        write_container(Path(path), header, *payload)
+        write_container(Path(path), *packed(self, label))
 
     @classmethod
     def read(cls, path: str | Path, label: Mapping[str, str | int] | None = None) -> AssociativeMemory:
@@ -235,17 +235,16 @@ class AssociativeMemory:
         Raises IndexFileError where the file is missing or not intact, or does not bear every entry of
         ``label``.
         """
-        return unpacked(cls, *read_container(Path(path)), label)
+        return unpacked(cls, read_container(Path(path), whole=True), label)[0]
 
     def to_bytes(self, label: Mapping[str, str | int] | None = None) -> bytes:
         """What ``write`` would write."""
-        header, payload = packed(self, label)
-        return b"".join(pack(header, *payload))
+        return b"".join(pack(*packed(self, label)))
 
     @classmethod
     def from_bytes(cls, data: bytes, label: Mapping[str, str | int] | None = None) -> AssociativeMemory:
         """The memory that ``to_bytes`` gave; raises IndexFileError as ``read`` does."""
-        return unpacked(cls, *unpack(data), label)
+        return unpacked(cls, unpack(data), label)[0]
 
     # For its neighbours: index_file, nearest and batch
 
@@ -258,12 +257,12 @@ class AssociativeMemory:
             **{name: value for name, value in asdict(self._settings).items() if name != "gpu_device"},
         }
 
-    def restore(
-        self, pieces: Sequence[Piece], ids: Sequence[int], born: Sequence[int], *, clock: int, next_id: int
-    ) -> None:
+    def restore(self, pieces: Sequence[Piece], ids: Ids, born: Ids, *, clock: int, next_id: int) -> None:
         """Become what these were taken from; raises RuntimeError or ValueError where they do not fit."""
         self.index = make_index(self.index_type, self._settings, pieces)
-        self._born = dict(zip(ids, born, strict=True))
+        if not np.array_equal(np.sort(self.index.ids()), np.sort(ids)):
+            raise ValueError("its index holds other ids")
+        self._born = dict(zip(ids.tolist(), born.tolist(), strict=True))
         self.clock = clock
         self.next_id = next_id
 

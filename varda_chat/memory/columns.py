@@ -12,22 +12,36 @@ Ids = npt.NDArray[np.int64]
 
 
 class VectorColumns:
-    """Three arrays (n,) in step, sorted by vector id."""
+    """Three arrays (n,) in step, sorted by vector id. They are views: copy what must outlive a change."""
 
     def __init__(self, ids: Ids, statement_ids: Ids, token_ids: Ids) -> None:
-        self.ids = ids
-        self.statement_ids = statement_ids
-        self.token_ids = token_ids
+        """From arrays (n,) in step, in any order."""
+        order = np.argsort(ids, kind="stable")
+        self._table: Ids = np.stack([ids, statement_ids, token_ids])[:, order]  # (3, room), room >= n
+        self._count = len(ids)
 
     @classmethod
     def from_rows(cls, rows: list[tuple[int, int, int]]) -> VectorColumns:
         """From (id, statement id, token id) a vector, in any order."""
-        table = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        table = table[np.argsort(table[:, 0])]
-        return cls(*(np.ascontiguousarray(table[:, column]) for column in range(3)))
+        return cls(*np.array(rows, dtype=np.int64).reshape(-1, 3).T)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self._count
+
+    @property
+    def ids(self) -> Ids:
+        """The vectors' ids."""
+        return self._table[0, : self._count]
+
+    @property
+    def statement_ids(self) -> Ids:
+        """Their statements."""
+        return self._table[1, : self._count]
+
+    @property
+    def token_ids(self) -> Ids:
+        """The tokens they were taken at."""
+        return self._table[2, : self._count]
 
     def of_statements(self, statement_ids: Sequence[int]) -> Ids:
         """Ids (n,) of the vectors of ``statement_ids``."""
@@ -36,32 +50,35 @@ class VectorColumns:
 
     def remove(self, ids: Ids) -> None:
         """Leave out ``ids``."""
-        keep = ~np.isin(self.ids, ids)
-        self.ids, self.statement_ids, self.token_ids = (
-            self.ids[keep],
-            self.statement_ids[keep],
-            self.token_ids[keep],
-        )
+        if len(ids):
+            self._table = self._table[:, : self._count][:, ~np.isin(self.ids, ids)]
+            self._count = self._table.shape[1]
 
     def append(self, ids: Ids, statement_ids: Ids, token_ids: Ids) -> None:
         """Put vectors at the end; every id is greater than those already here, and they ascend."""
-        self.ids = np.concatenate([self.ids, ids])
-        self.statement_ids = np.concatenate([self.statement_ids, statement_ids])
-        self.token_ids = np.concatenate([self.token_ids, token_ids])
+        count = self._count + len(ids)
+        if count > self._table.shape[1]:  # room for a quarter more, so that not every append copies all
+            grown = np.empty((3, count + count // 4), dtype=np.int64)
+            grown[:, : self._count] = self._table[:, : self._count]
+            self._table = grown
+        self._table[:, self._count : count] = ids, statement_ids, token_ids
+        self._count = count
 
     def look_up(self, column: Ids, ids: Any) -> Ids:
         """The entries of ``column`` at vector ``ids`` of any shape; -1 at ids that are not here."""
         wanted = np.asarray(ids, dtype=np.int64)
-        if not len(self.ids):
+        if not self._count:
             return np.full(wanted.shape, -1, dtype=np.int64)
-        places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
-        return np.where(self.ids[places] == wanted, column[places], -1)
+        own = self.ids
+        places = np.minimum(np.searchsorted(own, wanted), self._count - 1)
+        return np.where(own[places] == wanted, column[places], -1)
 
     def successors(self, ids: Any) -> Ids:
         """The vector stored next in the statement of each of ``ids``, of any shape; -1 where there is none."""
         wanted = np.asarray(ids, dtype=np.int64)
-        if len(self.ids) < 2:
+        if self._count < 2:
             return np.full(wanted.shape, -1, dtype=np.int64)
-        places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 2)
-        same = (self.ids[places] == wanted) & (self.statement_ids[places] == self.statement_ids[places + 1])
-        return np.where(same, self.ids[places + 1], -1)
+        own, statements = self.ids, self.statement_ids
+        places = np.minimum(np.searchsorted(own, wanted), self._count - 2)
+        same = (own[places] == wanted) & (statements[places] == statements[places + 1])
+        return np.where(same, own[places + 1], -1)

@@ -19,7 +19,8 @@ from varda_chat.memory.clusters import (
 )
 from varda_chat.memory.flat import FlatIndex
 from varda_chat.memory.gpu import GpuCopy
-from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, faiss, restored
+from varda_chat.memory.pieces import Parts, Piece
+from varda_chat.memory.vector_index import Ids, IndexSettings, Vectors, faiss, restored
 
 _BITS = 8
 _LEAST = PER_CENTROID * 2**_BITS  # each byte of a code has 2**_BITS centroids of its own to learn
@@ -40,14 +41,17 @@ class CompressedIndex:
         if pieces is None:
             self._exact = FlatIndex(settings)
             return
-        state, exact, *codes = pieces
-        self._exact = FlatIndex(settings, [exact])
+        state, ids, rows, *codes = pieces
+        self._exact = FlatIndex(settings, [ids, rows])
         self._learned_from = int(state.view("<i8")[0])
         if self._learned_from:
             self._codes = restored(codes[0], faiss.IndexIVFPQ, settings)
 
     def __len__(self) -> int:
         return len(self._exact)
+
+    def ids(self) -> Ids:
+        return self._exact.ids()
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         self._gpu.drop()
@@ -68,7 +72,7 @@ class CompressedIndex:
             return self._exact.search(queries, k)
         wanted = min(candidates_for(k, len(self)), len(self))
         looked_into = faiss.SearchParametersIVF(nprobe=probes(self._codes.nlist))
-        ids: Ids = self._gpu.of(self._codes, wanted).search(queries, wanted, params=looked_into)[1]
+        ids: Ids = self._gpu.of(lambda: self._codes, wanted).search(queries, wanted, params=looked_into)[1]
         short = (ids >= 0).sum(axis=1) < k
         if short.any():
             ids[short, :k] = self._exact.search(queries[short], k)
@@ -86,7 +90,7 @@ class CompressedIndex:
             else:
                 self._codes, self._learned_from = None, 0
 
-    def serialize(self) -> tuple[Piece, ...]:
+    def serialize(self) -> tuple[Piece | Parts, ...]:
         state = np.array([self._learned_from], dtype="<i8").view(np.uint8)
         codes = () if self._codes is None else (faiss.serialize_index(self._codes),)
         return (state, *self._exact.serialize(), *codes)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from varda_chat.memory.clusters import batches
-from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, faiss, restored
+from varda_chat.memory.pieces import Parts, Piece
+from varda_chat.memory.vector_index import Ids, IndexSettings, Vectors, faiss, restored
 
 _LINKS = 32
 """Links of a vector (HNSW's M), FAISS' own default; twice as many on the lowest level."""
@@ -41,6 +42,10 @@ class GraphIndex:
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    def ids(self) -> Ids:
+        living: Ids = self._ids[self._ids >= 0]
+        return living
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         first = len(self._ids)
@@ -79,7 +84,7 @@ class GraphIndex:
         if len(self._slots) < len(self._ids):
             self._build_anew()
 
-    def serialize(self) -> tuple[Piece, ...]:
+    def serialize(self) -> tuple[Piece | Parts, ...]:
         return self._ids.astype("<i8").view(np.uint8), faiss.serialize_index(self._graph)
 
     def _empty(self) -> Any:

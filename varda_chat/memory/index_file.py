@@ -1,63 +1,72 @@
-"""An AssociativeMemory as a container: its header, its pieces, and back. Works for every index type."""
+"""An AssociativeMemory of any type as a container: its header, ids and ages in front, its index as the bulk."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from varda_chat.errors import IndexFileError, VardaError
+from varda_chat.memory.pieces import Parts, Piece
+from varda_chat.memory.vector_index import Ids
 
 if TYPE_CHECKING:
     from varda_chat.memory.associative import AssociativeMemory
-    from varda_chat.memory.vector_index import Piece
+    from varda_chat.memory.container import Container
 
-FORMAT_VERSION = 2
-_READABLE = (1, 2)
-"""Version 1 had flat indexes only, each in one piece."""
+FORMAT_VERSION = 3
 
 Label = Mapping[str, str | int]
+Packed = tuple[dict[str, Any], tuple[Any, ...], tuple[Parts, ...]]
 
 
-def packed(memory: AssociativeMemory, label: Label | None) -> tuple[dict[str, Any], tuple[Any, ...]]:
-    """Header and payload of the container that ``memory`` is kept in."""
+def packed(memory: AssociativeMemory, label: Label | None, columns: Mapping[str, Ids] | None = None) -> Packed:
+    """Header, front and bulk of the container that ``memory`` is kept in, as it is now whatever is changed later.
+
+    columns: more to keep of each vector, (n,) in the order of ``memory.ids()``.
+    """
     pieces = memory.index.serialize()
+    columns = columns or {}
     header = {
         "version": FORMAT_VERSION,
         "label": dict(label or {}),
         "count": memory.size(),
         "clock": memory.clock,
         "next_id": memory.next_id,
+        "columns": list(columns),
         "pieces": [piece.nbytes for piece in pieces],
         "settings": memory.settings(),
     }
     born = memory.clock - memory.ages()
-    return header, (memory.ids().astype("<i8").data, born.astype("<i8").data, *(piece.data for piece in pieces))
+    front = tuple(each.astype("<i8").data for each in (memory.ids(), born, *columns.values()))
+    return header, front, tuple(piece if isinstance(piece, Parts) else Parts.of(piece) for piece in pieces)
 
 
 def unpacked(
-    kind: type[AssociativeMemory], header: dict[str, Any], payload: memoryview, label: Label | None
-) -> AssociativeMemory:
-    """The memory that ``packed`` gave; raises IndexFileError for another label and for what cannot be read."""
-    if header["version"] not in _READABLE:
+    kind: type[AssociativeMemory], container: Container, label: Label | None
+) -> tuple[AssociativeMemory, dict[str, Ids]]:
+    """The memory and the columns that ``packed`` was given; raises IndexFileError for another label and for what cannot
+    be read."""
+    header = container.header
+    if header["version"] != FORMAT_VERSION:
         raise IndexFileError(f"The index file has format {header['version']}; this is {FORMAT_VERSION}.")
     for name, value in (label or {}).items():
         if header["label"].get(name) != value:
             raise IndexFileError(f"The index file belongs to another {name} of the memory.")
-    count = header["count"]
-    ids, born = np.frombuffer(payload, dtype="<i8", count=2 * count).reshape(2, count)
-    rest = payload[2 * ids.nbytes :]
+    names = header["columns"]
     try:
+        table = np.frombuffer(container.front, dtype="<i8").reshape(2 + len(names), header["count"])
+        ids, born, *columns = table.astype(np.int64)
         memory = kind(**header["settings"])
-        pieces = _split(rest, header.get("pieces", [rest.nbytes]))
-        memory.restore(pieces, ids.tolist(), born.tolist(), clock=header["clock"], next_id=header["next_id"])
+        pieces = _split(container.bulk, header["pieces"])
+        memory.restore(pieces, ids, born, clock=header["clock"], next_id=header["next_id"])
     except (RuntimeError, TypeError, ValueError, VardaError) as error:
         raise IndexFileError(f"The index file is not one that this FAISS reads ({error}).") from error
-    return memory
+    return memory, dict(zip(names, columns, strict=True))
 
 
-def _split(data: memoryview, lengths: list[int]) -> list[Piece]:
+def _split(data: memoryview, lengths: Sequence[int]) -> list[Piece]:
     if sum(lengths) != data.nbytes:
         raise ValueError("its pieces have another length")
     ends = np.cumsum(lengths).tolist()

@@ -20,7 +20,8 @@ from varda_chat.memory.clusters import (
 )
 from varda_chat.memory.flat import FlatIndex
 from varda_chat.memory.gpu import GpuCopy
-from varda_chat.memory.vector_index import Ids, IndexSettings, Piece, Vectors, faiss, restored
+from varda_chat.memory.pieces import Parts, Piece
+from varda_chat.memory.vector_index import Ids, IndexSettings, Vectors, faiss, restored
 
 
 class IvfIndex:
@@ -37,18 +38,17 @@ class IvfIndex:
         if pieces is None:
             self._flat = FlatIndex(settings)
             return
-        state, piece = pieces
+        state, *rest = pieces
         self._learned_from = int(state.view("<i8")[0])
         if self._learned_from:
-            self._ivf = restored(piece, self._kind, settings)
+            self._ivf = restored(rest[0], self._kind, settings)
         else:
-            self._flat = FlatIndex(settings, [piece])
+            self._flat = FlatIndex(settings, rest)
 
     def __len__(self) -> int:
         return int(self._ivf.ntotal) if self._flat is None else len(self._flat)
 
     def ids(self) -> Ids:
-        """All ids (n,), in no order."""
         if self._flat is not None:
             return self._flat.ids()
         lists = self._ivf.invlists
@@ -76,7 +76,7 @@ class IvfIndex:
         if self._flat is not None:
             return self._flat.search(queries, k)
         looked_into = self._ivf.nlist if exact else probes(self._ivf.nlist)
-        index = self._ivf if exact else self._gpu.of(self._ivf, k)
+        index = self._ivf if exact else self._gpu.of(lambda: self._ivf, k)
         ids: Ids = index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=looked_into))[1]
         short = (ids < 0).any(axis=1)
         if not exact and short.any():
@@ -100,7 +100,7 @@ class IvfIndex:
                     flat.add(some, self.vectors(some))
                 self._flat, self._ivf, self._learned_from = flat, None, 0
 
-    def serialize(self) -> tuple[Piece, ...]:
+    def serialize(self) -> tuple[Piece | Parts, ...]:
         state = np.array([self._learned_from], dtype="<i8").view(np.uint8)
         if self._flat is not None:
             return (state, *self._flat.serialize())

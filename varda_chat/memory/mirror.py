@@ -14,30 +14,40 @@ import numpy.typing as npt
 from varda_chat.errors import IndexFileError
 from varda_chat.memory import rows
 from varda_chat.memory.columns import VectorColumns
+from varda_chat.memory.container import Container, read_container
 from varda_chat.memory.database import transaction
-from varda_chat.memory.records import NewStatement, NewVector
+from varda_chat.memory.records import NewStatement, NewVector, Statement
 from varda_chat.memory.sameness import NEARLY_NOTHING
-from varda_chat.memory.schema import bump_generation, generation
+from varda_chat.memory.schema import bump_generation, generation, index_type, was_once
+from varda_chat.memory.snapshot import Label, Snapshot
 
 if TYPE_CHECKING:
     from varda_chat.memory.associative import AssociativeMemory
 
 Ids = npt.NDArray[np.int64]
-Label = dict[str, str | int]
 
 _REWRITE = 4096  # vectors changed, at least, before the index file is written in the middle of a session
 _BATCH = 4096  # vectors handed to the index at once while it is made anew
 
 
 class IndexMirror:
-    """The vectors of one model; whoever commits to memory.db calls here next, so that the two agree."""
+    """The vectors of one model; whoever commits to memory.db calls here next, so that the two agree.
+
+    unchecked: the file that the index looks into and that has not been read whole; None where there is none.
+    """
 
     def __init__(
-        self, memory: AssociativeMemory, columns: VectorColumns, fingerprint: str, written: Label | None
+        self,
+        memory: AssociativeMemory,
+        columns: VectorColumns,
+        fingerprint: str,
+        written: Label | None = None,
+        unchecked: Container | None = None,
     ) -> None:
         self.memory = memory
         self.columns = columns
         self.fingerprint = fingerprint
+        self.unchecked = unchecked
         self._written = written
         self._changed = 0  # vectors, since the file was written
 
@@ -45,37 +55,84 @@ class IndexMirror:
     def load(
         cls, db: sqlite3.Connection, path: Path, *, embedding_dim: int, fingerprint: str
     ) -> tuple[IndexMirror, list[str]]:
-        """From the file at ``path`` where it was written from ``db`` as it is now, else from ``db``.
+        """From the file at ``path`` where it was written from ``db``, now or some time ago; else from ``db``.
 
         Returns it with what to tell the user. Raises sqlite3.Error.
         """
+        try:
+            mirror = cls._from_file(db, path, embedding_dim, fingerprint)
+            return mirror, mirror._catch_up(db)
+        except IndexFileError as error:
+            mirror, notices = cls.made_anew(db, embedding_dim, fingerprint, str(error))
+            unheard = not len(mirror) and not path.exists()  # of a new memory
+            return mirror, notices[1:] if unheard else notices
+
+    @classmethod
+    def made_anew(
+        cls, db: sqlite3.Connection, embedding_dim: int, fingerprint: str, reason: str
+    ) -> tuple[IndexMirror, list[str]]:
+        """From ``db`` alone; ``reason`` is what to tell the user of why. Raises sqlite3.Error."""
         from varda_chat.memory.associative import AssociativeMemory  # FAISS loads here, not with the module
 
-        columns = VectorColumns.from_rows(rows.vector_rows(db, fingerprint))
-        label = _label(db, fingerprint)
-        try:
-            memory = AssociativeMemory.read(path, label)
-            if memory.embedding_dim != embedding_dim or not np.array_equal(np.sort(memory.ids()), columns.ids):
-                raise IndexFileError("The index file does not hold the vectors of the memory.")
-            return cls(memory, columns, fingerprint, label), []
-        except IndexFileError as error:
-            reason = str(error)
-        memory = AssociativeMemory(memory_size=sys.maxsize, embedding_dim=embedding_dim)
-        damaged = _fill(memory, db, fingerprint)
-        notices = []
-        if damaged:
-            with transaction(db):
-                rows.mark_unreadable(db, damaged)
-                bump_generation(db)
-            columns.remove(columns.of_statements(sorted(damaged)))
-            memory.remove(np.setdiff1d(memory.ids(), columns.ids))  # their intact vectors
-            notices.append(
-                f"{len(damaged)} statements have vectors that are damaged or of another dimension; "
-                "they will be read again from their texts."
-            )
-        if len(columns) or path.exists():
-            notices.insert(0, f"{reason} It was made anew from memory.db; nothing is lost.")
-        return cls(memory, columns, fingerprint, None), notices
+        memory = AssociativeMemory(memory_size=sys.maxsize, embedding_dim=embedding_dim, index_type=index_type(db))
+        mirror = cls(memory, VectorColumns.from_rows([]), fingerprint)
+        notices = mirror._catch_up(db)
+        return mirror, [f"{reason} It was made anew from memory.db; nothing is lost.", *notices]
+
+    @classmethod
+    def _from_file(cls, db: sqlite3.Connection, path: Path, embedding_dim: int, fingerprint: str) -> IndexMirror:
+        from varda_chat.memory.associative import AssociativeMemory
+        from varda_chat.memory.index_file import unpacked
+
+        container = read_container(path)
+        label = container.header.get("label", {})
+        if label.get("model") != fingerprint:
+            raise IndexFileError("The index file belongs to another model of the memory.")
+        if not was_once(db, label.get("generation"), label.get("history")):
+            raise IndexFileError("The index file belongs to another history of the memory.")
+        looked_into = not container.checked and index_type(db) == "flat"
+        if not container.checked and not looked_into and not container.is_intact():  # clusters and links lead on
+            raise IndexFileError("The index file is damaged (its checksum does not match).")
+        memory, kept = unpacked(AssociativeMemory, container, None)
+        if memory.index_type != index_type(db):
+            raise IndexFileError("The index file is of another index type.")
+        current = label == _label(db, fingerprint)
+        if (
+            kept.keys() != {"statement_ids", "token_ids"}
+            or memory.embedding_dim != embedding_dim
+            or (current and memory.size() != rows.vector_count(db, fingerprint))
+        ):
+            raise IndexFileError("The index file does not hold the vectors of the memory.")
+        columns = VectorColumns(memory.ids(), kept["statement_ids"], kept["token_ids"])
+        return cls(memory, columns, fingerprint, label, container if looked_into else None)
+
+    def _catch_up(self, db: sqlite3.Connection) -> list[str]:
+        """Follow what ``db`` has that is not here, and has no longer; returns what to tell the user.
+
+        An id is given once, and a vector under it never changes: so ids say all. Raises IndexFileError where that does
+        not hold.
+        """
+        if self._written is not None and self._written == _label(db, self.fingerprint):
+            return []
+        now = VectorColumns.from_rows(rows.vector_rows(db, self.fingerprint))
+        gone, new = np.setdiff1d(self.columns.ids, now.ids), np.setdiff1d(now.ids, self.columns.ids)
+        if len(new) and len(self.columns) and new[0] <= self.columns.ids[-1]:
+            raise IndexFileError("The index file does not hold the vectors of the memory.")
+        self.memory.remove(gone)
+        damaged = _fill(self.memory, db, self.fingerprint, int(new[0]) - 1) if len(new) else set()
+        self.columns = now
+        self._changed += len(gone) + len(new)
+        if not damaged:
+            return []
+        with transaction(db):
+            rows.mark_unreadable(db, damaged)
+            bump_generation(db)
+        self.columns.remove(self.columns.of_statements(sorted(damaged)))
+        self.memory.remove(np.setdiff1d(self.memory.ids(), self.columns.ids))  # their intact vectors
+        return [
+            f"{len(damaged)} statements have vectors that are damaged or of another dimension; "
+            "they will be read again from their texts."
+        ]
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -110,19 +167,34 @@ class IndexMirror:
                 np.array([vector.token_id for vector in new], dtype=np.int64),
             )
 
-    def add_from(self, db: sqlite3.Connection, statement_ids: Sequence[int]) -> None:
-        """Take in the vectors that memory.db has of statements, where they are of this model."""
-        for statement_id in statement_ids:
-            ids, vectors = rows.intact_vectors(db, statement_id, self.fingerprint, self.memory.embedding_dim)
-            self.add_statement(statement_id, ids, vectors)
+    def add_from(self, db: sqlite3.Connection, statements: Sequence[Statement]) -> list[int]:
+        """Take in the vectors that memory.db has of statements, where they are of this model; returns the ids of
+        statements whose vectors are damaged, which stay out."""
+        damaged = []
+        for each in statements:
+            ids, vectors = rows.intact_vectors(db, each.id, self.fingerprint, self.memory.embedding_dim)
+            if len(ids) == each.vector_count:
+                self.add_statement(each.id, ids, vectors)
+            elif rows.has_vectors(db, each.id, self.fingerprint):
+                damaged.append(each.id)
+        return damaged
 
-    def write(self, db: sqlite3.Connection, path: Path) -> None:
-        """Write the index as ``path``, unless that is there already. Raises OSError."""
-        label = _label(db, self.fingerprint)
-        if label != self._written or not path.exists():
-            self.memory.write(path, label)
-            self._written = label
-            self._changed = 0
+    def snapshot(self, db: sqlite3.Connection) -> Snapshot:
+        """The index as it is now; ``note_written`` once it is on disk."""
+        from varda_chat.memory.index_file import packed
+
+        self._changed = 0
+        label, ids = _label(db, self.fingerprint), self.memory.ids()
+        columns = {"statement_ids": self.statement_ids(ids), "token_ids": self.token_ids(ids)}
+        return Snapshot(label, packed(self.memory, label, columns))
+
+    def note_written(self, snapshot: Snapshot) -> None:
+        """The index file is that of ``snapshot`` now."""
+        self._written = snapshot.label
+
+    def is_written(self, db: sqlite3.Connection) -> bool:
+        """Whether the index file, if it is there, is of this state."""
+        return self._written == _label(db, self.fingerprint)
 
     @property
     def is_far_from_its_file(self) -> bool:
@@ -161,8 +233,8 @@ def _label(db: sqlite3.Connection, fingerprint: str) -> Label:
     return {"model": fingerprint, "generation": count, "history": stamp}
 
 
-def _fill(memory: AssociativeMemory, db: sqlite3.Connection, fingerprint: str) -> set[int]:
-    """Add the vectors of ``fingerprint`` to ``memory``; returns the statements of those that are damaged."""
+def _fill(memory: AssociativeMemory, db: sqlite3.Connection, fingerprint: str, after: int) -> set[int]:
+    """Add the vectors of ``fingerprint`` beyond the id ``after`` to ``memory``; returns the statements of damaged."""
     damaged: set[int] = set()
     ids: list[int] = []
     batch: list[npt.NDArray[np.float32]] = []
@@ -173,7 +245,7 @@ def _fill(memory: AssociativeMemory, db: sqlite3.Connection, fingerprint: str) -
             ids.clear()
             batch.clear()
 
-    for id_, statement_id, vector in rows.vectors(db, fingerprint, memory.embedding_dim):
+    for id_, statement_id, vector in rows.vectors(db, fingerprint, memory.embedding_dim, after):
         if vector is None:
             damaged.add(statement_id)
             continue

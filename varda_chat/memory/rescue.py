@@ -10,11 +10,17 @@ from typing import Any
 
 from varda_chat.errors import VardaError
 from varda_chat.memory.database import connect_reader, connect_writer, error_code, is_damage, transaction
-from varda_chat.memory.files import COMPANIONS, INDEX, beside, sync_folder, utc_stamp
+from varda_chat.memory.files import COMPANIONS, INDEX, beside, make_private_file, sync_folder, utc_stamp
 from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, tables
 
 SAVED = ".saved"
 """End of the name of what could be read of a damaged database, until it has taken the database's place."""
+
+SUSPECT = "memory.suspect"
+"""Name of an empty file beside a database that was found damaged while it was in use."""
+
+LARGE = 64 * 2**20
+"""Bytes of a database from which on it is read in the background."""
 
 _SKIPPED_IDS = 1_000_000  # ids to leave out where it cannot be read which were given
 _PATIENCE = 10_000
@@ -22,8 +28,9 @@ _PATIENCE = 10_000
 Row = dict[str, Any]
 
 
-def damage(path: Path) -> str | None:
-    """What is wrong with the database at ``path``, None where nothing is. Changes nothing.
+def damage(path: Path, *, thorough: bool = True) -> str | None:
+    """What is wrong with the database at ``path``, None where nothing is. Changes nothing. Reads all of it, if
+    ``thorough``; else what a start needs.
 
     Raises VardaError where a newer varda-chat wrote it, sqlite3.OperationalError where it cannot be opened.
     """
@@ -37,8 +44,7 @@ def damage(path: Path) -> str | None:
                     f"{path} was written by a newer varda-chat (schema {version}; this one reads up to "
                     f"{SCHEMA_VERSION}). Update varda-chat, or choose another profile with --profile."
                 )
-            finding = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
-            if finding != "ok":
+            if thorough and (finding := quick_check(db)) is not None:
                 return finding
             names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if missing := tables(version) - names:
@@ -48,6 +54,24 @@ def damage(path: Path) -> str | None:
             return str(error)
         raise
     return None
+
+
+def quick_check(db: sqlite3.Connection) -> str | None:
+    """Read every page of an open database; what is wrong with it, None where nothing is. Raises sqlite3.Error."""
+    finding = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+    return None if finding == "ok" else finding
+
+
+def is_read_later(path: Path) -> bool:
+    """Whether the database is so large that a start does not wait until all of it has been read, and was not found
+    damaged when it was read last."""
+    return path.stat().st_size >= LARGE and not path.with_name(SUSPECT).exists()
+
+
+def suspect(path: Path) -> None:
+    """Have the next start read the whole database before it is used. Raises OSError."""
+    make_private_file(path.with_name(SUSPECT))
+    sync_folder(path.parent)
 
 
 def set_aside(path: Path) -> Path:
@@ -73,10 +97,10 @@ def settle(path: Path) -> list[str]:
     """
     saved = beside(path, SAVED)
     if path.exists():
-        finding = damage(path)
-        if finding is None:
-            return []
-        return [_replace_damaged(path, saved, finding)]
+        finding = damage(path, thorough=not is_read_later(path))
+        notices = [] if finding is None else [_replace_damaged(path, saved, finding)]
+        path.with_name(SUSPECT).unlink(missing_ok=True)
+        return notices
     orphan = beside(path, "-wal")
     if orphan.exists() and orphan.stat().st_size:
         set_aside(path)  # what a lost database had not yet taken in must not enter the next one
@@ -197,7 +221,7 @@ def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
     for row in _rows(source, "statements", _STATEMENT):
         cursor = into.execute(
             "INSERT OR IGNORE INTO statements VALUES (:id, :text, :role, :session, :created_at, :recalled_at, "
-            ":recall_count, :pinned, :fingerprint, :strength, :vector_count, statement_key(:role, :text))",
+            ":recall_count, :pinned, :fingerprint, :strength, :vector_count, statement_key(:role, :text), NULL)",
             row,
         )
         if cursor.rowcount:

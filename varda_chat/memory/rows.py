@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -127,18 +127,40 @@ def vector_rows(db: sqlite3.Connection, fingerprint: str) -> list[tuple[int, int
     ).fetchall()
 
 
+def vector_count(db: sqlite3.Connection, fingerprint: str) -> int:
+    """Vectors of the model ``fingerprint``."""
+    count = db.execute("SELECT total(vector_count) FROM statements WHERE fingerprint = ?", (fingerprint,))
+    return int(count.fetchone()[0])
+
+
 def vectors(
-    db: sqlite3.Connection, fingerprint: str, dim: int
+    db: sqlite3.Connection, fingerprint: str, dim: int, after: int = -1
 ) -> Iterator[tuple[int, int, npt.NDArray[np.float32] | None]]:
-    """(id, statement id, vector (dim,)) of all of ``fingerprint`` by id; None for a damaged vector."""
+    """(id, statement id, vector (dim,)) of all of ``fingerprint`` beyond the id ``after``, by id; None for a damaged
+    vector."""
     rows = db.execute(
         "SELECT v.id, v.statement_id, v.crc, v.vector "
-        "FROM vectors v JOIN statements s ON s.id = v.statement_id "
-        "WHERE s.fingerprint = ? ORDER BY v.id",
-        (fingerprint,),
+        "FROM vectors v CROSS JOIN statements s ON s.id = v.statement_id "  # CROSS: in this order, not sorted after
+        "WHERE v.id > ? AND s.fingerprint = ? ORDER BY v.id",
+        (after, fingerprint),
     )
     for id_, statement_id, crc, blob in rows:
         yield id_, statement_id, np.frombuffer(blob, dtype=_VECTOR_DTYPE) if _is_intact(blob, crc, dim) else None
+
+
+def drawn_vectors(db: sqlite3.Connection, fingerprint: str, most: int) -> npt.NDArray[np.float32]:
+    """(n, dim) undamaged vectors of the model ``fingerprint``: all, or ``most`` of them drawn at random, the same ones
+    each time."""
+    ids = np.sort(np.array([id_ for id_, _, _ in vector_rows(db, fingerprint)], dtype=np.int64))
+    if len(ids) > most:
+        ids = np.sort(np.random.default_rng(0).choice(ids, size=most, replace=False))
+    found = db.execute(
+        "SELECT vector, crc FROM vectors WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (json.dumps(ids.tolist()),),
+    )
+    drawn = [np.frombuffer(blob, dtype=_VECTOR_DTYPE) for blob, crc in found if zlib.crc32(blob) == crc]
+    drawn = [each for each in drawn if len(each) == len(drawn[-1])]  # of one dimension, that of the newest
+    return np.stack(drawn) if drawn else np.zeros((0, 1), dtype=np.float32)
 
 
 def retention_table(db: sqlite3.Connection, fingerprint: str) -> npt.NDArray[np.float64]:
@@ -157,10 +179,10 @@ def retention_table(db: sqlite3.Connection, fingerprint: str) -> npt.NDArray[np.
 def insert_statement(
     db: sqlite3.Connection, new: NewStatement, *, session: str, fingerprint: str, now: float, act: int
 ) -> tuple[Statement, list[int]]:
-    """Store ``new`` with its vectors and a "stored" event; returns it with its vectors' ids."""
+    """Store ``new`` with its vectors and a "stored" event, as a part of ``act``; returns it with its vectors' ids."""
     cursor = db.execute(
-        "INSERT INTO statements (text, role, session, created_at, fingerprint, strength, vector_count, key) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO statements (text, role, session, created_at, fingerprint, strength, vector_count, key, act) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             new.text,
             new.role,
@@ -170,15 +192,25 @@ def insert_statement(
             strength(new.vectors),
             len(new.vectors),
             statement_key(new.role, new.text),
+            act,
         ),
     )
     id_ = int(cursor.lastrowid or 0)
     ids = insert_vectors(db, id_, new.vectors)
-    insert_event(db, "stored", id_, new.text, now, act)
+    insert_events(db, "stored", [(id_, new.text)], now)
     return Statement(id_, new.text, new.role, session, now, False, len(ids), 0), ids
 
 
-def insert_imported(db: sqlite3.Connection, record: Imported, now: float, act: int) -> Statement:
+def take_in(db: sqlite3.Connection, records: Iterable[Imported], now: float, act: int) -> list[Statement]:
+    """Store statements of another memory, but for those that are here already; returns the new ones."""
+    return [
+        _insert_imported(db, record, now, act)
+        for record in records
+        if statement_like(db, record.new.role, record.new.text) is None
+    ]
+
+
+def _insert_imported(db: sqlite3.Connection, record: Imported, now: float, act: int) -> Statement:
     """Store a statement of another memory with what that one knew of it; returns it."""
     statement, _ = insert_statement(
         db, record.new, session=record.session, fingerprint=record.fingerprint, now=now, act=act
@@ -245,15 +277,13 @@ def replace_vectors(
     return insert_vectors(db, statement_id, new)
 
 
-def insert_event(
-    db: sqlite3.Connection, kind: str, statement_id: int, text: str, at: float, act: int | None = None
-) -> None:
-    """Note what happened (``act``: as part of what can be undone), and drop the events before the last EVENTS_KEPT."""
-    cursor = db.execute(
-        "INSERT INTO events (kind, statement_id, text, at, act) VALUES (?, ?, ?, ?, ?)",
-        (kind, statement_id, text, at, act),
+def insert_events(db: sqlite3.Connection, kind: str, said: Sequence[tuple[int, str]], at: float) -> None:
+    """Note what happened to statements (id, text), and drop the events before the last EVENTS_KEPT."""
+    db.executemany(
+        "INSERT INTO events (kind, statement_id, text, at) VALUES (?, ?, ?, ?)",
+        [(kind, id_, text, at) for id_, text in said[-EVENTS_KEPT:]],
     )
-    db.execute("DELETE FROM events WHERE id <= ?", (int(cursor.lastrowid or 0) - EVENTS_KEPT,))
+    db.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (EVENTS_KEPT,))
 
 
 def refresh(db: sqlite3.Connection, statement_id: int, strength: float, now: float) -> None:
@@ -269,7 +299,7 @@ def set_text(db: sqlite3.Connection, statement: Statement, text: str, now: float
         "UPDATE statements SET text = ?, key = ?, fingerprint = '', vector_count = 0 WHERE id = ?",
         (text, statement_key(statement.role, text), statement.id),
     )
-    insert_event(db, "stored", statement.id, text, now)
+    insert_events(db, "stored", [(statement.id, text)], now)
 
 
 def passages_learned(db: sqlite3.Connection, digest: str) -> int:

@@ -91,12 +91,34 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # how many passages of a file (by the SHA-256 of its content) are in memory
         "CREATE TABLE learned (digest TEXT PRIMARY KEY, passages INTEGER NOT NULL)",
     ),
+    (
+        # act moves from events, of which only the last are kept: undoing an import must take back all of it
+        "ALTER TABLE statements ADD COLUMN act INTEGER",
+        """UPDATE statements SET act = (
+            SELECT max(act) FROM events WHERE kind = 'stored' AND statement_id = statements.id
+        ) WHERE id IN (SELECT statement_id FROM events WHERE kind = 'stored' AND act IS NOT NULL)""",
+        "ALTER TABLE removed_statements ADD COLUMN stored_act INTEGER",
+        """UPDATE removed_statements SET stored_act = (
+            SELECT max(act) FROM events WHERE kind = 'stored' AND statement_id = removed_statements.id
+        )""",
+        "CREATE INDEX statements_by_act ON statements (act) WHERE act IS NOT NULL",
+        "CREATE INDEX removed_statements_by_act ON removed_statements (act)",
+        "CREATE INDEX removed_statements_by_time ON removed_statements (removed_at)",
+        # the stamp of each of the last generations: an index file of one of them need only catch up
+        "CREATE TABLE history (generation INTEGER PRIMARY KEY, stamp TEXT NOT NULL)",
+        "INSERT INTO history SELECT generation, stamp FROM meta",
+        "ALTER TABLE meta ADD COLUMN index_type TEXT NOT NULL DEFAULT 'flat'",
+    ),
 )
+
+GENERATIONS_KEPT = 10_000
+"""How far behind an index file may be and still catch up."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
 _TABLES = (
     frozenset({"meta", "statements", "vectors", "events"}),
     frozenset({"removed_statements", "removed_vectors", "learned"}),
+    frozenset({"history"}),
 )
 
 
@@ -123,9 +145,27 @@ def migrate(db: sqlite3.Connection) -> None:
 def bump_generation(db: sqlite3.Connection) -> None:
     """Note, inside a transaction, that vectors have changed."""
     db.execute("UPDATE meta SET generation = generation + 1, stamp = ?", (secrets.token_hex(8),))
+    db.execute("INSERT OR REPLACE INTO history SELECT generation, stamp FROM meta")
+    db.execute("DELETE FROM history WHERE generation <= (SELECT generation FROM meta) - ?", (GENERATIONS_KEPT,))
 
 
 def generation(db: sqlite3.Connection) -> tuple[int, str]:
     """Generation and stamp of the vectors in ``db``."""
     count, stamp = db.execute("SELECT generation, stamp FROM meta").fetchone()
     return int(count), str(stamp)
+
+
+def was_once(db: sqlite3.Connection, count: object, stamp: object) -> bool:
+    """Whether ``db`` had that generation and stamp, now or some time ago."""
+    found = db.execute("SELECT 1 FROM history WHERE generation IS ? AND stamp IS ?", (count, stamp))
+    return found.fetchone() is not None
+
+
+def index_type(db: sqlite3.Connection) -> str:
+    """The type of index that this memory is searched with."""
+    return str(db.execute("SELECT index_type FROM meta").fetchone()[0])
+
+
+def set_index_type(db: sqlite3.Connection, name: str) -> None:
+    """Note the type of index that this memory is searched with."""
+    db.execute("UPDATE meta SET index_type = ?", (name,))

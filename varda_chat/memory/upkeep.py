@@ -27,7 +27,7 @@ from varda_chat.memory.files import (
 from varda_chat.memory.lock import take_lock
 from varda_chat.memory.opening import open_for_writing
 from varda_chat.memory.purge import wipe_all
-from varda_chat.memory.rescue import SAVED, damage, set_aside
+from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside
 from varda_chat.memory.schema import bump_generation, generation, migrate, schema_version
 
 
@@ -99,7 +99,7 @@ def verify(folder: str | Path) -> tuple[str, ...]:
                 problems.append(f"memory.db: {short} statements do not have all of their vectors.")
             now = generation(db)
         try:
-            label = read_container(path.with_name(INDEX))[0]["label"]
+            label = read_container(path.with_name(INDEX), whole=True).header["label"]
             if (label.get("generation"), label.get("history")) != now:
                 problems.append("memory.faiss is not of the memory's last state; the next start makes it anew.")
         except IndexFileError as error:
@@ -284,6 +284,6 @@ def _clear(path: Path) -> Path:
 def _remove_companions(path: Path) -> None:
     for ending in COMPANIONS:
         beside(path, ending).unlink(missing_ok=True)
-    for name in (INDEX, INDEX + ".new"):
+    for name in (INDEX, INDEX + ".new", SUSPECT):
         path.with_name(name).unlink(missing_ok=True)
     sync_folder(path.parent)

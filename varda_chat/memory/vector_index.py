@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import VardaError
+from varda_chat.memory.pieces import Parts, Piece
 
 Ids = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
-Piece = npt.NDArray[np.uint8]
 
 faiss: Any = _faiss  # its own type hints lack classes and keyword arguments that it has
 
@@ -66,11 +66,14 @@ class VectorIndex(Protocol):
     def vectors(self, ids: Ids) -> Vectors:
         """Vectors (n, dim) of ``ids`` (n,), all present, as they were added (rounded, with half_precision)."""
 
+    def ids(self) -> Ids:
+        """All ids (n,), in no order."""
+
     def compact(self) -> None:
         """Give back what removed vectors still take up, and fit the index to what it holds now."""
 
-    def serialize(self) -> tuple[Piece, ...]:
-        """The index as pieces of bytes, from which the same type can be made again."""
+    def serialize(self) -> tuple[Piece | Parts, ...]:
+        """The index as it is now, whatever is changed later, as pieces of bytes from which it can be made again."""
 
 
 class MakeIndex(Protocol):

@@ -1,4 +1,4 @@
-"""Commands that change single statements: forget, undo, pin, unpin, edit."""
+"""Commands that change what is in a memory, or how it is searched: forget, undo, pin, unpin, edit, index."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import click
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, confirmed
 from varda_chat.sanitize import one_line, sanitize
+
+_SHOWN = 20
+"""Statements that an undo lists."""
 
 
 @click.command()
@@ -63,6 +66,8 @@ def undo(place: Place, statement_id: int | None) -> None:
     if not restored and not removed:
         raise VardaError("There is nothing to undo." if statement_id is None else f"{statement_id} is not to be had.")
     lines = [f"+ {one_line(each.text)}" for each in restored] + [f"- {one_line(each.text)}" for each in removed]
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN} more: {len(restored)} are back, {len(removed)} are gone"]
     answer = {"restored": [as_dict(each) for each in restored], "removed": [as_dict(each) for each in removed]}
     place.say(answer, "\n".join(lines))
 
@@ -106,6 +111,16 @@ def edit(place: Place, statement_id: int, text: str) -> None:
     place.say(as_dict(statement), as_line(statement))
 
 
+@click.command("index")
+@click.argument("index_type", metavar="TYPE")
+@at_a_place()
+def set_index(place: Place, index_type: str) -> None:
+    """Search with another index: flat (exact), ivf, compressed or graph; stats compares them."""
+    with place.records() as store:
+        store.set_index_type(index_type)
+    place.say({"index_type": index_type}, f"The memory is searched by {index_type} from the next start on.")
+
+
 def _forget_typing(folder: Path, texts: Sequence[str]) -> None:
     """Take what holds one of ``texts`` out of the list of what was typed."""
     from varda_chat.memory.files import replace_file
@@ -139,4 +154,4 @@ def _holds(text: str, part: str) -> bool:
     return part.casefold() in text.casefold()
 
 
-COMMANDS = (forget, undo, pin, unpin, edit)
+COMMANDS = (forget, undo, pin, unpin, edit, set_index)

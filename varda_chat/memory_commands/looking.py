@@ -70,10 +70,15 @@ def stats(place: Place) -> None:
             "removed": len(store.removed()),
             "models": store.fingerprints(),
             "backups": len(backups(place.folder)),
+            "index_type": store.index_type(),
         }
+        compared = store.compare_index_types()
     lines = [f"{name:<11} {value}" for name, value in answer.items() if name != "models"]
     lines += [f"model {name or '(to be read)'}: {count} statements" for name, count in answer["models"].items()]
-    place.say(answer, "\n".join(lines))
+    if compared:
+        lines.append(f"recall@5 against exact search, by index type, of {compared[0].vectors} vectors:")
+        lines += [f"  {each.index_type:<11} {each.recall:.3f}  {each.milliseconds:.2f} ms a query" for each in compared]
+    place.say(answer | {"search": [asdict(each) for each in compared]}, "\n".join(lines))
 
 
 @click.command()

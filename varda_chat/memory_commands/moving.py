@@ -5,20 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from varda_chat.config import DEFAULT_MEMORY_SIZE
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, at_a_place, confirmed
-from varda_chat.sanitize import sanitize
+from varda_chat.sanitize import one_line, sanitize
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Imported
 
-_BATCH = 500
+_BAD_LINES = 1000
 _ERRORS_SHOWN = 20
+"""Lines that could not be read: named in JSON, and told of one by one."""
 
 
 @click.command("export")
@@ -46,13 +49,17 @@ def import_memory(place: Place, file: Path) -> None:
     from varda_chat.memory.exchange import read_export
     from varda_chat.memory.store import MemoryStore
 
-    added = known = 0
+    started = time.perf_counter()
     bad: list[tuple[int, str]] = []
+    bad_count = 0
 
     def good() -> Iterator[Imported]:
+        nonlocal bad_count
         for number, found in found_in_file:
             if isinstance(found, str):
-                bad.append((number, found))
+                bad_count += 1
+                if len(bad) < _BAD_LINES:
+                    bad.append((number, found))
             else:
                 yield found
 
@@ -60,25 +67,40 @@ def import_memory(place: Place, file: Path) -> None:
         found_in_file = read_export(handle, time.time())
         records = good()
         first = next(records, None)  # before a memory is made for nothing: the first line must be right
-        with MemoryStore.open_records(place.folder) as store:
-            batch = [] if first is None else [first]
-            for record in records:
-                if len(batch) == _BATCH:
-                    new, old = store.take_in(batch)
-                    added, known, batch = added + new, known + old, []
-                batch.append(record)
-            if batch:
-                new, old = store.take_in(batch)
-                added, known = added + new, known + old
+        length = file.stat().st_size
+        with (
+            MemoryStore.open_records(place.folder) as store,
+            click.progressbar(
+                length=length, label=one_line(file.name, 40), file=sys.stderr, hidden=place.as_json
+            ) as bar,
+        ):
+            added, known = store.take_in(
+                () if first is None else chain([first], records), lambda *_: bar.update(handle.tell() - bar.pos)
+            )
+            bar.update(length - bar.pos)
             waiting = store.fingerprints().get("", 0)
+            not_kept = max(0, store.size - DEFAULT_MEMORY_SIZE)
     if waiting:
         place.session().close()  # opening reads what has no vectors yet; cut off, the next start does
     for number, reason in bad[:_ERRORS_SHOWN]:
         click.echo(f"line {number}: {reason}", err=True)
-    answer = {"imported": added, "known": known, "bad": len(bad), "bad_lines": [number for number, _ in bad[:1000]]}
-    line = f"{added} statements were taken in, {known} were there already, {len(bad)} lines could not be read."
+    if not_kept:
+        click.echo(
+            f"The memory keeps {DEFAULT_MEMORY_SIZE} vectors: {not_kept}, of the statements least worth keeping, "
+            "will go with the next turn.",
+            err=True,
+        )
+    answer = {
+        "imported": added,
+        "known": known,
+        "bad": bad_count,
+        "bad_lines": [number for number, _ in bad],
+        "not_kept": not_kept,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    line = f"{added} statements were taken in, {known} were there already, {bad_count} lines could not be read."
     place.say(answer, line)
-    if bad and not added and not known:
+    if bad_count and not added and not known:
         sys.exit(1)
 
 

@@ -26,6 +26,8 @@ class VardaGPTConfig(GPT2Config):
         copy_results: let the results' own tokens take a share of the next token's probability.
         null_result: let the read weights fall on "nothing fits".
         null_by_state: let the state say how well a result must fit; else one similarity holds for all tokens.
+        read_null: read a learned vector with the null result's weight, so that the blocks above see how well nothing
+            fits as plainly as they see what does.
         null_similarity: the similarity at which a result fits no better than nothing, at the start of training;
             learned. (A score of its own could not follow the scale of the others: it moves by a learning rate a step.)
         follow_copies: where a token was copied, let the vector stored next in its statement be a result of the next
@@ -57,6 +59,7 @@ class VardaGPTConfig(GPT2Config):
     copy_results: bool = True
     null_result: bool = True
     null_by_state: bool = True
+    read_null: bool = True
     null_similarity: float = 0.5
     follow_copies: bool = True
     follow_similarity: float = 0.1

@@ -105,6 +105,7 @@ class MemoryReader(nn.Module):
         self.fc_storable_vector = nn.Linear(width * config.written_from, dim)
         self.fc_store_decision = nn.Linear(width * config.written_from, 1)
         self.fc_null = nn.Linear(width, 1, bias=False) if config.null_by_state else None
+        self.null_read = nn.Parameter(torch.empty(width)) if config.null_result and config.read_null else None
         self.log_scale = nn.Parameter(torch.empty(()))
         self.null_score = nn.Parameter(torch.empty(()))
         self.follow_score = nn.Parameter(torch.empty(())) if config.follow_copies else None
@@ -169,13 +170,18 @@ class MemoryReader(nn.Module):
         return weights * found
 
     def read(self, hidden: Tensor, results: SearchResults, weights: Tensor) -> Tensor:
-        """Concatenate the stream with the weighted results and mix them by ``fc``: (B, T, n_embd). A token that
-        found nothing keeps its state, so an empty memory leaves plain GPT-2."""
+        """Concatenate the stream with the weighted results and mix them by ``fc``: (B, T, n_embd); what is missing to
+        1 in the weights reads the null result's own vector. A token that found nothing keeps its state, so an empty
+        memory leaves plain GPT-2."""
         # unit vectors have entries of size 1/sqrt(D); the factor brings them to the stream's scale
         weighted = weights.unsqueeze(-1) * results.vectors.float() * math.sqrt(self.config.memory_dim)
         concatenated = torch.cat([hidden, weighted.flatten(-2).to(hidden.dtype)], dim=-1)
         found = (results.ids >= 0).any(dim=-1, keepdim=True)
-        return torch.where(found, self.fc(concatenated).to(hidden.dtype), hidden)
+        mixed = self.fc(concatenated).to(hidden.dtype)
+        if self.null_read is not None:
+            nothing = 1.0 - weights.sum(dim=-1, keepdim=True)
+            mixed = mixed + (nothing * self.null_read).to(hidden.dtype)
+        return torch.where(found, mixed, hidden)
 
     def read_out(self, vectors: Tensor) -> Tensor:
         """What a vector (n, D) says into the stream when it alone is read, with weight 1, in the first slot:
@@ -359,6 +365,8 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             init.constant_(module.null_score, config.null_similarity)
             if module.follow_score is not None:
                 init.constant_(module.follow_score, config.follow_similarity)
+            if module.null_read is not None:
+                init.zeros_(module.null_read)
             if module.fc_null is not None:
                 init.zeros_(module.fc_null.weight)
         elif isinstance(module, MemoryHeads):

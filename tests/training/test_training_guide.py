@@ -1,0 +1,55 @@
+"""The guide names only commands and flags that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from training.cli import evaluate, train
+from training.config import PRESETS
+from training.data.catalogue import find
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.strip()
+    for block in re.findall(r"```\n(.*?)```", GUIDE, re.DOTALL)
+    for line in block.splitlines()
+    if re.match(r"(accelerate launch .*)?(\.venv/bin/)?varda-(train|eval) ", line.strip())
+]
+
+
+def flags(command: click.Command) -> set[str]:
+    return {name for parameter in command.params if isinstance(parameter, click.Option) for name in parameter.opts}
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(COMMANDS) > 12
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_of_the_guide_can_be_given(line: str) -> None:
+    words = re.split(r"\s{2,}", line)[0].split()  # what follows after two blanks explains it
+    program = next(n for n, word in enumerate(words) if word.endswith(("varda-train", "varda-eval")))
+    name, arguments = words[program].rpartition("/")[2], words[program + 1 :]
+    command: click.Command = evaluate if name == "varda-eval" else train
+    if arguments[0] == "prepare":
+        assert isinstance(train, click.Group)
+        command, arguments = train.commands["prepare"], arguments[1:]
+    context = command.make_context(name, list(arguments), resilient_parsing=False)  # parses, runs nothing
+    given = context.params
+    assert given.get("preset", "mini") in PRESETS
+    for dataset in (*given.get("datasets", ()), *given.get("sources", ())):
+        assert dataset.startswith("hub:") or "/" in dataset or "." in dataset or find(dataset), dataset
+
+
+def test_every_flag_in_the_text_exists() -> None:
+    known = flags(evaluate) | flags(train) | {"--help", "--num_processes", "--version"}
+    assert isinstance(train, click.Group)
+    for command in train.commands.values():
+        known |= flags(command)
+    named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", GUIDE))
+    assert named
+    assert named <= known, named - known

@@ -1,0 +1,98 @@
+"""What a store does beside its turns: reading large files whole, once, and writing the index now and then."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from varda_chat.memory.container import Container
+from varda_chat.memory.database import connect_reader, is_damage
+from varda_chat.memory.rescue import quick_check, suspect
+from varda_chat.memory.snapshot import Snapshot
+
+
+class Background:
+    """At most one thread that checks and one that writes. What they find, they tell by calling back, in their thread.
+
+    Never call ``wait`` or ``stop_writing`` while holding a lock that a callback takes.
+    """
+
+    def __init__(self) -> None:
+        self._checking: threading.Thread | None = None
+        self._writing: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def check(
+        self,
+        index: Container | None,
+        database: Path | None,
+        *,
+        index_damaged: Callable[[], None],
+        database_damaged: Callable[[str], None],
+    ) -> None:
+        """Read every byte of the index file and of the database, where they are given."""
+
+        def work() -> None:
+            if index is not None and not index.is_intact():
+                index_damaged()
+            finding = None if database is None else _damage(database)
+            if finding is not None:
+                database_damaged(finding)
+
+        if index is not None or database is not None:
+            self._checking = _started(work, "memory-check")
+
+    @property
+    def is_checking(self) -> bool:
+        """Whether it has not been told yet if the files are intact."""
+        return self._checking is not None and self._checking.is_alive()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a snapshot is on its way to the disk."""
+        return self._writing is not None and self._writing.is_alive()
+
+    def write(self, snapshot: Snapshot, path: Path, written: Callable[[Snapshot], None]) -> None:
+        """Write ``snapshot`` as ``path``. A disk that refuses it is told of by the next writing that is waited for."""
+
+        def work() -> None:
+            try:
+                if snapshot.write(path, self._stop.is_set):
+                    written(snapshot)
+            except OSError:
+                return  # only a cache: memory.db has it all
+
+        self._writing = _started(work, "memory-index")
+
+    def wait(self) -> None:
+        """Until nothing is under way."""
+        for thread in (self._checking, self._writing):
+            if thread is not None:
+                thread.join()
+
+    def stop_writing(self) -> None:
+        """Give up the snapshot that is being written, if any, and wait for the check."""
+        self._stop.set()
+        self.wait()
+        self._stop.clear()
+
+
+def _started(work: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with the open database at ``path``, which the next start is then told; None where nothing is."""
+    try:
+        with closing(connect_reader(path, in_use=True)) as db:
+            finding = quick_check(db)
+    except sqlite3.Error as error:
+        finding = str(error) if is_damage(error) else None  # else it cannot be said, and the next start looks again
+    if finding is not None:
+        suspect(path)
+    return finding

@@ -1,0 +1,163 @@
+"""MemoryCore: what an open memory is made of (database, lock, index), who may use it when, and how it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from varda_chat.errors import StorageError, VardaError
+from varda_chat.memory import rows
+from varda_chat.memory.background import Background
+from varda_chat.memory.database import disk_errors, transaction
+from varda_chat.memory.files import DATABASE, INDEX
+from varda_chat.memory.mirror import IndexMirror
+from varda_chat.memory.opening import Opened
+from varda_chat.memory.records import Statement
+from varda_chat.memory.rescue import is_read_later
+from varda_chat.memory.schema import bump_generation
+from varda_chat.memory.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class MemoryCore:
+    """The part of MemoryStore that its other methods stand on."""
+
+    def __init__(self, opened: Opened, capacity: int, model: tuple[int, str] | None) -> None:
+        """Not for callers. ``model``: embedding_dim and fingerprint, None to go without the index."""
+        self.folder = opened.folder
+        self.capacity = capacity
+        self.read_only = opened.lock is None
+        self.notices = opened.notices
+        self._db = opened.db
+        self._opened = opened
+        self._lock = threading.RLock()
+        self._open = True
+        self._mirror: IndexMirror | None = None
+        if model is not None:
+            self._mirror, notices = IndexMirror.load(
+                self._db, self.folder / INDEX, embedding_dim=model[0], fingerprint=model[1]
+            )
+            self.notices += notices
+        self._background = Background()
+        self._check_in_background()
+
+    # Ending
+
+    def flush_index(self) -> None:
+        """Write memory.faiss, so that the next start need not make it anew. Raises StorageError."""
+        self._background.stop_writing()
+        with self._changing("The index was not written"):
+            self._write_index()
+
+    def close(self) -> None:
+        """Write the index and let go of the memory. May be called again. Raises nothing: see ``notices``."""
+        self._background.stop_writing()
+        with self._lock:
+            if not self._open:
+                return
+            try:
+                if not self.read_only and self._mirror is not None:
+                    with self._changing("The index was not written"):
+                        self._write_index()
+            except VardaError as error:
+                self.notices.append(f"{error} The memory itself is safe; the index is made anew at the next start.")
+            finally:
+                self._open = False
+                self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Within
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise VardaError("This memory is closed.")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._lock, disk_errors("The memory cannot be read"):
+            self._check_open()
+            yield
+
+    @contextmanager
+    def _changing(self, what: str, also_in_ram: bool = False) -> Iterator[None]:
+        with self._lock, disk_errors(what):
+            self._check_open()
+            if self.read_only and not also_in_ram:
+                raise StorageError(f"{what}: this memory is open read-only.")
+            yield
+
+    def _index(self) -> IndexMirror:
+        if self._mirror is None:
+            raise VardaError("This memory was opened without a model, so it can be neither searched nor added to.")
+        return self._mirror
+
+    def _follow(self, restored: Sequence[Statement], removed: Sequence[Statement]) -> None:
+        """Let the index follow what memory.db has committed."""
+        if self._mirror is not None:
+            self._mirror.remove_statements([statement.id for statement in removed])
+            if damaged := self._mirror.add_from(self._db, restored):
+                with transaction(self._db):
+                    rows.mark_unreadable(self._db, damaged)
+                    bump_generation(self._db)
+
+    def _write_index(self) -> None:
+        """Write the index file, unless it is of this state. Nothing is under way in the background."""
+        index, path = self._index(), self.folder / INDEX
+        if not index.is_written(self._db) or not path.exists():
+            snapshot = index.snapshot(self._db)
+            snapshot.write(path)
+            index.note_written(snapshot)
+
+    def _write_now_and_then(self) -> None:
+        """Keep memory.faiss from falling so far behind that the start after a crash would be slow.
+
+        Written in the background: a turn does not wait for a large file.
+        """
+        index, background = self._mirror, self._background
+        if (
+            index is not None
+            and index.is_far_from_its_file
+            and not background.is_checking
+            and not background.is_writing
+        ):
+            background.write(index.snapshot(self._db), self.folder / INDEX, self._note_written)
+
+    def _note_written(self, snapshot: Snapshot) -> None:
+        with self._lock:
+            self._index().note_written(snapshot)
+
+    def _check_in_background(self) -> None:
+        """Read large files whole, which the start has not waited for."""
+        database = self.folder / DATABASE
+        self._background.check(
+            None if self._mirror is None else self._mirror.unchecked,
+            database if not self.read_only and is_read_later(database) else None,
+            index_damaged=self._make_index_anew,
+            database_damaged=self._tell_of_damage,
+        )
+
+    def _make_index_anew(self) -> None:
+        with self._lock:
+            index = self._index()
+            self._mirror, notices = IndexMirror.made_anew(
+                self._db, index.memory.embedding_dim, index.fingerprint, "The index file is damaged."
+            )
+            self.notices += notices
+
+    def _tell_of_damage(self, finding: str) -> None:
+        with self._lock:
+            self.notices.append(
+                f"memory.db is damaged ({finding}). Start varda-chat again to have it set aside and saved."
+            )

@@ -1,0 +1,76 @@
+"""One turn's changes made: in one transaction of memory.db, then in the index. The caller holds the store's lock."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+
+from varda_chat.memory import rows, tombstones
+from varda_chat.memory.database import transaction
+from varda_chat.memory.mirror import IndexMirror
+from varda_chat.memory.records import NewStatement, TurnApplied, TurnChanges
+from varda_chat.memory.room import make_room
+from varda_chat.memory.sameness import statement_key
+from varda_chat.memory.schema import bump_generation
+
+
+def apply_turn(
+    db: sqlite3.Connection, index: IndexMirror, capacity: int, changes: TurnChanges, *, session: str
+) -> TurnApplied:
+    """What ``MemoryStore.apply`` promises; ``changes.stores`` have been checked."""
+    now = time.time()
+    reread: list[tuple[int, list[int], NewStatement]] = []
+    with transaction(db):
+        act = tombstones.next_act(db)
+        asked = rows.statements_of(db, changes.delete_statements)
+        deleted = [statement for statement in asked if not statement.pinned]
+        tombstones.remove(db, deleted, now, act)
+        rows.mark_recalled(db, changes.recalled, now)
+        fresh, again = _told_again(db, index, changes.stores, {statement.id for statement in deleted})
+        for statement_id, told in again:
+            rows.refresh(db, statement_id, rows.strength(told.vectors), now)
+            if told.vectors and not rows.has_vectors(db, statement_id, index.fingerprint):
+                ids = rows.replace_vectors(db, statement_id, told.vectors, index.fingerprint)
+                reread.append((statement_id, ids, told))
+        fitting, dropped = make_room(db, index, capacity, fresh, [statement.id for statement in deleted], now)
+        tombstones.remove(db, dropped, now, act)
+        deleted += dropped
+        stored = [
+            rows.insert_statement(db, fresh[place], session=session, fingerprint=index.fingerprint, now=now, act=act)
+            for place in fitting
+        ]
+        refreshed = rows.statements_of(db, [statement_id for statement_id, _ in again])
+        if stored or deleted or reread:
+            bump_generation(db)
+    for statement_id, ids, told in reread:
+        index.add_statement(statement_id, ids, told.vectors)
+    index.remove_statements([statement.id for statement in deleted])
+    for place, (statement, ids) in zip(fitting, stored, strict=True):
+        index.add_statement(statement.id, ids, fresh[place].vectors)
+    return TurnApplied(
+        stored=tuple(statement for statement, _ in stored),
+        deleted=tuple(deleted),
+        size=len(index),
+        refused=tuple(fresh[place] for place in range(len(fresh)) if place not in fitting),
+        refreshed=refreshed,
+    )
+
+
+def _told_again(
+    db: sqlite3.Connection, index: IndexMirror, new: Sequence[NewStatement], deleted: set[int]
+) -> tuple[list[NewStatement], list[tuple[int, NewStatement]]]:
+    """``new`` parted into what is new, and what is there already with the id of that. What the turn itself says
+    twice is new once."""
+    fresh: dict[int, NewStatement] = {}
+    again = []
+    for each in new:
+        same = rows.statement_like(db, each.role, each.text)
+        if same is None:
+            twin = index.twin(each)
+            same = None if twin is None or twin in deleted else rows.statement(db, twin)
+        if same is not None and same.role == each.role:
+            again.append((same.id, each))
+        else:
+            fresh.setdefault(statement_key(each.role, each.text), each)
+    return list(fresh.values()), again
