@@ -62,7 +62,7 @@ async def use(pilot: Pilot[None], session: ScriptedSession, turns: int, transcri
             await command(pilot, f"/resume {transcripts.sessions()[-1].id}")
             chat.conversation.scroll_to(y=0, animate=False)
         await pilot.pause()
-        if turn % 20 == 0:
+        if turn % 20 == 0 or turn == turns:
             counts.append(sum(1 for _ in chat.walk_children()))
     await wait_until(pilot, lambda: chat.is_idle and pilot.app.screen is chat)
     return counts

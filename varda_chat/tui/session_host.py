@@ -133,10 +133,14 @@ class SessionHost:
             raise VardaError("The model is not loaded yet. Try again when it is.")
         return act(session)
 
+    def want(self, session_id: int | None) -> None:
+        """Go on with this session of the transcripts once the model is loaded."""
+        self._wanted = session_id
+
     def switch(self, session_id: int | None) -> None:
         """Go on with a session of the transcripts, or with a new one (None); as soon as the model is loaded. Raises
         VardaError where there is no such session."""
-        self._wanted = session_id
+        self.want(session_id)
         with self._busy:
             if self._session is not None:
                 self._enter(self._session)

@@ -75,6 +75,7 @@ class ChatScreen(MemoryActsScreen):
         self._history = history
         self._first_run = first_run
         self._resume_id = resume
+        host.want(resume)
 
     def compose(self) -> ComposeResult:
         yield TitleLine().data_bind(TalkingScreen.memory, TalkingScreen.session_name, ChatScreen.panel)
@@ -114,8 +115,6 @@ class ChatScreen(MemoryActsScreen):
         except VardaError as error:
             self.tell(str(error), warning=True)
             await self._greet()
-        else:
-            self.switch_session(session_id)
 
     # -- what is written ------------------------------------------------------------------------------------
 

@@ -169,8 +169,9 @@ class CommandingScreen(TalkingScreen):
         if not self._must_wait():
             await self.send_instead(None)
 
-    def action_edit(self) -> None:
+    async def action_edit(self) -> None:
         """Put the last message into the composer, to be sent in its own place."""
+        await self.conversation.have_end()
         found = self.conversation.last_exchange()
         if self._must_wait():
             return
@@ -190,8 +191,9 @@ class CommandingScreen(TalkingScreen):
             self.composer.put(text)
         self.composer.focus()
 
-    def action_copy(self, what: str = "") -> None:
+    async def action_copy(self, what: str = "") -> None:
         """Copy the last answer, as its Markdown, or (``code``) the last code block of it."""
+        await self.conversation.have_end()
         found = self.conversation.last_exchange()
         text = found[1].text if found is not None else ""
         if what.strip().lower() == "code":

@@ -97,8 +97,9 @@ class MemoryActsScreen(CommandingScreen):
         self.tell("\n".join(does + _quoted(statements) for does, statements in lines if statements))
         await self.refresh_memory()
 
-    def action_sources(self) -> None:
+    async def action_sources(self) -> None:
         """Open the last answer."""
+        await self.conversation.have_end()
         found = self.conversation.last_exchange()
         if found is None or found[1].turn is None:
             self.tell("There is no answer to open yet.", warning=True)

@@ -13,6 +13,8 @@ from varda_chat.tui.widgets.message import UserMessage, VardaMessage
 
 MOUNTED_MESSAGES = 80
 PAGE_TURNS = 12
+_MOST_MOUNTED = 4 * MOUNTED_MESSAGES
+"""Where what was never written keeps the end mounted, as while incognito, so far one can go up."""
 _NEAR_LINES = 4
 """So near the edge of what is mounted, more is loaded."""
 
@@ -49,6 +51,7 @@ class Conversation(VerticalScroll, can_focus=False):
         """Show ``turns`` in place of everything; more of them come from ``pages`` at the edges of what is mounted."""
         self._pages = pages
         self._more_above, self._more_below = bool(turns), not at_end
+        self._loading = True  # emptying scrolls to the top, where nobody has gone to read on
         with self.app.batch_update():
             await self.remove_children()
             await self.mount_all(_messages(turns))
@@ -56,15 +59,20 @@ class Conversation(VerticalScroll, can_focus=False):
             self.follow()
         else:
             self.release_anchor()
+        self.call_after_refresh(self._loaded)
 
     def page_with(self, pages: Pages) -> None:
         """What is shown now, and was written, belongs to the session of ``pages``."""
         self._pages = pages
 
-    async def to_end(self) -> None:
-        """Show the end of the session again, where the reader has gone far above it."""
+    async def have_end(self) -> None:
+        """Mount the end of the session again, where the reader has gone so far above it that it is not there."""
         if self._more_below and self._pages is not None:
             await self.show(self._pages, self._pages(PAGE_TURNS))
+
+    async def to_end(self) -> None:
+        """Go to the end of the session."""
+        await self.have_end()
         self.follow()
 
     def follow(self) -> None:
@@ -90,6 +98,7 @@ class Conversation(VerticalScroll, can_focus=False):
         if self._pages is None or self._loading:
             return
         above = self._more_above and new_value <= _NEAR_LINES and new_value < old_value
+        above = above and len(self.children) < _MOST_MOUNTED
         below = self._more_below and new_value >= self.max_scroll_y - _NEAR_LINES and new_value > old_value
         if above or below:
             self._loading = True
@@ -128,9 +137,12 @@ class Conversation(VerticalScroll, can_focus=False):
         def scroll() -> None:
             if mark.parent is self:
                 self.scroll_to(y=mark.virtual_region.y - distance, animate=False, force=True)
-            self._loading = False
+            self._loaded()
 
         self.call_after_refresh(scroll)
+
+    def _loaded(self) -> None:
+        self._loading = False
 
     async def _drop_from_the_top(self) -> None:
         surplus = len(self.children) - MOUNTED_MESSAGES
@@ -143,7 +155,8 @@ class Conversation(VerticalScroll, can_focus=False):
         surplus = len(self.children) - MOUNTED_MESSAGES
         gone = list(self.children)[-surplus:] if surplus > 0 else []
         # what was not written, or is being written, could not be loaded again
-        if gone and all(_turn_id(child) is not None for child in gone):
+        kept = any(isinstance(child, (UserMessage, VardaMessage)) and child.turn_id is None for child in gone)
+        if gone and not kept:
             self._more_below = True
             self.release_anchor()
             await self.remove_children(gone)

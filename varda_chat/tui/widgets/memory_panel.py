@@ -175,10 +175,9 @@ class MemoryPanel(VerticalScroll, can_focus=False):
         yield Vertical(_quiet("nothing yet"), id="recalled")
         yield Static("RECENTLY STORED AND DELETED", classes="heading", markup=False)
         yield Vertical(_quiet("nothing yet"), id="events")
-        yield Static(
-            Content.assemble(("F8", "$foreground"), (" undo  ", "$quiet"), ("Tab", "$foreground"), (" walk", "$quiet")),
-            classes="keys",
-        )
+        keys = Static(_KEYS, classes="keys")
+        keys.display = False  # while there is nothing to walk to
+        yield keys
 
     def on_mount(self) -> None:
         self.set_interval(_REFRESH_SECONDS, self._tell_time)
@@ -207,6 +206,12 @@ class MemoryPanel(VerticalScroll, can_focus=False):
     def _tell_time(self) -> None:
         for row in self.query(EventRow):
             row.tell_time()
+
+
+_KEYS = Content.assemble(
+    ("F8", "$foreground"), (" undo  ", "$quiet"), ("Tab", "$foreground"), (" walk  ", "$quiet"),
+    ("Enter", "$foreground"), (" open", "$quiet"),
+)  # fmt: skip
 
 
 def _all_words(text: str) -> Content:
