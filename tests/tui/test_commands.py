@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual.command import CommandPalette
+from textual.events import Key
 from textual.widgets.markdown import MarkdownFence
 
 from tests.tui.driver import (
@@ -58,6 +59,17 @@ async def test_the_menu_completes_and_runs_what_is_typed(profile_dir: Path) -> N
         place = menu.content_region
         await pilot.click(offset=(place.x + 3, place.y + 3))  # /resume [ID]
         await wait_until(pilot, lambda: composer(pilot).text == "/resume ")
+
+
+async def test_keys_may_come_faster_than_the_menu(profile_dir: Path) -> None:
+    async with make_app(ScriptedSession(), profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        for key, character in (*((each, each) for each in "panel"), ("enter", None)):
+            if key == "p":
+                pilot.app.post_message(Key("slash", "/"))
+            pilot.app.post_message(Key(key, character))
+        await wait_until(pilot, lambda: chat_of(pilot).chat.has_class("-panel-closed"))
+        assert composer(pilot).text == ""
 
 
 async def test_a_mistyped_command_gets_the_nearest_name(profile_dir: Path) -> None:

@@ -24,6 +24,7 @@ _PLACEHOLDERS = {
     ChatState.FAILED: "Send a message to try loading again",
     ChatState.SAVING: "Good night",
 }
+_MENU_KEYS = {"enter", "tab", "up", "down"}
 _NEWLINE_KEYS = {"shift+enter", "ctrl+j", "alt+enter"}
 
 
@@ -64,6 +65,7 @@ class Composer(TextArea):
         self._history = history
         self._menu = menu
         self._pastes = Pastes()
+        self._closed_for = ""
 
     def on_mount(self) -> None:
         self._history.load()
@@ -82,6 +84,7 @@ class Composer(TextArea):
         self._show_hints()
 
     def on_text_area_changed(self) -> None:
+        self._closed_for = ""
         self._menu.show_for(self.text)
         self._show_hints()
 
@@ -114,6 +117,8 @@ class Composer(TextArea):
 
     def _handle(self, event: events.Key) -> bool:
         """Do what ``event`` means here; False where it means what it does in any text area."""
+        if event.key in _MENU_KEYS and self.text != self._closed_for:
+            self._menu.show_for(self.text)  # keys may come faster than the message that the text has changed
         chosen = self._menu.chosen
         if event.key == "enter":
             self._enter(chosen)
@@ -126,6 +131,7 @@ class Composer(TextArea):
             self.complete(chosen)
         elif chosen is not None and event.key == "escape":
             self._menu.display = False
+            self._closed_for = self.text
             self._show_hints()
         elif event.key == "escape" and self.editing:
             self.leave_editing()
