@@ -22,7 +22,7 @@ WRONG_DELETE_COST = 3.0
 """A fact that vanishes is worse than an outdated one that stays: a correction is preferred when both are read."""
 
 NULL_SHIFTS = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06, 0.08)
-ADMISSION_CANDIDATES = tuple(round(0.05 * step, 2) for step in range(1, 20))
+ADMISSION_CANDIDATES = (0.01, 0.02, 0.03, *(round(0.05 * step, 2) for step in range(1, 20)), 0.98, 0.99)
 DENIAL_COST = 3.0
 """To deny what was told is worse than to name something where nothing was told: it breaks the one promise."""
 
@@ -67,11 +67,11 @@ def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
     """
     model.eval()
     token = data.chat.encode("assistant", ADMISSION).ids[1]
-    learned = float(model.memory_reader.null_score)
+    learned = float(model.memory_reader.null_score.detach())
     found: list[tuple[float, float, float]] = []  # worth, shift, threshold
     for shift in NULL_SHIFTS:
         model.memory_reader.null_score.fill_(learned + shift)
-        known, unknown, right = _admission_chances(model, data, token)
+        known, unknown, right = admission_evidence(model, data, token)
         if not len(known) or not len(unknown):
             break
         for threshold in ADMISSION_CANDIDATES:
@@ -84,10 +84,12 @@ def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
         model.config.admission_token_id, model.config.admission_threshold = token, threshold
 
 
-def _admission_chances(model: VardaGPTAssociative, data: Data, token: int) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Probabilities that a reply begins with ``token``, where the fact asked for is known and where it is not; and the
-    share of values that are right."""
-    chances: dict[bool, list[float]] = {True: [], False: []}
+@torch.no_grad()
+def admission_evidence(model: VardaGPTAssociative, data: Data, token: int) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """The null result's share at the end of each validation question whose fact is known, and of each whose fact is
+    not; 0 where the likeliest first word is not ``token``, so that nothing would be admitted. And the share of values
+    that are right."""
+    shares: dict[bool, list[float]] = {True: [], False: []}
     right = total = 0
     for start in range(0, len(data.validation_facts.ids), 16):
         batch = _batch(model, data.validation_facts, start)
@@ -95,11 +97,14 @@ def _admission_chances(model: VardaGPTAssociative, data: Data, token: int) -> tu
         hits = value_hits(output, batch)
         right, total = right + hits[0], total + hits[1]
         asked = (batch.ids == data.chat.assistant_id) & batch.probe
-        logits = mixed_logits(output, asked.flatten(0, 1))
+        place = asked.flatten(0, 1)
+        assert output.read_weights is not None
+        nothing = 1.0 - output.read_weights[place].sum(dim=-1)
+        nothing = nothing * (mixed_logits(output, place).argmax(dim=-1) == token)
         known = (batch.target_statement[asked] >= 0).tolist()
-        for chance, is_known in zip(logits.softmax(-1)[:, token].tolist(), known, strict=True):
-            chances[is_known].append(chance)
-    return torch.tensor(chances[True]), torch.tensor(chances[False]), right / max(1, total)
+        for share, is_known in zip(nothing.tolist(), known, strict=True):
+            shares[is_known].append(share)
+    return torch.tensor(shares[True]), torch.tensor(shares[False]), right / max(1, total)
 
 
 def opened_deletes(probability: torch.Tensor, batch: Batch, threshold: float, share: float) -> torch.Tensor:

@@ -66,8 +66,8 @@ class TrainConfig:
     of so many has none, as a young memory. gradient_accumulation_steps: batches whose gradients make one step.
     frozen_base_steps: first steps in which the memory's parts alone are trained. patience: validations without a better
     one (by the losses of dialogues and facts together) that end the training, with the best weights. use_memory: False
-    trains a plain GPT-2 (the memory's parts stay as they are) on the same tokens, with the same weights. datasets: names
-    and paths of the text to train on, in place of the chat corpora.
+    trains a plain GPT-2 (the memory's parts stay as they are) on the same tokens, with the same weights. datasets:
+    names and paths of the text to train on, in place of the chat corpora.
     """
 
     preset: str

@@ -20,8 +20,8 @@ from training.benchmark.against import load_plain
 from training.benchmark.perplexity import MEMORY, NO_MEMORY, SHUFFLED, Tally, measure_perplexity, windows
 from training.build import build, config_of
 from training.cli import evaluate, train
-from training.data.dialogues import DialogueRows
 from training.data.datasets import talk_of, text_data
+from training.data.dialogues import DialogueRows
 from training.data.documents import Document
 from training.data.episodes import STATEMENTS
 from training.data.preparation import How, prepare_text

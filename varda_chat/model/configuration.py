@@ -42,8 +42,9 @@ class VardaGPTConfig(GPT2Config):
             correction means one thing, and what resembles it shall stay.
         admission_token_id: the token that admissions of not knowing begin with ("I don't know ..."), None for a model
             that was not trained to admit.
-        admission_threshold: with a memory, a reply begins with it only where its probability exceeds this. Answers
-            begin in many ways, admissions in one: the likeliest first token alone would deny what is known.
+        admission_threshold: with a memory, a reply begins with it only where the null result's share of what is read at
+            the end of the question exceeds this. Answers begin in many ways, admissions in one: the likeliest first
+            token alone would deny what is known.
     """
 
     model_type = "varda_gpt"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from varda_chat.config import GenerationSettings
 from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.modeling import Memory, VardaGPTAssociative
+from varda_chat.model.modeling import Memory, VardaGPTAssociative, VardaGPTOutput
 
 GREEDY_BELOW = 1e-3
 """A temperature below this is greedy decoding: dividing by it would overflow."""
@@ -66,17 +67,33 @@ class _OnlyText(LogitsProcessor):
 
 
 class _SureAdmission(LogitsProcessor):
-    """Lets a reply begin with an admission of not knowing only where the model is sure enough of it."""
+    """Lets a reply begin with an admission of not knowing only where the search found little: the null result's share
+    at the end of the prompt exceeds ``threshold``. A hook on the model (``watching``) tells what was read."""
 
     def __init__(self, prompt_length: int, token: int, threshold: float) -> None:
         self.prompt_length = prompt_length
         self.token = token
         self.threshold = threshold
+        self.nothing: Tensor | None = None
+
+    @contextmanager
+    def watching(self, model: VardaGPTAssociative) -> Iterator[None]:
+        """Notes the null result's share (batch,) at the last token of each pass."""
+
+        def note(_module: Any, _inputs: Any, output: VardaGPTOutput) -> None:
+            weights = output.read_weights
+            self.nothing = None if weights is None else 1.0 - weights[:, -1].sum(dim=-1)
+
+        hook = model.register_forward_hook(note)
+        try:
+            yield
+        finally:
+            hook.remove()
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        if input_ids.shape[1] != self.prompt_length:
+        if input_ids.shape[1] != self.prompt_length or self.nothing is None:
             return scores
-        unsure = scores.softmax(dim=-1)[:, self.token] <= self.threshold
+        unsure = self.nothing <= self.threshold
         scores = scores.clone()
         scores[unsure, self.token] = -torch.inf
         return scores
@@ -137,24 +154,25 @@ def generate_reply(
     processors = [_OnlyText([chat.user_id, chat.assistant_id]), _NoLoops(len(prompt))]
     # an empty memory knows nothing, and a reply that says so needs no second thought
     holds_something = memory is not None and getattr(memory, "size", 1) > 0
-    if holds_something and model.config.admission_token_id is not None:
-        processors.append(
-            _SureAdmission(len(prompt), model.config.admission_token_id, model.config.admission_threshold)
+    with ExitStack() as watches:
+        if holds_something and model.config.admission_token_id is not None:
+            admission = _SureAdmission(len(prompt), model.config.admission_token_id, model.config.admission_threshold)
+            watches.enter_context(admission.watching(model))
+            processors.append(admission)
+        output = model.generate(
+            input_ids,
+            attention_mask=torch.ones_like(input_ids),
+            generation_config=GenerationConfig(
+                max_new_tokens=min(settings.max_new_tokens, room),
+                eos_token_id=chat.end_id,
+                pad_token_id=chat.end_id,
+                bos_token_id=chat.end_id,
+                **sampling,
+            ),
+            logits_processor=LogitsProcessorList(processors),
+            stopping_criteria=StoppingCriteriaList([_StopEvent(stop)] if stop is not None else []),
+            streamer=_TextStreamer(chat, on_text) if on_text is not None else None,
+            memory=memory,
         )
-    output = model.generate(
-        input_ids,
-        attention_mask=torch.ones_like(input_ids),
-        generation_config=GenerationConfig(
-            max_new_tokens=min(settings.max_new_tokens, room),
-            eos_token_id=chat.end_id,
-            pad_token_id=chat.end_id,
-            bos_token_id=chat.end_id,
-            **sampling,
-        ),
-        logits_processor=LogitsProcessorList(processors),
-        stopping_criteria=StoppingCriteriaList([_StopEvent(stop)] if stop is not None else []),
-        streamer=_TextStreamer(chat, on_text) if on_text is not None else None,
-        memory=memory,
-    )
     reply: list[int] = output[0, len(prompt) :].tolist()
     return reply[: reply.index(chat.end_id)] if chat.end_id in reply else reply
