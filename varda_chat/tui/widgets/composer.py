@@ -24,6 +24,8 @@ _PLACEHOLDERS = {
     ChatState.FAILED: "Send a message to try loading again",
     ChatState.SAVING: "Good night",
 }
+_ROOM_FOR_HINTS = 50
+"""Cells from which all hints have room below the composer."""
 _MENU_KEYS = {"enter", "tab", "up", "down"}
 _NEWLINE_KEYS = {"shift+enter", "ctrl+j", "alt+enter"}
 
@@ -88,6 +90,9 @@ class Composer(TextArea):
         self._menu.show_for(self.text)
         self._show_hints()
 
+    def on_resize(self) -> None:
+        self._show_hints()
+
     def _show_hints(self) -> None:
         typed = parse(self.text) if self.text.startswith("/") and self.is_mounted else None
         command = find(typed[0]) if typed is not None else None
@@ -105,6 +110,8 @@ class Composer(TextArea):
             hints = [("Esc", "stop")]
         else:
             hints = [("Enter", "send"), ("Ctrl+J", "new line"), ("/", "commands")]
+            if self.size.width < _ROOM_FOR_HINTS:
+                del hints[2:]
         self.border_subtitle = Content.assemble(
             *(part for key, does in hints for part in ((f" {key}", "$foreground"), (f" {does} ", "$quiet")))
         )
