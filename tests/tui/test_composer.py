@@ -7,10 +7,12 @@ import stat
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
 from textual import events
+from textual.pilot import Pilot
 
 from tests.tui.driver import WIDE, ask, composer, make_app, say, text_of, toasts, wait_for_state, wait_until
 from tests.tui.scripted import ScriptedSession
@@ -96,7 +98,7 @@ async def test_the_editor_writes_the_message(
         for broken, line in (("false", "code 1"), ("/no/such/editor", "could not be started"), ("'", "understood")):
             monkeypatch.setenv("EDITOR", broken)
             await pilot.press("ctrl+g")
-            await wait_until(pilot, lambda line=line: line in toasts(pilot)[-1])
+            await wait_until(pilot, partial(told, pilot, line))
             assert composer(pilot).text == "this and more"
 
 

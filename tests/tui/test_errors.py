@@ -93,6 +93,24 @@ async def test_a_transcript_that_cannot_be_written_is_told_once(profile_dir: Pat
         assert len(answers(pilot)) == 3
 
 
+async def test_sessions_that_cannot_be_read_are_told(profile_dir: Path, transcripts: Transcripts) -> None:
+    session = ScriptedSession(recording=Recording(transcripts))
+    async with make_app(session, profile_dir, transcripts=transcripts).run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "Hello!")
+        transcripts.close()
+        for text in ("/sessions", "/rename Other", "/export", "/resume 1"):
+            if pilot.app.screen is not chat_of(pilot).chat:
+                await pilot.press("escape")
+            pilot.app.clear_notifications()
+            await command(pilot, text)
+            await wait_until(pilot, lambda: toasts(pilot))
+        if pilot.app.screen is not chat_of(pilot).chat:
+            await pilot.press("escape")
+        await ask(pilot, "Still there?")
+        assert len(answers(pilot)) == 2
+
+
 async def test_whatever_fails_in_a_worker_is_told(profile_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = ScriptedSession([Line(("Hello.",))])
     async with make_app(session, profile_dir).run_test(size=WIDE, notifications=True) as pilot:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
 from tests.tui.driver import (
@@ -49,6 +51,11 @@ def long_session(transcripts: Transcripts, turns: int) -> int:
             "INSERT INTO turns (session_id, prompt, reply, state, at) VALUES (?, ?, ?, 'done', ?)", rows
         )
     return session
+
+
+def more_than(shown: conversation.Conversation, edge: Widget, place: int) -> bool:
+    """Whether ``edge`` is no longer the first (0) or last (-1) message that is mounted."""
+    return shown.children[place] is not edge and not shown._loading
 
 
 def recorded(transcripts: Transcripts) -> ScriptedSession:
@@ -170,18 +177,18 @@ async def test_five_thousand_turns_open_at_once_and_stay_quick(profile_dir: Path
         chat.switch_session(session_id)
         shown = chat.conversation
         for _ in range(4):  # up, past what is mounted at once
-            before = shown.children[0]
+            edge = shown.children[0]
             shown.scroll_to(y=0, animate=False)
-            await wait_until(pilot, lambda before=before: shown.children[0] is not before and not shown._loading)
+            await wait_until(pilot, partial(more_than, shown, edge, 0))
             assert len(shown.children) <= conversation.MOUNTED_MESSAGES
             assert shown.scroll_y > 0  # what was at the top is still where it was
         first = shown.query(UserMessage).first()
         oldest = int(first.text.split()[1])
         assert oldest < 4960
         for _ in range(2):
-            last = shown.children[-1]
+            edge = shown.children[-1]
             shown.scroll_end(animate=False)
-            await wait_until(pilot, lambda last=last: shown.children[-1] is not last and not shown._loading)
+            await wait_until(pilot, partial(more_than, shown, edge, -1))
             assert len(shown.children) <= conversation.MOUNTED_MESSAGES
         started = time.process_time()
         await say(pilot, "The newest")  # from far up: the end is shown again

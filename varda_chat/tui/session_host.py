@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
@@ -213,5 +214,8 @@ def _facts(session: ChatSession) -> SessionFacts:
 def memory_of(session: ChatSession) -> MemoryView:
     """The session's memory as it is now."""
     transcripts = session.recording.transcripts
-    sizes = () if transcripts is None else transcripts.memory_sizes(SIZES_SHOWN)
+    sizes: tuple[int, ...] = ()
+    if transcripts is not None:
+        with suppress(VardaError):  # a line of ornament: an answer must not be lost for it
+            sizes = transcripts.memory_sizes(SIZES_SHOWN)
     return MemoryView(session.memory_size, session.memory_capacity, tuple(session.recent(EVENTS_SHOWN)), sizes)

@@ -18,7 +18,7 @@ from varda_chat.transcripts.exporting import export, file_name, render
 from varda_chat.tui import commands, editor
 from varda_chat.tui.screens.sessions import Chosen, SessionsScreen
 from varda_chat.tui.screens.talking import TalkingScreen
-from varda_chat.tui.session_host import SessionHost
+from varda_chat.tui.session_host import SessionHost, sentence_for
 from varda_chat.tui.state import SessionFacts
 from varda_chat.tui.widgets.command_menu import CommandMenu
 from varda_chat.tui.widgets.composer import Composer
@@ -51,9 +51,12 @@ class CommandingScreen(TalkingScreen):
             self.composer.put(f"/{command.name} ")
             self.composer.focus()
             return
-        result = act(argument) if command.argument else act()
-        if isinstance(result, Awaitable):
-            await result
+        try:
+            result = act(argument) if command.argument else act()
+            if isinstance(result, Awaitable):
+                await result
+        except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
+            self.tell(sentence_for(error, f"doing /{command.name}"), warning=True)
 
     @property
     def composer(self) -> Composer:

@@ -60,7 +60,7 @@ class RecordScreen(Card[bool]):
         """``text``: what is shown until more is known, and where there is no more."""
         super().__init__()
         self._host = host
-        self._id = statement_id
+        self._statement_id = statement_id
         self._text = sanitize(text)
         self._clock = clock
         self._record = Record(None)
@@ -76,7 +76,7 @@ class RecordScreen(Card[bool]):
 
     @work(exclusive=True, exit_on_error=False)
     async def _load(self) -> None:
-        record = await self._do(lambda session: look_up(session, self._id), wait=False)
+        record = await self._do(lambda session: look_up(session, self._statement_id), wait=False)
         if record is not None:
             self._record = record
             self._show()
@@ -129,7 +129,7 @@ class RecordScreen(Card[bool]):
     @work(exclusive=True, exit_on_error=False)
     async def action_forget(self) -> None:
         """Forget it; it can be brought back."""
-        if self._record.statement is not None and await self._do(lambda s: s.forget([self._id])) is not None:
+        if self._record.statement is not None and await self._do(lambda s: s.forget([self._statement_id])) is not None:
             self._changed = True
             self.notify("It is forgotten. U brings it back, as does F8 in the chat.", markup=False)
             self._load()
@@ -137,7 +137,10 @@ class RecordScreen(Card[bool]):
     @work(exclusive=True, exit_on_error=False)
     async def action_bring_back(self) -> None:
         """Put a deleted statement back into the memory."""
-        if self._record.removed is not None and await self._do(lambda s: s.bring_back([self._id])) is not None:
+        if (
+            self._record.removed is not None
+            and await self._do(lambda s: s.bring_back([self._statement_id])) is not None
+        ):
             self._changed = True
             self.query_one("#record").border_subtitle = key_line(_KEYS)
             self._load()

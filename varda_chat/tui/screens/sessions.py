@@ -167,9 +167,14 @@ class SessionsScreen(Card[Chosen | None]):
         session_id = self._highlighted_id()
         if session_id is None or self._renaming is not None:
             return
+        try:
+            name = self._transcripts.session(session_id).name
+        except VardaError as error:  # another program may have deleted it
+            self.notify(str(error), severity="warning", markup=False)
+            return
         self._renaming = session_id
         line = self.query_one(Input)
-        self._wanted, line.value = line.value, self._transcripts.session(session_id).name
+        self._wanted, line.value = line.value, name
         line.border_title = "New name"
         line.cursor_position = len(line.value)
         self._show_keys()

@@ -8,6 +8,7 @@ from typing import Protocol
 from textual.containers import VerticalScroll
 from textual.widget import Widget
 
+from varda_chat.errors import VardaError
 from varda_chat.transcripts import StoredTurn
 from varda_chat.tui.widgets.message import UserMessage, VardaMessage
 
@@ -67,8 +68,8 @@ class Conversation(VerticalScroll, can_focus=False):
 
     async def have_end(self) -> None:
         """Mount the end of the session again, where the reader has gone so far above it that it is not there."""
-        if self._more_below and self._pages is not None:
-            await self.show(self._pages, self._pages(PAGE_TURNS))
+        if self._more_below and (turns := self._page()):
+            await self.show(self._pages, turns)
 
     async def to_end(self) -> None:
         """Go to the end of the session."""
@@ -106,7 +107,7 @@ class Conversation(VerticalScroll, can_focus=False):
 
     async def _load_earlier(self) -> None:
         mark, first = next(((child, id_) for child in self.children if (id_ := _turn_id(child)) is not None), (None, 0))
-        turns = self._pages(PAGE_TURNS, before=first) if self._pages is not None and mark is not None else ()
+        turns = self._page(before=first) if mark is not None else ()
         self._more_above = len(turns) == PAGE_TURNS
         if mark is None or not turns:
             self._loading = False
@@ -119,7 +120,7 @@ class Conversation(VerticalScroll, can_focus=False):
 
     async def _load_later(self) -> None:
         last = next((id_ for child in reversed(self.children) if (id_ := _turn_id(child)) is not None), None)
-        turns = self._pages(PAGE_TURNS, after=last) if self._pages is not None and last is not None else ()
+        turns = self._page(after=last) if last is not None else ()
         self._more_below = len(turns) == PAGE_TURNS
         if not turns:
             self._loading = False
@@ -130,6 +131,14 @@ class Conversation(VerticalScroll, can_focus=False):
             await self.mount_all(_messages(turns))
             await self._drop_from_the_top()
         self._keep_in_place(mark, distance)
+
+    def _page(self, *, before: int | None = None, after: int | None = None) -> tuple[StoredTurn, ...]:
+        """More turns; none, which is then told, where the disk refuses."""
+        try:
+            return self._pages(PAGE_TURNS, before=before, after=after) if self._pages is not None else ()
+        except VardaError as error:
+            self.notify(str(error), severity="warning", markup=False)
+            return ()
 
     def _keep_in_place(self, mark: Widget, distance: float) -> None:
         """Once the new messages have their heights: ``mark`` is ``distance`` lines below the top again."""
