@@ -79,6 +79,11 @@ async def test_a_megabyte_on_one_line_is_pasted_and_sent_quickly(profile_dir: Pa
         assert composer(pilot).text == ""  # too long for the history of what was typed
 
 
+def told(pilot: Pilot[None], line: str) -> bool:
+    """Whether the last notice says ``line``."""
+    return line in toasts(pilot)[-1]
+
+
 async def test_the_editor_writes_the_message(
     profile_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
