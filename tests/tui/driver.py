@@ -90,9 +90,15 @@ async def say(pilot: Pilot[None], text: str) -> None:
 
 async def ask(pilot: Pilot[None], text: str) -> VardaMessage:
     """Say ``text`` and wait until its answer is whole."""
-    count = len(pilot.app.screen.query(VardaMessage))
+    before = answers(pilot)[-1:]  # not their number: the oldest leave the window
     await say(pilot, text)
-    await wait_until(pilot, lambda: len(answers(pilot)) > count and chat_of(pilot).chat.state.can_answer)
+
+    def answered() -> bool:
+        now = answers(pilot)[-1:]
+        return now != before and now[0].turn is not None and chat_of(pilot).chat.is_idle
+
+    await wait_until(pilot, answered)
+    await wait_until(pilot, lambda: chat_of(pilot).chat.state.can_answer)
     return answers(pilot)[-1]
 
 
