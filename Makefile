@@ -19,7 +19,7 @@ chat: .venv/chat ## set up and open the chat (on a pipe: each line is a turn)
 test: .venv/dev ## set up and run the tests
 	@$(BIN)/pytest -q
 
-test-slow: .venv/dev ## the tests that take many minutes: 200 kills while storing and deleting
+test-slow: .venv/dev ## the tests that take many minutes: 200 kills during every change, large imports
 	@$(BIN)/pytest -q -m slow
 
 check: .venv/dev ## linters, types, and who may import whom
@@ -35,7 +35,7 @@ format: .venv/dev ## format the code
 bench: .venv/chat ## speed against plain GPT-2 in the same run
 	@$(BIN)/varda-eval $(CHECKPOINT) speed
 
-bench-memory: .venv/chat ## the memory's index types: times, size on disk, recall (ARGS=--million for 1,000,000 vectors)
+bench-memory: .venv/chat ## the memory: index types, turns, starts (ARGS=--million for 1,000,000 vectors too)
 	@$(BIN)/python -m training.benchmark.memory $(ARGS)
 
 recall: .venv/dev ## the memory benchmark on the bundled checkpoint (tens of minutes; reads DATA)

@@ -43,6 +43,7 @@ def write_card(
         (config.fact_episodes + config.multi_session_episodes) * config.episode_length
         + config.dialogue_rows * config.row_length
     )
+    episodes = config.fact_episodes + (0 if recall else config.multi_session_episodes)
     data = "\n".join(f"| {' | '.join(credit)} |" for credit in making.credits)
     text = f"""---
 language: en
@@ -56,8 +57,7 @@ tags: [gpt2, memory, faiss, varda-chat]
 
 A GPT-2 of {parameters / 1e6:.1f} M parameters with an associative memory: it searches a FAISS index while it writes, copies
 what it finds, and decides by learned gates what to store and what to delete. Made for
-`varda-chat`, a terminal chat that remembers. It is small: it remembers what it is told far better than it knows the world,
-and its small talk is simple.
+`varda-chat`, a terminal chat that remembers. {_SMALL_TALK if recall else _NO_TALK}
 
 | | |
 | --- | --- |
@@ -74,7 +74,7 @@ and its small talk is simple.
 ```
 
 {making.note + chr(10) + chr(10) if making.note else ""}Seed {config.seed}, {config.max_steps:,} steps ({config.max_steps / making.steps_per_epoch:.1f} passes over
-{making.training_documents:,} documents, {tokens / 1e6:.0f} M tokens in all, {config.fact_episodes * config.episode_length * config.max_steps / tokens:.0%} of them
+{making.training_documents:,} documents, {tokens / 1e6:.0f} M tokens in all, {episodes * config.episode_length * config.max_steps / tokens:.0%} of them
 {"fact episodes" if recall else "episodes of consecutive segments"}), AdamW at {config.learning_rate:g}, {config.mixed_precision} autocast, {making.seconds / 60:.0f} minutes on {making.hardware}.
 {_FACTS if recall else _SEGMENTS}
 
@@ -84,8 +84,8 @@ and its small talk is simple.
 | --- | --- | --- |
 {data}
 
-Of ms_personality_chat only the style "friendly" is read. Dialogues with name placeholders are left out. Where a corpus has
-no official split, about 2 % of it (in msc by pairs of people) is kept for validation.
+{_SELECTION if any(name == "ms_personality_chat" for name, *_ in making.credits) else ""}Where a corpus has no official split, about 2 % of it (in msc by
+pairs of people) is kept for validation.
 
 ## What it reaches
 
@@ -101,12 +101,17 @@ no official split, about 2 % of it (in msc by pairs of people) is kept for valid
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
+_SMALL_TALK = """It is small: it remembers what it is told far better than it knows the world,
+and its small talk is simple."""
+_NO_TALK = """This one has read text alone."""
 _FACTS = """Fact episodes are generated: facts told in one session, corrected, forgotten and asked for in later ones, with the values of
 the test split held out."""
 _SEGMENTS = """Each segment of an episode reads what the earlier ones stored; rare words that come back are what the search should find."""
 _LIMITS = """English only. It makes things up about the world, follows a topic for a few turns, and confuses facts that are told in
 unusual words or are close to each other (two friends' jobs, say). It was measured on the kinds of facts that its generator
 knows. It has no safety training; its data are public chats. Do not rely on it for anything that matters."""
+_SELECTION = """Of ms_personality_chat only the style "friendly" is read. Dialogues with name placeholders are left out.
+"""
 _TEXT_LIMITS = """It was trained on text alone, without any dialogue: it goes on with a text, and does not chat. Measure it with
 `varda-eval CHECKPOINT perplexity --dataset NAME`. It makes things up. Do not rely on it for anything that matters."""
 

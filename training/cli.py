@@ -289,6 +289,8 @@ def _command_line() -> str:
         name = word.lstrip("-").replace("_", "-")
         if name in stand_ins:
             words[place + 1] = stand_ins[name]
+        elif name == "dataset" and not words[place + 1].startswith("hub:"):
+            words[place + 1] = Path(words[place + 1]).name
     return " ".join(["varda-train", *words])
 
 

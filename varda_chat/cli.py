@@ -105,7 +105,12 @@ class _Commands(click.Group):
     help=f"Where the memories lie.  [default: ${paths.HOME_VARIABLE} or the user's data folder]",
 )
 @click.option("--checkpoint", metavar="DIR_OR_HUB_ID", help="The model.  [default: the bundled one]")
-@click.option("--incognito", is_flag=True, help="Read the memory, write none of it, save no session.")
+@click.option(
+    "--incognito",
+    "--read-only",
+    is_flag=True,
+    help="Read the memory, write none of it, save no session; also while another varda-chat writes it.",
+)
 @click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the last session, if there is one.")
 @click.option("-r", "--resume", type=click.IntRange(min=1), metavar="ID", help="Go on with that session.")
 @click.option("--theme", metavar="NAME", help="Colours of the chat, such as varda-dark or varda-light.")

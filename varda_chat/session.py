@@ -88,6 +88,7 @@ class ChatSession(SessionMemory):
         read_only: bool = False,
         memory_size: int = DEFAULT_MEMORY_SIZE,
         transcripts: Transcripts | None = None,
+        forgetfulness_factor: float = 0.0,
         on_progress: Progress | None = None,
     ) -> ChatSession:
         """Load the model and the memory.
@@ -99,6 +100,7 @@ class ChatSession(SessionMemory):
             read_only: as incognito, where another process writes the memory.
             memory_size: capacity in vectors.
             transcripts: where what is said is kept; None for nowhere.
+            forgetfulness_factor: share (0..1) of the unpinned statements forgotten at random when the session ends.
             on_progress: called with what is being done and the share (0 to 1) that is done.
 
         Raises CheckpointError, MemoryLockedError, StorageError or another VardaError, each with what to do.
@@ -125,6 +127,7 @@ class ChatSession(SessionMemory):
             fingerprint=loaded.fingerprint,
             memory_size=memory_size,
             read_only=incognito or read_only,
+            forgetfulness_factor=forgetfulness_factor,
         )
         try:
             session = cls(loaded, store, incognito=incognito, generation=generation, transcripts=transcripts)

@@ -124,7 +124,8 @@ def rows(folder: Path, split: str, texts: list[str]) -> None:
 
 
 def test_a_dataset_in_the_hubs_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VARDA_CHAT_HOME", str(tmp_path / "home"))
     rows(tmp_path / "set", "train", [f"Text number {n} of many." for n in range(80)] + [""])
     rows(tmp_path / "set", "test", ["A text to test on.", "And one more."])
@@ -141,7 +142,8 @@ def test_a_dataset_in_the_hubs_layout(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_wikitext_is_made_of_the_hubs_rows_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     lines = [" \n", " = A title = \n", " \n", " Some words . \n"]
     for split in ("train", "validation", "test"):
         rows(tmp_path / "set", split, [line if line.strip() else "" for line in lines])

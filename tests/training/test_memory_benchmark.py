@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from training.benchmark.memory import clustered, main, measure_all
+from training.benchmark.turns import TurnFigures, turn_table
 from varda_chat.memory.indexes import INDEX_TYPES
 
 
@@ -50,6 +54,27 @@ def test_half_precision_is_measured_against_the_unrounded() -> None:
     (row,) = measure_all((500,), ("flat",), 16, half=True)
     assert row.index_type == "flat, half"
     assert row.recall_at_5 >= 0.98
+
+
+def test_turns_and_starts_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.benchmark.turns.TURNS", 3)
+    monkeypatch.setattr("training.benchmark.memory.TURN_SIZES", (400,))
+    result = CliRunner().invoke(
+        main, ["--sizes", "400", "--dim", "16", "--index-types", "flat,graph", "--only-turns", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["turns"]
+    assert [(row["index_type"], row["size"]) for row in rows] == [("flat", 400), ("graph", 400)]
+    for row in rows:
+        assert row["commit_p99"] >= row["commit_median"] > 0
+        assert min(row["start"], row["imports"], row["build"]) > 0
+    assert "commit, p99" in turn_table_of(rows)
+
+
+def turn_table_of(rows: list[dict[str, Any]]) -> str:
+    console = Console(width=140, record=True, file=StringIO())
+    console.print(turn_table([TurnFigures(**row) for row in rows], str))
+    return console.export_text()
 
 
 @pytest.mark.parametrize(

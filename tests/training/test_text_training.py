@@ -102,6 +102,7 @@ def test_text_alone_trains_a_model_and_its_memory(prepared: PreparedText, tmp_pa
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "| mine | none | nobody |" in card
     assert "does not chat" in card
+    assert "small talk" not in card
     assert load_checkpoint(tmp_path / "out").chat.tokenizer.get_vocab_size() == 400
     manifest = json.loads((tmp_path / "out" / "datasets.json").read_text())
     (tmp_path / "out" / "datasets.json").write_text(json.dumps(["another"]))

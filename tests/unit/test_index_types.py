@@ -56,14 +56,14 @@ def test_a_removed_vector_is_not_in_the_graphs_file_and_the_ways_through_it_hold
     memory.add(vectors)
     gone = np.random.default_rng(1).choice(3000, size=550, replace=False)  # under a fifth: hidden, not built anew
     memory.remove(gone)
-    assert memory.index.serialize()[0].size == 3000 * 8
+    assert memory.index.serialize()[0].nbytes == 3000 * 8
     data = memory.to_bytes()
     kept = np.setdiff1d(np.arange(3000), gone)
     assert vectors[kept[0]].tobytes() in data
     assert not any(vectors[id_].tobytes() in data for id_ in gone)
     assert search_recall(memory, 200, 5) >= 0.95
     memory.remove(kept[:60])  # now it is
-    assert memory.index.serialize()[0].size == (3000 - 610) * 8
+    assert memory.index.serialize()[0].nbytes == (3000 - 610) * 8
 
 
 @every_type

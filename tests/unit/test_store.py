@@ -242,6 +242,51 @@ def test_random_forgetting_spares_the_pinned(tmp_path: Path) -> None:
         agrees(store)
 
 
+def test_a_session_forgets_its_share_at_its_end(tmp_path: Path) -> None:
+    with opened(tmp_path, forgetfulness_factor=0.5) as store:
+        stored = store.apply(turn(*(told(f"{number}") for number in range(9))), session="s").stored
+        store.pin(stored[0].id)
+        assert len(texts(store)) == 9
+    with opened(tmp_path, read_only=True, forgetfulness_factor=1.0) as store:
+        assert len(texts(store)) == 5
+    with opened(tmp_path) as store:
+        assert "0" in texts(store)
+        assert store.notices == []
+        agrees(store)
+        assert len(store.undo_last().restored) == 4
+    with pytest.raises(VardaError, match="share from 0 to 1"):
+        opened(tmp_path, forgetfulness_factor=1.5)
+
+
+@pytest.mark.parametrize("name", ["memory.db", "memory.db-wal", "memory.lock", "backups"])
+def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    folder, outside = tmp_path / "memory", tmp_path / "outside"
+    folder.mkdir()
+    outside.write_bytes(b"of someone else")
+    (folder / name).symlink_to(outside)
+    for use in (lambda: opened(folder), lambda: opened(folder, read_only=True), lambda: reset(folder, purge=True)):
+        with pytest.raises(StorageError, match="is a link"):
+            use()
+    assert outside.read_bytes() == b"of someone else"
+
+
+@pytest.mark.parametrize("name", ["memory.faiss", "memory.faiss.new", "backups/memory-1.db"])
+def test_a_link_that_need_not_be_followed_is_not(tmp_path: Path, name: str) -> None:
+    folder, outside = tmp_path / "memory", tmp_path / "outside"
+    with opened(folder) as store:
+        store.apply(turn(told("a"), told("b")), session="s")
+        backup(folder)
+    shutil.copy(folder / "memory.faiss", outside)
+    before = outside.read_bytes()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(outside)
+    with opened(folder) as store:
+        store.forget([1], purge=True)
+        agrees(store)
+    assert outside.read_bytes() == before
+    assert not (folder / "memory.faiss").is_symlink()
+
+
 def test_another_model_reads_the_texts_again(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         stored = store.apply(turn(told("a", 3), told("b")), session="s").stored

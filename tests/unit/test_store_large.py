@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +26,9 @@ from varda_chat.memory.segments import Segment
 
 
 @pytest.fixture(autouse=True)
-def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("varda_chat.memory.container.LARGE", 1)
     monkeypatch.setattr("varda_chat.memory.rescue.LARGE", 1)
-    return
 
 
 def flip(path: Path, place: int) -> None:

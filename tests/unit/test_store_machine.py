@@ -124,7 +124,8 @@ class AgainstADict(RuleBasedStateMachine):
         same = self.model.like(text)
         assert same is not None
         known = self.model.there[same]
-        again = told(text.upper() + ".", len(known.vectors) or 2, 77)
+        self.count += 1
+        again = told(text.upper() + ".", len(known.vectors) or 2, self.count)
         applied = self.store.apply(turn(again), session="s")
         self.model.remove([each.id for each in applied.deleted], self.model.last_act() + 1)
         assert (applied.stored, [each.id for each in applied.refreshed]) == ((), [same])

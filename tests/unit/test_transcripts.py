@@ -168,6 +168,14 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         Transcripts.open(tmp_path / "file" / "profile")
 
 
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "profile").mkdir()
+    (tmp_path / "profile" / FILE_NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="is a link"):
+        Transcripts.open(tmp_path / "profile")
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_two_processes_may_write(store: Transcripts) -> None:
     session = told(store, ("Hello", "Hi."))
     with Transcripts.open(store.path.parent) as other:

@@ -217,10 +217,11 @@ def _plainly(
     whole = [window for window in cut if window.end - window.start == cut[0].end - cut[0].start]
     for batch in (*_batches(whole), *([window] for window in cut[len(whole) :])):
         rows = torch.stack([everything[window.start : window.end] for window in batch]).to(model.device)
-        logits = model(rows, use_cache=False, **extra).logits
+        most = max(window.end - window.counted for window in batch)
+        logits = model(rows, use_cache=False, logits_to_keep=most + 1, **extra).logits
         for row, window in zip(logits, batch, strict=True):
-            at = slice(window.counted - window.start - 1, window.end - window.start - 1)
-            tally.add(number, row[at], everything[window.counted : window.end].to(row.device))
+            predicted = row[-1 - (window.end - window.counted) : -1]
+            tally.add(number, predicted, everything[window.counted : window.end].to(row.device))
 
 
 def _batches(found: Sequence[Window]) -> Iterator[Sequence[Window]]:
@@ -279,9 +280,10 @@ class _Group:
         outputs = {}
         for reader, store in ((MEMORY, stores[n]), (SHUFFLED, stores[(n + 1) % len(stores)])):
             memory = store if store.size else BlankMemory()
-            outputs[reader] = model(ids[None], memory=memory, statements=statements[None], use_cache=False)
-            logits = outputs[reader].logits[0, window.counted - window.start - 1 : -1]
-            self.tallies[reader].add(self.numbers[n], logits, targets)
+            outputs[reader] = model(
+                ids[None], memory=memory, statements=statements[None], use_cache=False, logits_to_keep=len(targets) + 1
+            )
+            self.tallies[reader].add(self.numbers[n], outputs[reader].logits[0, :-1], targets)
         if turn + 1 == len(self.cut[n]):
             return TurnChanges(), 0
         left = self.cut[n][turn + 1].start - window.start

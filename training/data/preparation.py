@@ -71,8 +71,10 @@ def prepare_text(
     """Prepare ``sources`` together into the folder ``target``, which is whole or not there. Raises DataError."""
     show = on_progress or (lambda doing, done, total: None)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.parent / f".{target.name}.lock"):  # other processes of the same run wait, then find it done
+    lock = target.parent / f".{target.name}.lock"
+    with FileLock(lock):  # other processes of the same run wait, then find it done
         if (target / MANIFEST).is_file():
+            lock.unlink(missing_ok=True)
             return PreparedText.open(target)
         if target.exists() and any(target.iterdir()):
             raise DataError(f"{target} holds something else; choose another --output-dir.")
@@ -89,6 +91,7 @@ def prepare_text(
             if target.exists():
                 target.rmdir()
             fresh.rename(target)
+            lock.unlink(missing_ok=True)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return PreparedText.open(target)

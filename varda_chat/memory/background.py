@@ -15,9 +15,9 @@ from varda_chat.memory.snapshot import Snapshot
 
 
 class Background:
-    """At most one thread that checks and one that writes. What they find, they tell by calling back, in their thread.
+    """One thread that checks, once, and at most one that writes. They tell what they find by calling back.
 
-    Never call ``wait`` or ``stop_writing`` while holding a lock that a callback takes.
+    Never call ``wait_for_check`` while holding a lock that a callback of ``check`` takes.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,8 @@ class Background:
         return self._writing is not None and self._writing.is_alive()
 
     def write(self, snapshot: Snapshot, path: Path, written: Callable[[Snapshot], None]) -> None:
-        """Write ``snapshot`` as ``path``. A disk that refuses it is told of by the next writing that is waited for."""
+        """Write ``snapshot`` as ``path``, then call ``written`` with it. A disk that refuses it is told of by the next
+        writing that is waited for."""
 
         def work() -> None:
             try:
@@ -67,16 +68,22 @@ class Background:
 
         self._writing = _started(work, "memory-index")
 
+    def wait_for_check(self) -> None:
+        """Until it has been told whether the files are intact."""
+        if self._checking is not None:
+            self._checking.join()
+
     def wait(self) -> None:
         """Until nothing is under way."""
-        for thread in (self._checking, self._writing):
-            if thread is not None:
-                thread.join()
+        self.wait_for_check()
+        if self._writing is not None:
+            self._writing.join()
 
     def stop_writing(self) -> None:
-        """Give up the snapshot that is being written, if any, and wait for the check."""
+        """Give up the snapshot that is being written, if any."""
         self._stop.set()
-        self.wait()
+        if self._writing is not None:
+            self._writing.join()
         self._stop.clear()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from varda_chat.memory import rows
+from varda_chat.memory import rows, vector_rows
 from varda_chat.memory.associative import AssociativeMemory
 from varda_chat.memory.indexes import INDEX_TYPES
 from varda_chat.memory.nearest import search_recall
@@ -42,7 +42,7 @@ def compare_index_types(db: sqlite3.Connection) -> tuple[TypeSearch, ...]:
     models = {name: count for name, count in rows.fingerprints(db).items() if name}
     if not models:
         return ()
-    vectors = rows.drawn_vectors(db, max(models, key=lambda name: models[name]), MOST)
+    vectors = vector_rows.drawn(db, max(models, key=lambda name: models[name]), MOST)
     if not len(vectors):
         return ()
     return tuple(_measured(kind, vectors) for kind in INDEX_TYPES)

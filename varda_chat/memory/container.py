@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -100,8 +101,8 @@ def read_container(path: Path, *, whole: bool = False) -> Container:
     That of a file of LARGE bytes or more is mapped and its bulk not checked, unless the ``whole`` is to be.
     """
     try:
-        with path.open("rb") as file:
-            if path.stat().st_size < LARGE:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            if os.fstat(file.fileno()).st_size < LARGE:
                 return unpack(file.read())
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             with suppress(AttributeError, OSError):

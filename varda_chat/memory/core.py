@@ -18,7 +18,6 @@ from varda_chat.memory.opening import Opened
 from varda_chat.memory.records import Statement
 from varda_chat.memory.rescue import is_read_later
 from varda_chat.memory.schema import bump_generation
-from varda_chat.memory.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from typing import Self
@@ -38,6 +37,7 @@ class MemoryCore:
         self._lock = threading.RLock()
         self._open = True
         self._mirror: IndexMirror | None = None
+        self._index_is_damaged = False
         if model is not None:
             self._mirror, notices = IndexMirror.load(
                 self._db, self.folder / INDEX, embedding_dim=model[0], fingerprint=model[1]
@@ -50,13 +50,13 @@ class MemoryCore:
 
     def flush_index(self) -> None:
         """Write memory.faiss, so that the next start need not make it anew. Raises StorageError."""
-        self._background.stop_writing()
+        self._background.wait_for_check()
         with self._changing("The index was not written"):
             self._write_index()
 
     def close(self) -> None:
         """Write the index and let go of the memory. May be called again. Raises nothing: see ``notices``."""
-        self._background.stop_writing()
+        self._background.wait_for_check()
         with self._lock:
             if not self._open:
                 return
@@ -67,6 +67,7 @@ class MemoryCore:
             except VardaError as error:
                 self.notices.append(f"{error} The memory itself is safe; the index is made anew at the next start.")
             finally:
+                self._background.stop_writing()
                 self._open = False
                 self._opened.close()
 
@@ -113,9 +114,12 @@ class MemoryCore:
                     bump_generation(self._db)
 
     def _write_index(self) -> None:
-        """Write the index file, unless it is of this state. Nothing is under way in the background."""
+        """Write the index file, unless it is of this state. It has been waited for the check."""
+        self._background.stop_writing()
         index, path = self._index(), self.folder / INDEX
-        if not index.is_written(self._db) or not path.exists():
+        if self._index_is_damaged:
+            path.unlink(missing_ok=True)
+        elif not index.is_written(self._db) or not path.exists():
             snapshot = index.snapshot(self._db)
             snapshot.write(path)
             index.note_written(snapshot)
@@ -129,14 +133,9 @@ class MemoryCore:
         if (
             index is not None
             and index.is_far_from_its_file
-            and not background.is_checking
-            and not background.is_writing
+            and not (background.is_checking or background.is_writing or self._index_is_damaged)
         ):
-            background.write(index.snapshot(self._db), self.folder / INDEX, self._note_written)
-
-    def _note_written(self, snapshot: Snapshot) -> None:
-        with self._lock:
-            self._index().note_written(snapshot)
+            background.write(index.snapshot(self._db), self.folder / INDEX, index.note_written)
 
     def _check_in_background(self) -> None:
         """Read large files whole, which the start has not waited for."""
@@ -151,9 +150,16 @@ class MemoryCore:
     def _make_index_anew(self) -> None:
         with self._lock:
             index = self._index()
-            self._mirror, notices = IndexMirror.made_anew(
-                self._db, index.memory.embedding_dim, index.fingerprint, "The index file is damaged."
-            )
+            self._index_is_damaged = True
+            try:
+                with disk_errors("The index file is damaged and could not be made anew"):
+                    self._mirror, notices = IndexMirror.made_anew(
+                        self._db, index.memory.embedding_dim, index.fingerprint, "The index file is damaged."
+                    )
+            except VardaError as error:
+                self.notices.append(str(error))
+                return
+            self._index_is_damaged = False
             self.notices += notices
 
     def _tell_of_damage(self, finding: str) -> None:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from varda_chat.errors import StorageError
+
 DATABASE = "memory.db"
 INDEX = "memory.faiss"
 LOCK = "memory.lock"
@@ -60,6 +62,14 @@ def make_private_file(path: Path) -> None:
                 path.chmod(0o600)
 
 
+def refuse_links(folder: Path) -> None:
+    """Raise StorageError where a file of the memory in ``folder`` is a link: what it leads to is not ours to write."""
+    database = folder / DATABASE
+    for path in (database, *(beside(database, ending) for ending in COMPANIONS), folder / LOCK, folder / BACKUPS):
+        if path.is_symlink():
+            raise StorageError(f"{path} is a link; the files of a memory lie in its own folder. Move it there.")
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and removals in ``folder`` durable (where the platform can open a folder)."""
     try:
@@ -75,6 +85,7 @@ def sync_folder(folder: Path) -> None:
 def replace_file(path: Path, chunks: Iterable[Any]) -> None:
     """Write ``chunks`` of bytes as ``path``, 0600; a crash leaves the old file or the new. Raises OSError."""
     temporary = beside(path, ".new")
+    temporary.unlink(missing_ok=True)  # left by a kill, or a link put there
     try:
         make_private_file(temporary)
         with temporary.open("wb") as file:

@@ -7,14 +7,16 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from varda_chat.errors import MemoryLockedError
-from varda_chat.memory.files import LOCK
+from varda_chat.memory.files import LOCK, refuse_links
 
 
 def take_lock(folder: Path) -> BaseFileLock:
     """Lock ``folder`` for writing until ``release()`` or the end of the process, however it ends.
 
-    Raises MemoryLockedError where another holds it, OSError where the lock file cannot be made.
+    Raises MemoryLockedError where another holds it, StorageError where links lead out of the folder, OSError where the
+    lock file cannot be made.
     """
+    refuse_links(folder)
     # thread_local=False: the thread that closes a store need not be the one that opened it
     lock = FileLock(folder / LOCK, timeout=0, mode=0o600, thread_local=False)
     try:

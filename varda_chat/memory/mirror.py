@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import IndexFileError
-from varda_chat.memory import rows
+from varda_chat.memory import rows, vector_rows
 from varda_chat.memory.columns import VectorColumns
 from varda_chat.memory.container import Container, read_container
 from varda_chat.memory.database import transaction
@@ -100,7 +100,7 @@ class IndexMirror:
         if (
             kept.keys() != {"statement_ids", "token_ids"}
             or memory.embedding_dim != embedding_dim
-            or (current and memory.size() != rows.vector_count(db, fingerprint))
+            or (current and memory.size() != vector_rows.count(db, fingerprint))
         ):
             raise IndexFileError("The index file does not hold the vectors of the memory.")
         columns = VectorColumns(memory.ids(), kept["statement_ids"], kept["token_ids"])
@@ -114,7 +114,7 @@ class IndexMirror:
         """
         if self._written is not None and self._written == _label(db, self.fingerprint):
             return []
-        now = VectorColumns.from_rows(rows.vector_rows(db, self.fingerprint))
+        now = VectorColumns.from_rows(vector_rows.of_model(db, self.fingerprint))
         gone, new = np.setdiff1d(self.columns.ids, now.ids), np.setdiff1d(now.ids, self.columns.ids)
         if len(new) and len(self.columns) and new[0] <= self.columns.ids[-1]:
             raise IndexFileError("The index file does not hold the vectors of the memory.")
@@ -172,7 +172,7 @@ class IndexMirror:
         statements whose vectors are damaged, which stay out."""
         damaged = []
         for each in statements:
-            ids, vectors = rows.intact_vectors(db, each.id, self.fingerprint, self.memory.embedding_dim)
+            ids, vectors = vector_rows.intact(db, each.id, self.fingerprint, self.memory.embedding_dim)
             if len(ids) == each.vector_count:
                 self.add_statement(each.id, ids, vectors)
             elif rows.has_vectors(db, each.id, self.fingerprint):
@@ -245,7 +245,7 @@ def _fill(memory: AssociativeMemory, db: sqlite3.Connection, fingerprint: str, a
             ids.clear()
             batch.clear()
 
-    for id_, statement_id, vector in rows.vectors(db, fingerprint, memory.embedding_dim, after):
+    for id_, statement_id, vector in vector_rows.vectors(db, fingerprint, memory.embedding_dim, after):
         if vector is None:
             damaged.add(statement_id)
             continue

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varda_chat.memory.database import connect_copy, connect_writer
-from varda_chat.memory.files import DATABASE, make_private_folder
+from varda_chat.memory.files import DATABASE, make_private_folder, refuse_links
 from varda_chat.memory.lock import take_lock
 from varda_chat.memory.rescue import damage, salvage, settle
 from varda_chat.memory.schema import migrate
@@ -56,6 +56,7 @@ def open_for_reading(folder: Path) -> Opened:
 
     Raises VardaError (written by a newer varda-chat), sqlite3.Error.
     """
+    refuse_links(folder)
     path = folder / DATABASE
     if not path.exists():
         return _migrated(Opened(folder, connect_copy(None), None, []))

@@ -47,6 +47,8 @@ def wipe_backups(folder: Path, texts: Iterable[str]) -> None:
     """Take everything with one of ``texts`` out of the backups in ``folder``. Raises OSError, sqlite3.Error."""
     wanted = json.dumps(sorted(texts))
     for path in sorted((folder / BACKUPS).glob("*.db")):
+        if path.is_symlink():
+            continue  # what it leads to is no backup of ours
         try:
             with closing(connect_writer(path)) as db:
                 db.execute("PRAGMA journal_mode = DELETE")  # one file, as it was

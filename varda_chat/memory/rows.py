@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from varda_chat.memory.records import Imported, MemoryEvent, NewStatement, NewVector, Record, Statement
 from varda_chat.memory.sameness import normal_form, statement_key
+from varda_chat.memory.vector_rows import DTYPE, is_intact
 
 EVENTS_KEPT = 1000
 """Older events are dropped."""
@@ -22,7 +23,6 @@ _NEWEST_FIRST = _STATEMENT + "ORDER BY id DESC LIMIT ?"
 _OLDEST_FIRST = _STATEMENT + "ORDER BY id LIMIT ?"
 _AMONG = _STATEMENT + "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"  # noqa: S608 - only constants
 _RECORD_FIELDS = tuple(field.name for field in fields(Record))
-_VECTOR_DTYPE = np.dtype("<f4")
 
 
 def _statement(row: tuple[int, str, str, str, float, int, int, int]) -> Statement:
@@ -97,10 +97,8 @@ def exported(db: sqlite3.Connection) -> Iterator[Imported]:
         vectors = db.execute(
             "SELECT vector, crc, token_id, token, strength FROM vectors WHERE statement_id = ? ORDER BY id", (id_,)
         ).fetchall()
-        whole = bool(vectors) and all(_is_intact(blob, crc, len(blob) // 4) for blob, crc, *_ in vectors)
-        new = tuple(
-            NewVector(np.frombuffer(blob, dtype=_VECTOR_DTYPE), *others) for blob, _, *others in vectors if whole
-        )
+        whole = bool(vectors) and all(is_intact(blob, crc, len(blob) // 4) for blob, crc, *_ in vectors)
+        new = tuple(NewVector(np.frombuffer(blob, dtype=DTYPE), *others) for blob, _, *others in vectors if whole)
         yield Imported(
             NewStatement(text, role, new),
             session,
@@ -116,51 +114,6 @@ def events(db: sqlite3.Connection, limit: int) -> list[MemoryEvent]:
     """The last ``limit`` events, newest first."""
     rows = db.execute("SELECT kind, statement_id, text, at FROM events ORDER BY id DESC LIMIT ?", (limit,))
     return [MemoryEvent(*row) for row in rows]
-
-
-def vector_rows(db: sqlite3.Connection, fingerprint: str) -> list[tuple[int, int, int]]:
-    """(id, statement id, token id) of every vector of the model ``fingerprint``."""
-    return db.execute(
-        "SELECT v.id, v.statement_id, v.token_id FROM statements s JOIN vectors v ON v.statement_id = s.id "
-        "WHERE s.fingerprint = ?",
-        (fingerprint,),
-    ).fetchall()
-
-
-def vector_count(db: sqlite3.Connection, fingerprint: str) -> int:
-    """Vectors of the model ``fingerprint``."""
-    count = db.execute("SELECT total(vector_count) FROM statements WHERE fingerprint = ?", (fingerprint,))
-    return int(count.fetchone()[0])
-
-
-def vectors(
-    db: sqlite3.Connection, fingerprint: str, dim: int, after: int = -1
-) -> Iterator[tuple[int, int, npt.NDArray[np.float32] | None]]:
-    """(id, statement id, vector (dim,)) of all of ``fingerprint`` beyond the id ``after``, by id; None for a damaged
-    vector."""
-    rows = db.execute(
-        "SELECT v.id, v.statement_id, v.crc, v.vector "
-        "FROM vectors v CROSS JOIN statements s ON s.id = v.statement_id "  # CROSS: in this order, not sorted after
-        "WHERE v.id > ? AND s.fingerprint = ? ORDER BY v.id",
-        (after, fingerprint),
-    )
-    for id_, statement_id, crc, blob in rows:
-        yield id_, statement_id, np.frombuffer(blob, dtype=_VECTOR_DTYPE) if _is_intact(blob, crc, dim) else None
-
-
-def drawn_vectors(db: sqlite3.Connection, fingerprint: str, most: int) -> npt.NDArray[np.float32]:
-    """(n, dim) undamaged vectors of the model ``fingerprint``: all, or ``most`` of them drawn at random, the same ones
-    each time."""
-    ids = np.sort(np.array([id_ for id_, _, _ in vector_rows(db, fingerprint)], dtype=np.int64))
-    if len(ids) > most:
-        ids = np.sort(np.random.default_rng(0).choice(ids, size=most, replace=False))
-    found = db.execute(
-        "SELECT vector, crc FROM vectors WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
-        (json.dumps(ids.tolist()),),
-    )
-    drawn = [np.frombuffer(blob, dtype=_VECTOR_DTYPE) for blob, crc in found if zlib.crc32(blob) == crc]
-    drawn = [each for each in drawn if len(each) == len(drawn[-1])]  # of one dimension, that of the newest
-    return np.stack(drawn) if drawn else np.zeros((0, 1), dtype=np.float32)
 
 
 def retention_table(db: sqlite3.Connection, fingerprint: str) -> npt.NDArray[np.float64]:
@@ -230,33 +183,11 @@ def has_vectors(db: sqlite3.Connection, statement_id: int, fingerprint: str) -> 
     )
 
 
-def intact_vectors(
-    db: sqlite3.Connection, statement_id: int, fingerprint: str, dim: int
-) -> tuple[list[int], list[NewVector]]:
-    """Ids and vectors of a statement, where they are of ``fingerprint`` and undamaged."""
-    found = db.execute(
-        "SELECT v.id, v.vector, v.crc, v.token_id, v.token, v.strength "
-        "FROM vectors v JOIN statements s ON s.id = v.statement_id "
-        "WHERE s.id = ? AND s.fingerprint = ? ORDER BY v.id",
-        (statement_id, fingerprint),
-    )
-    ids, vectors = [], []
-    for id_, blob, crc, token_id, token, strength in found:
-        if _is_intact(blob, crc, dim):
-            ids.append(int(id_))
-            vectors.append(NewVector(np.frombuffer(blob, dtype=_VECTOR_DTYPE), token_id, token, strength))
-    return ids, vectors
-
-
-def _is_intact(blob: bytes, crc: int, dim: int) -> bool:
-    return len(blob) == dim * _VECTOR_DTYPE.itemsize and zlib.crc32(blob) == crc
-
-
 def insert_vectors(db: sqlite3.Connection, statement_id: int, new: Iterable[NewVector]) -> list[int]:
     """Store vectors of a statement; returns their ids, which ascend."""
     ids = []
     for vector in new:
-        blob = np.ascontiguousarray(vector.vector, dtype=_VECTOR_DTYPE).tobytes()
+        blob = np.ascontiguousarray(vector.vector, dtype=DTYPE).tobytes()
         cursor = db.execute(
             "INSERT INTO vectors (statement_id, token_id, token, strength, crc, vector) VALUES (?, ?, ?, ?, ?, ?)",
             (statement_id, vector.token_id, vector.token, vector.strength, zlib.crc32(blob), blob),

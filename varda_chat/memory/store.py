@@ -38,6 +38,8 @@ class MemoryStore(MemoryReader):
     notices: one line each for the user, on how the memory was opened or closed.
     """
 
+    forgetfulness_factor = 0.0
+
     @classmethod
     def open(
         cls,
@@ -47,6 +49,7 @@ class MemoryStore(MemoryReader):
         fingerprint: str,
         memory_size: int = 10_000,
         read_only: bool = False,
+        forgetfulness_factor: float = 0.0,
     ) -> MemoryStore:
         """Open the memory in ``folder``, creating it where there is none.
 
@@ -56,6 +59,7 @@ class MemoryStore(MemoryReader):
             fingerprint: of the model; only its vectors are searched, others are ``foreign_statements``.
             memory_size: capacity in vectors. More may be there already; the next store makes room.
             read_only: work on a copy in RAM of the memory as it is now. Takes no lock and writes nothing.
+            forgetfulness_factor: share (0..1) of the unpinned statements that ``close`` forgets, at random.
 
         Raises MemoryLockedError where another process is writing it, StorageError where the disk does not
         allow it, VardaError where a newer varda-chat wrote it. A damaged database raises nothing: see
@@ -63,7 +67,11 @@ class MemoryStore(MemoryReader):
         """
         if embedding_dim < 1 or memory_size < 1 or not fingerprint:
             raise VardaError("A memory needs a dimension and a size of at least 1, and a model's fingerprint.")
-        return cls._from(Path(folder), read_only, memory_size, (embedding_dim, fingerprint))
+        if not 0.0 <= forgetfulness_factor <= 1.0:
+            raise VardaError(f"forgetfulness_factor is {forgetfulness_factor}; it is a share from 0 to 1.")
+        store = cls._from(Path(folder), read_only, memory_size, (embedding_dim, fingerprint))
+        store.forgetfulness_factor = forgetfulness_factor
+        return store
 
     @classmethod
     def open_records(cls, folder: str | Path, *, read_only: bool = False) -> MemoryStore:
@@ -106,7 +114,7 @@ class MemoryStore(MemoryReader):
         statements deleted before.
         """
         if purge:
-            self._background.stop_writing()  # nothing older may reach the disk afterwards
+            self._background.wait_for_check()
         with self._changing("Nothing was forgotten"):
             ids = [int(id_) for id_ in statement_ids]
             gone = rows.statements_of(self._db, ids)
@@ -203,8 +211,9 @@ class MemoryStore(MemoryReader):
         from varda_chat.memory.indexes import check_index_type  # FAISS loads here
 
         check_index_type(name)
-        self._background.stop_writing()
+        self._background.wait_for_check()
         with self._changing("The index type was not changed"):
+            self._background.stop_writing()
             with transaction(self._db):
                 schema.set_index_type(self._db, name)
             if self._mirror is not None:
@@ -235,13 +244,26 @@ class MemoryStore(MemoryReader):
                 with transaction(self._db):
                     act = tombstones.next_act(self._db) if act is None else act
                     new = rows.take_in(self._db, batch, time.time(), act)
-                    bump_generation(self._db)
+                    if new:
+                        bump_generation(self._db)
                 self._follow(new, ())
                 self._write_now_and_then()
             added, known = added + len(new), known + len(batch) - len(new)
             if report is not None:
                 report(added, known)
         return added, known
+
+    # Ending
+
+    def close(self) -> None:
+        """Forget ``forgetfulness_factor``, write the index and let go of the memory. May be called again. Raises
+        nothing: see ``notices``."""
+        if self.forgetfulness_factor and self._open and not self.read_only:
+            try:
+                self.forget_randomly(self.forgetfulness_factor)
+            except VardaError as error:
+                self.notices.append(str(error))
+        super().close()
 
     def _delete(self, gone: Sequence[Statement]) -> None:
         with transaction(self._db):
@@ -252,6 +274,7 @@ class MemoryStore(MemoryReader):
     def _wipe_traces(self) -> None:
         """Take what was just deleted out of the write-ahead log and the index file too."""
         path = self.folder / INDEX
+        self._background.stop_writing()  # nothing older may reach the disk afterwards
         try:
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -20,6 +20,7 @@ from varda_chat.memory.files import (
     beside,
     make_private_file,
     make_private_folder,
+    refuse_links,
     sync_folder,
     unused,
     utc_stamp,
@@ -28,7 +29,7 @@ from varda_chat.memory.lock import take_lock
 from varda_chat.memory.opening import open_for_writing
 from varda_chat.memory.purge import wipe_all
 from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside
-from varda_chat.memory.schema import bump_generation, generation, migrate, schema_version
+from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, was_once
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,13 @@ def verify(folder: str | Path) -> tuple[str, ...]:
             ).fetchone()[0]
             if short:
                 problems.append(f"memory.db: {short} statements do not have all of their vectors.")
-            now = generation(db)
+            has_history = schema_version(db) == SCHEMA_VERSION
         try:
             label = read_container(path.with_name(INDEX), whole=True).header["label"]
-            if (label.get("generation"), label.get("history")) != now:
-                problems.append("memory.faiss is not of the memory's last state; the next start makes it anew.")
+            with closing(connect_reader(path)) as db:  # one that is behind catches up
+                known = has_history and was_once(db, label.get("generation"), label.get("history"))
+            if not known:
+                problems.append("memory.faiss is not of this memory's history; the next start makes it anew.")
         except IndexFileError as error:
             problems.append(f"{error} The next start makes it anew.")
         return tuple(problems)
@@ -119,6 +122,7 @@ def backup(folder: str | Path) -> Path:
     if not source.exists():
         raise VardaError(f"There is no memory in {folder} to back up.")
     with disk_errors(f"The memory in {folder} was not backed up"):
+        refuse_links(folder)
         make_private_folder(folder / BACKUPS)
         target = unused(folder / BACKUPS / f"memory-{utc_stamp()}.db")
         part = beside(target, ".part")
@@ -200,7 +204,8 @@ def restore(folder: str | Path, source: str | Path) -> Path | None:
 def backups(folder: str | Path) -> tuple[Path, ...]:
     """The backups of the memory in ``folder``, the newest first."""
     found = (Path(folder) / BACKUPS).glob("memory-*.db")
-    return tuple(sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True))
+    own = (path for path in found if not path.is_symlink())
+    return tuple(sorted(own, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True))
 
 
 def repair(folder: str | Path) -> list[str]:

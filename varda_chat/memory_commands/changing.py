@@ -49,7 +49,7 @@ def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
         _forget_typing(place.folder, texts)
         _forget_saying(place.folder, texts)
     answer = {"forgotten": shown, "purged": purge}
-    place.say(answer, f"Forgotten: {len(shown)}." + ("" if purge else " (varda-chat memory undo)"))
+    place.say(answer, f"Forgotten: {len(shown)}." + ("" if purge else " varda-chat memory undo brings back what went."))
 
 
 @click.command()
@@ -64,7 +64,9 @@ def undo(place: Place, statement_id: int | None) -> None:
         else:
             restored, removed = store.bring_back([statement_id]), ()
     if not restored and not removed:
-        raise VardaError("There is nothing to undo." if statement_id is None else f"{statement_id} is not to be had.")
+        raise VardaError(
+            "There is nothing to undo." if statement_id is None else f"No deleted statement has the id {statement_id}."
+        )
     lines = [f"+ {one_line(each.text)}" for each in restored] + [f"- {one_line(each.text)}" for each in removed]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN} more: {len(restored)} are back, {len(removed)} are gone"]

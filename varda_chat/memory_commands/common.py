@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -55,6 +56,11 @@ class Place:
         for notice in session.notices:
             click.echo(sanitize(notice), err=True)
         return session
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody watches a progress bar."""
+        return self.as_json or not sys.stderr.isatty()
 
     def say(self, answer: Any, line: str) -> None:
         """Print ``answer`` as one JSON object, or ``line`` for a person."""

@@ -45,7 +45,7 @@ def show(place: Place, statement_id: int) -> None:
         lines = [
             sanitize(statement.text),
             f"  said by     {statement.role}, {when(statement.created_at)}, session {one_line(statement.session)}",
-            f"  recalled    {statement.recall_count} times",
+            f"  recalled    {_times(statement.recall_count)}",
             f"  pinned      {'yes' if statement.pinned else 'no'}",
             f"  vectors     {statement.vector_count} at {' '.join(repr(each) for each in tokens)}",
         ]
@@ -73,12 +73,27 @@ def stats(place: Place) -> None:
             "index_type": store.index_type(),
         }
         compared = store.compare_index_types()
-    lines = [f"{name:<11} {value}" for name, value in answer.items() if name != "models"]
-    lines += [f"model {name or '(to be read)'}: {count} statements" for name, count in answer["models"].items()]
+    of, to_be_read = answer["models"].items(), "to be read"
+    lines = [
+        f"folder      {sanitize(answer['path'])}",
+        f"statements  {found.statements:,}; {answer['pinned']} pinned; {answer['removed']} deleted can be brought back",
+        f"vectors     {found.vectors:,}",
+        f"recalled    {_times(answer['recalls'])}",
+        f"on disk     {found.bytes / 1e6:,.1f} MB, and {answer['backups']} backups",
+        f"models      {', '.join(f'{name or to_be_read} ({count:,} statements)' for name, count in of) or 'none'}",
+        f"index       {answer['index_type']}",
+    ]
     if compared:
-        lines.append(f"recall@5 against exact search, by index type, of {compared[0].vectors} vectors:")
-        lines += [f"  {each.index_type:<11} {each.recall:.3f}  {each.milliseconds:.2f} ms a query" for each in compared]
+        of_all = "" if compared[0].vectors == found.vectors else f", of {compared[0].vectors:,} vectors drawn at random"
+        lines.append(f"recall@5 against exact search{of_all}:")
+        for each in compared:
+            mark = "*" if each.index_type == answer["index_type"] else " "
+            lines.append(f"  {mark} {each.index_type:<10} {each.recall:.3f}  {each.milliseconds:.2f} ms a query")
     place.say(answer | {"search": [asdict(each) for each in compared]}, "\n".join(lines))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 @click.command()

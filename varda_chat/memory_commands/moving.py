@@ -70,9 +70,7 @@ def import_memory(place: Place, file: Path) -> None:
         length = file.stat().st_size
         with (
             MemoryStore.open_records(place.folder) as store,
-            click.progressbar(
-                length=length, label=one_line(file.name, 40), file=sys.stderr, hidden=place.as_json
-            ) as bar,
+            click.progressbar(length=length, label=one_line(file.name, 40), file=sys.stderr, hidden=place.quiet) as bar,
         ):
             added, known = store.take_in(
                 () if first is None else chain([first], records), lambda *_: bar.update(handle.tell() - bar.pos)

@@ -41,7 +41,7 @@ def learn(place: Place, files: Sequence[Path]) -> None:
             start = session.passages_learned(reading.digest)
             left = reading.passages[start:]
             with click.progressbar(
-                left, label=one_line(file.name, 40), file=sys.stderr, show_pos=True, hidden=place.as_json
+                left, label=one_line(file.name, 40), file=sys.stderr, show_pos=True, hidden=place.quiet
             ) as bar:
                 for number, (role, text) in enumerate(bar, start + 1):
                     applied = session.learn(role, text)

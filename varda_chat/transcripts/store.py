@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from varda_chat.errors import VardaError
+from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory.database import connect_copy, connect_writer, disk_errors, is_damage, transaction
 from varda_chat.memory.files import COMPANIONS, beside, make_private_folder
 from varda_chat.memory.rescue import set_aside
@@ -60,6 +60,10 @@ class Transcripts:
         path = Path(folder) / FILE_NAME
         with disk_errors(f"The sessions in {folder} cannot be opened", FILE_NAME):
             if not read_only:
+                if path.is_symlink():
+                    raise StorageError(
+                        f"{path} is a link; the sessions lie in the profile's own folder. Move it there."
+                    )
                 make_private_folder(path.parent)
             try:
                 return cls(path, _connect(path, read_only), writable=not read_only)

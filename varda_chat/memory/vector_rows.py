@@ -1,0 +1,80 @@
+"""Vectors as memory.db keeps them, read with their checksums; the caller holds the transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from varda_chat.memory.records import NewVector
+
+DTYPE = np.dtype("<f4")
+
+
+def of_model(db: sqlite3.Connection, fingerprint: str) -> list[tuple[int, int, int]]:
+    """(id, statement id, token id) of every vector of the model ``fingerprint``."""
+    return db.execute(
+        "SELECT v.id, v.statement_id, v.token_id FROM statements s JOIN vectors v ON v.statement_id = s.id "
+        "WHERE s.fingerprint = ?",
+        (fingerprint,),
+    ).fetchall()
+
+
+def count(db: sqlite3.Connection, fingerprint: str) -> int:
+    """Vectors of the model ``fingerprint``."""
+    count = db.execute("SELECT total(vector_count) FROM statements WHERE fingerprint = ?", (fingerprint,))
+    return int(count.fetchone()[0])
+
+
+def vectors(
+    db: sqlite3.Connection, fingerprint: str, dim: int, after: int = -1
+) -> Iterator[tuple[int, int, npt.NDArray[np.float32] | None]]:
+    """(id, statement id, vector (dim,)) of all of ``fingerprint`` beyond the id ``after``, by id; None for a damaged
+    vector."""
+    rows = db.execute(
+        "SELECT v.id, v.statement_id, v.crc, v.vector "
+        "FROM vectors v CROSS JOIN statements s ON s.id = v.statement_id "  # CROSS: in this order, not sorted after
+        "WHERE v.id > ? AND s.fingerprint = ? ORDER BY v.id",
+        (after, fingerprint),
+    )
+    for id_, statement_id, crc, blob in rows:
+        yield id_, statement_id, np.frombuffer(blob, dtype=DTYPE) if is_intact(blob, crc, dim) else None
+
+
+def drawn(db: sqlite3.Connection, fingerprint: str, most: int) -> npt.NDArray[np.float32]:
+    """(n, dim) undamaged vectors of the model ``fingerprint``: all, or ``most`` of them drawn at random, the same ones
+    each time."""
+    ids = np.sort(np.array([id_ for id_, _, _ in of_model(db, fingerprint)], dtype=np.int64))
+    if len(ids) > most:
+        ids = np.sort(np.random.default_rng(0).choice(ids, size=most, replace=False))
+    found = db.execute(
+        "SELECT vector, crc FROM vectors WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (json.dumps(ids.tolist()),),
+    )
+    drawn = [np.frombuffer(blob, dtype=DTYPE) for blob, crc in found if zlib.crc32(blob) == crc]
+    drawn = [each for each in drawn if len(each) == len(drawn[-1])]  # of one dimension, that of the newest
+    return np.stack(drawn) if drawn else np.zeros((0, 1), dtype=np.float32)
+
+
+def intact(db: sqlite3.Connection, statement_id: int, fingerprint: str, dim: int) -> tuple[list[int], list[NewVector]]:
+    """Ids and vectors of a statement, where they are of ``fingerprint`` and undamaged."""
+    found = db.execute(
+        "SELECT v.id, v.vector, v.crc, v.token_id, v.token, v.strength "
+        "FROM vectors v JOIN statements s ON s.id = v.statement_id "
+        "WHERE s.id = ? AND s.fingerprint = ? ORDER BY v.id",
+        (statement_id, fingerprint),
+    )
+    ids, vectors = [], []
+    for id_, blob, crc, token_id, token, strength in found:
+        if is_intact(blob, crc, dim):
+            ids.append(int(id_))
+            vectors.append(NewVector(np.frombuffer(blob, dtype=DTYPE), token_id, token, strength))
+    return ids, vectors
+
+
+def is_intact(blob: bytes, crc: int, dim: int) -> bool:
+    return len(blob) == dim * DTYPE.itemsize and zlib.crc32(blob) == crc
