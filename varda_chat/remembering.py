@@ -11,6 +11,7 @@ import torch
 
 from varda_chat.memory.records import NewStatement, NewVector
 from varda_chat.model.chat_format import statement_numbers
+from varda_chat.turns import MENTIONED_SHARE, TokenSources
 
 if TYPE_CHECKING:
     from varda_chat.model.chat_format import ChatFormat, EncodedMessage
@@ -35,10 +36,16 @@ def read_messages(model: VardaGPTAssociative, messages: Sequence[EncodedMessage]
 
 
 def statements_to_store(
-    output: VardaGPTOutput, message: EncodedMessage, start: int, chat: ChatFormat, threshold: float | None
+    output: VardaGPTOutput,
+    message: EncodedMessage,
+    start: int,
+    chat: ChatFormat,
+    threshold: float | None,
+    *,
+    all_of_it: bool = False,
 ) -> list[NewStatement]:
     """The sentences of ``message`` (at position ``start`` of the pass) with the vectors of the tokens whose store
-    decision exceeds ``threshold``; None takes the one likeliest token."""
+    decision exceeds ``threshold``; None takes the one likeliest token, ``all_of_it`` also that of every sentence."""
     assert output.store_decision is not None and output.storable_vector is not None
     end = min(start + len(message.ids), output.store_decision.shape[1])
     chance = torch.sigmoid(output.store_decision[0, start:end, 0]).tolist()
@@ -47,6 +54,12 @@ def statements_to_store(
         chosen = sorted(words, key=lambda i: -chance[i])[:1]
     else:
         chosen = [i for i in words if chance[i] > threshold]
+    if all_of_it:
+        left_out = {message.sentence[i] for i in words} - {message.sentence[i] for i in chosen}
+        likeliest = (
+            max((i for i in words if message.sentence[i] == each), key=chance.__getitem__) for each in left_out
+        )
+        chosen = sorted([*chosen, *likeliest])
     by_sentence: dict[int, list[int]] = {}
     for i in chosen:
         by_sentence.setdefault(message.sentence[i], []).append(i)
@@ -78,29 +91,61 @@ def matches(
     )
     if output.search_results is None or output.read_weights is None:
         return {}
-    return _largest_shares(statement_ids(output.search_results.ids[0]), output.read_weights[0])
+    return _largest(_by_statement(statement_ids(output.search_results.ids[0]), output.read_weights[0]))
 
 
 def recalls(output: VardaGPTOutput, start: int, statement_ids: StatementIds) -> dict[int, float]:
     """For each statement read from position ``start`` (the reply's role token) on: its largest share of the
     probability of any token, by copying; where the model does not copy, its largest read weight."""
+    return _largest(_shares_of_tokens(output, start, statement_ids))
+
+
+def sources(
+    output: VardaGPTOutput, answer: EncodedMessage, start: int, statement_ids: StatementIds
+) -> tuple[TokenSources, ...]:
+    """For each token of ``answer`` (its role token at position ``start`` of the pass) that statements had a part in,
+    their shares of it; as ``recalls``, but token by token."""
+    found = []
+    # the row of a token says what the next one is made of; the last word is followed by the end token
+    for shares, span in zip(_shares_of_tokens(output, start, statement_ids), answer.offsets[1:-1], strict=False):
+        named = sorted(((each, share) for each, share in shares.items() if share >= MENTIONED_SHARE), key=_by_share)
+        if named:
+            found.append(TokenSources(*span, tuple(named)))
+    return tuple(found)
+
+
+def _by_share(named: tuple[int, float]) -> float:
+    return -named[1]
+
+
+def _shares_of_tokens(output: VardaGPTOutput, start: int, statement_ids: StatementIds) -> list[dict[int, float]]:
+    """For each position from ``start`` on: the share of the next token's probability that each statement gave, by
+    copying; where the model does not copy, its read weight."""
     if output.search_results is None or output.read_weights is None:
-        return {}
+        return []
     shares = output.read_weights[0, start:]
     if output.copy_decision is not None:
         shares = shares * torch.sigmoid(output.copy_decision[0, start:])
-    return _largest_shares(statement_ids(output.search_results.ids[0, start:]), shares)
+    return _by_statement(statement_ids(output.search_results.ids[0, start:]), shares)
 
 
-def _largest_shares(statements: np.ndarray[Any, Any], shares: torch.Tensor) -> dict[int, float]:
-    """For each statement: the most that its vectors have, summed, of any row of ``shares`` (T, k)."""
-    largest: dict[int, float] = {}
+def _by_statement(statements: np.ndarray[Any, Any], shares: torch.Tensor) -> list[dict[int, float]]:
+    """For each row of ``shares`` (T, k): what the vectors of each statement have, summed."""
+    rows = []
     for row, row_shares in zip(statements.tolist(), shares.tolist(), strict=True):
         of_token: dict[int, float] = {}
         for statement, share in zip(row, row_shares, strict=True):
             if statement >= 0:
                 of_token[statement] = of_token.get(statement, 0.0) + share
-        for statement, share in of_token.items():
+        rows.append(of_token)
+    return rows
+
+
+def _largest(rows: list[dict[int, float]]) -> dict[int, float]:
+    """For each statement: the most that it has in any row."""
+    largest: dict[int, float] = {}
+    for row in rows:
+        for statement, share in row.items():
             largest[statement] = max(largest.get(statement, 0.0), share)
     return largest
 

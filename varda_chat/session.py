@@ -7,82 +7,49 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from varda_chat.config import DEFAULT_MEMORY_SIZE, GenerationSettings
 from varda_chat.errors import VardaError
-from varda_chat.memory.records import MemoryEvent, NewStatement, Statement, TurnApplied, TurnChanges
+from varda_chat.lookups import TimedMemory
+from varda_chat.memory.records import MemoryEvent, TurnChanges
 from varda_chat.paths import bundled_checkpoint, profile_dir
 from varda_chat.sanitize import sanitize
+from varda_chat.session_memory import SessionMemory
+from varda_chat.transcripts.recording import Recording
+from varda_chat.transcripts.records import StoredTurn
+from varda_chat.turns import Recalled, Remembered, TokenSources, Turn
 
 if TYPE_CHECKING:
     from varda_chat.memory import MemoryStore
     from varda_chat.model.chat_format import EncodedMessage
     from varda_chat.model.checkpoint import Checkpoint
     from varda_chat.model.modeling import Memory
+    from varda_chat.transcripts import Transcripts
 
 Progress = Callable[[str, float], None]
 
 RECALLED_SHARE = 0.1
 """A statement counts as recalled when it gave at least this share of some token's probability."""
+RESUMED_TURNS = 64
+"""At most so many turns of a resumed session are read into the window again."""
 
 
 @dataclass(frozen=True)
-class Recalled:
-    """A statement that was read for an answer. ``weight``: 0 to 1, its largest share of any token of the reply."""
+class _Past:
+    """The last turn, and the window before it, for who wants it answered anew."""
 
-    id: int
-    text: str
-    weight: float
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """A statement that was stored or deleted."""
-
-    id: int
-    text: str
+    turn: Turn
+    window: tuple[EncodedMessage, ...]
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One user message and the answer to it, with what the memory did.
-
-    memory_size: vectors in memory afterwards. prompt_tokens: of the whole context that was read. seconds: from the
-    message to the durable memory. stopped: the reply was stopped and is partial.
-    """
-
-    prompt: str
-    reply: str
-    recalled: tuple[Recalled, ...]
-    stored: tuple[Remembered, ...]
-    deleted: tuple[Remembered, ...]
-    memory_size: int
-    prompt_tokens: int
-    reply_tokens: int
-    seconds: float
-    stopped: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """The turn as the object that ``--json`` prints."""
-        return {
-            "prompt": self.prompt,
-            "reply": self.reply,
-            "recalled": [{"id": r.id, "text": r.text, "weight": round(r.weight, 4)} for r in self.recalled],
-            "stored": [{"id": s.id, "text": s.text} for s in self.stored],
-            "deleted": [{"id": d.id, "text": d.text} for d in self.deleted],
-            "memory_size": self.memory_size,
-            "prompt_tokens": self.prompt_tokens,
-            "reply_tokens": self.reply_tokens,
-            "seconds": round(self.seconds, 4),
-        }
-
-
-class ChatSession:
+class ChatSession(SessionMemory):
     """A conversation with one model over one memory. One turn at a time; ``recent`` may be called from any thread.
 
     >>> with ChatSession.open() as session:                              # doctest: +SKIP
     ...     print(session.reply("My dog is called Rimba.").stored)
+
+    recording: what is said goes into the transcripts by it, if the session was given any.
     """
 
     def __init__(
@@ -93,15 +60,18 @@ class ChatSession:
         incognito: bool = False,
         generation: GenerationSettings | None = None,
         use_memory: bool = True,
+        transcripts: Transcripts | None = None,
     ) -> None:
         """Most callers want :meth:`open`. ``use_memory=False`` reads nothing (a control for measurements)."""
         self.checkpoint = checkpoint
         self.generation = generation or GenerationSettings()
         self.incognito = incognito
         self.use_memory = use_memory
+        self.recording = Recording(transcripts, store.notices.append)
         self._store = store
         self._history: list[EncodedMessage] = []
-        self._name = time.strftime("%Y-%m-%dT%H:%M:%S")
+        self._past: _Past | None = None
+        self._begun = time.strftime("%Y-%m-%dT%H:%M:%S")
         if self.generation.seed is not None:
             import torch
 
@@ -117,6 +87,7 @@ class ChatSession:
         generation: GenerationSettings | None = None,
         read_only: bool = False,
         memory_size: int = DEFAULT_MEMORY_SIZE,
+        transcripts: Transcripts | None = None,
         forgetfulness_factor: float = 0.0,
         on_progress: Progress | None = None,
     ) -> ChatSession:
@@ -128,6 +99,7 @@ class ChatSession:
             incognito: read the memory, write none of it.
             read_only: as incognito, where another process writes the memory.
             memory_size: capacity in vectors.
+            transcripts: where what is said is kept; None for nowhere.
             forgetfulness_factor: share (0..1) of the unpinned statements forgotten at random when the session ends.
             on_progress: called with what is being done and the share (0 to 1) that is done.
 
@@ -158,7 +130,7 @@ class ChatSession:
             forgetfulness_factor=forgetfulness_factor,
         )
         try:
-            session = cls(loaded, store, incognito=incognito, generation=generation)
+            session = cls(loaded, store, incognito=incognito, generation=generation, transcripts=transcripts)
             with torch.inference_mode():
                 session._read_again(report)
         except BaseException:
@@ -186,25 +158,14 @@ class ChatSession:
         return self._store.folder
 
     @property
-    def read_only(self) -> bool:
-        return self._store.read_only
-
-    @property
-    def memory_size(self) -> int:
-        return self._store.size
-
-    @property
-    def memory_capacity(self) -> int:
-        return self._store.capacity
+    def window(self) -> int:
+        """Tokens that the model can read at once, the reply among them."""
+        return int(self.checkpoint.model.config.n_positions)
 
     @property
     def notices(self) -> list[str]:
         """One line each on what the user should know about how the memory was opened."""
         return self._store.notices
-
-    def recent(self, limit: int = 20) -> list[MemoryEvent]:
-        """The last stores and deletes, newest first."""
-        return self._store.recent(limit)
 
     # a turn
 
@@ -214,6 +175,7 @@ class ChatSession:
         *,
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
+        instead: bool = False,
     ) -> Turn:
         """Run one turn. What the returned turn says was stored or deleted is on disk.
 
@@ -221,88 +183,71 @@ class ChatSession:
             prompt: the user's message; control codes are dropped.
             on_text: gets the reply in pieces, in this thread, while it is written.
             stop: once set, ends the reply; what was written is kept, and only the user's words are remembered.
+            instead: of the last turn, whose stores and deletes are taken back first.
 
-        Raises StorageError where the memory could not be written; the conversation is then as before the turn.
+        Raises StorageError where the memory could not be written, VardaError for an empty prompt or where there is no
+        last turn; the conversation and the memory are then as before the turn.
         """
-        import torch
-
-        from varda_chat.model.blank import BlankMemory
-        from varda_chat.model.generation import generate_reply
-
         prompt = sanitize(prompt).strip()
         if not prompt:
             raise VardaError("There is nothing to answer: the message is empty.")
-        started = time.perf_counter()
-        chat, model = self.checkpoint.chat, self.checkpoint.model
-        memory: Memory = self._store if self.use_memory and self._store.size else BlankMemory()
-        whole = chat.encode("user", prompt)
-        message = self._shortened(whole)
-        history = self._fitting_history(len(message.ids) + 1)
-        context = [token for past in history for token in past.ids] + message.ids
-        reply_ids = generate_reply(model, chat, [*context, chat.assistant_id], memory, self.generation, on_text, stop)
-        stopped = stop is not None and stop.is_set()
-        text = sanitize(chat.decode(reply_ids)).strip()
-        answer = chat.encode("assistant", text)
-        with torch.inference_mode():
-            recalled, changes = self._decide(history, message, answer, memory, stopped)
-            if len(message.ids) < len(whole.ids):
-                early = self._read_beginning(whole, len(whole.ids) - len(message.ids), stop)
-                changes = replace(changes, stores=(*early, *changes.stores))
-        stored: tuple[Remembered, ...] = ()
-        deleted: tuple[Remembered, ...] = ()
-        if not self._store.read_only:
-            applied = self._store.apply(changes, session=self._name)
-            stored = tuple(Remembered(s.id, s.text) for s in applied.stored)
-            deleted = tuple(Remembered(d.id, d.text) for d in applied.deleted)
-        self._history = [*history, message, answer]
-        return Turn(
-            prompt=prompt,
-            reply=text,
-            recalled=recalled,
-            stored=stored,
-            deleted=deleted,
-            memory_size=self._store.size,
-            prompt_tokens=len(context) + 1,
-            reply_tokens=len(reply_ids),
-            seconds=time.perf_counter() - started,
-            stopped=stopped,
+        past = self._past if instead else None
+        if instead and past is None:
+            raise VardaError("There is no answer yet that another could take the place of.")
+        said: list[str] = []
+
+        def hear(piece: str) -> None:
+            said.append(piece)
+            if on_text is not None:
+                on_text(piece)
+
+        turn_id = self.recording.asked(prompt)
+        taken: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+        window = self._history if past is None else list(past.window)
+        try:
+            if past is not None:
+                taken = self._take_back(past.turn)
+            turn = replace(self._turn(prompt, window, hear, stop), turn_id=turn_id)
+        except BaseException:
+            try:
+                self._put_back(taken)
+            finally:
+                self.recording.answered(turn_id, sanitize("".join(said)).strip(), "failed")
+            raise
+        self._past = _Past(turn, tuple(window))
+        self.recording.answered(
+            turn_id,
+            turn.reply,
+            "stopped" if turn.stopped else "done",
+            turn.details(),
+            replaces=None if past is None else past.turn.turn_id,
         )
+        return turn
 
-    def statement(self, statement_id: int) -> Statement:
-        """One statement of the memory; raises VardaError where there is none of that id."""
-        return self._store.statement(statement_id)
+    def new(self) -> None:
+        """Begin a new session: the window is empty, the memory stays."""
+        self._history, self._past = [], None
+        self.recording.begin()
 
-    def search(self, text: str, limit: int = 10) -> tuple[Recalled, ...]:
-        """What the memory has on ``text``, read as a message of the user, the best match first; changes nothing.
+    def resume(self, session_id: int) -> tuple[StoredTurn, ...]:
+        """Go on with a session of the transcripts: as many of its last turns as fit are in the window again. Returns
+        those that were looked at. Raises VardaError where there is no such session, StorageError as reading does."""
+        turns = self.recording.resume(session_id, RESUMED_TURNS)
+        chat = self.checkpoint.chat
+        self._history, self._past = [], None
+        for stored in turns:
+            if stored.state in ("done", "stopped"):
+                self._past = _Past(Turn.from_stored(stored), tuple(self._history))
+                self._history += [chat.encode("user", stored.prompt), chat.encode("assistant", stored.reply)]
+        self._history = self._fitting(self._history, 1)
+        return turns
 
-        ``weight``: the largest share of what any token of the message, or the reply about to begin, reads.
-        """
-        import torch
-
-        from varda_chat.remembering import matches
-
-        message = self._shortened(self.checkpoint.chat.encode("user", sanitize(text).strip()))
-        with torch.inference_mode():
-            found = matches(self.checkpoint.model, self.checkpoint.chat, message, self._store, self._statements)
-        best = sorted(found.items(), key=lambda item: -item[1])[:limit]
-        return tuple(Recalled(id_, self._store.statement(id_).text, weight) for id_, weight in best)
-
-    def learn(self, role: str, text: str) -> TurnApplied:
-        """Read ``text``, outside of the conversation, and store durably what the model finds worth it."""
-        import torch
-
-        message = self.checkpoint.chat.encode(role, sanitize(text).strip())
-        with torch.inference_mode():
-            stores = self._read_beginning(message, len(message.ids) - 2, None)
-        return self._store.apply(TurnChanges(stores=tuple(stores)), session=self._name)
-
-    def passages_learned(self, digest: str) -> int:
-        """How many passages of the file whose content has that digest are in memory."""
-        return self._store.passages_learned(digest)
-
-    def set_passages_learned(self, digest: str, passages: int) -> None:
-        """Note how far a file has been read into memory."""
-        self._store.set_passages_learned(digest, passages)
+    def set_incognito(self, incognito: bool) -> None:
+        """From here on store and save nothing, or do so again. Raises VardaError where the session was opened
+        incognito: then it cannot store."""
+        if not incognito and self._store.read_only:
+            raise VardaError("This memory was opened read-only. Start varda-chat without --incognito to store in it.")
+        self.incognito = self.recording.paused = incognito
 
     def close(self) -> None:
         """Write the index and let go of the memory. May be called again."""
@@ -316,6 +261,67 @@ class ChatSession:
 
     # within
 
+    def _turn(
+        self,
+        prompt: str,
+        before: list[EncodedMessage],
+        on_text: Callable[[str], None],
+        stop: threading.Event | None,
+    ) -> Turn:
+        """The turn after the messages ``before``; the window and the memory change at its end, together."""
+        import torch
+
+        from varda_chat.model.blank import BlankMemory
+        from varda_chat.model.generation import generate_reply
+
+        started = time.perf_counter()
+        chat, model = self.checkpoint.chat, self.checkpoint.model
+        memory: Memory = self._store if self.use_memory and self._store.size else BlankMemory()
+        timed = TimedMemory(memory) if memory is self._store else None
+        whole = chat.encode("user", prompt)
+        message = self._shortened(whole)
+        history = self._fitting(before, len(message.ids) + 1)
+        context = [token for past in history for token in past.ids] + message.ids
+        ids = generate_reply(
+            model, chat, [*context, chat.assistant_id], timed or memory, self.generation, on_text, stop
+        )
+        stopped = stop is not None and stop.is_set()
+        text = sanitize(chat.decode(ids)).strip()
+        answer = chat.encode("assistant", text)
+        with torch.inference_mode():
+            recalled, sources, changes = self._decide(history, message, answer, memory, stopped)
+            if len(message.ids) < len(whole.ids):
+                early = self._read_beginning(whole, len(whole.ids) - len(message.ids), stop)
+                changes = replace(changes, stores=(*early, *changes.stores))
+        stored: tuple[Remembered, ...] = ()
+        deleted: tuple[Remembered, ...] = ()
+        if not (self.incognito or self._store.read_only):
+            applied = self._store.apply(changes, session=self._name)
+            stored = tuple(Remembered(s.id, s.text) for s in applied.stored)
+            deleted = tuple(Remembered(d.id, d.text) for d in applied.deleted)
+        self._history = [*history, message, answer]
+        return Turn(
+            prompt=prompt,
+            reply=text,
+            recalled=recalled,
+            stored=stored,
+            deleted=deleted,
+            memory_size=self._store.size,
+            prompt_tokens=len(context) + 1,
+            reply_tokens=len(ids),
+            seconds=time.perf_counter() - started,
+            stopped=stopped,
+            sources=sources,
+            lookup_seconds=timed.seconds_a_search if timed else 0.0,
+            left_window=(len(before) - len(history)) // 2,
+        )
+
+    @property
+    def _name(self) -> str:
+        """The session's name in the records: its id in the transcripts, or else when it was opened."""
+        session_id = self.recording.session_id
+        return self._begun if session_id is None else str(session_id)
+
     def _room(self) -> int:
         """Tokens that a prompt may have, so that a whole reply fits behind it."""
         positions: int = self.checkpoint.model.config.n_positions
@@ -326,28 +332,12 @@ class ChatSession:
         excess = len(message.ids) + 1 - self._room()
         return message if excess <= 0 else message.part(1 + excess, len(message.ids))
 
-    def _fitting_history(self, needed: int) -> list[EncodedMessage]:
+    def _fitting(self, messages: list[EncodedMessage], needed: int) -> list[EncodedMessage]:
         """The latest whole turns that fit beside ``needed`` tokens: the oldest leave the window, the memory stays."""
-        history = list(self._history)
+        history = list(messages)
         while history and sum(len(past.ids) for past in history) + needed > self._room():
             del history[:2]
         return history
-
-    def _read_beginning(self, message: EncodedMessage, cut: int, stop: threading.Event | None) -> list[NewStatement]:
-        """What is worth storing of the first ``cut`` tokens of a message too long for the window, read piece by piece
-        (until ``stop`` is set)."""
-        from varda_chat.remembering import read_messages, statements_to_store
-
-        chat, model = self.checkpoint.chat, self.checkpoint.model
-        size = self._room() - 1
-        found: list[NewStatement] = []
-        for start in range(1, cut + 1, size):
-            if stop is not None and stop.is_set():
-                break
-            piece = message.part(start, min(start + size, cut + 1))
-            output = read_messages(model, [piece])
-            found += statements_to_store(output, piece, 0, chat, model.config.store_threshold)
-        return found
 
     def _decide(
         self,
@@ -356,9 +346,10 @@ class ChatSession:
         answer: EncodedMessage,
         memory: Memory,
         stopped: bool,
-    ) -> tuple[tuple[Recalled, ...], TurnChanges]:
-        """What the model read for the answer, and what it wants stored and deleted, from one pass over the turn."""
-        from varda_chat.remembering import deletions, read_messages, recalls, statements_to_store
+    ) -> tuple[tuple[Recalled, ...], tuple[TokenSources, ...], TurnChanges]:
+        """What the model read for the answer, and for each token of it, and what it wants stored and deleted, from one
+        pass over the turn."""
+        from varda_chat.remembering import deletions, read_messages, recalls, sources, statements_to_store
 
         model = self.checkpoint.model
         output = read_messages(model, [*history, message, answer], memory)
@@ -374,32 +365,12 @@ class ChatSession:
             if share >= RECALLED_SHARE
         )
         gone = deletions(model, output, start, self._statements)
-        return recalled, TurnChanges(
+        changes = TurnChanges(
             stores=tuple(stores),
             delete_statements=frozenset(gone),
             recalled=frozenset(r.id for r in recalled),
         )
-
-    def _statements(self, ids: Any) -> Any:
-        """The statements (numpy) that vectors' ids (a tensor of the same shape) belong to."""
-        return self._store.statement_ids(ids.cpu().numpy())
-
-    def _read_again(self, report: Progress) -> None:
-        """Read the source texts of statements that another model stored through this one, which then knows them too."""
-        from varda_chat.remembering import read_messages, statements_to_store
-
-        foreign = self._store.foreign_statements()
-        chat, model = self.checkpoint.chat, self.checkpoint.model
-        for number, statement in enumerate(foreign):
-            report(f"reading {len(foreign)} memories of another model", 0.85 + 0.15 * number / len(foreign))
-            message = self._shortened(chat.encode(statement.role, statement.text))
-            output = read_messages(model, [message])
-            found = statements_to_store(output, message, 0, chat, model.config.store_threshold)
-            # the other model found it worth storing: keep at least what this one finds the most so
-            found = found or statements_to_store(output, message, 0, chat, threshold=None)
-            vectors = [vector for part in found for vector in part.vectors]
-            if vectors:
-                self._store.replace_vectors(statement.id, vectors)
+        return recalled, sources(output, answer, replied, self._statements), changes
 
 
-__all__ = ["ChatSession", "MemoryEvent", "Recalled", "Remembered", "Turn"]
+__all__ = ["ChatSession", "MemoryEvent", "Recalled", "Remembered", "TokenSources", "Turn"]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from varda_chat.transcripts import Transcripts
 
 
 @pytest.fixture
 def profile_dir(tmp_path: Path) -> Path:
     """A profile folder that does not exist yet."""
     return tmp_path / "profiles" / "default"
+
+
+@pytest.fixture
+def transcripts(profile_dir: Path) -> Iterator[Transcripts]:
+    """The profile's sessions, in a real file."""
+    with Transcripts.open(profile_dir) as transcripts:
+        yield transcripts
 
 
 @pytest.fixture(autouse=True)

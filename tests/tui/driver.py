@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Static
 
 from tests.tui.scripted import NOW, ScriptedSession
+from varda_chat.config import GenerationSettings
 from varda_chat.session import ChatSession
+from varda_chat.transcripts import Transcripts
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.composer import Composer
@@ -30,6 +33,33 @@ def make_app(session: ScriptedSession | OpenSession, profile_dir: Path, **option
     opener = session.opener() if isinstance(session, ScriptedSession) else session
     options = {"profile": "default", "model_name": "default", "clock": lambda: NOW, **options}
     return VardaApp(opener, profile_dir=profile_dir, **options)
+
+
+def real_opener(profile_dir: Path, checkpoint: Path, transcripts: Transcripts | None = None) -> OpenSession:
+    """What opens a real session on a tiny model, which deletes nothing by itself."""
+
+    def open_session(on_progress: Callable[[str, float], None]) -> ChatSession:
+        settings = GenerationSettings(temperature=0.0, max_new_tokens=8)
+        session = ChatSession.open(
+            profile_dir, checkpoint, generation=settings, transcripts=transcripts, on_progress=on_progress
+        )
+        session.checkpoint.model.config.delete_threshold = 1.0
+        return session
+
+    return open_session
+
+
+async def command(pilot: Pilot[None], text: str) -> None:
+    """Type a command and let it begin."""
+    composer(pilot).focus()
+    composer(pilot).put(text)
+    await pilot.pause()
+    await pilot.press("enter")
+
+
+def screen_is(pilot: Pilot[None], kind: type[Screen[Any]]) -> bool:
+    """Whether a screen of that kind is on top."""
+    return isinstance(pilot.app.screen, kind)
 
 
 def chat_of(pilot: Pilot[None]) -> VardaApp:
@@ -60,9 +90,15 @@ async def say(pilot: Pilot[None], text: str) -> None:
 
 async def ask(pilot: Pilot[None], text: str) -> VardaMessage:
     """Say ``text`` and wait until its answer is whole."""
-    count = len(pilot.app.screen.query(VardaMessage))
+    before = answers(pilot)[-1:]  # not their number: the oldest leave the window
     await say(pilot, text)
-    await wait_until(pilot, lambda: len(answers(pilot)) > count and chat_of(pilot).chat.state.can_answer)
+
+    def answered() -> bool:
+        now = answers(pilot)[-1:]
+        return now != before and now[0].turn is not None and chat_of(pilot).chat.is_idle
+
+    await wait_until(pilot, answered)
+    await wait_until(pilot, lambda: chat_of(pilot).chat.state.can_answer)
     return answers(pilot)[-1]
 
 

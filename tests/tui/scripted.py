@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, Turn
+from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources, Turn
+from varda_chat.transcripts import Recording, StoredTurn
 
 NOW = 1_760_000_000.0
 Progress = Callable[[str, float], None]
@@ -22,6 +23,8 @@ class Line:
     recalled: tuple[Recalled, ...] = ()
     stored: tuple[Remembered, ...] = ()
     deleted: tuple[Remembered, ...] = ()
+    sources: tuple[TokenSources, ...] = ()
+    left_window: int = 0
     error: Exception | None = None
     hold: threading.Event | None = None
 
@@ -44,6 +47,8 @@ class ScriptedSession:
     prompts: list[str] = field(default_factory=list)
     closed: int = 0
     close_error: Exception | None = None
+    window: int = 512
+    recording: Recording = field(default_factory=lambda: Recording(None))
 
     def reply(
         self,
@@ -51,9 +56,12 @@ class ScriptedSession:
         *,
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
+        instead: bool = False,
     ) -> Turn:
         """One turn of the script."""
         self.prompts.append(prompt)
+        replaced = self.recording.last_turn if instead else None
+        turn_id = self.recording.asked(prompt)
         line = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         said = ""
         for piece in line.pieces:
@@ -66,12 +74,13 @@ class ScriptedSession:
                 if stop is not None and stop.is_set():
                     break
         if line.error is not None:
+            self.recording.answered(turn_id, said, "failed")
             raise line.error
         self.memory_size += len(line.stored) - len(line.deleted)
         stored = [MemoryEvent("stored", s.id, s.text, NOW) for s in line.stored]
         deleted = [MemoryEvent("deleted", d.id, d.text, NOW) for d in line.deleted]
         self.events = [*deleted, *stored, *self.events]
-        return Turn(
+        turn = Turn(
             prompt=prompt,
             reply=said,
             recalled=line.recalled,
@@ -82,7 +91,22 @@ class ScriptedSession:
             reply_tokens=41,
             seconds=1.0,
             stopped=stop is not None and stop.is_set(),
+            sources=line.sources,
+            lookup_seconds=0.0004,
+            left_window=line.left_window,
+            turn_id=turn_id,
         )
+        state = "stopped" if turn.stopped else "done"
+        self.recording.answered(turn_id, said, state, turn.details(), replaces=replaced)  # type: ignore[arg-type]
+        return turn
+
+    def new(self) -> None:
+        """Begin a new session."""
+        self.recording.begin()
+
+    def resume(self, session_id: int) -> tuple[StoredTurn, ...]:
+        """Go on with an earlier session."""
+        return self.recording.resume(session_id, 64)
 
     def recent(self, limit: int = 20) -> list[MemoryEvent]:
         """Recent stores and deletes, newest first."""

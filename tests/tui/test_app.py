@@ -100,8 +100,8 @@ async def test_commands(profile_dir: Path) -> None:
         await ask(pilot, "/usr/bin is a folder")
         assert session.prompts == ["/usr/bin is a folder"]
         composer(pilot).clear()
-        await pilot.press(*"/mem", "tab")
-        assert composer(pilot).text == "/memory"
+        await pilot.press(*"/pan", "tab")
+        assert composer(pilot).text == "/panel"
         await pilot.press("enter")
         assert chat_of(pilot).chat.has_class("-panel-closed")
 
@@ -111,7 +111,7 @@ async def test_the_command_palette_knows_our_commands(profile_dir: Path) -> None
         await wait_for_state(pilot, ChatState.READY)
         await pilot.press("ctrl+p")
         await wait_until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
-        await wait_until(pilot, lambda: "Show or hide the memory panel" in text_of(pilot))
+        await wait_until(pilot, lambda: "Memory panel" in text_of(pilot))
         await pilot.press("escape")
 
 

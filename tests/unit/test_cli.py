@@ -174,8 +174,10 @@ def test_reset_also_clears_deleted_words_and_what_was_typed(tiny_checkpoint: Pat
     assert peek(folder).statements == 0
     (folder / "history.jsonl").write_text('{"text": "My PIN is 1234."}\n')
     assert run("--reset-memory", "--yes").exit_code == 0
-    left = [path for path in folder.iterdir() if path.is_file()]
-    assert not any(b"1234" in path.read_bytes() for path in left)
+    left = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith("sessions.db")]
+    assert not any(b"1234" in path.read_bytes() for path in left)  # sessions are kept, as the command says
+    assert run("--reset-memory", "--purge", "--yes").exit_code == 0
+    assert not any(b"1234" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def test_reset_sets_a_damaged_memory_aside(own_data_folder: Path) -> None:

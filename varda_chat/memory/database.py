@@ -106,8 +106,8 @@ def error_code(error: sqlite3.Error) -> int:
 
 
 @contextmanager
-def disk_errors(what: str) -> Iterator[None]:
-    """Turn what the disk refuses into one line: ``what`` ("The turn was not stored") and why.
+def disk_errors(what: str, name: str = "memory.db") -> Iterator[None]:
+    """Turn what the disk refuses to the database ``name`` into one line: ``what`` ("The turn was not stored") and why.
 
     Raises StorageError, or MemoryDamagedError where the database turns out not to be intact.
     """
@@ -116,25 +116,25 @@ def disk_errors(what: str) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             raise MemoryDamagedError(
-                f"{what}: memory.db is damaged ({error}). Start varda-chat again to have it set aside and saved."
+                f"{what}: {name} is damaged ({error}). Start varda-chat again to have it set aside and saved."
             ) from error
         if not isinstance(error, sqlite3.OperationalError):
             raise
-        raise StorageError(f"{what}: {_reason_of_sqlite(error)}") from error
+        raise StorageError(f"{what}: {_reason_of_sqlite(error, name)}") from error
     except OSError as error:
         raise StorageError(f"{what}: {_reason_of_os(error)}") from error
 
 
-def _reason_of_sqlite(error: sqlite3.Error) -> str:
+def _reason_of_sqlite(error: sqlite3.Error, name: str) -> str:
     code = error_code(error)
     if code == sqlite3.SQLITE_FULL:
         return "the disk is full. Free some space and try again."
     if code == sqlite3.SQLITE_IOERR:
         return f"the disk did not take it ({error}). It may be full or failing."
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return f"memory.db cannot be opened for it ({error}). Check the permissions of its folder."
+        return f"{name} cannot be opened for it ({error}). Check the permissions of its folder."
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return "another program is using memory.db. Close it and try again."
+        return f"another program is using {name}. Close it and try again."
     return f"{error}."
 
 

@@ -47,6 +47,7 @@ def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
         store.forget([each["id"] for each in shown], purge=purge)
     if purge:
         _forget_typing(place.folder, texts)
+        _forget_saying(place.folder, texts)
     answer = {"forgotten": shown, "purged": purge}
     place.say(answer, f"Forgotten: {len(shown)}." + ("" if purge else " varda-chat memory undo brings back what went."))
 
@@ -132,6 +133,16 @@ def _forget_typing(folder: Path, texts: Sequence[str]) -> None:
         lines = path.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if not any(_holds(_typed(line), text) for text in texts)]
         replace_file(path, kept)
+
+
+def _forget_saying(folder: Path, texts: Sequence[str]) -> None:
+    """Take ``texts`` out of the saved sessions."""
+    from varda_chat.transcripts import Transcripts
+    from varda_chat.transcripts.store import FILE_NAME
+
+    if (folder / FILE_NAME).exists():
+        with Transcripts.open(folder) as transcripts:
+            transcripts.purge(texts)
 
 
 def _typed(line: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,13 @@ from rich.text import Text
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import one_line
+from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.clipboard import copy_natively, native_command
+from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.history import FILE_NAME, InputHistory
 from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.screens.help import HelpScreen
@@ -26,13 +29,14 @@ from varda_chat.tui.themes import DEFAULT_THEME, VARDA_DARK, VARDA_LIGHT, own_va
 
 if TYPE_CHECKING:
     from varda_chat.session import ChatSession
+    from varda_chat.transcripts import Transcripts
 
 
 class VardaApp(App[None]):
     """The terminal chat over one session."""
 
     TITLE = "varda-chat"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = ["app.tcss", "dialogs.tcss"]  # noqa: RUF012 - Textual's own declaration
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("f1", "help", "Help", id="help", priority=True),
         Binding("ctrl+q", "quit", "Quit", id="quit", priority=True, show=False),
@@ -48,10 +52,13 @@ class VardaApp(App[None]):
         incognito: bool = False,
         first_run: bool = False,
         theme: str | None = None,
+        transcripts: Transcripts | None = None,
+        resume: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``open_session(on_progress)`` is called in a thread after the first paint. Raises VardaError for an
-        unknown ``theme``. ``clock`` gives unix seconds, for "2 min ago".
+        unknown ``theme``. ``transcripts``: where sessions are kept, and ``resume`` the one to go on with. ``clock``
+        gives unix seconds, for "2 min ago".
         """
         super().__init__()
         self.register_theme(VARDA_DARK)
@@ -67,6 +74,8 @@ class VardaApp(App[None]):
             profile_dir=profile_dir,
             history=InputHistory(profile_dir / FILE_NAME, writable=not incognito),
             first_run=first_run,
+            transcripts=transcripts,
+            resume=resume,
             clock=clock,
         )
 
@@ -80,12 +89,13 @@ class VardaApp(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the command palette offers."""
-        yield SystemCommand("Copy the last answer", "Ctrl+Y", self.chat.action_copy_answer)
-        yield SystemCommand("Show or hide the memory panel", "F2 or Ctrl+B", self.chat.action_toggle_panel)
-        yield SystemCommand("Try again", "Ctrl+R, after a failure", self.chat.action_retry)
-        yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
-        yield SystemCommand("Help", "F1: keys, memory, where the data lies", self.action_help)
-        yield SystemCommand("Quit", "Ctrl+Q: save the memory and leave", self.action_quit)
+        for command in COMMANDS:
+            if command.title:
+                hint = f"{command.help}  {command.keys}".rstrip()
+                yield SystemCommand(command.title, hint, partial(self._run_from_palette, command))
+
+    async def _run_from_palette(self, command: Command) -> None:
+        await self.chat.obey(command)
 
     def action_help(self) -> None:
         """Open the help, or close it."""
@@ -126,6 +136,18 @@ class VardaApp(App[None]):
         """However the program ends, the session is closed."""
         if not self._quitting:
             await asyncio.to_thread(self._host.close)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """A line at the screen's edge; whatever is in it is shown as the text it is."""
+        super().notify(sanitize(message), title=sanitize(title), severity=severity, timeout=timeout, markup=False)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy by the terminal (OSC 52) and, where there is one, by the machine's own clipboard program."""

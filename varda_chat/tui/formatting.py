@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
+_SPARKS = "▁▂▃▄▅▆▇█"
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
@@ -42,3 +44,16 @@ def bar(share: float, width: int) -> tuple[str, str]:
         halves = max(1, halves)
     filled = "━" * (halves // 2) + ("╸" if halves % 2 else "")
     return filled, "─" * (width - len(filled))
+
+
+def spark(values: Sequence[int]) -> str:
+    """A sparkline of ``values``, a cell each, from the least to the most."""
+    least, span = min(values), max(values) - min(values)
+    return "".join(_SPARKS[round((value - least) / span * (len(_SPARKS) - 1)) if span else 0] for value in values)
+
+
+def duration(seconds: float) -> str:
+    """A short time as people say it: 0.4 ms, 12 ms, 1.3 s."""
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f} ms"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

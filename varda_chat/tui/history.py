@@ -14,11 +14,14 @@ MAX_CHARACTERS = 20_000
 
 
 class InputHistory:
-    """A list of sent texts with a place in it. With ``path`` None nothing is read or written."""
+    """A list of sent texts with a place in it. With ``path`` None nothing is read or written.
+
+    writable: whether what is added is saved.
+    """
 
     def __init__(self, path: Path | None, *, writable: bool = True) -> None:
         self._path = path
-        self._writable = writable
+        self.writable = writable
         self._entries: list[str] = []
         self._place = 0
         self._draft = ""
@@ -33,7 +36,7 @@ class InputHistory:
             return
         self._entries = [text for line in lines[-MAX_ENTRIES:] if (text := _parse(line))]
         self._place = len(self._entries)
-        if len(lines) > 2 * MAX_ENTRIES and self._writable:
+        if len(lines) > 2 * MAX_ENTRIES and self.writable:
             self._rewrite(self._path)
 
     def add(self, text: str) -> None:
@@ -63,7 +66,7 @@ class InputHistory:
         return self._draft if self._place == len(self._entries) else self._entries[self._place]
 
     def _append(self, text: str) -> None:
-        if self._path is None or not self._writable:
+        if self._path is None or not self.writable:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -10,7 +10,7 @@ from textual.message import Message
 from varda_chat.tui.state import MemoryView, Progress, SessionFacts
 
 if TYPE_CHECKING:
-    from varda_chat.session import Turn
+    from varda_chat.turns import Turn
 
 
 @dataclass
@@ -37,17 +37,19 @@ class OpenFailed(Message):
 
 @dataclass
 class ReplyDelta(Message):
-    """The next piece of the answer, sanitized."""
+    """The next piece of the answer, sanitized. ``speed``: tokens a second so far, 0 where it cannot be told yet."""
 
     text: str
+    speed: float = 0.0
 
 
 @dataclass
 class ReplyFinished(Message):
-    """A turn is over, to its end or stopped; its stores and deletes are on disk."""
+    """A turn is over, to its end or stopped; its stores and deletes are on disk. ``notices``: new ones."""
 
     turn: Turn
     memory: MemoryView
+    notices: tuple[str, ...] = ()
 
 
 @dataclass

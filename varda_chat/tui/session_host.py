@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
 
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
 
 OpenSession = Callable[[Callable[[str, float], None]], "ChatSession"]
 Post = Callable[[Message], object]
+T = TypeVar("T")
 
 EVENTS_SHOWN = 20
+SIZES_SHOWN = 64
 DELTA_SECONDS = 0.04
+MEASURED_SECONDS = 0.2
+"""A speed is told once so much time has passed."""
 
 
 class DeltaStream:
@@ -39,10 +44,14 @@ class DeltaStream:
         self._seconds = seconds
         self._pending = ""
         self._posted_at = float("-inf")
+        self._pieces = 0
+        self._began_at = 0.0
 
     def write(self, piece: str) -> None:
-        """Take a piece; post what has gathered if the last delta is long enough ago."""
+        """Take a piece, about a token; post what has gathered if the last delta is long enough ago."""
         self._pending += piece
+        self._pieces += 1
+        self._began_at = self._began_at or time.monotonic()
         if time.monotonic() - self._posted_at >= self._seconds:
             self.flush()
 
@@ -50,8 +59,10 @@ class DeltaStream:
         """Post what has gathered, but for the first half of an unfinished escape sequence."""
         ready, self._pending = split_unfinished(self._pending)
         if text := sanitize(ready):
-            self._post(ReplyDelta(text))
-            self._posted_at = time.monotonic()
+            now = time.monotonic()
+            passed = now - self._began_at
+            self._post(ReplyDelta(text, (self._pieces - 1) / passed if passed > MEASURED_SECONDS else 0.0))
+            self._posted_at = now
 
 
 class SessionHost:
@@ -61,6 +72,8 @@ class SessionHost:
         self._open_session = open_session
         self._session: ChatSession | None = None
         self._closed = False
+        self._wanted: int | None = None
+        self._notices_told = 0
         self._busy = threading.Lock()  # held through every call into the session, so close() waits its turn
         self._stop = threading.Event()
 
@@ -76,29 +89,68 @@ class SessionHost:
             try:
                 session = self._open_session(on_progress)
                 self._session = session
-                opened = SessionOpened(_facts(session), _memory(session))
+                try:
+                    self._enter(session)
+                except VardaError as error:  # it was deleted meanwhile, say: a new one begins
+                    session.notices.append(str(error))
+                opened = SessionOpened(_facts(session), memory_of(session))
+                self._notices_told = len(session.notices)
             except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
                 self._release_after_failure()
                 post(OpenFailed(sentence_for(error, "loading the model")))
             else:
                 post(opened)
 
-    def reply(self, prompt: str, post: Post) -> None:
-        """Run one turn; posts ReplyDelta as text comes, then ReplyFinished or ReplyFailed."""
+    def reply(self, prompt: str, post: Post, *, instead: bool = False) -> None:
+        """Run one turn (``instead`` of the last one); posts ReplyDelta as text comes, then ReplyFinished or
+        ReplyFailed."""
         deltas = DeltaStream(post)
         with self._busy:
             session = self._session
             if session is None or self._closed:
                 return
             try:
-                turn = session.reply(prompt, on_text=deltas.write, stop=self._stop)
+                turn = session.reply(prompt, on_text=deltas.write, stop=self._stop, instead=instead)
                 deltas.flush()
-                finished = ReplyFinished(turn, _memory(session))
+                finished = ReplyFinished(turn, memory_of(session), self._new_notices(session))
             except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
                 deltas.flush()
                 post(ReplyFailed(sentence_for(error, "answering")))
             else:
                 post(finished)
+
+    def call(self, act: Callable[[ChatSession], T]) -> T:
+        """What ``act`` makes of the session, once no other call is under way. Raises what it raises, VardaError while
+        there is no session."""
+        with self._busy:
+            if self._session is None or self._closed:
+                raise VardaError("The model is not loaded yet. Try again when it is.")
+            return act(self._session)
+
+    def look(self, act: Callable[[ChatSession], T]) -> T:
+        """As ``call``, but at once, beside a running reply: for what only looks at the memory."""
+        session = self._session
+        if session is None or self._closed:
+            raise VardaError("The model is not loaded yet. Try again when it is.")
+        return act(session)
+
+    def want(self, session_id: int | None) -> None:
+        """Go on with this session of the transcripts once the model is loaded."""
+        self._wanted = session_id
+
+    def switch(self, session_id: int | None) -> None:
+        """Go on with a session of the transcripts, or with a new one (None); as soon as the model is loaded. Raises
+        VardaError where there is no such session."""
+        self.want(session_id)
+        with self._busy:
+            if self._session is not None:
+                self._enter(self._session)
+
+    @property
+    def session_id(self) -> int | None:
+        """The session that is going on, in the transcripts; None where it is not there yet."""
+        session = self._session
+        return self._wanted if session is None else session.recording.session_id
 
     def prepare(self) -> None:
         """Forget an earlier ``stop``; call it before the thread of a new reply is started."""
@@ -116,6 +168,18 @@ class SessionHost:
             session, self._session = self._session, None
             if session is not None:
                 session.close()
+
+    def _enter(self, session: ChatSession) -> None:
+        wanted = self._wanted
+        if wanted is None:
+            session.new()
+        elif session.recording.session_id != wanted:
+            session.resume(wanted)
+
+    def _new_notices(self, session: ChatSession) -> tuple[str, ...]:
+        new = tuple(session.notices[self._notices_told :])
+        self._notices_told = len(session.notices)
+        return new
 
     def _release_after_failure(self) -> None:
         """Close a session that opened but could not be read, so that opening again finds no lock."""
@@ -143,8 +207,15 @@ def _facts(session: ChatSession) -> SessionFacts:
         incognito=session.incognito,
         read_only=session.read_only,
         notices=tuple(session.notices),
+        window=session.window,
     )
 
 
-def _memory(session: ChatSession) -> MemoryView:
-    return MemoryView(session.memory_size, session.memory_capacity, tuple(session.recent(EVENTS_SHOWN)))
+def memory_of(session: ChatSession) -> MemoryView:
+    """The session's memory as it is now."""
+    transcripts = session.recording.transcripts
+    sizes: tuple[int, ...] = ()
+    if transcripts is not None:
+        with suppress(VardaError):  # a line of ornament: an answer must not be lost for it
+            sizes = transcripts.memory_sizes(SIZES_SHOWN)
+    return MemoryView(session.memory_size, session.memory_capacity, tuple(session.recent(EVENTS_SHOWN)), sizes)

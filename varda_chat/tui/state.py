@@ -36,7 +36,7 @@ class PanelPlace(Enum):
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """What does not change while a session is open."""
+    """What seldom changes while a session is open. ``window``: tokens that the model reads at once."""
 
     model_name: str
     profile: str
@@ -44,15 +44,28 @@ class SessionFacts:
     incognito: bool = False
     read_only: bool = False
     notices: tuple[str, ...] = ()
+    window: int = 0
 
 
 @dataclass(frozen=True)
 class MemoryView:
-    """The memory as the last turn left it. ``size``, ``capacity``: vectors; ``events``: newest first."""
+    """The memory as it was left last. ``size``, ``capacity``: vectors; ``events``: newest first; ``sizes``: after each
+    of the last turns, the oldest first."""
 
     size: int = 0
     capacity: int = 0
     events: tuple[MemoryEvent, ...] = ()
+    sizes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """How the model does. ``speed``: tokens a second; ``context``: tokens of its window that are in use;
+    ``lookup_seconds``: of one search of the memory."""
+
+    speed: float = 0.0
+    context: int = 0
+    lookup_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

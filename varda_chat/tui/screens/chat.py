@@ -1,37 +1,42 @@
-"""The chat: has what the person sends answered, one prompt at a time; shows the answers and the memory."""
+"""The chat as it fills the terminal: conversation and composer, the memory panel beside them or in their place."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
-from textual.screen import Screen
 
-from varda_chat.tui import messages, slash
+from varda_chat.errors import VardaError
+from varda_chat.tui import commands
 from varda_chat.tui.history import InputHistory
+from varda_chat.tui.screens.memory_acts import MemoryActsScreen
+from varda_chat.tui.screens.talking import TalkingScreen
 from varda_chat.tui.session_host import SessionHost
-from varda_chat.tui.state import ChatState, MemoryView, PanelPlace, Progress, SessionFacts
+from varda_chat.tui.state import ChatState, PanelPlace, SessionFacts
+from varda_chat.tui.widgets.command_menu import CommandMenu
 from varda_chat.tui.widgets.composer import Composer
 from varda_chat.tui.widgets.conversation import Conversation
 from varda_chat.tui.widgets.memory_panel import MemoryPanel
-from varda_chat.tui.widgets.message import Notice, UserMessage, VardaMessage
 from varda_chat.tui.widgets.rule_line import RuleLine
 from varda_chat.tui.widgets.status_bar import StatusBar
 from varda_chat.tui.widgets.title_line import TitleLine
 from varda_chat.tui.widgets.welcome import Welcome
 
+if TYPE_CHECKING:
+    from varda_chat.transcripts import Transcripts
+
 PANEL_FOLDS_BELOW = 90
-RETRY_HINT = "Your message is kept. Ctrl+R tries again."
 
 
-class ChatScreen(Screen[None]):
+class ChatScreen(MemoryActsScreen):
     """The whole terminal."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (PANEL_FOLDS_BELOW, "-wide")]  # noqa: RUF012 - Textual's declaration
@@ -39,16 +44,17 @@ class ChatScreen(Screen[None]):
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("escape", "stop", "Stop the answer", id="stop"),
         Binding("f2,ctrl+b", "toggle_panel", "Memory panel", id="panel", priority=True),
-        Binding("ctrl+y", "copy_answer", "Copy the last answer", id="copy", priority=True),
+        Binding("f3", "sessions", "Sessions", id="sessions", priority=True),
+        Binding("ctrl+n", "new_session", "New session", id="new", priority=True),
+        Binding("f4", "edit", "Edit your last message", id="edit", priority=True),
+        Binding("f5", "regenerate", "Another answer", id="regenerate", priority=True),
+        Binding("f8", "undo", "Undo the last store or delete", id="undo", priority=True),
+        Binding("f9", "sources", "What the answer was recalled from", id="sources", priority=True),
+        Binding("ctrl+g", "editor", "Write in $EDITOR", id="editor", priority=True),
+        Binding("ctrl+y", "copy", "Copy the last answer", id="copy", priority=True),
         Binding("ctrl+r", "retry", "Try again", id="retry", priority=True),
     ]
 
-    state: reactive[ChatState] = reactive(ChatState.LOADING)
-    progress: reactive[Progress] = reactive(Progress())
-    facts: reactive[SessionFacts] = reactive(SessionFacts("", ""))
-    memory: reactive[MemoryView] = reactive(MemoryView())
-    speed: reactive[float] = reactive(0.0)
-    waiting: reactive[int] = reactive(0)
     panel: reactive[PanelPlace] = reactive(PanelPlace.BESIDE)
 
     def __init__(
@@ -59,201 +65,112 @@ class ChatScreen(Screen[None]):
         profile_dir: Path,
         history: InputHistory,
         first_run: bool,
+        transcripts: Transcripts | None = None,
+        resume: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__()
-        self._host = host
+        """``resume``: the session of the transcripts to go on with."""
+        super().__init__(host, facts, transcripts, clock)
         self._profile_dir = profile_dir
         self._history = history
         self._first_run = first_run
-        self._clock = clock
-        self._queue: deque[tuple[str, UserMessage | None]] = deque()
-        self._prompt = ""
-        self._failed_prompt: str | None = None
-        self._answer: VardaMessage | None = None
-        self._last_answer = ""
-        self.set_reactive(ChatScreen.facts, facts)
+        self._resume_id = resume
+        host.want(resume)
 
     def compose(self) -> ComposeResult:
-        yield TitleLine().data_bind(ChatScreen.memory, ChatScreen.panel)
-        yield RuleLine().data_bind(ChatScreen.state, ChatScreen.progress)
+        yield TitleLine().data_bind(TalkingScreen.memory, TalkingScreen.session_name, ChatScreen.panel)
+        yield RuleLine().data_bind(TalkingScreen.state, TalkingScreen.progress)
         with Horizontal(id="room"):
             with Vertical(id="talk"):
-                with Conversation():
-                    yield Welcome(
-                        profile_dir=self._profile_dir,
-                        first_run=self._first_run,
-                        incognito=self.facts.incognito,
-                    )
-                yield Composer(self._history).data_bind(ChatScreen.state)
-            yield MemoryPanel(self._clock)
+                yield Conversation()
+                menu = CommandMenu()
+                yield menu
+                yield Composer(self._history, menu).data_bind(TalkingScreen.state)
+            yield MemoryPanel(self.clock)
         yield StatusBar().data_bind(
-            ChatScreen.state, ChatScreen.progress, ChatScreen.facts, ChatScreen.speed, ChatScreen.waiting
+            TalkingScreen.state,
+            TalkingScreen.progress,
+            TalkingScreen.facts,
+            TalkingScreen.vitals,
+            TalkingScreen.waiting,
         )
 
-    def on_mount(self) -> None:
-        self.query_one(Composer).focus()
+    async def on_mount(self) -> None:
+        self.composer.focus()
+        if self._resume_id is None:
+            await self._greet()
+        else:
+            await self._show_resumed(self._resume_id)
         self.call_after_refresh(self.open_session)
 
-    # -- the session, on its threads ------------------------------------------------------------------------
+    async def _greet(self) -> None:
+        await self.conversation.add(
+            Welcome(profile_dir=self._profile_dir, first_run=self._first_run, incognito=self.facts.incognito)
+        )
 
-    def open_session(self) -> None:
-        """Load the model and the memory while the person may already write."""
-        self.state = ChatState.LOADING
-        self.progress = Progress()
-        self._open_in_thread()
+    async def _show_resumed(self, session_id: int) -> None:
+        """What was said is there at once; the model takes it up when it is loaded."""
+        try:
+            await self.show_session(session_id)
+        except VardaError as error:
+            self.tell(str(error), warning=True)
+            await self._greet()
 
-    @work(thread=True, exclusive=True, group="open", exit_on_error=False)
-    def _open_in_thread(self) -> None:
-        self._host.open(self.post_message)
-
-    @work(thread=True, exclusive=True, group="generate", exit_on_error=False)
-    def _reply_in_thread(self, prompt: str) -> None:
-        self._host.reply(prompt, self.post_message)
-
-    @on(messages.LoadProgressed)
-    def _show_progress(self, event: messages.LoadProgressed) -> None:
-        self.progress = event.progress
-
-    @on(messages.SessionOpened)
-    async def _begin(self, event: messages.SessionOpened) -> None:
-        self.facts = event.facts
-        for welcome in self.query(Welcome):
-            welcome.show_facts(event.facts)
-        await self._show_memory(event.memory)
-        for notice in event.facts.notices:
-            await self.conversation.add(Notice(notice))
-        self._settle(ChatState.READY)
-        await self._answer_next()
-
-    @on(messages.OpenFailed)
-    async def _tell_open_failed(self, event: messages.OpenFailed) -> None:
-        self._settle(ChatState.FAILED)
-        await self.conversation.add(Notice(event.sentence, "Ctrl+R tries again.", error=True))
-        self.conversation.follow()
-
-    # -- a turn ---------------------------------------------------------------------------------------------
+    # -- what is written ------------------------------------------------------------------------------------
 
     @on(Composer.Sent)
     async def _take(self, event: Composer.Sent) -> None:
-        command = slash.parse(event.text)
-        if command is not None and command not in slash.COMMANDS:
-            known = ", ".join(f"/{name}" for name in slash.COMMANDS)
-            self.notify(f"There is no command /{command}. There are {known}.", severity="warning", markup=False)
+        typed = commands.parse(event.text)
+        command = commands.find(typed[0]) if typed is not None else None
+        if typed is not None and command is None:
+            nearest = commands.nearest(typed[0])
+            hint = f" Did you mean /{nearest}?" if nearest else " / shows those there are."
+            self.tell(f"There is no command /{typed[0]}.{hint}", warning=True)
             return
         try:
-            self.query_one(Composer).take(event.text)
+            self.composer.take(event.text)
         except OSError as error:
             reason = error.strerror or "unknown reason"
-            self.notify(f"The input history could not be saved: {reason}.", severity="warning", markup=False)
-        if command is not None:
-            await self._obey(command)
+            self.tell(f"The input history could not be saved: {reason}.", warning=True)
+        if command is not None and typed is not None:
+            await self.obey(command, typed[1])
             return
         self.remove_class("-panel-open")
         self._note_panel()
-        bubble = UserMessage(event.text)
-        bubble.set_class(self.state is not ChatState.READY, "-waiting")
-        await self.conversation.add(bubble)
-        self.conversation.follow()
-        await self._enqueue(event.text, bubble)
+        if event.edited:
+            await self.send_instead(event.text)
+        else:
+            await self.send(event.text)
 
-    async def _enqueue(self, prompt: str, bubble: UserMessage | None) -> None:
-        self._queue.append((prompt, bubble))
-        self.waiting = len(self._queue)
-        if self.state is ChatState.FAILED:
-            self.open_session()
-        await self._answer_next()
-
-    async def _answer_next(self) -> None:
-        if not self._queue or not self.state.can_answer:
-            return
-        self._prompt, bubble = self._queue.popleft()
-        self.waiting = len(self._queue)
-        self.state = ChatState.THINKING
-        if bubble is not None:
-            bubble.remove_class("-waiting")
-        self._answer = VardaMessage()
-        await self.conversation.add(self._answer, after=bubble)
-        self._host.prepare()
-        self._reply_in_thread(self._prompt)
-
-    @on(messages.ReplyDelta)
-    async def _write(self, event: messages.ReplyDelta) -> None:
-        if self._answer is not None:
-            await self._answer.write(event.text)
-
-    @on(messages.ReplyFinished)
-    async def _finish(self, event: messages.ReplyFinished) -> None:
-        turn = event.turn
-        if self._answer is not None:
-            await self._answer.finish(turn)
-            self._last_answer = self._answer.text
-        self.speed = turn.reply_tokens / turn.seconds if turn.seconds > 0 else 0.0
-        self.memory = event.memory
-        await self.query_one(MemoryPanel).show(event.memory, turn)
-        self._settle(ChatState.STOPPED if turn.stopped else ChatState.READY)
-        await self._answer_next()
-
-    @on(messages.ReplyFailed)
-    async def _tell_reply_failed(self, event: messages.ReplyFailed) -> None:
-        self._failed_prompt = self._prompt
-        if self._answer is not None:
-            await self._answer.fail()
-            await self.conversation.add(Notice(event.sentence, RETRY_HINT, error=True), after=self._answer)
-        self._settle(ChatState.READY)
-        await self._answer_next()
-
-    def _settle(self, state: ChatState) -> None:
-        """Enter ``state``, unless the program is already on its way out."""
-        if self.state is not ChatState.SAVING:
-            self.state = state
-
-    # -- what keys and commands do --------------------------------------------------------------------------
-
-    async def _obey(self, command: str) -> None:
-        actions = {
-            "help": "app.help",
-            "copy": "screen.copy_answer",
-            "memory": "screen.toggle_panel",
-            "retry": "screen.retry",
-            "quit": "app.quit",
-        }
-        await self.run_action(actions[command])
+    def on_key(self, event: events.Key) -> None:
+        """Whatever is walked to: who begins to write means the composer."""
+        printable = event.is_printable and event.character is not None
+        if printable and self.focused is not self.composer and event.key not in self.active_bindings:
+            event.stop()
+            self.composer.focus()
+            self.composer.insert(event.character or "")
 
     def action_stop(self) -> None:
         """Stop the answer; what is written stays."""
         if self.state is ChatState.THINKING:
-            self._host.stop()
+            self.host.stop()
         else:
-            self.query_one(Composer).focus()
+            self.composer.focus()
 
-    async def action_retry(self) -> None:
-        """Send the prompt that failed once more, or load the model once more."""
-        if self.state is ChatState.FAILED:
-            self.open_session()
-        elif self._failed_prompt is not None and self.state.can_answer:
-            self.conversation.follow()
-            prompt, self._failed_prompt = self._failed_prompt, None
-            await self._enqueue(prompt, None)
-        else:
-            self.notify("There is nothing to try again.", markup=False)
+    def set_incognito(self, incognito: bool) -> None:
+        self.facts = replace(self.facts, incognito=incognito)
+        self._history.writable = not incognito
 
-    def action_copy_answer(self) -> None:
-        """Copy the last answer, as its Markdown."""
-        if not self._last_answer:
-            self.notify("There is no answer to copy yet.", severity="warning", markup=False)
-            return
-        self.app.copy_to_clipboard(self._last_answer)
-        self.notify("The last answer is copied.", markup=False)
+    def farewell(self) -> None:
+        """From here on only the saving of the memory is shown."""
+        self.state = ChatState.SAVING
+
+    # -- where things are -----------------------------------------------------------------------------------
 
     def action_toggle_panel(self) -> None:
         """Show or hide the memory: beside the conversation where there is room, else in its place."""
         self.toggle_class("-panel-closed" if self.has_class("-wide") else "-panel-open")
         self._note_panel()
-
-    def farewell(self) -> None:
-        """From here on only the saving of the memory is shown."""
-        self.state = ChatState.SAVING
 
     @on(events.Resize)
     def _on_new_size(self) -> None:
@@ -266,15 +183,6 @@ class ChatScreen(Screen[None]):
             shown.scroll_page_up(animate=False)
         else:
             shown.scroll_page_down(animate=False)
-
-    @property
-    def conversation(self) -> Conversation:
-        """The messages."""
-        return self.query_one(Conversation)
-
-    async def _show_memory(self, memory: MemoryView) -> None:
-        self.memory = memory
-        await self.query_one(MemoryPanel).show(memory)
 
     def _note_panel(self) -> None:
         if self.has_class("-wide"):

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from varda_chat.paths import reset_command
 from varda_chat.sanitize import one_line
-from varda_chat.tui.slash import COMMANDS
+from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.widgets.welcome import tilde
 
 KEYS = (
@@ -23,10 +23,9 @@ KEYS = (
     ("Up  Down", "earlier messages, at the first and last line"),
     ("Esc", "stop the answer and keep what is written"),
     ("PgUp  PgDn", "scroll the conversation"),
-    ("F2  Ctrl+B", "show or hide the memory panel"),
-    ("Ctrl+Y", "copy the last answer"),
-    ("Ctrl+R", "try again after a failure"),
-    ("Ctrl+P", "command palette, themes"),
+    ("Tab  Shift+Tab", "walk to the memories and the answers; Enter opens one"),
+    ("Ctrl+O", "show a large paste that is folded"),
+    ("Ctrl+P", "command palette"),
     ("Ctrl+Q", "save the memory and quit"),
 )
 
@@ -34,8 +33,8 @@ MEMORY = (
     "While Varda writes, her model reads from a memory of what you told her in this and earlier sessions. "
     "She decides herself what to store and what to delete. The panel shows both, and which memories were "
     "recalled for the last answer and how strongly.",
-    "A turn's stores and deletes are on disk before the panel shows them. What you typed is kept for the Up key; "
-    "nothing else goes from one session to the next. Incognito recalls but stores nothing.",
+    "A turn's stores and deletes are on disk before the panel shows them. Sessions are saved as they happen, and what "
+    "you typed for the Up key; only the memory goes from one session to the next. Incognito stores and saves nothing.",
     "She is a small language model: she can be wrong, and so can what she recalls.",
 )
 
@@ -63,7 +62,7 @@ class HelpScreen(ModalScreen[None]):
             yield _heading("KEYS")
             yield from _rows(KEYS)
             yield _heading("COMMANDS")
-            yield from _rows((f"/{name}", does) for name, does in COMMANDS.items())
+            yield from _rows((command.usage, _does(command)) for command in COMMANDS)
             yield _heading("MEMORY")
             for paragraph in MEMORY:
                 yield Static(paragraph, classes="paragraph", markup=False)
@@ -83,6 +82,10 @@ class HelpScreen(ModalScreen[None]):
     def action_scroll(self, lines: int) -> None:
         """Move the help by ``lines``."""
         self.query_one("#help").scroll_relative(y=lines, animate=False)
+
+
+def _does(command: Command) -> str:
+    return f"{command.help}  ({command.keys})" if command.keys else command.help
 
 
 def _heading(text: str) -> Static:

@@ -13,15 +13,20 @@ from textual.strip import Strip
 from textual.widgets import TextArea
 
 from varda_chat.sanitize import sanitize
+from varda_chat.tui.commands import Command, find, parse
 from varda_chat.tui.history import InputHistory
-from varda_chat.tui.slash import completion
+from varda_chat.tui.pastes import Pastes
 from varda_chat.tui.state import ChatState
+from varda_chat.tui.widgets.command_menu import CommandMenu
 
 _PLACEHOLDERS = {
     ChatState.LOADING: "Waking up … you can already write",
     ChatState.FAILED: "Send a message to try loading again",
     ChatState.SAVING: "Good night",
 }
+_ROOM_FOR_HINTS = 50
+"""Cells from which all hints have room below the composer."""
+_MENU_KEYS = {"enter", "tab", "up", "down"}
 _NEWLINE_KEYS = {"shift+enter", "ctrl+j", "alt+enter"}
 
 
@@ -32,15 +37,19 @@ class Composer(TextArea):
         Binding("pageup", "scroll_conversation(-1)", "Scroll up", show=False),
         Binding("pagedown", "scroll_conversation(1)", "Scroll down", show=False),
         Binding("ctrl+shift+z", "redo", "Redo", show=False),
+        Binding("ctrl+o", "unfold", "Show pasted text", show=False, id="unfold"),
     ]
 
     state: reactive[ChatState] = reactive(ChatState.LOADING)
+    editing: reactive[bool] = reactive(False)
+    """Whether the last message is being changed."""
 
     @dataclass
     class Sent(Message):
-        """The person pressed Enter on a text that is not blank."""
+        """The person pressed Enter on a text that is not blank; ``edited``: it takes the last message's place."""
 
         text: str
+        edited: bool = False
 
     @dataclass
     class Scrolled(Message):
@@ -48,7 +57,7 @@ class Composer(TextArea):
 
         pages: int
 
-    def __init__(self, history: InputHistory) -> None:
+    def __init__(self, history: InputHistory, menu: CommandMenu) -> None:
         super().__init__(
             soft_wrap=True,
             highlight_cursor_line=False,
@@ -56,57 +65,136 @@ class Composer(TextArea):
             placeholder=_placeholder(ChatState.LOADING),
         )
         self._history = history
+        self._menu = menu
+        self._pastes = Pastes()
+        self._closed_for = ""
 
     def on_mount(self) -> None:
         self._history.load()
 
+    @property
+    def whole_text(self) -> str:
+        """The message, with pasted texts instead of their labels."""
+        return self._pastes.unfold(self.text)
+
     def watch_state(self, state: ChatState) -> None:
         self.placeholder = _placeholder(state)
-        if state is ChatState.THINKING:
-            hints = [("Esc", "stop")]
-        elif state is ChatState.SAVING:
+        self._show_hints()
+
+    def watch_editing(self) -> None:
+        self.set_class(self.editing, "-editing")
+        self._show_hints()
+
+    def on_text_area_changed(self) -> None:
+        self._closed_for = ""
+        self._menu.show_for(self.text)
+        self._show_hints()
+
+    def on_resize(self) -> None:
+        self._show_hints()
+
+    def _show_hints(self) -> None:
+        typed = parse(self.text) if self.text.startswith("/") and self.is_mounted else None
+        command = find(typed[0]) if typed is not None else None
+        if self.state is ChatState.SAVING:
             hints = [("Ctrl+Q", "leave at once")]
+        elif command is not None and command.argument:
+            hints = [(command.usage, command.help)]
+        elif self._menu.display:
+            hints = [("Tab", "complete"), ("Enter", "run"), ("Esc", "close")]
+        elif self.editing:
+            hints = [("Enter", "send in its place"), ("Esc", "leave it as it was")]
+        elif self._pastes:
+            hints = [("Ctrl+O", "show what was pasted"), ("Enter", "send")]
+        elif self.state is ChatState.THINKING:
+            hints = [("Esc", "stop")]
         else:
-            hints = [("Enter", "send"), ("Ctrl+J", "new line")]
+            hints = [("Enter", "send"), ("Ctrl+J", "new line"), ("/", "commands")]
+            if self.size.width < _ROOM_FOR_HINTS:
+                del hints[2:]
         self.border_subtitle = Content.assemble(
             *(part for key, does in hints for part in ((f" {key}", "$foreground"), (f" {does} ", "$quiet")))
         )
 
     async def _on_key(self, event: events.Key) -> None:
+        if not self._handle(event):
+            return
+        event.stop()
+        event.prevent_default()
+
+    def _handle(self, event: events.Key) -> bool:
+        """Do what ``event`` means here; False where it means what it does in any text area."""
+        if event.key in _MENU_KEYS and self.text != self._closed_for:
+            self._menu.show_for(self.text)  # keys may come faster than the message that the text has changed
+        chosen = self._menu.chosen
         if event.key == "enter":
-            event.stop()
-            event.prevent_default()
-            self._send()
+            self._enter(chosen)
         elif event.key in _NEWLINE_KEYS:
-            event.stop()
-            event.prevent_default()
             self.insert("\n")
-        elif event.key == "tab" and self.suggestion:
-            event.stop()
-            event.prevent_default()
-            self.insert(self.suggestion)
+        elif chosen is not None and event.key in ("up", "down"):
+            move = self._menu.action_cursor_up if event.key == "up" else self._menu.action_cursor_down
+            move()
+        elif chosen is not None and event.key == "tab":
+            self.complete(chosen)
+        elif chosen is not None and event.key == "escape":
+            self._menu.display = False
+            self._closed_for = self.text
+            self._show_hints()
+        elif event.key == "escape" and self.editing:
+            self.leave_editing()
+        else:
+            return False
+        return True
 
     async def _on_paste(self, event: events.Paste) -> None:
-        event.text = sanitize(event.text)
+        event.text = self._pastes.fold(sanitize(event.text))
 
-    def _send(self) -> None:
-        text = sanitize(self.text).strip()
+    def _enter(self, chosen: Command | None) -> None:
+        if chosen is not None and self.text.strip().lower() != f"/{chosen.name}":
+            self.complete(chosen)
+            if chosen.needs_argument:
+                return
+        elif chosen is not None and chosen.needs_argument:
+            self.complete(chosen)
+            return
+        text = sanitize(self.whole_text).strip()
         if text:
-            self.post_message(self.Sent(text))
+            self.post_message(self.Sent(text, self.editing))
+
+    def complete(self, command: Command) -> None:
+        """Write the command out."""
+        self.put(f"/{command.name}{' ' if command.argument else ''}")
 
     def take(self, text: str) -> None:
         """``text`` was accepted: empty the composer and remember it. Raises OSError as history does."""
+        self.editing = False
         self.clear()
+        self._pastes.clear()
+        self._menu.show_for("")
         self._history.add(text)
+
+    def edit_last(self, text: str) -> None:
+        """Let the person change ``text``, their last message."""
+        self.editing = True
+        self.put(text)
+
+    def leave_editing(self) -> None:
+        """Leave the last message as it was."""
+        self.editing = False
+        self.put("")
 
     def put(self, text: str) -> None:
         """Replace what stands here by ``text``, with the cursor at its end."""
+        self._pastes.clear()
+        self.load_text(self._pastes.fold(text))
+        self.move_cursor(self.document.end)
+
+    def action_unfold(self) -> None:
+        """Show pasted texts where their labels stand."""
+        text = self.whole_text
+        self._pastes.clear()
         self.load_text(text)
         self.move_cursor(self.document.end)
-        self.update_suggestion()
-
-    def update_suggestion(self) -> None:
-        self.suggestion = completion(self.text) if self.cursor_at_end_of_text else ""
 
     def render_line(self, y: int) -> Strip:
         # Textual wraps the placeholder to the width, and fails where a fold leaves it no width at all.
@@ -116,7 +204,7 @@ class Composer(TextArea):
 
     def action_cursor_up(self, select: bool = False) -> None:
         if not select and self.navigator.is_first_wrapped_line(self.cursor_location):
-            older = self._history.older(self.text)
+            older = self._history.older(self.whole_text)
             if older is not None:
                 self.put(older)
                 return

@@ -1,28 +1,34 @@
-"""The memory at work: how full it is, what the last answer recalled, what was stored and deleted of late."""
+"""The memory at work: how full it is, what the last answer recalled, what was stored and deleted of late. Each row can
+be hovered over for all of its words, and opened."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
-from varda_chat.sanitize import one_line
-from varda_chat.tui.formatting import ago, bar
+from varda_chat.sanitize import one_line, sanitize
+from varda_chat.tui.formatting import ago, bar, spark
 from varda_chat.tui.state import MemoryView
 
 if TYPE_CHECKING:
-    from varda_chat.session import MemoryEvent, Recalled, Turn
+    from varda_chat.memory.records import MemoryEvent
+    from varda_chat.turns import Recalled, Turn
 
 _REFRESH_SECONDS = 20
 _RECALLED_SHOWN = 5
 _WEIGHT_CELLS = 40
+_TOOLTIP_CHARACTERS = 600
 
 
 class Gauge(Static):
@@ -43,6 +49,46 @@ class Gauge(Static):
         return Content.assemble(figures, gap, (percent, "$quiet"), "\n", (filled, "$accent"), (rest, "$line"))
 
 
+class History(Static):
+    """How the memory has grown and shrunk over the last turns, as a sparkline."""
+
+    memory: reactive[MemoryView] = reactive(MemoryView(), layout=True)
+
+    def render(self) -> Content:
+        turns = len(self.memory.sizes)
+        sizes = self.memory.sizes
+        if sizes and sizes[-1] != self.memory.size:
+            sizes = (*sizes, self.memory.size)  # changed since the last turn, by an undo, say
+        if len(sizes) < 2:
+            return Content("")
+        label = f" {turns} turns"
+        room = max(2, self.content_size.width - len(label))
+        if len(sizes) > room:
+            sizes, label = sizes[-room:], f" {room} turns"
+        return Content.assemble((spark(sizes), "$accent"), (label, "$quiet"))
+
+    def watch_memory(self) -> None:
+        self.display = len(self.memory.sizes) > 1
+
+
+class StatementRow:
+    """A row about a statement: ``open`` it by Enter or a click. Mixed into a widget."""
+
+    ROW_BINDINGS = (
+        Binding("enter,space", "open_record", "Show the whole record"),
+        Binding("up,k", "app.focus_previous", "Earlier", show=False),
+        Binding("down,j", "app.focus_next", "Later", show=False),
+    )
+
+    @dataclass
+    class Opened(Message):
+        """The person wants to see the whole record of a statement; ``text`` is what is known of it here."""
+
+        statement_id: int
+        text: str
+        kind: str
+
+
 class WeightBar(Static):
     """A weight, 0..1, as a bar and in percent."""
 
@@ -55,41 +101,61 @@ class WeightBar(Static):
         return Content.assemble((filled, "$accent"), (rest, "$line"), (f"{self._weight:5.0%}", "$quiet"))
 
 
-class RecalledRow(Vertical):
+class RecalledRow(Vertical, StatementRow, can_focus=True):
     """A statement that was read for the answer, with its weight."""
+
+    FOCUS_ON_CLICK = False
+    BINDINGS = list(StatementRow.ROW_BINDINGS)  # noqa: RUF012 - Textual's own declaration
 
     def __init__(self, recalled: Recalled) -> None:
         super().__init__()
-        self._text = one_line(recalled.text)
-        self._weight = recalled.weight
+        self._recalled = recalled
+        self.tooltip = _all_words(recalled.text)
 
     def compose(self) -> ComposeResult:
-        yield Static(Content(self._text), classes="words")
-        yield WeightBar(self._weight)
+        yield Static(Content(one_line(self._recalled.text)), classes="words")
+        yield WeightBar(self._recalled.weight)
+
+    def on_click(self) -> None:
+        self.action_open_record()
+
+    def action_open_record(self) -> None:
+        """Show the whole record."""
+        self.post_message(self.Opened(self._recalled.id, self._recalled.text, "recalled"))
 
 
-class EventRow(Horizontal):
+class EventRow(Horizontal, StatementRow, can_focus=True):
     """A store (green +) or a delete (red −): its words, and how long ago."""
+
+    FOCUS_ON_CLICK = False
+    BINDINGS = list(StatementRow.ROW_BINDINGS)  # noqa: RUF012 - Textual's own declaration
 
     def __init__(self, event: MemoryEvent, clock: Callable[[], float], *, fresh: bool) -> None:
         stored = event.kind == "stored"
         super().__init__(classes=f"{'-stored' if stored else '-deleted'}{' -fresh' if fresh else ''}")
         self._sign = "+" if stored else "−"
-        self._text = one_line(event.text)
-        self._at = event.at
+        self._event = event
         self._clock = clock
+        self.tooltip = _all_words(event.text)
 
     def compose(self) -> ComposeResult:
         yield Static(self._sign, classes="sign", markup=False)
-        yield Static(Content(self._text), classes="words")
+        yield Static(Content(one_line(self._event.text)), classes="words")
         yield Static(self._age(), classes="age", markup=False)
+
+    def on_click(self) -> None:
+        self.action_open_record()
+
+    def action_open_record(self) -> None:
+        """Show the whole record."""
+        self.post_message(self.Opened(self._event.id, self._event.text, self._event.kind))
 
     def tell_time(self) -> None:
         """Say anew how long ago it was."""
         self.query_one(".age", Static).update(self._age())
 
     def _age(self) -> str:
-        return ago(self._at, self._clock())
+        return ago(self._event.at, self._clock())
 
 
 class MemoryPanel(VerticalScroll, can_focus=False):
@@ -104,10 +170,14 @@ class MemoryPanel(VerticalScroll, can_focus=False):
     def compose(self) -> ComposeResult:
         yield Static("MEMORY", classes="heading", markup=False)
         yield Gauge().data_bind(MemoryPanel.memory)
+        yield History().data_bind(MemoryPanel.memory)
         yield Static("RECALLED FOR THIS ANSWER", classes="heading", markup=False)
         yield Vertical(_quiet("nothing yet"), id="recalled")
         yield Static("RECENTLY STORED AND DELETED", classes="heading", markup=False)
         yield Vertical(_quiet("nothing yet"), id="events")
+        keys = Static(_KEYS, classes="keys")
+        keys.display = False  # while there is nothing to walk to
+        yield keys
 
     def on_mount(self) -> None:
         self.set_interval(_REFRESH_SECONDS, self._tell_time)
@@ -115,6 +185,7 @@ class MemoryPanel(VerticalScroll, can_focus=False):
     async def show(self, memory: MemoryView, turn: Turn | None = None) -> None:
         """Show the memory as it is after ``turn`` (None: as it was found)."""
         self.memory = memory
+        self.query_one(".keys").display = bool(memory.events)
         fresh: set[tuple[str, int]] = set()
         if turn is not None:
             fresh = {("stored", s.id) for s in turn.stored} | {("deleted", d.id) for d in turn.deleted}
@@ -135,6 +206,17 @@ class MemoryPanel(VerticalScroll, can_focus=False):
     def _tell_time(self) -> None:
         for row in self.query(EventRow):
             row.tell_time()
+
+
+_KEYS = Content.assemble(
+    ("F8", "$foreground"), (" undo  ", "$quiet"), ("Tab", "$foreground"), (" walk  ", "$quiet"),
+    ("Enter", "$foreground"), (" open", "$quiet"),
+)  # fmt: skip
+
+
+def _all_words(text: str) -> Content:
+    clean = sanitize(text)
+    return Content(clean if len(clean) <= _TOOLTIP_CHARACTERS else clean[: _TOOLTIP_CHARACTERS - 1] + "…")
 
 
 def _quiet(text: str) -> Static:

@@ -2,34 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Markdown, Static
-from textual.widgets.markdown import MarkdownStream
+from textual.widgets.markdown import MarkdownFence, MarkdownStream
 
 from varda_chat.sanitize import sanitize
+from varda_chat.transcripts import StoredTurn
 from varda_chat.tui.widgets.markdown import AnswerMarkdown
-
-if TYPE_CHECKING:
-    from varda_chat.session import Turn
+from varda_chat.turns import Turn
 
 SHOWN_CHARACTERS = 4000
+SHOWN_LINES = 24
 STAR = "✦"
+SHOWN_ANSWER = 50_000
+"""Characters of an answer that are laid out; more of one would take seconds."""
 
 
 class UserMessage(Static):
-    """What the person sent. A very long text is shown by its beginning."""
+    """What the person sent. Of a long text the beginning is shown; a click shows all of it, or less again."""
 
-    def __init__(self, text: str) -> None:
-        text = sanitize(text)
-        content = Content(text[:SHOWN_CHARACTERS])
-        if len(text) > SHOWN_CHARACTERS:
-            hidden = f"\n… and {len(text) - SHOWN_CHARACTERS:,} more characters"
-            content += Content.styled(hidden, "$quiet italic")
-        super().__init__(content)
+    def __init__(self, text: str, *, turn_id: int | None = None) -> None:
+        self.text = sanitize(text)
+        self.turn_id = turn_id
+        self._beginning = _beginning(self.text)
+        self._unfolded = False
+        super().__init__(self._content())
+
+    def on_click(self) -> None:
+        """Unfold or fold a long message."""
+        if len(self._beginning) < len(self.text) <= 20 * SHOWN_CHARACTERS:
+            self._unfolded = not self._unfolded
+            self.update(self._content())
+
+    def _content(self) -> Content:
+        if self._unfolded:
+            return Content(self.text) + Content.styled("\n▴ less", "$quiet italic")
+        hidden = self.text[len(self._beginning) :]
+        if not hidden:
+            return Content(self.text)
+        lines = hidden.count("\n")
+        more = f"{lines:,} more lines" if lines > 1 else f"{len(hidden):,} more characters"
+        return Content(self._beginning) + Content.styled(f"\n… and {more}", "$quiet italic")
+
+
+def _beginning(text: str) -> str:
+    """As much of ``text`` as is shown folded: all, where only a little would be hidden."""
+    lines = text.split("\n", SHOWN_LINES)
+    if len(lines) > SHOWN_LINES and lines[-1].count("\n") > 2:
+        text = "\n".join(lines[:-1])
+    return text[:SHOWN_CHARACTERS]
 
 
 class Notice(Static):
@@ -42,42 +71,121 @@ class Notice(Static):
         super().__init__(content, classes="-error" if error else "")
 
 
-class VardaMessage(Horizontal):
+class VardaMessage(Horizontal, can_focus=True):
     """Varda's answer: written as it comes, then closed by a thin line that says what the memory did."""
 
-    def __init__(self) -> None:
+    FOCUS_ON_CLICK = False  # a click must not take the cursor away from the composer
+    BINDINGS = [  # noqa: RUF012 - Textual's own declaration
+        Binding("enter,space", "sources", "What it was recalled from"),
+        Binding("c", "copy", "Copy this answer"),
+        Binding("up,k", "app.focus_previous", "Earlier", show=False),
+        Binding("down,j", "app.focus_next", "Later", show=False),
+    ]
+
+    @dataclass
+    class Opened(Message):
+        """The person wants to see what this answer was recalled from."""
+
+        answer: VardaMessage
+
+    @dataclass
+    class Copied(Message):
+        """The person wants ``text`` in the clipboard; ``what`` says what it is."""
+
+        text: str
+        what: str
+
+    def __init__(self, text: str = "", *, turn: Turn | None = None, meta: Content | None = None) -> None:
         super().__init__()
-        self.text = ""
+        self.text = sanitize(text)
+        self.turn = turn
+        self.turn_id = None if turn is None else turn.turn_id
+        self._meta = meta
         self._stream: MarkdownStream | None = None
 
+    @classmethod
+    def of_stored(cls, stored: StoredTurn) -> VardaMessage:
+        """An answer as the transcript has it."""
+        turn = Turn.from_stored(stored)
+        finished = stored.state in ("done", "stopped")
+        return cls(turn.reply, turn=turn, meta=meta_line(turn) if finished else _UNFINISHED)
+
     def compose(self) -> ComposeResult:
-        yield Static(STAR, classes="gutter", markup=False)
+        star = Static(STAR, classes="gutter", markup=False)
+        star.tooltip = "Copy this answer"
+        yield star
         with Vertical(classes="body"):
-            yield Static("thinking …", classes="waiting", markup=False)
-            yield AnswerMarkdown()
-            yield Static("", classes="meta", markup=False)
+            done = self._meta is not None
+            waiting = Static("(no answer)" if done else "thinking …", classes="waiting", markup=False)
+            waiting.display = not self.text.strip()
+            yield waiting
+            yield AnswerMarkdown(_shown(self.text))
+            meta = Static(self._meta or "", classes="meta")
+            meta.display = done and bool(self._meta)
+            yield meta
 
     async def write(self, delta: str) -> None:
         """Show the next piece of the answer."""
         self.text += delta
+        if len(self.text) > SHOWN_ANSWER:
+            return  # the rest is counted, at the end
         if self._stream is None:
             if not self.text.strip():
                 return
             self.query_one(".waiting").display = False
             self._stream = Markdown.get_stream(self.query_one(AnswerMarkdown))
             delta = self.text
-        await self._stream.write(delta)
+        await self._stream.write(delta[:SHOWN_ANSWER])
 
     async def finish(self, turn: Turn) -> None:
         """Show the whole answer and what the turn did."""
         self.text = sanitize(turn.reply)
+        self.turn, self.turn_id = turn, turn.turn_id
         await self._settle("(nothing was written)" if turn.stopped else "(an empty answer)")
         self._show_meta(meta_line(turn))
 
     async def fail(self) -> None:
         """Keep what was written before the turn failed, marked as unfinished."""
         await self._settle("(no answer)")
-        self._show_meta(Content.styled("✕ not finished", "$error"))
+        self._show_meta(_UNFINISHED)
+
+    def on_focus(self) -> None:
+        """Say what can be done here."""
+        meta = self._meta or Content("")
+        keys = Content.assemble(
+            ("Enter", "$foreground"),
+            (" what it was recalled from  ", "$quiet"),
+            ("C", "$foreground"),
+            (" copy", "$quiet"),
+        )
+        self._draw_meta(Content.assemble(meta, "   " if meta.plain else "", keys))
+
+    def on_blur(self) -> None:
+        """Say what the memory did, and no more."""
+        self._draw_meta(self._meta or Content(""))
+
+    def on_click(self, event: events.Click) -> None:
+        """The star copies the answer, a code block its code, the thin line opens the answer."""
+        widget = event.widget
+        if widget is None or self.screen.get_selected_text():
+            return
+        fence = next((each for each in widget.ancestors_with_self if isinstance(each, MarkdownFence)), None)
+        if fence is not None:
+            self.post_message(self.Copied(fence.code, "The code"))
+        elif isinstance(widget, Widget) and widget.has_class("gutter"):
+            self.action_copy()
+        elif isinstance(widget, Widget) and widget.has_class("meta"):
+            self.action_sources()
+
+    def action_sources(self) -> None:
+        """Open the answer."""
+        if self.turn is not None:
+            self.post_message(self.Opened(self))
+
+    def action_copy(self) -> None:
+        """Copy the answer, as its Markdown."""
+        if self.text:
+            self.post_message(self.Copied(self.text, "The answer"))
 
     async def _settle(self, when_empty: str) -> None:
         if self._stream is not None:
@@ -86,12 +194,23 @@ class VardaMessage(Horizontal):
         waiting.display = not self.text.strip()
         waiting.update(Content(when_empty))
         # Streaming can leave the last rows of a table out; the whole text at once cannot.
-        await self.query_one(AnswerMarkdown).update(self.text)
+        await self.query_one(AnswerMarkdown).update(_shown(self.text))
 
     def _show_meta(self, line: Content) -> None:
+        self._meta = line
+        self._draw_meta(line)
+
+    def _draw_meta(self, line: Content) -> None:
         meta = self.query_one(".meta", Static)
         meta.update(line)
         meta.display = bool(line.plain)
+
+
+def _shown(text: str) -> str:
+    """As much of an answer as is laid out, and no line so long that laying it out takes seconds."""
+    if len(text) > SHOWN_ANSWER:
+        text = f"{text[:SHOWN_ANSWER]}\n\n… and {len(text) - SHOWN_ANSWER:,} more characters (/copy copies all)"
+    return text
 
 
 def meta_line(turn: Turn) -> Content:
@@ -106,3 +225,9 @@ def meta_line(turn: Turn) -> Content:
     if turn.deleted:
         parts.append(Content.styled(f"− deleted {len(turn.deleted)}", "$error"))
     return Content.styled("  ·  ", "$quiet").join(parts)
+
+
+_KEYS = Content.assemble(
+    ("Enter", "$foreground"), (" what it was recalled from  ", "$quiet"), ("C", "$foreground"), (" copy", "$quiet")
+)
+_UNFINISHED = Content.styled("✕ not finished", "$error")

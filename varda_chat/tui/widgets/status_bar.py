@@ -6,8 +6,8 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from varda_chat.tui.formatting import magnitude
-from varda_chat.tui.state import ChatState, Progress, SessionFacts
+from varda_chat.tui.formatting import duration, magnitude
+from varda_chat.tui.state import ChatState, Progress, SessionFacts, Vitals
 
 _SHOWN = {
     ChatState.LOADING: ("◌", "$accent", "loading"),
@@ -25,7 +25,7 @@ class StatusBar(Static):
     state: reactive[ChatState] = reactive(ChatState.LOADING)
     progress: reactive[Progress] = reactive(Progress())
     facts: reactive[SessionFacts] = reactive(SessionFacts("", ""))
-    speed: reactive[float] = reactive(0.0)
+    vitals: reactive[Vitals] = reactive(Vitals())
     waiting: reactive[int] = reactive(0)
 
     def render(self) -> Content:
@@ -58,8 +58,13 @@ class StatusBar(Static):
         details = []
         if self.waiting:
             details.append(f"{self.waiting} waiting")
-        if self.speed:
-            details.append(f"{self.speed:.0f} tokens/s" if self.speed >= 10 else f"{self.speed:.1f} tokens/s")
+        speed = self.vitals.speed
+        if speed:
+            details.append(f"{speed:.0f} tokens/s" if speed >= 10 else f"{speed:.1f} tokens/s")
+        if self.vitals.context and self.facts.window:
+            details.append(f"context {self.vitals.context}/{self.facts.window}")
+        if self.vitals.lookup_seconds:
+            details.append(f"look-up {duration(self.vitals.lookup_seconds)}")
         model = self.facts.model_name
         if self.facts.parameters:
             model += f" {magnitude(self.facts.parameters)}"

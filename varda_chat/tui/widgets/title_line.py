@@ -6,8 +6,10 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from varda_chat.sanitize import one_line
 from varda_chat.tui.state import MemoryView, PanelPlace
 
+_LEAST_NAME_CELLS = 12
 _KEYS = (("F1", "help"), ("F2", "memory"), ("Ctrl+Q", "quit"))
 
 
@@ -16,6 +18,7 @@ class TitleLine(Static):
 
     memory: reactive[MemoryView] = reactive(MemoryView())
     panel: reactive[PanelPlace] = reactive(PanelPlace.BESIDE)
+    session_name: reactive[str] = reactive("")
 
     def render(self) -> Content:
         name = Content.assemble(("✦ ", "$accent bold"), ("Varda", "bold"))
@@ -31,5 +34,9 @@ class TitleLine(Static):
             )
         else:
             right = Content.styled("F1 help", "$quiet")
+        room = self.content_size.width - name.cell_length - right.cell_length - 6
+        if self.session_name and room >= _LEAST_NAME_CELLS:
+            session = Content(one_line(self.session_name, 60)).truncate(min(room, 60), ellipsis=True)
+            name += Content.assemble(("  ·  ", "$quiet"), session.stylize("$text-muted"))
         gap = self.content_size.width - name.cell_length - right.cell_length
         return name if gap < 2 else Content.assemble(name, " " * gap, right)

@@ -1,0 +1,141 @@
+"""Hostile text through the real widgets: nothing crashes, styles itself or reaches the terminal as a control code."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from textual.events import Paste
+from textual.pilot import Pilot
+
+from tests.tui.driver import WIDE, ask, chat_of, composer, make_app, screen_is, text_of, wait_for_state, wait_until
+from tests.tui.scripted import NOW, Line, ScriptedSession
+from varda_chat.memory.records import Statement
+from varda_chat.session import MemoryEvent, Recalled, TokenSources
+from varda_chat.transcripts import Recording, Transcripts
+from varda_chat.transcripts.store import NAME_LENGTH
+from varda_chat.tui.screens.choose import ChooseScreen
+from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.screens.sessions import SessionsScreen
+from varda_chat.tui.screens.sources import SourcesScreen
+from varda_chat.tui.state import ChatState
+
+PARTS = st.sampled_from(
+    [
+        "[/]", "[/x]", "[red]", "[@click=app.quit]", "[b]x[/b]", "[link=file:///etc]", "\\[", "[[", "]", "$accent",
+        "\x1b[2J", "\x1b]52;c;aGk=\x07", "\x1b]8;;http://x\x1b\\", "\x9b31m", "\x1bP", "\x07", "\x00", "\x7f", "\r",
+        "\u202e", "\u2066", "\u200b", "\ufeff", "\ud800", "\U000e0041", "\ufffd", "e\u0301" * 20, "👩\u200d👩\u200d👧",
+        "# ", "```", "~~~\n", "| a | b |\n|--|--|\n| [/c] | d |\n", "- [ ] x\n", "> ", "1. ", "***", "<b>x</b>",
+        "[x](javascript:1)", "![i](y)", "<http://x>", "&lt;", "\n\n", "\t", "words ", "ぁ" * 50, "x" * 300, "مرحبا",
+        "{}",
+    ]
+)  # fmt: skip
+TEXTS = st.lists(st.one_of(PARTS, st.text(max_size=12)), max_size=14).map("".join)
+FORBIDDEN = {*map(chr, (*range(0x20), *range(0x7F, 0xA0))), *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
+
+
+def check(pilot: Pilot[None]) -> None:
+    """No control code is on the screen, and no link or action that a text made for itself."""
+    for strip in pilot.app.screen._compositor.render_strips():
+        for segment in strip:
+            assert not FORBIDDEN & set(segment.text), segment
+            if segment.style is not None:
+                assert segment.style.link is None
+                act = (segment.style.meta or {}).get("@click", "")
+                assert act == "" or act.startswith("link("), act  # a link of Markdown's, which is only copied
+
+
+@given(TEXTS, TEXTS, TEXTS)
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+def fuzz(one: str, two: str, three: str) -> None:
+    """Collected by ``examples``: hypothesis makes the texts, the app runs once for all of them."""
+    _FOUND.append((one, two, three))
+
+
+_FOUND: list[tuple[str, str, str]] = []
+
+
+def examples() -> list[tuple[str, str, str]]:
+    """Triples of hostile texts."""
+    _FOUND.clear()
+    fuzz()
+    return list(_FOUND)
+
+
+async def test_the_chat_and_its_dialogs_take_any_text(profile_dir: Path, transcripts: Transcripts) -> None:
+    session = ScriptedSession(recording=Recording(transcripts))
+    app = make_app(session, profile_dir, transcripts=transcripts)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        chat = chat_of(pilot).chat
+        for said, answered, stored in examples():
+            recalled = Recalled(1, stored, 0.7)
+            session.script = [
+                Line((answered[:9], answered[9:]), (recalled,), sources=(TokenSources(0, 5, ((1, 0.7),)),))
+            ]
+            session.events = [MemoryEvent("stored", 1, stored, NOW), MemoryEvent("deleted", 2, answered, NOW)]
+            await ask(pilot, f"x{said}")
+            check(pilot)
+            chat.tell(stored)
+            composer(pilot).post_message(Paste(answered))
+            await pilot.pause()
+            check(pilot)
+            composer(pilot).clear()
+            turn = chat.conversation.last_exchange()[1].turn  # type: ignore[index]
+            assert turn is not None
+            statement = Statement(1, stored, "user", answered, NOW, True, 1, 1)
+            for screen in (
+                SourcesScreen(turn, {1: stored}),
+                ChooseScreen("Forget", "forget", [statement], marked=frozenset({1}), clock=lambda: NOW),
+                RecordScreen(chat.host, 1, stored, lambda: NOW),
+            ):
+                await pilot.app.push_screen(screen)
+                await pilot.pause()
+                check(pilot)
+                await pilot.app.pop_screen()
+        assert pilot.app.is_running
+
+
+async def test_sessions_take_any_text(profile_dir: Path, transcripts: Transcripts) -> None:
+    for said, answered, _ in examples():
+        number = transcripts.begin(said)
+        transcripts.answer(transcripts.ask(number, said), answered)
+        with transcripts._changing("raw"):  # as another program may have written it
+            name = answered.encode("utf-8", "replace").decode()
+            transcripts._db.execute("UPDATE sessions SET name = ? WHERE id = ?", (name, number))
+    session = ScriptedSession(recording=Recording(transcripts))
+    async with make_app(session, profile_dir, transcripts=transcripts).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await pilot.press("f3")
+        await wait_until(pilot, lambda: screen_is(pilot, SessionsScreen))
+        check(pilot)
+        await pilot.press("[", "/")
+        await pilot.pause()
+        check(pilot)
+        await pilot.press("escape")
+        for info in transcripts.sessions()[:5]:
+            assert len(info.name) <= NAME_LENGTH
+            await chat_of(pilot).chat.show_session(info.id)
+            await pilot.pause()
+            check(pilot)
+
+
+async def test_a_megabyte_on_one_line(profile_dir: Path) -> None:
+    line = "[/x] \x1b[31m" + "word " * 200_000
+    session = ScriptedSession([Line((line[:500_000], line[500_000:]), (Recalled(1, line, 0.5),))])
+    session.events = [MemoryEvent("stored", 1, line, NOW)]
+    async with make_app(session, profile_dir, profile=line[:64]).run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        started = time.process_time()
+        answer = await ask(pilot, line)
+        print(f"a megabyte there and back took {time.process_time() - started:.1f} s of processor time")
+        check(pilot)
+        assert len(answer.text) == len(line) - len("\x1b[31m")
+        assert "more characters (/copy copies all)" in text_of(pilot)

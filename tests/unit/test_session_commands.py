@@ -1,0 +1,107 @@
+"""``varda-chat sessions`` and the flags that go on with a session, by click's runner on a real file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from varda_chat.cli import main
+from varda_chat.transcripts import Transcripts
+from varda_chat.transcripts.store import FILE_NAME
+
+
+def run(*arguments: str, stdin: str | None = None, checkpoint: Path | None = None) -> Result:
+    extra = ["--checkpoint", str(checkpoint), "--temperature", "0", "--max-new-tokens", "8"] if checkpoint else []
+    return CliRunner().invoke(main, [*arguments, *extra], input=stdin)
+
+
+@pytest.fixture
+def folder(own_data_folder: Path) -> Path:
+    return own_data_folder / "profiles" / "default"
+
+
+@pytest.fixture
+def two_sessions(folder: Path) -> Path:
+    with Transcripts.open(folder) as transcripts:
+        for prompts in (("My dog is called Rimba.", "Is she well?"), ("I live in Lisbon.",)):
+            session = transcripts.begin(prompts[0])
+            for prompt in prompts:
+                transcripts.answer(transcripts.ask(session, prompt), "I see.\nVery good.")
+    return folder
+
+
+def test_list_search_show(two_sessions: Path) -> None:
+    listed = [json.loads(line) for line in run("sessions", "list", "--json").stdout.splitlines()]
+    assert [(each["id"], each["turns"]) for each in listed] == [(2, 1), (1, 2)]
+    assert "My dog is called Rimba." in run("sessions", "list").stdout
+    assert json.loads(run("sessions", "search", "rimba", "--json").stdout)["session_id"] == 1
+    assert "you: My dog" in run("sessions", "search", "rimba").stdout
+    assert "Varda  I see.\n       Very good." in run("sessions", "show", "1").stdout
+    assert [turn["prompt"] for turn in json.loads(run("sessions", "show", "2", "--json").stdout)["turns"]] == [
+        "I live in Lisbon."
+    ]
+
+
+def test_rename_export_delete(two_sessions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert json.loads(run("sessions", "rename", "1", "Dogs", "--json").stdout)["name"] == "Dogs"
+    assert "# Dogs" in run("sessions", "export", "1", "-").stdout
+    assert json.loads(run("sessions", "export", "1", "-", "--json").stdout)["name"] == "Dogs"
+    assert "varda-1-Dogs.md" in run("sessions", "export", "1").stdout
+    assert "Rimba" in (tmp_path / "varda-1-Dogs.md").read_text("utf-8")
+    assert run("sessions", "delete", "1", stdin="n\n").stdout.endswith("Nothing was changed.\n")
+    assert run("sessions", "delete", "1", "--json").exit_code == 2
+    assert run("sessions", "delete", "1", "--yes").exit_code == 0
+    assert run("sessions", "show", "1").exit_code == 1
+
+
+def test_where_there_are_none_nothing_is_made(folder: Path) -> None:
+    assert run("sessions", "list").stdout == ""
+    for arguments in (("show", "1"), ("delete", "1", "--yes"), ("rename", "1", "x"), ("export", "1", "-")):
+        failed = run("sessions", *arguments)
+        assert (failed.exit_code, failed.stderr) == (1, "Error: There is no session 1.\n")
+    assert not folder.exists()
+
+
+def test_prompts_are_saved_and_gone_on_with(tiny_checkpoint: Path, folder: Path) -> None:
+    def tokens(*arguments: str) -> int:
+        done = run("-p", "I live in Lisbon.", "--json", *arguments, checkpoint=tiny_checkpoint)
+        return int(json.loads(done.stdout)["prompt_tokens"])
+
+    first = tokens("--continue")  # there is none yet
+    assert tokens() == first
+    assert tokens("--continue") > first
+    assert tokens("--resume", "1") > first
+    with Transcripts.open(folder, read_only=True) as transcripts:
+        assert {info.id: info.turns for info in transcripts.sessions()} == {1: 2, 2: 2}
+    assert tokens("--incognito", "--continue") > first
+    with Transcripts.open(folder, read_only=True) as transcripts:
+        assert sum(info.turns for info in transcripts.sessions()) == 4
+    refused = run("-p", "x", "--resume", "77", checkpoint=tiny_checkpoint)
+    assert (refused.exit_code, refused.stderr) == (1, "Error: There is no session 77.\n")
+    assert run("-p", "x", "--resume", "1", "--continue").exit_code == 2
+
+
+def test_a_prompt_is_answered_where_sessions_cannot_be_kept(tiny_checkpoint: Path, folder: Path) -> None:
+    (folder / FILE_NAME).mkdir(parents=True)
+    done = run("-p", "Hello!", "--json", checkpoint=tiny_checkpoint)
+    assert done.exit_code == 0
+    assert "not saved" in done.stderr
+
+
+def test_reset_keeps_sessions_and_purge_removes_them(two_sessions: Path, tiny_checkpoint: Path) -> None:
+    run("-p", "I live in Lisbon.", checkpoint=tiny_checkpoint)
+    assert "sessions are kept" in run("--reset-memory", "--yes").stdout
+    assert (two_sessions / FILE_NAME).exists()
+    assert "sessions are gone" in run("--reset-memory", "--purge", "--yes").stdout
+    assert list(two_sessions.glob("sessions.db*")) == []
+    assert "empty already" in run("--reset-memory", "--purge", "--yes").stdout
+
+
+def test_what_is_purged_from_memory_leaves_the_sessions(tiny_checkpoint: Path, folder: Path) -> None:
+    run("-p", "I live in Quetzaltenango.", checkpoint=tiny_checkpoint)
+    assert run("memory", "forget", "quetzal", "--purge", "--yes").exit_code == 0
+    assert b"uetzal" not in (folder / FILE_NAME).read_bytes()

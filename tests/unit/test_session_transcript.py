@@ -1,0 +1,229 @@
+"""A session and its transcript, on a real tiny model: what is written when, resumed, answered anew, taken back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from varda_chat import ChatSession
+from varda_chat.config import GenerationSettings
+from varda_chat.errors import StorageError, VardaError
+from varda_chat.transcripts import StoredTurn, Transcripts
+from varda_chat.turns import Turn
+
+GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "profile"
+
+
+@pytest.fixture
+def transcripts(folder: Path) -> Iterator[Transcripts]:
+    with Transcripts.open(folder) as transcripts:
+        yield transcripts
+
+
+@pytest.fixture
+def session(folder: Path, tiny_checkpoint: Path, transcripts: Transcripts) -> Iterator[ChatSession]:
+    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY, transcripts=transcripts) as session:
+        session.checkpoint.model.config.delete_threshold = 1.0  # a model that has learned nothing deletes at random
+        yield session
+
+
+def texts(session: ChatSession) -> set[str]:
+    return {each.text for each in session._store.statements()}
+
+
+def test_a_turn_is_written_before_and_after(session: ChatSession, transcripts: Transcripts) -> None:
+    seen: list[StoredTurn] = []
+
+    def look(_: str) -> None:
+        if not seen:
+            seen.extend(transcripts.turns(1))
+
+    turn = session.reply("My dog is called Rimba.", on_text=look)
+    assert [(each.prompt, each.state) for each in seen] == [("My dog is called Rimba.", "open")]
+    (stored,) = transcripts.turns(1)
+    assert (stored.id, stored.reply, stored.state) == (turn.turn_id, turn.reply, "done")
+    again = Turn.from_stored(stored)
+    assert (again.stored, again.reply_tokens) == (turn.stored, turn.reply_tokens)
+    assert session._store.statements()[0].session == "1"
+
+
+def test_a_resumed_session_is_in_the_window_again(
+    folder: Path, tiny_checkpoint: Path, session: ChatSession, transcripts: Transcripts
+) -> None:
+    session.reply("Hello!")
+    expected = session.reply("I live in Lisbon.").prompt_tokens
+    number = session.recording.session_id
+    assert number is not None
+    session.new()
+    assert session.reply("Hello!").prompt_tokens < expected
+    assert session.recording.session_id != number
+    assert [each.prompt for each in session.resume(number)] == ["Hello!", "I live in Lisbon."]
+    assert session.reply("And now?").prompt_tokens > expected
+    assert len(transcripts.turns(number)) == 3
+    with pytest.raises(VardaError, match="no session 77"):
+        session.resume(77)
+
+
+def test_of_a_long_session_the_end_is_in_the_window(session: ChatSession, transcripts: Transcripts) -> None:
+    number = transcripts.begin("long")
+    for turn in range(200):
+        transcripts.answer(transcripts.ask(number, f"message {turn}, and I live in Lisbon."), "I'm fine, thank you.")
+    transcripts.ask(number, "never answered")
+    session.resume(number)
+    turn_now = session.reply("Hello!")
+    assert session.window / 3 < turn_now.prompt_tokens <= session.window - GREEDY.max_new_tokens
+
+
+def test_another_answer_takes_back_what_the_first_stored(session: ChatSession, transcripts: Transcripts) -> None:
+    session.reply("My dog is called Rimba.")
+    first = session.reply("I live in Lisbon.")
+    size, before = session.memory_size, texts(session)
+    again = session.reply("I live in Lisbon.", instead=True)
+    assert again.prompt_tokens == first.prompt_tokens
+    assert texts(session) == before
+    assert session.memory_size == size
+    edited = session.reply("I am fine.", instead=True)
+    assert edited.prompt_tokens < first.prompt_tokens
+    assert "I live in Lisbon." not in texts(session)
+    assert [each.prompt for each in transcripts.turns(1)] == ["My dog is called Rimba.", "I am fine."]
+    session.undo()
+    assert "I am fine." not in texts(session)
+    assert "My dog is called Rimba." in texts(session)
+
+
+def test_an_answer_is_taken_back_also_after_other_acts(session: ChatSession) -> None:
+    session.reply("I live in Lisbon.")
+    session.remember("My cat is called Tom.")
+    session.reply("Hello!", instead=True)
+    assert {"My cat is called Tom."} <= texts(session)
+    assert "I live in Lisbon." not in texts(session)
+
+
+def test_a_failed_second_answer_leaves_the_first(
+    session: ChatSession, transcripts: Transcripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.reply("I live in Lisbon.")
+    before = texts(session)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session._store, "apply", full)
+        with pytest.raises(StorageError):
+            session.reply("Hello!", instead=True)
+    assert texts(session) == before
+    assert [each.state for each in transcripts.turns(1)] == ["done", "failed"]
+    session.reply("Hello!", instead=True)
+    assert "I live in Lisbon." not in texts(session)
+
+
+def test_there_must_be_an_answer_to_take_back(session: ChatSession, transcripts: Transcripts) -> None:
+    with pytest.raises(VardaError, match="no answer yet"):
+        session.reply("Hello!", instead=True)
+    assert transcripts.sessions() == ()
+
+
+def test_a_stopped_answer_is_written_as_far_as_it_went(session: ChatSession, transcripts: Transcripts) -> None:
+    stop = threading.Event()
+    turn = session.reply("My dog is called Rimba.", on_text=lambda _: stop.set(), stop=stop)
+    (stored,) = transcripts.turns(1)
+    assert (stored.state, stored.reply) == ("stopped", turn.reply)
+
+
+def test_incognito_within_a_session(session: ChatSession, transcripts: Transcripts) -> None:
+    session.reply("Hello!")
+    session.set_incognito(True)
+    secret = session.reply("I live in Lisbon.")
+    assert secret.stored == ()
+    acts: list[Callable[[], object]] = [
+        lambda: session.remember("This."), session.undo, lambda: session.forget([1]), lambda: session.pin(1),
+    ]  # fmt: skip
+    for act in acts:
+        with pytest.raises(VardaError, match="incognito"):
+            act()
+    session.set_incognito(False)
+    session.reply("I'm fine.")
+    assert [each.prompt for each in transcripts.turns(1)] == ["Hello!", "I'm fine."]
+    assert "I live in Lisbon." not in texts(session)
+
+
+def test_incognito_from_the_start_cannot_be_ended(folder: Path, tiny_checkpoint: Path) -> None:
+    with (
+        Transcripts.open(folder, read_only=True) as transcripts,
+        ChatSession.open(
+            folder, tiny_checkpoint, generation=GREEDY, incognito=True, transcripts=transcripts
+        ) as session,
+    ):
+        session.reply("I live in Lisbon.")
+        with pytest.raises(VardaError, match="without --incognito"):
+            session.set_incognito(False)
+    assert not folder.exists()
+
+
+def test_what_must_be_remembered_is(session: ChatSession) -> None:
+    session.checkpoint.model.config.store_threshold = 1.0  # the model itself finds nothing worth it
+    try:
+        assert session.reply("I live in Lisbon.").stored == ()
+        applied = session.remember("My dog is called Rimba. I work as a nurse.")
+    finally:
+        session.checkpoint.model.config.store_threshold = 0.5
+    assert {each.text for each in applied.stored} == {"My dog is called Rimba.", "I work as a nurse."}
+    assert all(each.vector_count == 1 for each in applied.stored)
+    with pytest.raises(VardaError, match="empty"):
+        session.remember(" \n")
+
+
+def test_what_a_person_may_mean(session: ChatSession) -> None:
+    for text in ("My dog is called Rimba.", "I live in Lisbon.", "I work as a nurse."):
+        session.remember(text)
+    exact, near = session.candidates("RIMBA")
+    assert [each.text for each in exact] == ["My dog is called Rimba."]
+    assert not {each.id for each in near} & {each.id for each in exact}
+    newest, none = session.candidates("")
+    assert newest[0].text == "I work as a nurse."
+    assert none == ()
+    gone = session.forget([exact[0].id])
+    assert session.pin(newest[0].id).pinned
+    assert session.undo().restored == gone
+    assert session.candidates("Rimba")[0] == exact
+
+
+def test_each_token_knows_its_sources(session: ChatSession) -> None:
+    session.remember("My dog is called Rimba. I live in Lisbon.")
+    turn = session.reply("What is my dog called?")
+    assert turn.lookup_seconds > 0
+    known = {each.id for each in session._store.statements()}
+    assert {id_ for each in turn.sources for id_, _ in each.shares} <= known
+    ends = [each.end for each in turn.sources]
+    assert ends == sorted(ends)
+    assert all(0 <= each.start <= each.end <= len(turn.reply) for each in turn.sources)
+    strongest: dict[int, float] = {}
+    for each in turn.sources:
+        for id_, share in each.shares:
+            strongest[id_] = max(strongest.get(id_, 0.0), share)
+    for recalled in turn.recalled:  # the same shares, seen from the other side; the last row is of the end token
+        assert strongest.get(recalled.id, 0.0) <= recalled.weight + 1e-6
+
+
+def test_it_is_told_when_turns_leave_the_window(session: ChatSession) -> None:
+    left = [session.reply(f"This is message number {n}, and I live in Lisbon.").left_window for n in range(8)]
+    assert left[0] == 0
+    assert sum(left) > 0
+
+
+@pytest.mark.parametrize(
+    "details", [{}, {"recalled": 3, "sources": [[1]]}, {"stored": [{"id": "x"}, 1], "seconds": "?"}]
+)
+def test_strange_details_of_a_transcript_are_survived(details: dict[str, Any]) -> None:
+    turn = Turn.from_stored(StoredTurn(1, 1, "p", "r", "done", 0.0, details))
+    assert (turn.prompt, turn.reply, turn.recalled, turn.sources, turn.seconds) == ("p", "r", (), (), 0.0)

@@ -1,0 +1,81 @@
+"""Finding words in all that was said, and taking words out of it. The caller holds the connection."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from varda_chat.sanitize import one_line, sanitize
+from varda_chat.transcripts.records import FoundTurn
+
+EXCERPT_LENGTH = 120
+_TRIGRAM = 3
+
+
+def search(db: sqlite3.Connection, text: str, limit: int) -> tuple[FoundTurn, ...]:
+    """The turns in which all words of ``text`` stand somewhere, the newest first."""
+    words = sanitize(text).split()[:20]
+    if not words:
+        return ()
+    long = [word for word in words if len(word) >= _TRIGRAM]
+    short = [word for word in words if len(word) < _TRIGRAM]
+    where, values = ["1"], []
+    if long:
+        where.append("t.id IN (SELECT rowid FROM said WHERE said MATCH ?)")
+        values.append(" AND ".join('"' + word.replace('"', '""') + '"' for word in long))
+    for word in short:  # the index holds nothing shorter than three characters
+        where.append("instr(lower(t.prompt || char(10) || t.reply), lower(?)) > 0")
+        values.append(word)
+    rows = db.execute(
+        "SELECT t.session_id, s.name, t.id, t.at, t.prompt, t.reply FROM turns t "  # noqa: S608 - conditions of ours
+        f"JOIN sessions s ON s.id = t.session_id WHERE {' AND '.join(where)} ORDER BY t.id DESC LIMIT ?",
+        (*values, limit),
+    )
+    return tuple(_found(row, words) for row in rows)
+
+
+def _found(row: tuple[Any, ...], words: Sequence[str]) -> FoundTurn:
+    session_id, name, turn_id, at, prompt, reply = row
+    said = [("user", prompt), ("assistant", reply)]
+    role, text = next((each for each in said if words[0].casefold() in each[1].casefold()), said[0])
+    return FoundTurn(session_id, one_line(name, 60), turn_id, at, role, excerpt(text, words[0]))  # type: ignore[arg-type]
+
+
+def excerpt(text: str, word: str, length: int = EXCERPT_LENGTH) -> str:
+    """About ``length`` characters of ``text`` around the first ``word``, on one line."""
+    found = re.search(re.escape(word), text, re.IGNORECASE)
+    start = max(0, found.start() - length // 3) if found else 0
+    if start:
+        start = text.rfind(" ", 0, start) + 1 or start
+    piece = one_line(text[start : start + 2 * length], length)
+    return f"…{piece}" if start else piece
+
+
+def without(text: str, wanted: Sequence[str], instead: str) -> str:
+    """``text`` with ``instead`` where one of ``wanted`` stands, in whatever case."""
+    for each in wanted:
+        text = re.sub(re.escape(each), lambda _: instead, text, flags=re.IGNORECASE)
+    return text
+
+
+def without_in_json(text: str, wanted: Sequence[str], instead: str) -> str:
+    """The same for every string in a JSON text; one that cannot be read becomes an empty object."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return "{}"
+    cleaned = _cleaned(value, wanted, instead)
+    return text if cleaned == value else json.dumps(cleaned)
+
+
+def _cleaned(value: Any, wanted: Sequence[str], instead: str) -> Any:
+    if isinstance(value, str):
+        return without(value, wanted, instead)
+    if isinstance(value, list):
+        return [_cleaned(each, wanted, instead) for each in value]
+    if isinstance(value, dict):
+        return {key: _cleaned(each, wanted, instead) for key, each in value.items()}
+    return value

@@ -1,0 +1,304 @@
+"""Transcripts: the sessions of one profile. What a method has returned is on disk; any thread may call any method."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from varda_chat.errors import StorageError, VardaError
+from varda_chat.memory.database import connect_copy, connect_writer, disk_errors, is_damage, transaction
+from varda_chat.memory.files import COMPANIONS, beside, make_private_folder
+from varda_chat.memory.rescue import set_aside
+from varda_chat.sanitize import one_line, sanitize
+from varda_chat.transcripts import searching
+from varda_chat.transcripts.records import FoundTurn, SessionInfo, StoredTurn, TurnState
+from varda_chat.transcripts.schema import SCHEMA_VERSION, migrate, schema_version
+
+if TYPE_CHECKING:
+    from typing import Self
+
+FILE_NAME = "sessions.db"
+NAME_LENGTH = 60
+_SESSION = (
+    "SELECT s.id, s.name, s.named, s.created_at, s.updated_at, (SELECT count(*) FROM turns WHERE session_id = s.id) "
+    "FROM sessions s"
+)
+_TURN = "SELECT id, session_id, prompt, reply, state, at, details FROM turns"
+FORGOTTEN_TEXT = "(forgotten)"
+"""What stands in a transcript for words that the person had purged."""
+
+
+class Transcripts:
+    """sessions.db, open. Methods raise StorageError where the disk refuses, VardaError for an id that is not there.
+
+    notices: one line each for the person, on how it was opened.
+    """
+
+    def __init__(self, path: Path, db: sqlite3.Connection, *, writable: bool, notices: Iterable[str] = ()) -> None:
+        """Most callers want :meth:`open`."""
+        self.path = path
+        self.writable = writable
+        self.notices = list(notices)
+        self._db = db
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, folder: str | Path, *, read_only: bool = False) -> Self:
+        """Open the transcripts in ``folder``, made where there are none, or (``read_only``) a copy in RAM of them,
+        which takes changes and never writes them.
+
+        A damaged file is set aside under another name. Raises StorageError where the disk does not allow it,
+        VardaError where a newer varda-chat wrote it.
+        """
+        path = Path(folder) / FILE_NAME
+        with disk_errors(f"The sessions in {folder} cannot be opened", FILE_NAME):
+            if not read_only:
+                if path.is_symlink():
+                    raise StorageError(
+                        f"{path} is a link; the sessions lie in the profile's own folder. Move it there."
+                    )
+                make_private_folder(path.parent)
+            try:
+                return cls(path, _connect(path, read_only), writable=not read_only)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                if read_only:
+                    lost = f"{path} is damaged ({error}); earlier sessions cannot be shown."
+                    return cls(path, _migrated(connect_copy(None), path), writable=False, notices=[lost])
+                aside = set_aside(path)
+                lost = f"{FILE_NAME} was damaged ({error}) and is set aside as {aside.name}; a new one was begun."
+                return cls(path, _connect(path, False), writable=True, notices=[lost])
+
+    # Writing a session as it happens
+
+    def begin(self, first_words: str) -> int:
+        """A new session, called after its ``first_words``; returns its id."""
+        now = time.time()
+        with self._changing("The session was not saved"):
+            query = "INSERT INTO sessions (name, created_at, updated_at) VALUES (?, ?, ?)"
+            return int(self._db.execute(query, (_name(first_words), now, now)).lastrowid or 0)
+
+    def ask(self, session_id: int, prompt: str) -> int:
+        """Note what the person said, before it is answered; returns the turn's id."""
+        now = time.time()
+        with self._changing("The message was not saved"):
+            touched = self._db.execute("UPDATE sessions SET updated_at = ? WHERE id = ?", (now, session_id))
+            if not touched.rowcount:
+                raise VardaError(f"There is no session {session_id}.")
+            query = "INSERT INTO turns (session_id, prompt, at) VALUES (?, ?, ?)"
+            return int(self._db.execute(query, (session_id, sanitize(prompt), now)).lastrowid or 0)
+
+    def answer(
+        self,
+        turn_id: int,
+        reply: str,
+        state: TurnState = "done",
+        details: dict[str, Any] | None = None,
+        *,
+        replaces: int | None = None,
+    ) -> None:
+        """Note how the turn was answered; the turn that it ``replaces`` goes. A turn deleted meanwhile stays so."""
+        with self._changing("The answer was not saved"):
+            self._db.execute(
+                "UPDATE turns SET reply = ?, state = ?, details = ? WHERE id = ?",
+                (sanitize(reply), state, json.dumps(details or {}), turn_id),
+            )
+            if replaces is not None:
+                self._db.execute("DELETE FROM turns WHERE id = ?", (replaces,))
+
+    # Looking
+
+    def sessions(self, limit: int | None = None) -> tuple[SessionInfo, ...]:
+        """The sessions, the last used first."""
+        with self._reading():
+            rows = self._db.execute(f"{_SESSION} ORDER BY s.updated_at DESC, s.id DESC LIMIT ?", (_limit(limit),))
+            return tuple(_session(row) for row in rows)
+
+    def session(self, session_id: int) -> SessionInfo:
+        """One session; raises VardaError where there is none of that id."""
+        with self._reading():
+            row = self._db.execute(f"{_SESSION} WHERE s.id = ?", (int(session_id),)).fetchone()
+        if row is None:
+            raise VardaError(f"There is no session {session_id}.")
+        return _session(row)
+
+    def latest(self) -> SessionInfo | None:
+        """The session used last."""
+        return next(iter(self.sessions(1)), None)
+
+    def turns(
+        self, session_id: int, limit: int | None = None, *, before: int | None = None, after: int | None = None
+    ) -> tuple[StoredTurn, ...]:
+        """Turns of a session, in their order: the last ``limit`` of those ``before`` a turn's id (None: of all), or the
+        first ``limit`` of those ``after`` one."""
+        with self._reading():
+            if after is not None:
+                query = f"{_TURN} WHERE session_id = ? AND id > ? ORDER BY id LIMIT ?"
+                return tuple(_turn(row) for row in self._db.execute(query, (session_id, after, _limit(limit))))
+            query = f"{_TURN} WHERE session_id = ? AND id < ? ORDER BY id DESC LIMIT ?"
+            bound = 2**63 - 1 if before is None else before
+            rows = self._db.execute(query, (session_id, bound, _limit(limit))).fetchall()
+        return tuple(_turn(row) for row in reversed(rows))
+
+    def search(self, text: str, limit: int = 50) -> tuple[FoundTurn, ...]:
+        """The turns that hold all words of ``text``, or parts of words that begin so, the newest first."""
+        with self._reading():
+            return searching.search(self._db, text, limit)
+
+    def memory_sizes(self, limit: int) -> tuple[int, ...]:
+        """How many vectors the memory held after each of the last ``limit`` turns, the oldest first."""
+        query = (
+            "SELECT json_extract(details, '$.memory_size') FROM turns "
+            "WHERE state IN ('done', 'stopped') AND json_valid(details) ORDER BY id DESC LIMIT ?"
+        )
+        with self._reading():
+            sizes = [size for (size,) in self._db.execute(query, (limit,)).fetchall() if isinstance(size, int)]
+        return tuple(reversed(sizes))
+
+    # Changing
+
+    def rename(self, session_id: int, name: str) -> SessionInfo:
+        """Call a session ``name``. Raises VardaError for an empty one."""
+        clean = one_line(name, NAME_LENGTH)
+        if not clean:
+            raise VardaError("A session needs a name with at least one letter.")
+        with self._changing("The session was not renamed"):
+            self._db.execute("UPDATE sessions SET name = ?, named = 1 WHERE id = ?", (clean, int(session_id)))
+        return self.session(session_id)
+
+    def delete(self, session_id: int) -> SessionInfo:
+        """Delete a session with all that was said in it, for good."""
+        gone = self.session(session_id)
+        with self._changing("The session was not deleted"):
+            self._db.execute("DELETE FROM sessions WHERE id = ?", (gone.id,))
+        self._leave_no_trace()
+        return gone
+
+    def purge(self, texts: Iterable[str]) -> int:
+        """Put "(forgotten)" where a turn or a name holds one of ``texts``, for good; returns how many turns did."""
+        wanted = sorted({text for text in texts if text.strip()}, key=len, reverse=True)
+        if not wanted:
+            return 0
+        changed = 0
+        with self._changing("Nothing was purged"):
+            for turn_id, *said in self._db.execute("SELECT id, prompt, reply, details FROM turns").fetchall():
+                less = [searching.without(part, wanted, FORGOTTEN_TEXT) for part in said[:2]]
+                details = searching.without_in_json(said[2], wanted, FORGOTTEN_TEXT)
+                if [*less, details] != said:
+                    self._db.execute(
+                        "UPDATE turns SET prompt = ?, reply = ?, details = ? WHERE id = ?", (*less, details, turn_id)
+                    )
+                    changed += 1
+            for session_id, name in self._db.execute("SELECT id, name FROM sessions WHERE named = 0").fetchall():
+                first = self._db.execute(
+                    "SELECT prompt FROM turns WHERE session_id = ? ORDER BY id LIMIT 1", (session_id,)
+                ).fetchone()
+                if first is not None and _name(first[0]) != name:
+                    self._db.execute("UPDATE sessions SET name = ? WHERE id = ?", (_name(first[0]), session_id))
+        if changed:
+            self._leave_no_trace()
+        return changed
+
+    def close(self) -> None:
+        """May be called again."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Within
+
+    def _leave_no_trace(self) -> None:
+        """Take what was deleted out of the word index and the write-ahead log too."""
+        with self._lock, disk_errors("What was deleted may still be in the files", FILE_NAME):
+            self._db.execute("INSERT INTO said (said) VALUES ('optimize')")
+            if self.writable:
+                self._db.execute("VACUUM")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._lock, disk_errors("The sessions cannot be read", FILE_NAME), _while_open():
+            yield
+
+    @contextmanager
+    def _changing(self, what: str) -> Iterator[None]:
+        with self._lock, disk_errors(what, FILE_NAME), _while_open(), transaction(self._db):
+            yield
+
+
+def remove_file(folder: Path) -> bool:
+    """Remove sessions.db of ``folder`` with all that lies beside it; whether there was one. Raises OSError."""
+    found = [folder / FILE_NAME, *folder.glob(f"{FILE_NAME}.damaged-*")]
+    found += [beside(path, ending) for path in list(found) for ending in COMPANIONS]
+    there = [path for path in found if path.exists()]
+    for path in there:
+        path.unlink()
+    return bool(there)
+
+
+def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    if read_only:
+        return _migrated(connect_copy(path if path.exists() else None), path)
+    return _migrated(connect_writer(path), path)
+
+
+def _migrated(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    try:
+        if schema_version(db) > SCHEMA_VERSION:
+            raise VardaError(f"{path} was written by a newer varda-chat. Update varda-chat to read it.")
+        migrate(db)
+        finding = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if finding != "ok":
+            damage = sqlite3.DatabaseError(finding)
+            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise damage
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+@contextmanager
+def _while_open() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.ProgrammingError as error:
+        raise VardaError("The sessions are closed.") from error
+
+
+def _limit(limit: int | None) -> int:
+    return -1 if limit is None else limit
+
+
+def _name(first_words: str) -> str:
+    return one_line(first_words, NAME_LENGTH) or "(no words)"
+
+
+def _session(row: tuple[Any, ...]) -> SessionInfo:
+    return SessionInfo(row[0], one_line(row[1], NAME_LENGTH), bool(row[2]), row[3], row[4], row[5])
+
+
+def _turn(row: tuple[Any, ...]) -> StoredTurn:
+    try:
+        details = json.loads(row[6])
+    except ValueError:
+        details = {}
+    state: TurnState = row[4] if row[4] in ("open", "done", "stopped") else "failed"
+    return StoredTurn(
+        row[0], row[1], sanitize(row[2]), sanitize(row[3]), state, row[5], details if isinstance(details, dict) else {}
+    )

@@ -1,0 +1,99 @@
+"""The one table of commands: slash commands, their completion, the command palette and the help are made from it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+
+_COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?:\s+(.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing a person can ask for.
+
+    name: what is typed after the slash.
+    handler: "chat." or "app." and the name of an action there ("app.help" is ``action_help`` of the app). With an
+        ``argument`` it gets the text behind the name ("" where there is none), without one nothing.
+    help: what it does, for completion and help.
+    title: how the command palette calls it; "" keeps it out of the palette.
+    argument: its argument as the help shows it, in brackets where it may be left out.
+    keys: the keys that do the same, as a person reads them.
+    """
+
+    name: str
+    handler: str
+    help: str
+    title: str = ""
+    argument: str = ""
+    keys: str = ""
+
+    @property
+    def usage(self) -> str:
+        """The command as it is typed."""
+        return f"/{self.name} {self.argument}".rstrip()
+
+    @property
+    def needs_argument(self) -> bool:
+        """Whether it cannot go without one."""
+        return bool(self.argument) and not self.argument.startswith("[")
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("help", "app.help", "keys, commands, where the data lies", "Help", keys="F1"),
+    # sessions
+    Command("new", "chat.new_session", "begin a new session; the memory stays", "New session", keys="Ctrl+N"),
+    Command("sessions", "chat.sessions", "list, search and resume sessions", "Sessions", keys="F3"),
+    Command("resume", "chat.resume", "go on with an earlier session", argument="[ID]"),
+    Command("rename", "chat.rename", "give this session a name", "Rename this session", argument="NAME"),
+    Command(
+        "export", "chat.export", "write this session to a file, .md or .json", "Export this session", argument="[FILE]"
+    ),
+    # talking
+    Command("copy", "chat.copy", "copy the last answer, or its code", "Copy the last answer", "[code]", "Ctrl+Y"),
+    Command(
+        "regenerate", "chat.regenerate", "take the last answer back and write another", "Another answer", keys="F5"
+    ),
+    Command("edit", "chat.edit", "change your last message and send it again", "Edit your last message", keys="F4"),
+    Command("editor", "chat.editor", "write the message in $EDITOR", "Write in $EDITOR", keys="Ctrl+G"),
+    Command("retry", "chat.retry", "try again after a failure", "Try again", keys="Ctrl+R"),
+    # memory
+    Command("remember", "chat.remember", "store this, whatever the model thinks of it", "Remember …", "TEXT"),
+    Command("forget", "chat.forget", "choose what goes, then forget it", "Forget …", "TEXT"),
+    Command("pin", "chat.pin", "keep memories from ever being dropped", "Pin memories", "[TEXT]"),
+    Command("undo", "chat.undo", "take back the last store or delete", "Undo the last store or delete", keys="F8"),
+    Command("sources", "chat.sources", "what each part of the last answer was recalled from", "Sources", keys="F9"),
+    Command("incognito", "chat.incognito", "recall, but store and save nothing; again to end it", "Incognito"),
+    Command("panel", "chat.toggle_panel", "show or hide the memory panel", "Memory panel", keys="F2"),
+    # the program
+    Command("theme", "chat.theme", "change the colours", "Theme", "[NAME]"),
+    Command("quit", "app.quit", "save the memory and leave", "Quit", keys="Ctrl+Q"),
+)
+
+
+def find(name: str) -> Command | None:
+    """The command of that name."""
+    return next((command for command in COMMANDS if command.name == name.lower()), None)
+
+
+def parse(text: str) -> tuple[str, str] | None:
+    """Name and argument if ``text`` is a command, known or not, else None: "/usr/bin is a folder" is a message."""
+    match = _COMMAND.fullmatch(text.strip())
+    return None if match is None else (match[1].lower(), (match[2] or "").strip())
+
+
+def matching(text: str) -> tuple[Command, ...]:
+    """The commands that ``text``, as far as it is typed, may become; none once the name is behind it."""
+    if not re.fullmatch(r"/[\w-]*", text):
+        return ()
+    typed = text[1:].lower()
+    begin = [command for command in COMMANDS if command.name.startswith(typed)]
+    inside = [command for command in COMMANDS if typed in command.name and command not in begin]
+    return tuple(begin + inside)
+
+
+def nearest(name: str) -> str | None:
+    """The name most like ``name``, for who mistyped it."""
+    found = difflib.get_close_matches(name.lower(), [command.name for command in COMMANDS], n=1, cutoff=0.5)
+    return found[0] if found else None

@@ -1,0 +1,79 @@
+"""Choosing among statements: what a person meant to forget, or which are pinned. Shows all of it before it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.widgets import SelectionList, Static
+from textual.widgets.selection_list import Selection
+
+from varda_chat.sanitize import one_line
+from varda_chat.tui.formatting import ago
+from varda_chat.tui.screens.card import Card, key_line
+
+if TYPE_CHECKING:
+    from varda_chat.memory.records import Statement
+
+_TEXT_CHARACTERS = 300
+
+
+class ChooseScreen(Card[frozenset[int] | None]):
+    """Answers the ids that are marked in the end, None where nothing shall happen."""
+
+    BINDINGS = [  # noqa: RUF012 - Textual's own declaration
+        Binding("enter", "confirm", "Confirm", priority=True),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        verb: str,
+        statements: Sequence[Statement],
+        *,
+        marked: frozenset[int],
+        note: str = "",
+        clock: Callable[[], float],
+    ) -> None:
+        """``verb``: what Enter does to what is marked ("forget"). ``note``: a line above the list."""
+        super().__init__()
+        self._title = title
+        self._verb = verb
+        self._statements = statements
+        self._marked = marked
+        self._note = note
+        self._clock = clock
+
+    def compose(self) -> ComposeResult:
+        with self.card(self._title, (), name="choose"):
+            if self._note:
+                yield Static(self._note, classes="note", markup=False)
+            yield SelectionList[int](
+                *(Selection(self._line(each), each.id, each.id in self._marked) for each in self._statements)
+            )
+
+    def on_mount(self) -> None:
+        self.query_one(SelectionList).focus()
+        self._show_keys()
+
+    @on(SelectionList.SelectedChanged)
+    def _show_keys(self) -> None:
+        count = len(self.query_one(SelectionList).selected)
+        keys = (("Space", "mark"), ("Enter", f"{self._verb} {count}"), ("Esc", "change nothing"))
+        self.query_one("#choose").border_subtitle = key_line(keys)
+
+    def action_confirm(self) -> None:
+        """Take what is marked."""
+        self.dismiss(frozenset(self.query_one(SelectionList).selected))
+
+    def _line(self, statement: Statement) -> Content:
+        who = "you" if statement.role == "user" else "Varda"
+        pin = "  pinned" if statement.pinned else ""
+        return Content.assemble(
+            one_line(statement.text, _TEXT_CHARACTERS),
+            (f"  {who}, {ago(statement.created_at, self._clock())}{pin}", "$quiet"),
+        )

@@ -1,0 +1,236 @@
+"""What commands and keys ask of the talk and its sessions: one action each, named in the table of commands."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markdown_it import MarkdownIt
+from textual import on, work
+
+from varda_chat.errors import VardaError
+from varda_chat.memory.files import unused
+from varda_chat.sanitize import one_line
+from varda_chat.transcripts.exporting import export, file_name, render
+from varda_chat.tui import commands, editor
+from varda_chat.tui.screens.sessions import Chosen, SessionsScreen
+from varda_chat.tui.screens.talking import TalkingScreen
+from varda_chat.tui.session_host import SessionHost, sentence_for
+from varda_chat.tui.state import SessionFacts
+from varda_chat.tui.widgets.command_menu import CommandMenu
+from varda_chat.tui.widgets.composer import Composer
+from varda_chat.tui.widgets.message import Notice, VardaMessage
+
+if TYPE_CHECKING:
+    from varda_chat.transcripts import Transcripts
+
+WAIT_FIRST = "Varda is still answering. Esc stops her; then try again."
+
+
+class CommandingScreen(TalkingScreen):
+    """Every action takes its argument as text, "" where there is none."""
+
+    def __init__(
+        self,
+        host: SessionHost,
+        facts: SessionFacts,
+        transcripts: Transcripts | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(host, facts, transcripts)
+        self.clock = clock
+
+    async def obey(self, command: commands.Command, argument: str = "") -> None:
+        """Do what ``command`` says."""
+        owner, _, action = command.handler.partition(".")
+        act = getattr(self if owner == "chat" else self.app, f"action_{action}")
+        if command.needs_argument and not argument:
+            self.composer.put(f"/{command.name} ")
+            self.composer.focus()
+            return
+        try:
+            result = act(argument) if command.argument else act()
+            if isinstance(result, Awaitable):
+                await result
+        except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
+            self.tell(sentence_for(error, f"doing /{command.name}"), warning=True)
+
+    @property
+    def composer(self) -> Composer:
+        """Where the person writes."""
+        return self.query_one(Composer)
+
+    @on(CommandMenu.Taken)
+    async def _run_taken(self, event: CommandMenu.Taken) -> None:
+        if event.command.argument:
+            self.composer.complete(event.command)
+        else:
+            self.composer.put("")
+            await self.obey(event.command)
+
+    def _must_wait(self) -> bool:
+        if self.is_idle:
+            return False
+        self.tell(WAIT_FIRST, warning=True)
+        return True
+
+    # -- sessions -------------------------------------------------------------------------------------------
+
+    async def action_new_session(self) -> None:
+        """Begin a new session; the memory stays."""
+        if self._must_wait():
+            return
+        await self.conversation.show(None)
+        self.session_name = ""
+        await self.conversation.add(Notice("A new session. What was stored in the memory is still known."))
+        self.switch_session(None)
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_sessions(self, wanted: str = "") -> None:
+        """Choose among the saved sessions."""
+        if self.transcripts is None:
+            self.tell("Sessions are not kept here, so there are none to show.", warning=True)
+            return
+        screen = SessionsScreen(self.transcripts, self.host.session_id, self.clock, wanted)
+        chosen = await self.app.push_screen_wait(screen)
+        self.note_session()
+        if chosen is not None:
+            await self._resume(chosen)
+
+    async def action_resume(self, argument: str = "") -> None:
+        """Go on with the session of that number, or one that is chosen."""
+        if not argument.isdecimal() or self.transcripts is None:
+            self.action_sessions(argument)
+            return
+        try:
+            self.transcripts.session(int(argument))
+        except (VardaError, OverflowError):
+            self.tell(f"There is no session {one_line(argument, 20)}. /sessions lists those there are.", warning=True)
+        else:
+            await self._resume(Chosen(int(argument)))
+
+    async def _resume(self, chosen: Chosen) -> None:
+        if self._must_wait():
+            return
+        try:
+            await self.show_session(chosen.session_id, chosen.turn_id)
+        except VardaError as error:
+            self.tell(str(error), warning=True)
+        else:
+            self.switch_session(chosen.session_id)
+
+    def action_rename(self, name: str) -> None:
+        """Give this session a name."""
+        session_id = self.host.session_id
+        if session_id is None or self.transcripts is None:
+            self.tell("There is no session to rename yet: say something first.", warning=True)
+            return
+        try:
+            self.session_name = self.transcripts.rename(session_id, name).name
+        except VardaError as error:
+            self.tell(str(error), warning=True)
+
+    def action_export(self, where: str = "") -> None:
+        """Write this session to a file."""
+        session_id = self.host.session_id
+        if session_id is None:
+            self.tell("There is nothing to export yet: say something first.", warning=True)
+        else:
+            self._export(session_id, where)
+
+    @on(SessionsScreen.Export)
+    def _export_chosen(self, event: SessionsScreen.Export) -> None:
+        self._export(event.session_id, "")
+
+    def _export(self, session_id: int, where: str) -> None:
+        if self.transcripts is None:
+            return
+        try:
+            info = self.transcripts.session(session_id)
+            if self.app.is_web and not where:
+                text = render(info, self.transcripts.turns(session_id), "markdown")
+                self.app.deliver_text(io.StringIO(text), save_filename=file_name(info))
+                return
+            path = Path(where).expanduser() if where else unused(Path.cwd() / file_name(info))
+            if path.exists():
+                raise VardaError(f"{path} is there already; choose another name.")
+            path = export(self.transcripts, session_id, path)
+        except VardaError as error:
+            self.tell(str(error), warning=True)
+        except (OSError, RuntimeError, ValueError) as error:
+            self.tell(f"The session could not be written: {error}.", warning=True)
+        else:
+            self.tell(f"The session was written to {path}.")
+
+    # -- talking --------------------------------------------------------------------------------------------
+
+    async def action_regenerate(self) -> None:
+        """Take the last answer back and write another."""
+        if not self._must_wait():
+            await self.send_instead(None)
+
+    async def action_edit(self) -> None:
+        """Put the last message into the composer, to be sent in its own place."""
+        await self.conversation.have_end()
+        found = self.conversation.last_exchange()
+        if self._must_wait():
+            return
+        if found is None:
+            self.tell("There is no message to edit yet.", warning=True)
+            return
+        self.composer.edit_last(found[0].text)
+        self.composer.focus()
+
+    def action_editor(self) -> None:
+        """Write the message in the person's own editor."""
+        try:
+            text = editor.edit(self.app, self.composer.whole_text)
+        except VardaError as error:
+            self.tell(str(error), warning=True)
+        else:
+            self.composer.put(text)
+        self.composer.focus()
+
+    async def action_copy(self, what: str = "") -> None:
+        """Copy the last answer, as its Markdown, or (``code``) the last code block of it."""
+        await self.conversation.have_end()
+        found = self.conversation.last_exchange()
+        text = found[1].text if found is not None else ""
+        if what.strip().lower() == "code":
+            blocks = [token.content for token in MarkdownIt("gfm-like").parse(text) if token.type == "fence"]
+            if not blocks:
+                self.tell("There is no code in the last answer.", warning=True)
+            else:
+                self.copy(blocks[-1].rstrip("\n"), "The code")
+        elif not text:
+            self.tell("There is no answer to copy yet.", warning=True)
+        else:
+            self.copy(text, "The last answer")
+
+    @on(VardaMessage.Copied)
+    def _copy_clicked(self, event: VardaMessage.Copied) -> None:
+        self.copy(event.text, event.what)
+
+    def copy(self, text: str, what: str) -> None:
+        """Into the clipboard, and say so."""
+        self.app.copy_to_clipboard(text)
+        self.tell(f"{what} is copied.")
+
+    async def action_retry(self) -> None:
+        """Send the prompt that failed once more, or load the model once more."""
+        if not await self.retry():
+            self.tell("There is nothing to try again.")
+
+    # -- the program ----------------------------------------------------------------------------------------
+
+    def action_theme(self, name: str = "") -> None:
+        """Change the colours: to the theme of that name, or one that is chosen."""
+        if not name:
+            self.app.action_change_theme()
+        elif name in self.app.available_themes:
+            self.app.theme = name
+        else:
+            self.tell(f"There is no theme {one_line(name, 40)!r}; /theme alone shows those there are.", warning=True)

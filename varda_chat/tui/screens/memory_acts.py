@@ -1,0 +1,163 @@
+"""What commands and keys ask of the memory: remember, forget, pin, undo, open an answer or a record, go incognito."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual import on, work
+
+from varda_chat.sanitize import one_line
+from varda_chat.tui.screens.choose import ChooseScreen
+from varda_chat.tui.screens.commanding import CommandingScreen
+from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.screens.sources import SourcesScreen
+from varda_chat.tui.state import ChatState
+from varda_chat.tui.widgets.memory_panel import StatementRow
+from varda_chat.tui.widgets.message import Notice, VardaMessage
+
+if TYPE_CHECKING:
+    from varda_chat.memory.records import Statement
+    from varda_chat.session import ChatSession
+    from varda_chat.turns import Turn
+
+
+class MemoryActsScreen(CommandingScreen):
+    """One action each, as in CommandingScreen."""
+
+    @work(group="memory", exit_on_error=False)
+    async def action_remember(self, text: str) -> None:
+        """Store ``text``, whatever the model thinks of it."""
+        applied = await self.ask_session(lambda session: session.remember(text), "storing it")
+        if applied is None:
+            return
+        if applied.refused:
+            self.tell("The memory is full of pinned statements: nothing was stored. Unpin some (/pin).", warning=True)
+        elif applied.stored:
+            self.tell("Stored: " + _quoted(applied.stored))
+        else:
+            self.tell("That is known already.")
+        await self.refresh_memory()
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_forget(self, text: str) -> None:
+        """Show what goes, and let it go once confirmed."""
+        found = await self.ask_session(lambda session: session.candidates(text), "searching the memory")
+        if found is None:
+            return
+        exact, near = found
+        if not exact and not near:
+            self.tell(f"Nothing in memory is like {one_line(text, 60)!r}.", warning=True)
+            return
+        note = "" if exact else "No memory holds these words. The model finds these for them:"
+        marked = frozenset(each.id for each in exact)
+        screen = ChooseScreen("Forget", "forget", (*exact, *near), marked=marked, note=note, clock=self.clock)
+        chosen = await self.app.push_screen_wait(screen)
+        if not chosen:
+            return
+        gone = await self.ask_session(lambda session: session.forget(sorted(chosen)), "forgetting it")
+        if gone is not None:
+            self.tell(f"Forgotten: {_quoted(gone)} F8 brings it back.")
+            await self.refresh_memory()
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_pin(self, text: str = "") -> None:
+        """Choose which memories are never dropped."""
+        found = await self.ask_session(lambda session: session.candidates(text), "searching the memory")
+        if found is None:
+            return
+        shown = (*found[0], *found[1])
+        if not shown:
+            self.tell("There is nothing in memory to pin.", warning=True)
+            return
+        marked = frozenset(each.id for each in shown if each.pinned)
+        screen = ChooseScreen("Pin", "pin", shown, marked=marked, note="What is marked is kept.", clock=self.clock)
+        chosen = await self.app.push_screen_wait(screen)
+        if chosen is None or chosen == marked:
+            return
+
+        def pin(session: ChatSession) -> int:
+            for statement_id in chosen ^ marked:
+                session.pin(statement_id, statement_id in chosen)
+            return len(chosen ^ marked)
+
+        if await self.ask_session(pin, "pinning it") is not None:
+            self.tell(f"Pinned now: {len(chosen)}.")
+
+    @work(group="memory", exit_on_error=False)
+    async def action_undo(self) -> None:
+        """Take back the last store or delete."""
+        undone = await self.ask_session(lambda session: session.undo(), "undoing it")
+        if undone is None:
+            return
+        if not undone.restored and not undone.removed:
+            self.tell("There is nothing to undo.")
+            return
+        lines = [("Back in memory: ", undone.restored), ("Taken out again: ", undone.removed)]
+        self.tell("\n".join(does + _quoted(statements) for does, statements in lines if statements))
+        await self.refresh_memory()
+
+    async def action_sources(self) -> None:
+        """Open the last answer."""
+        await self.conversation.have_end()
+        found = self.conversation.last_exchange()
+        if found is None or found[1].turn is None:
+            self.tell("There is no answer to open yet.", warning=True)
+        else:
+            self._open_sources(found[1].turn)
+
+    @on(VardaMessage.Opened)
+    def _open_answer(self, event: VardaMessage.Opened) -> None:
+        if event.answer.turn is not None:
+            self._open_sources(event.answer.turn)
+
+    @work(group="dialog", exit_on_error=False)
+    async def _open_sources(self, turn: Turn) -> None:
+        texts = {each.id: each.text for each in turn.recalled}
+        wanted = {id_ for each in turn.sources for id_, _ in each.shares} - set(texts)
+        if wanted and self.state is not ChatState.LOADING:
+            texts |= await self.ask_session(partial(_texts, wanted), "looking at the memory", wait=False) or {}
+        await self.app.push_screen_wait(SourcesScreen(turn, texts))
+
+    @on(StatementRow.Opened)
+    def _open_row(self, event: StatementRow.Opened) -> None:
+        self._open_record(event.statement_id, event.text)
+
+    @work(group="dialog", exit_on_error=False)
+    async def _open_record(self, statement_id: int, text: str) -> None:
+        if await self.app.push_screen_wait(RecordScreen(self.host, statement_id, text, self.clock)):
+            await self.refresh_memory()
+
+    @work(group="memory", exit_on_error=False)
+    async def action_incognito(self) -> None:
+        """Store and save nothing from here on, or do so again."""
+        wanted = not self.facts.incognito
+
+        def switch(session: ChatSession) -> bool:
+            session.set_incognito(wanted)
+            return True
+
+        if await self.ask_session(switch, "switching incognito"):
+            self.set_incognito(wanted)
+            line = (
+                "Incognito from here on: I recall, but store nothing, and no word is saved. /incognito ends it."
+                if wanted
+                else "No longer incognito: I store again, and the session is saved from here on."
+            )
+            await self.conversation.add(Notice(line))
+            self.conversation.follow()
+
+    def set_incognito(self, incognito: bool) -> None:
+        """Let the screen follow."""
+        raise NotImplementedError
+
+
+def _texts(wanted: set[int], session: ChatSession) -> dict[int, str]:
+    """The words of statements, as far as they are known."""
+    found = {id_: session.look_up(id_) for id_ in wanted}
+    return {id_: known.text for id_, pair in found.items() for known in pair if known is not None}
+
+
+def _quoted(statements: tuple[Statement, ...]) -> str:
+    shown = " ".join(f"“{one_line(each.text, 80)}”" for each in statements[:3])
+    return shown + (f" and {len(statements) - 3} more." if len(statements) > 3 else "")

@@ -1,0 +1,159 @@
+"""The whole record of one statement: what was said, when, by whom; to pin it, forget it or bring it back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from varda_chat.sanitize import one_line, sanitize
+from varda_chat.transcripts.exporting import moment
+from varda_chat.tui.formatting import ago
+from varda_chat.tui.screens.card import Card, key_line
+from varda_chat.tui.session_host import SessionHost, sentence_for
+
+if TYPE_CHECKING:
+    from varda_chat.memory.records import Removed, Statement
+    from varda_chat.session import ChatSession
+
+_SHOWN_CHARACTERS = 20_000
+_TOKENS_SHOWN = 60
+_KEYS = (("P", "pin"), ("F", "forget"), ("C", "copy"), ("Esc", "close"))
+_KEYS_OF_REMOVED = (("U", "bring back"), ("C", "copy"), ("Esc", "close"))
+
+
+@dataclass(frozen=True)
+class Record:
+    """A statement with the tokens of its vectors, or (``removed``) one that can be brought back."""
+
+    statement: Statement | None
+    tokens: tuple[str, ...] = ()
+    removed: Removed | None = None
+
+
+def look_up(session: ChatSession, statement_id: int) -> Record:
+    """What the memory knows of a statement; both None where it is gone for good."""
+    statement, removed = session.look_up(statement_id)
+    return Record(statement, session.tokens(statement_id) if statement is not None else (), removed)
+
+
+class RecordScreen(Card[bool]):
+    """Answers whether the memory was changed."""
+
+    BINDINGS = [  # noqa: RUF012 - Textual's own declaration
+        Binding("p", "pin", "Pin or unpin"),
+        Binding("f,delete", "forget", "Forget"),
+        Binding("u,b", "bring_back", "Bring back"),
+        Binding("c", "copy", "Copy"),
+        Binding("enter,q", "close", "Close", show=False),
+    ]
+
+    def __init__(self, host: SessionHost, statement_id: int, text: str, clock: Callable[[], float]) -> None:
+        """``text``: what is shown until more is known, and where there is no more."""
+        super().__init__()
+        self._host = host
+        self._statement_id = statement_id
+        self._text = sanitize(text)
+        self._clock = clock
+        self._record = Record(None)
+        self._changed = False
+
+    def compose(self) -> ComposeResult:
+        with self.card("Memory", _KEYS, name="record"), VerticalScroll():
+            yield Static(Content(self._text[:_SHOWN_CHARACTERS]), classes="said")
+            yield Static("", classes="facts")
+
+    def on_mount(self) -> None:
+        self._load()
+
+    @work(exclusive=True, exit_on_error=False)
+    async def _load(self) -> None:
+        record = await self._do(lambda session: look_up(session, self._statement_id), wait=False)
+        if record is not None:
+            self._record = record
+            self._show()
+
+    async def _do(self, act: Callable[[ChatSession], Any], *, wait: bool = True) -> Any:
+        try:
+            return await asyncio.to_thread(self._host.call if wait else self._host.look, act)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
+            self.notify(sentence_for(error, "looking at the memory"), severity="warning", markup=False)
+            return None
+
+    def _show(self) -> None:
+        card = self.query_one("#record")
+        facts = self.query_one(".facts", Static)
+        statement, removed = self._record.statement, self._record.removed
+        if statement is None:
+            if removed is not None:
+                facts.update(_facts([("deleted", f"{moment(removed.removed_at)}  (U brings it back)")]))
+                card.border_subtitle = key_line(_KEYS_OF_REMOVED)
+            else:
+                facts.update(_facts([("gone", "this is no longer in memory, and cannot be brought back")]))
+                card.border_subtitle = ""
+            return
+        self._text = sanitize(statement.text)
+        self.query_one(".said", Static).update(Content(self._text[:_SHOWN_CHARACTERS]))
+        now = self._clock()
+        who = "you" if statement.role == "user" else "Varda"
+        tokens = [repr(sanitize(each))[1:-1].strip() or "␣" for each in self._record.tokens[:_TOKENS_SHOWN]]
+        facts.update(
+            _facts(
+                [
+                    ("said by", f"{who}, {moment(statement.created_at)} ({ago(statement.created_at, now)})"),
+                    ("session", one_line(statement.session, 60)),
+                    ("recalled", f"{statement.recall_count} times"),
+                    ("pinned", "yes: it is never dropped" if statement.pinned else "no"),
+                    ("vectors", f"{statement.vector_count}, at {' · '.join(tokens)}" if tokens else "0"),
+                    ("number", str(statement.id)),
+                ]
+            )
+        )
+
+    @work(exclusive=True, exit_on_error=False)
+    async def action_pin(self) -> None:
+        """Pin it, or no longer."""
+        statement = self._record.statement
+        if statement is not None and await self._do(lambda s: s.pin(statement.id, not statement.pinned)) is not None:
+            self._changed = True
+            self._load()
+
+    @work(exclusive=True, exit_on_error=False)
+    async def action_forget(self) -> None:
+        """Forget it; it can be brought back."""
+        if self._record.statement is not None and await self._do(lambda s: s.forget([self._statement_id])) is not None:
+            self._changed = True
+            self.notify("It is forgotten. U brings it back, as does F8 in the chat.", markup=False)
+            self._load()
+
+    @work(exclusive=True, exit_on_error=False)
+    async def action_bring_back(self) -> None:
+        """Put a deleted statement back into the memory."""
+        if (
+            self._record.removed is not None
+            and await self._do(lambda s: s.bring_back([self._statement_id])) is not None
+        ):
+            self._changed = True
+            self.query_one("#record").border_subtitle = key_line(_KEYS)
+            self._load()
+
+    def action_copy(self) -> None:
+        """Copy what was said."""
+        self.app.copy_to_clipboard(self._text)
+        self.notify("It is copied.", markup=False)
+
+    def action_close(self) -> None:
+        """Say whether anything has changed."""
+        self.dismiss(self._changed)
+
+
+def _facts(rows: list[tuple[str, str]]) -> Content:
+    return Content("\n").join(Content.assemble((f"{name:<10}", "$quiet"), value) for name, value in rows)
