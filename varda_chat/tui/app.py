@@ -16,8 +16,10 @@ from textual.binding import Binding
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from varda_chat.errors import VardaError
+from varda_chat.config import DEFAULT_THEME
+from varda_chat.paths import config_file
 from varda_chat.sanitize import one_line, sanitize
+from varda_chat.settings import SettingsFile
 from varda_chat.tui.clipboard import copy_natively, native_command
 from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.history import FILE_NAME, InputHistory
@@ -25,7 +27,7 @@ from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.screens.help import HelpScreen
 from varda_chat.tui.session_host import SessionHost, sentence_for
 from varda_chat.tui.state import ChatState, SessionFacts
-from varda_chat.tui.themes import DEFAULT_THEME, VARDA_DARK, VARDA_LIGHT, own_variables
+from varda_chat.tui.themes import VARDA_DARK, VARDA_LIGHT, checked_theme, own_variables
 
 if TYPE_CHECKING:
     from varda_chat.session import ChatSession
@@ -51,19 +53,20 @@ class VardaApp(App[None]):
         model_name: str,
         incognito: bool = False,
         first_run: bool = False,
-        theme: str | None = None,
+        theme: str = DEFAULT_THEME,
+        settings: SettingsFile | None = None,
         transcripts: Transcripts | None = None,
         resume: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``open_session(on_progress)`` is called in a thread after the first paint. Raises VardaError for an
-        unknown ``theme``. ``transcripts``: where sessions are kept, and ``resume`` the one to go on with. ``clock``
-        gives unix seconds, for "2 min ago".
+        unknown ``theme``. ``settings``: as the person has them in a file. ``transcripts``: where sessions are kept,
+        and ``resume`` the one to go on with. ``clock`` gives unix seconds, for "2 min ago".
         """
         super().__init__()
         self.register_theme(VARDA_DARK)
         self.register_theme(VARDA_LIGHT)
-        self.theme = self._known_theme(theme or DEFAULT_THEME)
+        self.theme = checked_theme(theme)
         self._profile = profile
         self._profile_dir = profile_dir
         self._host = SessionHost(open_session)
@@ -73,6 +76,7 @@ class VardaApp(App[None]):
             SessionFacts(one_line(model_name, 60), one_line(profile, 64), incognito=incognito),
             profile_dir=profile_dir,
             history=InputHistory(profile_dir / FILE_NAME, writable=not incognito),
+            settings=settings or SettingsFile(config_file()),
             first_run=first_run,
             transcripts=transcripts,
             resume=resume,
@@ -159,9 +163,3 @@ class VardaApp(App[None]):
     @work(thread=True, group="copy", exit_on_error=False)
     def _copy_in_thread(self, text: str, command: list[str]) -> None:
         copy_natively(text, command)
-
-    def _known_theme(self, name: str) -> str:
-        if name not in self.available_themes:
-            known = ", ".join(sorted(self.available_themes))
-            raise VardaError(f"There is no theme {name!r}; choose one of {known}.")
-        return name
