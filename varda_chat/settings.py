@@ -44,13 +44,13 @@ class Settings:
 
 HELP = {
     "profile": "whose memory is opened",
-    "checkpoint": "folder or hub id; empty for the bundled model",
+    "checkpoint": "the model: a folder or hub id",
     "theme": "the colours",
-    "temperature": "randomness of the answers, 0 for none",
-    "top_p": "draw from the likeliest of this total share",
-    "max_new_tokens": "the longest answer",
-    "memory_size": "capacity of the memory, in vectors",
-    "panel": "show the memory beside the chat",
+    "temperature": "randomness of answers; 0 for none",
+    "top_p": "share of likely words to use",
+    "max_new_tokens": "longest answer, in tokens",
+    "memory_size": "most vectors the memory holds",
+    "panel": "memory beside the chat",
 }
 """The settings of one value each, and what they are about."""
 _KINDS: dict[str, type] = {name: type(getattr(Settings(), name)) for name in HELP}

@@ -74,7 +74,7 @@ async def test_settings_are_saved_and_followed_at_once(way: str, profile_dir: Pa
 
 async def test_what_cannot_be_is_told_beside_it_and_nothing_is_saved(profile_dir: Path, file: Path) -> None:
     app = make_app(ScriptedSession(), profile_dir, settings=SettingsFile(file))
-    async with app.run_test(size=(120, 44)) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         await open_settings(pilot)
         for name, text, says in (
             ("temperature", "warm", "a number"),
@@ -86,7 +86,7 @@ async def test_what_cannot_be_is_told_beside_it_and_nothing_is_saved(profile_dir
             await write(pilot, name, text)
             assert says in note(pilot, name)
         await pilot.press("ctrl+s")
-        assert "Nothing is saved yet" in text_of(pilot)
+        assert toasts(pilot)[-1].startswith("Nothing is saved yet")
         assert pilot.app.focused is row(pilot, "profile").query_one(Input)
         assert not file.exists()
         await write(pilot, "temperature", "0.1")
@@ -113,12 +113,11 @@ async def test_a_broken_file_and_a_full_disk_are_told(profile_dir: Path, file: P
         file.with_name("config.toml.new").mkdir()
         await write(pilot, "theme", "nord")
         await pilot.press("ctrl+s")
-        await wait_until(pilot, lambda: "could not be written" in text_of(pilot))
+        await wait_until(pilot, lambda: "could not be written" in "".join(toasts(pilot)))
         await pilot.press("escape", "escape")
         file.write_text("colour = 1")
         await command(pilot, "/settings")
-        await wait_until(pilot, lambda: toasts(pilot))
-        assert "no setting 'colour'" in toasts(pilot)[-1]
+        await wait_until(pilot, lambda: "no setting 'colour'" in toasts(pilot)[-1])
 
 
 async def test_how_answers_are_drawn_changes_in_the_running_session(

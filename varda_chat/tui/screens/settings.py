@@ -39,7 +39,7 @@ class SettingRow(Horizontal):
             yield Checkbox(value=self._value, compact=True)
         else:
             suggester = SuggestFromList(self._known, case_sensitive=False) if self._known else None
-            yield Input(sanitize(f"{self._value}"), suggester=suggester, compact=True)
+            yield Input(sanitize(f"{self._value}"), suggester=suggester, placeholder="bundled", compact=True)
         yield Static(HELP[self.setting], classes="note", markup=False)
 
     @property
@@ -67,6 +67,7 @@ class SettingRow(Horizontal):
 class SettingsScreen(Card[SettingsFile | None]):
     """Answers the file as it was saved, None where nothing was."""
 
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (28, "-tall")]  # noqa: RUF012 - Textual's declaration
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("escape", "close", "Close", show=False, priority=True, id="settings.close"),
         Binding("ctrl+s", "save", "Save", priority=True, id="settings.save"),
@@ -91,7 +92,6 @@ class SettingsScreen(Card[SettingsFile | None]):
                 for name in HELP:
                     known = self._themes if name == "theme" else ()
                     yield SettingRow(name, getattr(self._file.settings, name), known)
-            yield Static("", classes="said", markup=False)
 
     def on_mount(self) -> None:
         self.query(SettingRow).first().children[1].focus()
@@ -102,7 +102,9 @@ class SettingsScreen(Card[SettingsFile | None]):
         row = event.control.parent
         if isinstance(row, SettingRow):
             row.check()
-        self._say("")
+        if self._leaving:
+            self._leaving = False
+            self.query_one("#settings").border_subtitle = key_line(_KEYS)
 
     @on(Input.Submitted)
     def _next(self) -> None:
@@ -114,12 +116,12 @@ class SettingsScreen(Card[SettingsFile | None]):
         wrong = [row for row in rows if not row.check()]
         if wrong:
             wrong[0].children[1].focus()
-            self._say("Nothing is saved yet: see the line in red.")
+            self._warn("Nothing is saved yet: see the line in red.")
             return
         try:
             self.dismiss(save(self._file, self._wanted()))
         except VardaError as error:
-            self._say(str(error))
+            self._warn(str(error))
 
     def action_close(self) -> None:
         """Leave; asked a second time, also with changes that are not saved."""
@@ -139,8 +141,5 @@ class SettingsScreen(Card[SettingsFile | None]):
         values = {row.setting: row.value for row in self.query(SettingRow)}
         return replace(self._file.settings, **values)
 
-    def _say(self, line: str) -> None:
-        if self._leaving:
-            self._leaving = False
-            self.query_one("#settings").border_subtitle = key_line(_KEYS)
-        self.query_one(".said", Static).update(Content(one_line(line, 300)))
+    def _warn(self, line: str) -> None:
+        self.notify(line, severity="warning", markup=False)
