@@ -10,6 +10,7 @@ from varda_chat.memory.files import DATABASE
 from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.settings import SettingsFile
 from varda_chat.tui.app import VardaApp
+from varda_chat.tui.keys import check
 from varda_chat.tui.themes import checked_theme
 
 
@@ -19,6 +20,10 @@ def chat(request: Request, settings: SettingsFile, theme: str, resume: int | Non
         checked_theme(theme)
     except VardaError as error:
         raise (settings.error("theme", str(error)) if theme == settings.flags.get("theme") else error) from None
+    try:
+        check(settings.settings.keys)
+    except VardaError as error:
+        raise settings.error("keys", str(error)) from None
     first_run = not (request.folder / DATABASE).exists()
     transcripts = transcripts_of(request, needed=resume is not None)
     name = "default" if request.checkpoint is None else Path(request.checkpoint).name

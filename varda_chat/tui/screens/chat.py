@@ -176,6 +176,12 @@ class ChatScreen(ProgramActsScreen):
         self.toggle_class("-panel-closed" if self.has_class("-wide") else "-panel-open")
         self._note_panel()
 
+    def show_keys(self) -> None:
+        """Name the keys as they are now."""
+        self.query_one(TitleLine).refresh()
+        self.query_one(MemoryPanel).show_keys()
+        self.composer.show_hints()
+
     def show_panel(self, shown: bool) -> None:
         self.set_class(not shown, "-panel-closed")
         self._note_panel()

@@ -13,6 +13,7 @@ from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.sanitize import one_line
 from varda_chat.settings import Settings, SettingsFile, read
+from varda_chat.tui.screens.keys import KeysScreen
 from varda_chat.tui.screens.memory_acts import MemoryActsScreen
 from varda_chat.tui.screens.settings import SettingsScreen
 from varda_chat.tui.session_host import SessionHost
@@ -60,6 +61,16 @@ class ProgramActsScreen(MemoryActsScreen):
             line += f" From the next start on: {', '.join(later)}."
         self.tell(line)
         await self._apply(before, after)
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_keys(self) -> None:
+        """Look at the keys and change them."""
+        try:
+            self.settings = read(self.settings.path)
+        except VardaError as error:
+            self.tell(str(error), warning=True)
+        else:
+            self.settings = await self.app.push_screen_wait(KeysScreen(self.settings))
 
     async def _apply(self, before: Settings, after: Settings) -> None:
         """Let what can be changed at once follow; what was not changed stays as the flags have it."""

@@ -20,8 +20,6 @@ from varda_chat.settings import HELP, Settings, SettingsFile, parsed, save
 from varda_chat.tui.screens.card import Card, key_line
 from varda_chat.tui.widgets.welcome import tilde
 
-_KEYS = (("Tab", "next"), ("Ctrl+S", "save"), ("Esc", "close"))
-
 
 class SettingRow(Horizontal):
     """One setting: its name, its value, and a line beside it."""
@@ -69,10 +67,10 @@ class SettingsScreen(Card[SettingsFile | None]):
 
     VERTICAL_BREAKPOINTS = [(0, "-short"), (28, "-tall")]  # noqa: RUF012 - Textual's declaration
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("escape", "close", "Close", show=False, priority=True, id="settings.close"),
+        Binding("escape", "close", "Close, asked twice where there are changes", priority=True, id="settings.close"),
         Binding("ctrl+s", "save", "Save", priority=True, id="settings.save"),
-        Binding("down", "app.focus_next", "Next", show=False),
-        Binding("up", "app.focus_previous", "Previous", show=False),
+        Binding("down", "app.focus_next", "Next", show=False, id="settings.next"),
+        Binding("up", "app.focus_previous", "Previous", show=False, id="settings.previous"),
     ]
 
     def __init__(self, file: SettingsFile, themes: Sequence[str]) -> None:
@@ -83,11 +81,9 @@ class SettingsScreen(Card[SettingsFile | None]):
         self._leaving = False
 
     def compose(self) -> ComposeResult:
-        with self.card("Settings", _KEYS, name="settings"):
-            yield Static(
-                Content.assemble("They are kept in ", (one_line(tilde(self._file.path), 200), "$primary"), "."),
-                classes="note",
-            )
+        with self.card("Settings", self._hints(), name="settings"):
+            where = (one_line(tilde(self._file.path), 200), "$primary")
+            yield Static(Content.assemble("They are kept in ", where, ". /keys changes the keys."), classes="note")
             with VerticalScroll():
                 for name in HELP:
                     known = self._themes if name == "theme" else ()
@@ -104,7 +100,7 @@ class SettingsScreen(Card[SettingsFile | None]):
             row.check()
         if self._leaving:
             self._leaving = False
-            self.query_one("#settings").border_subtitle = key_line(_KEYS)
+            self.query_one("#settings").border_subtitle = key_line(self._hints())
 
     @on(Input.Submitted)
     def _next(self) -> None:
@@ -134,8 +130,13 @@ class SettingsScreen(Card[SettingsFile | None]):
             return
         self._leaving = True
         self.query_one("#settings").border_subtitle = Content.assemble(
-            (" Esc again", "$error bold"), (" leaves without saving ", "$error"), key_line((("Ctrl+S", "save"),))
+            (f" {self.key('settings.close')} again", "$error bold"),
+            (" leaves without saving ", "$error"),
+            key_line(((self.key("settings.save"), "save"),)),
         )
+
+    def _hints(self) -> tuple[tuple[str, str], ...]:
+        return (("Tab", "next"), (self.key("settings.save"), "save"), (self.key("settings.close"), "close"))
 
     def _wanted(self) -> Settings:
         values = {row.setting: row.value for row in self.query(SettingRow)}
