@@ -35,6 +35,11 @@ class Request:
         """The profile's folder. Raises VardaError where the profile has no proper name."""
         return paths.profile_dir(self.profile, self.data_dir)
 
+    @property
+    def model_name(self) -> str:
+        """How the model is called before it is loaded."""
+        return "default" if self.checkpoint is None else Path(self.checkpoint).name
+
     def transcripts(self) -> Transcripts:
         """Where sessions are kept; incognito, a copy in RAM. Raises VardaError."""
         from varda_chat.transcripts import Transcripts

@@ -10,10 +10,9 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-from varda_chat import ChatSession
 from varda_chat.config import GenerationSettings
+from varda_chat.request import Request
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.composer import Composer
@@ -32,18 +31,15 @@ GREEDY = GenerationSettings(temperature=0.0)
 async def main(target: Path) -> None:
     """Play both sessions and export the screen of the second."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "default"
-        with ChatSession.open(folder, generation=GREEDY) as session:
+        request = Request(data_dir=Path(scratch), generation=GREEDY)
+        with request.open() as session:
             for line in YESTERDAY:
                 session.reply(line)
-
-        def opener(on_progress: Any) -> ChatSession:
-            return ChatSession.open(folder, generation=GREEDY, on_progress=on_progress)
 
         def clock() -> float:
             return time.time() + 90
 
-        app = VardaApp(opener, profile="default", profile_dir=folder, model_name="default", clock=clock)
+        app = VardaApp(request, clock=clock)
         async with app.run_test(size=(112, 34)) as pilot:
             composer = app.chat.query_one(Composer)
             composer.cursor_blink = False

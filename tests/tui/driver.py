@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from tests.tui.scripted import NOW, ScriptedSession
 from varda_chat.config import GenerationSettings
+from varda_chat.request import Request
 from varda_chat.session import ChatSession
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.app import VardaApp
@@ -22,7 +23,7 @@ from varda_chat.tui.widgets.status_bar import StatusBar
 
 WIDE = (120, 36)
 NARROW = (60, 20)
-_TRIES = 6000
+_TRIES = 1000
 _TRY_SECONDS = 0.01
 
 OpenSession = Callable[[Callable[[str, float], None]], ChatSession]
@@ -31,8 +32,8 @@ OpenSession = Callable[[Callable[[str, float], None]], ChatSession]
 def make_app(session: ScriptedSession | OpenSession, profile_dir: Path, **options: Any) -> VardaApp:
     """The app over a scripted session (or over what opens one), with the clock standing at NOW."""
     opener = session.opener() if isinstance(session, ScriptedSession) else session
-    options = {"profile": "default", "model_name": "default", "clock": lambda: NOW, **options}
-    return VardaApp(opener, profile_dir=profile_dir, **options)
+    request = Request(profile_dir.name, profile_dir.parent.parent, incognito=options.pop("incognito", False))
+    return VardaApp(request, opener, **{"clock": lambda: NOW, **options})
 
 
 def real_opener(profile_dir: Path, checkpoint: Path, transcripts: Transcripts | None = None) -> OpenSession:

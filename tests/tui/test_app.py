@@ -35,7 +35,7 @@ from varda_chat.tui.state import ChatState
 
 
 async def test_first_run_explains_itself(profile_dir: Path) -> None:
-    app = make_app(ScriptedSession(), profile_dir, first_run=True, profile="work")
+    app = make_app(ScriptedSession(), profile_dir, first_run=True)
     async with app.run_test(size=(160, 36)) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         screen = text_of(pilot)
@@ -201,6 +201,7 @@ async def test_no_color(profile_dir: Path, monkeypatch: pytest.MonkeyPatch) -> N
 FIRST_PAINT = """
 import asyncio, sys, threading
 from pathlib import Path
+from varda_chat.request import Request
 from varda_chat.tui.app import VardaApp
 
 hold = threading.Event()
@@ -209,7 +210,7 @@ def never(on_progress):
     raise RuntimeError("no session in this test")
 
 async def main():
-    app = VardaApp(never, profile="default", profile_dir=Path(sys.argv[1]), model_name="default")
+    app = VardaApp(Request("default", Path(sys.argv[1])), never)
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.press(*"Hello", "enter", "f1", "escape", "ctrl+p", "escape")
         await pilot.pause()

@@ -131,7 +131,8 @@ async def test_a_megabyte_on_one_line(profile_dir: Path) -> None:
     line = "[/x] \x1b[31m" + "word " * 200_000
     session = ScriptedSession([Line((line[:500_000], line[500_000:]), (Recalled(1, line, 0.5),))])
     session.events = [MemoryEvent("stored", 1, line, NOW)]
-    async with make_app(session, profile_dir, profile=line[:64]).run_test(size=WIDE, notifications=True) as pilot:
+    session.profile = line[:64]
+    async with make_app(session, profile_dir).run_test(size=WIDE, notifications=True) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         started = time.process_time()
         answer = await ask(pilot, line)

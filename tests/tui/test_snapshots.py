@@ -57,5 +57,5 @@ async def talk(pilot: Pilot[None]) -> None:
 @pytest.mark.parametrize("theme", ["varda-dark", "varda-light"])
 @pytest.mark.parametrize("size", [(120, 36), (80, 24), (40, 20)], ids=["wide", "ordinary", "narrow"])
 def test_main_screen(size: tuple[int, int], theme: str, profile_dir: Path, snap_compare: Callable[..., bool]) -> None:
-    app = make_app(told_session(), profile_dir, profile="home", theme=theme)
+    app = make_app(told_session(), profile_dir, theme=theme)
     assert snap_compare(app, terminal_size=size, run_before=talk)

@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 import click
 
-from varda_chat import paths
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, when
 from varda_chat.sanitize import one_line, sanitize
@@ -128,13 +127,12 @@ def path(place: Place) -> None:
 @at_a_place()
 def profiles(place: Place) -> None:
     """List the memories there are."""
-    from varda_chat.memory.upkeep import peek
+    from varda_chat.profiles import known
 
-    home = paths.data_dir(place.data_dir) / "profiles"
-    for folder in sorted(each for each in (home.iterdir() if home.is_dir() else ()) if each.is_dir()):
-        found = peek(folder)
-        answer = {"profile": folder.name, "path": str(folder), "statements": found.statements, "vectors": found.vectors}
-        place.say(answer, f"{one_line(folder.name):<20} {found.statements:>7} statements {found.vectors:>8} vectors")
+    for name, found in known(place.data_dir).items():
+        folder = str(found.path.parent)
+        answer = {"profile": name, "path": folder, "statements": found.statements, "vectors": found.vectors}
+        place.say(answer, f"{one_line(name):<20} {found.statements:>7} statements {found.vectors:>8} vectors")
 
 
 COMMANDS = (list_statements, show, stats, verify, path, profiles)

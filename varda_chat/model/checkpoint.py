@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +72,25 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
 
 def fingerprint(model: VardaGPTAssociative) -> str:
     """A hash of all weights (hexadecimal, 16 digits)."""
+    return _digest(model.state_dict())
+
+
+def fingerprint_of_file(folder: Path) -> str:
+    """The ``fingerprint`` of the model in ``folder``, without building it. Raises CheckpointError."""
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(folder / "model.safetensors")
+    except Exception as error:  # safetensors raises a class of its own, straight from Rust
+        raise CheckpointError(f"The weights in {folder} cannot be read: {_first_line(error)}") from error
+    if "transformer.wte.weight" in weights:  # the head shares the embeddings' weights, which are saved once
+        weights.setdefault("lm_head.weight", weights["transformer.wte.weight"])
+    return _digest(weights)
+
+
+def _digest(weights: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.blake2b(digest_size=8)
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -19,21 +18,20 @@ from textual.screen import Screen
 
 from varda_chat.config import DEFAULT_THEME
 from varda_chat.paths import config_file
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.request import Request
+from varda_chat.sanitize import sanitize
 from varda_chat.settings import SettingsFile
 from varda_chat.tui.clipboard import copy_natively, native_command
 from varda_chat.tui.commands import COMMANDS, Command
-from varda_chat.tui.history import FILE_NAME, InputHistory
 from varda_chat.tui.keys import shortcut, shown
 from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.screens.help import HelpScreen
 from varda_chat.tui.screens.keys import PressScreen
-from varda_chat.tui.session_host import SessionHost, sentence_for
-from varda_chat.tui.state import ChatState, SessionFacts
+from varda_chat.tui.session_host import OpenSession, SessionHost, sentence_for
+from varda_chat.tui.state import ChatState
 from varda_chat.tui.themes import VARDA_DARK, VARDA_LIGHT, checked_theme, own_variables
 
 if TYPE_CHECKING:
-    from varda_chat.session import ChatSession
     from varda_chat.transcripts import Transcripts
 
 
@@ -50,12 +48,9 @@ class VardaApp(App[None]):
 
     def __init__(
         self,
-        open_session: Callable[[Callable[[str, float], None]], ChatSession],
+        request: Request,
+        open_session: OpenSession | None = None,
         *,
-        profile: str,
-        profile_dir: Path,
-        model_name: str,
-        incognito: bool = False,
         first_run: bool = False,
         theme: str = DEFAULT_THEME,
         settings: SettingsFile | None = None,
@@ -63,9 +58,10 @@ class VardaApp(App[None]):
         resume: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``open_session(on_progress)`` is called in a thread after the first paint. Raises VardaError for an
-        unknown ``theme``. ``settings``: as the person has them in a file. ``transcripts``: where sessions are kept,
-        and ``resume`` the one to go on with. ``clock`` gives unix seconds, for "2 min ago".
+        """``open_session(on_progress)``, or else what ``request`` asks for, is called in a thread after the first
+        paint. Raises VardaError for an unknown ``theme``. ``settings``: as the person has them in a file.
+        ``transcripts``: where sessions are kept, and ``resume`` the one to go on with. ``clock`` gives unix seconds,
+        for "2 min ago".
         """
         super().__init__()
         self.register_theme(VARDA_DARK)
@@ -73,15 +69,11 @@ class VardaApp(App[None]):
         self.theme = checked_theme(theme)
         settings = settings or SettingsFile(config_file())
         self.keymap: Mapping[str, str] = settings.settings.keys
-        self._profile = profile
-        self._profile_dir = profile_dir
-        self._host = SessionHost(open_session)
+        self._host = SessionHost(open_session or (lambda on_progress: request.open(on_progress, transcripts)))
         self._quitting = False
         self.chat = ChatScreen(
             self._host,
-            SessionFacts(one_line(model_name, 60), one_line(profile, 64), incognito=incognito),
-            profile_dir=profile_dir,
-            history=InputHistory(profile_dir / FILE_NAME, writable=not incognito),
+            request,
             settings=settings,
             first_run=first_run,
             transcripts=transcripts,
@@ -115,7 +107,7 @@ class VardaApp(App[None]):
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss(None)
         elif not isinstance(self.screen, CommandPalette):
-            help_screen = HelpScreen(self.screen, self.keymap, profile=self._profile, profile_dir=self._profile_dir)
+            help_screen = HelpScreen(self.screen, self.keymap, profile_dir=self.chat.request.folder)
             self.push_screen(help_screen)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -67,6 +67,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("incognito", "chat.incognito", "recall, but store and save nothing; again to end it", "Incognito"),
     Command("panel", "chat.toggle_panel", "show or hide the memory panel", "Memory panel", keys="F2"),
     # the program
+    Command("profile", "chat.profile", "go to another memory, or begin a new one", "Profile", "[NAME]"),
+    Command("model", "chat.model", "let another model answer", "Model", "[FOLDER]"),
     Command("theme", "chat.theme", "change the colours", "Theme", "[NAME]"),
     Command("keys", "chat.keys", "see the keys and change them", "Keys"),
     Command("settings", "chat.settings", "change the settings, and save them", "Settings", keys="F10"),

@@ -60,6 +60,7 @@ def places() -> tuple[Place, ...]:
     from varda_chat.tui.screens.choose import ChooseScreen
     from varda_chat.tui.screens.help import HelpScreen
     from varda_chat.tui.screens.keys import KeysScreen
+    from varda_chat.tui.screens.picking import PickScreen
     from varda_chat.tui.screens.record import RecordScreen
     from varda_chat.tui.screens.sessions import SessionsScreen
     from varda_chat.tui.screens.settings import SettingsScreen
@@ -86,6 +87,7 @@ def places() -> tuple[Place, ...]:
         Place("Everywhere", (VardaApp,), "", (("Ctrl+C", "copy what is marked"),)),
         Place("Any card", (Card,)),
         Place("Sessions", (SessionsScreen,), "Any card", (("any letter", "search"), ("Enter", "resume"))),
+        Place("Profiles and models", (PickScreen,), "Any card", (("any letter", "search"), ("Enter", "choose"))),
         Place("Choosing", (ChooseScreen,), "Any card", (("Space", "mark"),)),
         Place("A memory", (RecordScreen,), "Any card"),
         Place("Sources", (SourcesScreen,), "Any card"),

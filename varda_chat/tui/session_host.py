@@ -134,6 +134,15 @@ class SessionHost:
             raise VardaError("The model is not loaded yet. Try again when it is.")
         return act(session)
 
+    def leave(self, open_session: OpenSession) -> None:
+        """Close the session, if one is open; ``open`` opens by ``open_session`` from here on. Raises what closing
+        raises."""
+        with self._busy:
+            session, self._session = self._session, None
+            self._open_session, self._wanted, self._notices_told = open_session, None, 0
+            if session is not None:
+                session.close()
+
     def want(self, session_id: int | None) -> None:
         """Go on with this session of the transcripts once the model is loaded."""
         self._wanted = session_id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from varda_chat.errors import VardaError
 from varda_chat.memory.files import DATABASE
@@ -26,13 +25,8 @@ def chat(request: Request, settings: SettingsFile, theme: str, resume: int | Non
         raise settings.error("keys", str(error)) from None
     first_run = not (request.folder / DATABASE).exists()
     transcripts = transcripts_of(request, needed=resume is not None)
-    name = "default" if request.checkpoint is None else Path(request.checkpoint).name
     app = VardaApp(
-        lambda on_progress: request.open(on_progress, transcripts),
-        profile=request.profile,
-        profile_dir=request.folder,
-        model_name=name,
-        incognito=request.incognito,
+        request,
         first_run=first_run,
         theme=theme,
         settings=settings,
@@ -40,6 +34,6 @@ def chat(request: Request, settings: SettingsFile, theme: str, resume: int | Non
         resume=session_to_resume(transcripts, resume, go_on),
     )
     app.run()
-    if transcripts is not None:
-        transcripts.close()
+    if app.chat.transcripts is not None:  # by now perhaps those of another profile
+        app.chat.transcripts.close()
     sys.exit(app.return_code or 0)

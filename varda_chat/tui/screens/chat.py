@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import events, on
@@ -15,13 +14,15 @@ from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
 
 from varda_chat.errors import VardaError
+from varda_chat.memory.files import DATABASE
+from varda_chat.request import Request
 from varda_chat.settings import SettingsFile
 from varda_chat.tui import commands
-from varda_chat.tui.history import InputHistory
-from varda_chat.tui.screens.program_acts import ProgramActsScreen
+from varda_chat.tui.history import FILE_NAME, InputHistory
+from varda_chat.tui.screens.moving import MovingScreen
 from varda_chat.tui.screens.talking import TalkingScreen
 from varda_chat.tui.session_host import SessionHost
-from varda_chat.tui.state import ChatState, PanelPlace, SessionFacts
+from varda_chat.tui.state import ChatState, PanelPlace
 from varda_chat.tui.widgets.command_menu import CommandMenu
 from varda_chat.tui.widgets.composer import Composer
 from varda_chat.tui.widgets.conversation import Conversation
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 PANEL_FOLDS_BELOW = 90
 
 
-class ChatScreen(ProgramActsScreen):
+class ChatScreen(MovingScreen):
     """The whole terminal."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (PANEL_FOLDS_BELOW, "-wide")]  # noqa: RUF012 - Textual's declaration
@@ -62,10 +63,8 @@ class ChatScreen(ProgramActsScreen):
     def __init__(
         self,
         host: SessionHost,
-        facts: SessionFacts,
+        request: Request,
         *,
-        profile_dir: Path,
-        history: InputHistory,
         settings: SettingsFile,
         first_run: bool,
         transcripts: Transcripts | None = None,
@@ -73,9 +72,8 @@ class ChatScreen(ProgramActsScreen):
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``resume``: the session of the transcripts to go on with."""
-        super().__init__(host, facts, transcripts, settings, clock)
-        self._profile_dir = profile_dir
-        self._history = history
+        super().__init__(host, request, transcripts, settings, clock)
+        self._history = self._history_of(request)
         self._first_run = first_run
         self._resume_id = resume
         host.want(resume)
@@ -109,8 +107,18 @@ class ChatScreen(ProgramActsScreen):
 
     async def _greet(self) -> None:
         await self.conversation.add(
-            Welcome(profile_dir=self._profile_dir, first_run=self._first_run, incognito=self.facts.incognito)
+            Welcome(profile_dir=self.request.folder, first_run=self._first_run, incognito=self.facts.incognito)
         )
+
+    async def begin_anew(self) -> None:
+        await self.conversation.show(None)
+        self._first_run = not (self.request.folder / DATABASE).exists()
+        self._history = self._history_of(self.request)
+        self.composer.use_history(self._history)
+        await self._greet()
+
+    def _history_of(self, request: Request) -> InputHistory:
+        return InputHistory(request.folder / FILE_NAME, writable=not self.facts.incognito)
 
     async def _show_resumed(self, session_id: int) -> None:
         """What was said is there at once; the model takes it up when it is loaded."""

@@ -39,12 +39,12 @@ class HelpScreen(ModalScreen[None]):
         Binding("up,k", "scroll(-1)", "Up", show=False, id="help.up"),
     ]
 
-    def __init__(self, asked_in: DOMNode, keymap: Mapping[str, str], *, profile: str, profile_dir: Path) -> None:
+    def __init__(self, asked_in: DOMNode, keymap: Mapping[str, str], *, profile_dir: Path) -> None:
         """``asked_in``: the screen that it is about first; ``keymap``: the person's own keys."""
         super().__init__()
         self._places = _from(asked_in)
         self._keymap = keymap
-        self._profile = one_line(profile, 64)
+        self._profile = one_line(profile_dir.name, 64)
         self._where = one_line(tilde(profile_dir), 400)
         self._reset = one_line(reset_command(profile_dir), 400)
 

@@ -11,6 +11,7 @@ from textual import work
 
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
+from varda_chat.request import Request
 from varda_chat.sanitize import one_line
 from varda_chat.settings import Settings, SettingsFile, read
 from varda_chat.tui.screens.keys import KeysScreen
@@ -34,12 +35,14 @@ class ProgramActsScreen(MemoryActsScreen):
     def __init__(
         self,
         host: SessionHost,
-        facts: SessionFacts,
+        request: Request,
         transcripts: Transcripts | None,
         settings: SettingsFile,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(host, facts, transcripts, clock)
+        """``request``: what the open session was opened for."""
+        super().__init__(host, facts_before(request, incognito=request.incognito), transcripts, clock)
+        self.request = request
         self.settings = settings
 
     @work(group="dialog", exit_on_error=False)
@@ -83,6 +86,11 @@ class ProgramActsScreen(MemoryActsScreen):
             for each in fields(GenerationSettings)
             if getattr(after, each.name, None) != getattr(before, each.name, None)
         }
+        self.request = replace(
+            self.request,
+            generation=replace(self.request.generation, **changed),
+            memory_size=after.memory_size if after.memory_size != before.memory_size else self.request.memory_size,
+        )
         if changed:
 
             def change(session: ChatSession) -> None:
@@ -93,3 +101,8 @@ class ProgramActsScreen(MemoryActsScreen):
     def show_panel(self, shown: bool) -> None:
         """Show the memory beside the conversation, where there is room for both, or hide it."""
         raise NotImplementedError
+
+
+def facts_before(request: Request, *, incognito: bool) -> SessionFacts:
+    """What is known of a session before it is open."""
+    return SessionFacts(one_line(request.model_name, 60), request.profile, incognito=incognito)

@@ -73,6 +73,11 @@ class Composer(TextArea):
     def on_mount(self) -> None:
         self._history.load()
 
+    def use_history(self, history: InputHistory) -> None:
+        """Walk another history from here on."""
+        self._history = history
+        history.load()
+
     @property
     def whole_text(self) -> str:
         """The message, with pasted texts instead of their labels."""

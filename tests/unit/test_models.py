@@ -1,0 +1,79 @@
+"""The models to choose from, read from their files, and the profiles there are."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from varda_chat import models, profiles
+from varda_chat.errors import CheckpointError, MemoryLockedError
+from varda_chat.memory.lock import take_lock
+from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models import BUNDLED
+from varda_chat.paths import bundled_checkpoint
+from varda_chat.session import ChatSession
+
+
+def test_the_files_tell_what_loading_would(tiny_checkpoint: Path) -> None:
+    for source in (str(tiny_checkpoint), BUNDLED):
+        model = models.look(source)
+        assert model.folder is not None
+        loaded = load_checkpoint(model.folder)
+        assert model.parameters == loaded.parameters
+        assert models.fingerprint(model) == loaded.fingerprint
+        assert model.bytes == (model.folder / "model.safetensors").stat().st_size
+
+
+def test_the_card_is_its_first_lines_without_front_matter(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    assert models.look(BUNDLED).card[0].startswith("Varda")
+    assert models.look(BUNDLED).folder == bundled_checkpoint()
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny_checkpoint, folder)
+    (folder / "README.md").write_text(
+        "---\nlicense: mit\n---\n\n# Mine\x1b[31m\n\n| a |\n\nSmall,\nand mine.\n\nMore.", "utf-8"
+    )
+    assert models.look(str(folder)).card == ("Mine", "Small, and mine.")
+
+
+def test_what_is_known(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    assert [each.name for each in models.known(tmp_path)] == ["bundled"]
+    shutil.copytree(tiny_checkpoint, tmp_path / "checkpoints" / "own")
+    models.note_used(tmp_path, str(tiny_checkpoint))
+    models.note_used(tmp_path, "somebody/theirs")
+    models.note_used(tmp_path, "somebody/theirs")
+    models.note_used(tmp_path, str(tmp_path / "gone"))
+    found = models.known(tmp_path, ["/nowhere", str(tiny_checkpoint)])
+    assert [each.name for each in found] == ["bundled", "own", tiny_checkpoint.name, "somebody/theirs"]
+    assert models.fingerprint(found[-1]) == ""
+    for index in range(20):
+        models.note_used(tmp_path, f"somebody/number-{index}")
+    assert len(models.known(tmp_path)) == 14
+
+
+def test_broken_files_are_no_more_than_unknown(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"\xff" * 64)
+    (tmp_path / "models-used.json").write_text("{")
+    model = models.look(str(folder))
+    assert (model.parameters, model.card) == (0, ())
+    with pytest.raises(CheckpointError, match=r"weights in .*broken cannot be read"):
+        models.fingerprint(model)
+    assert [each.name for each in models.known(tmp_path)] == ["bundled"]
+
+
+def test_profiles_and_whether_they_are_free(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    assert profiles.known(tmp_path) == {}
+    folder = tmp_path / "profiles" / "work"
+    profiles.check_free(folder)
+    assert not folder.exists()
+    with ChatSession.open(folder, tiny_checkpoint) as session:
+        session.remember("My dog is called Rimba.")
+    assert profiles.known(tmp_path)["work"].statements == 1
+    profiles.check_free(folder)
+    lock = take_lock(folder)
+    with pytest.raises(MemoryLockedError):
+        profiles.check_free(folder)
+    lock.release()

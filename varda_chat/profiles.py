@@ -1,0 +1,23 @@
+"""The profiles there are: which memories lie in the data folder, and how large they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from varda_chat import paths
+from varda_chat.memory.files import DATABASE
+from varda_chat.memory.lock import take_lock
+from varda_chat.memory.upkeep import Peek, peek
+
+
+def known(data_dir: Path | None = None) -> dict[str, Peek]:
+    """What is in each profile, by its name. Raises StorageError as ``peek`` does."""
+    home = paths.data_dir(data_dir) / "profiles"
+    folders = sorted(each for each in (home.iterdir() if home.is_dir() else ()) if each.is_dir())
+    return {folder.name: peek(folder) for folder in folders}
+
+
+def check_free(folder: Path) -> None:
+    """Raise MemoryLockedError where another process writes the memory in ``folder``."""
+    if (folder / DATABASE).exists():
+        take_lock(folder).release()
