@@ -23,7 +23,7 @@ from varda_chat.tui.widgets.status_bar import StatusBar
 
 WIDE = (120, 36)
 NARROW = (60, 20)
-_TRIES = 1000
+_TRIES = 6000
 _TRY_SECONDS = 0.01
 
 OpenSession = Callable[[Callable[[str, float], None]], ChatSession]

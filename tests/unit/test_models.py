@@ -31,9 +31,8 @@ def test_the_card_is_its_first_lines_without_front_matter(tiny_checkpoint: Path,
     assert models.look(BUNDLED).folder == bundled_checkpoint()
     folder = tmp_path / "mine"
     shutil.copytree(tiny_checkpoint, folder)
-    (folder / "README.md").write_text(
-        "---\nlicense: mit\n---\n\n# Mine\x1b[31m\n\n| a |\n\nSmall,\nand mine.\n\nMore.", "utf-8"
-    )
+    card = "---\nlicense: mit\n---\n\n# Mine\x1b[31m\n\n| a |\n\nSmall,\nand mine.\n\nMore."
+    (folder / "README.md").write_text(card, "utf-8")
     assert models.look(str(folder)).card == ("Mine", "Small, and mine.")
 
 

@@ -1,4 +1,4 @@
-"""What an empty conversation shows: all a newcomer must know in five lines, or a short greeting."""
+"""What an empty conversation shows: what this is, where the data lies and how to forget; or a short greeting."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from textual.widgets import Static
 from varda_chat.paths import reset_command
 from varda_chat.sanitize import one_line
 from varda_chat.tui.formatting import magnitude
+from varda_chat.tui.keys import shown
 from varda_chat.tui.state import SessionFacts
 
 
@@ -38,27 +39,22 @@ class Welcome(Vertical):
             row.update(_size(facts.parameters))
 
     def _greeting_rows(self) -> list[tuple[str, Content, str | None]]:
-        hello = Content.assemble(("Good to see you again.", "bold"), ("  F1 for help.", "$quiet"))
+        hello = Content.assemble(
+            ("Good to see you again.", "bold"), (f"  {shown(self.app, 'help')} for help.", "$quiet")
+        )
         rows: list[tuple[str, Content, str | None]] = [("✦", hello, None)]
         if self._incognito:
             rows.append(("", Content.styled("Incognito: I recall, but store nothing.", "$secondary"), None))
         return rows
 
     def _newcomer_rows(self) -> list[tuple[str, Content, str | None]]:
+        help_key, panel_key = _name(shown(self.app, "help")), _name(shown(self.app, "panel"))
         return [
             ("✦", Content.styled("Welcome. What you tell me today, I still know tomorrow.", "bold"), None),
-            (
-                "⌂",
-                Content.assemble("Private: no account, no network. Your data lies in ", _name(self._where)),
-                None,
-            ),
-            ("−", Content.assemble("To make me forget everything: ", _name(self._reset)), None),
             ("≈", _size(0), "size"),
-            (
-                "?",
-                Content.assemble(_name("F1"), " shows the keys, ", _name("F2"), " the memory at work."),
-                None,
-            ),
+            ("⌂", Content.assemble("Private: no account, no network. Your data lies in ", _name(self._where)), None),
+            ("−", Content.assemble("I forget one thing by ", _name("/forget"), ", all by ", _name(self._reset)), None),
+            ("?", Content.assemble(help_key, " shows the keys, ", panel_key, " the memory at work."), None),
         ]
 
 
