@@ -17,27 +17,27 @@ _WEEK = 7 * 24 * 3600.0
 class Role(Enum):
     """Whose words are shown; the value is what a person reads."""
 
-    ANYONE = "said by anyone"
-    YOU = "said by you"
-    VARDA = "said by Varda"
+    ANYONE = "anyone"
+    YOU = "only you"
+    VARDA = "only Varda"
 
 
 class Age(Enum):
     """How old what is shown may be."""
 
-    ANY = "of any age"
-    TODAY = "of today"
-    WEEK = "of the last 7 days"
-    OLDER = "older than 7 days"
+    ANY = "any age"
+    TODAY = "today"
+    WEEK = "last 7 days"
+    OLDER = "older"
 
 
 class Order(Enum):
     """What comes first."""
 
-    NEWEST = "newest first"
-    OLDEST = "oldest first"
-    RECALLED = "most recalled first"
-    WORDS = "from A to Z"
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    RECALLED = "most recalled"
+    WORDS = "A to Z"
 
 
 Choice = TypeVar("Choice", Role, Age, Order)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual import on, work
 
 from varda_chat.sanitize import one_line
+from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.commanding import CommandingScreen
 from varda_chat.tui.screens.record import RecordScreen
@@ -92,6 +93,17 @@ class MemoryActsScreen(CommandingScreen):
             return
         self.tell(undone_lines(undone))
         if undone.restored or undone.removed:
+            await self.refresh_memory()
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_memory(self, text: str = "") -> None:
+        """Browse all that is in memory."""
+        if any(isinstance(screen, BrowserScreen) for screen in self.app.screen_stack):
+            return
+        if await self.ask_session(lambda session: True, "looking at the memory", wait=False) is None:
+            return
+        screen = BrowserScreen(self.host, lambda: self.is_idle, self.clock, text)
+        if await self.app.push_screen_wait(screen):
             await self.refresh_memory()
 
     async def action_sources(self) -> None:
