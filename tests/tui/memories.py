@@ -45,11 +45,11 @@ def told(text: str, place: int, *, topic: str = "", count: int = 2) -> Imported:
         tuple(NewVector(vector, 5, "x", 0.9) for vector in vectors),
     )
     recalls = (0, 1, 4, 0, 12)[place % 5]
-    return Imported(new, "3", NOW - (place**2) * 0.31 * DAY - 120, NOW - DAY, recalls, place % 6 == 1, "")
+    return Imported(new, "3", NOW - (place**2) * 0.14 * DAY - 120, NOW - DAY, recalls, place % 6 == 1, "")
 
 
 def lived_in(folder: Path, fingerprint: str, statements: Iterable[Imported] | None = None) -> None:
-    """Make the memory of ``folder``, as a model with ``fingerprint`` knows it."""
+    """Make the memory of ``folder``, as a model with ``fingerprint`` knows it, of a few topics or of ``statements``."""
     if statements is None:
         said = [(text, topic) for topic, texts in TOPICS.items() for text in texts]
         statements = [told(text, len(said) - place, topic=topic) for place, (text, topic) in enumerate(said)]
