@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 MATCHES = 200
 """At most so many statements are found by meaning."""
 _KEYS = (
-    ("Enter", "open"), ("/", "search"), ("F", "forget"), ("E", "edit"), ("P", "pin"), ("Space", "mark"), ("U", "undo"),
-    ("X", "export"), ("Ctrl+T", "by meaning"), ("Esc", "back"),
+    ("Enter", "open"), ("/", "search"), ("F", "forget"), ("E", "edit"), ("P", "pin"), ("M", "map"), ("Space", "mark"),
+    ("U", "undo"), ("X", "export"), ("Ctrl+T", "by meaning"), ("Esc", "back"),
 )  # fmt: skip
 _SEARCH_KEYS = (("Enter", "to the list"), ("Ctrl+T", "by words or by meaning"), ("Esc", "to the list"))
 

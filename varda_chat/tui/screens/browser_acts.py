@@ -38,6 +38,7 @@ class BrowserActs(Screen[bool]):
         Binding("f,delete", "forget", "Forget"),
         Binding("u,f8", "undo", "Undo"),
         Binding("x", "export", "Export"),
+        Binding("m", "map", "Map"),
     ]
 
     def __init__(self, host: SessionHost, is_idle: Callable[[], bool], clock: Callable[[], float]) -> None:
@@ -150,6 +151,15 @@ class BrowserActs(Screen[bool]):
         if undone is not None:
             self.notify(undone_lines(undone), markup=False)
             self._note_change()
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_map(self) -> None:
+        """Draw what is shown as a map."""
+        from varda_chat.tui.screens.map import MapScreen  # numpy loads here, long after the first paint
+
+        ids = [each.statement.id for each in self.listed.entries]
+        if await self.app.push_screen_wait(MapScreen(self._host, self._clock, ids)):
+            self.changed = True
 
     @work(group="export", exit_on_error=False)
     async def action_export(self) -> None:

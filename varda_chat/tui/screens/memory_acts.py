@@ -106,6 +106,18 @@ class MemoryActsScreen(CommandingScreen):
         if await self.app.push_screen_wait(screen):
             await self.refresh_memory()
 
+    @work(group="dialog", exit_on_error=False)
+    async def action_map(self) -> None:
+        """Draw all that is in memory as a map."""
+        from varda_chat.tui.screens.map import MapScreen  # numpy loads here, long after the first paint
+
+        if any(isinstance(screen, MapScreen) for screen in self.app.screen_stack):
+            return
+        if await self.ask_session(lambda session: True, "looking at the memory", wait=False) is None:
+            return
+        if await self.app.push_screen_wait(MapScreen(self.host, self.clock)):
+            await self.refresh_memory()
+
     async def action_sources(self) -> None:
         """Open the last answer."""
         await self.conversation.have_end()
