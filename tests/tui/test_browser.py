@@ -51,9 +51,6 @@ def fingerprint(tiny_checkpoint: Path) -> str:
     return load_checkpoint(tiny_checkpoint).fingerprint
 
 
-Open = Callable[..., "AsyncIterator[Pilot[None]]"]
-
-
 @asynccontextmanager
 async def browser(
     folder: Path,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.tui.driver import ask, composer, make_app, text_of, wait_for_state, wait_until
+from tests.tui.driver import ask, command, composer, make_app, text_of, wait_for_state, wait_until
 from tests.tui.memories import DIM, lived_in
 from tests.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.memory import MemoryStore
@@ -91,3 +91,25 @@ def test_memory_browser(
 ) -> None:
     app = make_app(remembering, profile_dir, theme=theme)
     assert snap_compare(app, terminal_size=size, run_before=browse)
+
+
+async def look_at_the_map(pilot: Pilot[None]) -> None:
+    """The map, one step from where it begins."""
+    await wait_for_state(pilot, ChatState.READY)
+    composer(pilot).cursor_blink = False
+    await command(pilot, "/map")
+    await wait_until(pilot, lambda: "axes show" in text_of(pilot))
+    await pilot.press("right")
+
+
+@pytest.mark.parametrize("theme", ["varda-dark", "varda-light"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50), (40, 20)], ids=["ordinary", "wide", "vast", "narrow"])
+def test_memory_map(
+    size: tuple[int, int],
+    theme: str,
+    remembering: ScriptedSession,
+    profile_dir: Path,
+    snap_compare: Callable[..., bool],
+) -> None:
+    app = make_app(remembering, profile_dir, theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=look_at_the_map)

@@ -112,12 +112,12 @@ def state_of(chart: Chart, here: int, times: float) -> Content:
     drawn = len(chart.entries)
     if not drawn:
         return Content.styled("There is nothing to draw yet: Varda remembers nothing of the kind.", "$quiet italic")
-    parts = [f"The axes show {chart.projection.share:.0%} of what sets these memories apart."]
+    parts = [f"The axes show {chart.projection.share:.0%} of the differences."]
     if here > 1:
         parts.insert(0, f"{here} lie here.")
     if drawn < chart.total:
-        which = f"the {drawn:,} most recalled and newest" if drawn == MOST else f"{drawn:,}"
-        parts.append(f"Drawn: {which} of {chart.total:,}.")
+        which = f"The {drawn:,} most recalled and newest" if drawn == MOST else f"{drawn:,}"
+        parts.append(f"{which} of {chart.total:,} are drawn.")
     if times > 1:
         parts.append(f"{times:.0f} times as near.")
     return Content.styled("  ".join(parts), "$quiet")

@@ -19,7 +19,7 @@ from textual.widget import Widget
 from varda_chat.tui.browsing import Entry
 from varda_chat.tui.mapping import Layout, Projection, lay_out, name_of, neighbour, together, zoomed
 
-_NAME_CELLS = 26
+_NAME_CELLS, _LEAST_NAME_CELLS = 26, 8
 _MANY = 4
 """Points in one cell from which on it is drawn as many."""
 _NEAREST = 64
@@ -157,7 +157,8 @@ class MemoryMap(Widget, can_focus=True):
             window = projection.window
             if self.times > 1:
                 window = zoomed(window, projection.places[self.selected].tolist(), self.times)
-            names = [name_of(each.statement.text, min(_NAME_CELLS, max(8, width // 3))) for each in entries]
+            most = max(_LEAST_NAME_CELLS, min(width // 3, max(_NAME_CELLS, width // 5)))
+            names = [name_of(each.statement.text, most) for each in entries]
             self._layout = lay_out(projection, names, range(len(entries)), width, height, window)
             self._rows = self._segments(self._layout)
         self._note()
