@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
-from io import BytesIO
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
-from textual.widgets import TextArea
 
+from tests.tui.browsing import ASKED, DOG, browser, listed, on_top, stored
 from tests.tui.driver import (
-    WIDE,
-    chat_of,
-    command,
     make_app,
     plain,
     real_opener,
@@ -29,9 +23,7 @@ from tests.tui.driver import (
 from tests.tui.memories import lived_in, told
 from tests.tui.scripted import NOW
 from tests.tui.test_hostile import check, examples
-from varda_chat.memory import MemoryStore
-from varda_chat.memory.exchange import read_export
-from varda_chat.memory.records import Imported, Statement
+from varda_chat.memory.records import Imported
 from varda_chat.session import ChatSession
 from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.editing import EditScreen
@@ -40,51 +32,6 @@ from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.browser_lines import Chip, SearchField
 from varda_chat.tui.widgets.statement_list import StatementList
-
-DOG, CELLO, ASKED = "My dog is called Rimba.", "I have started to learn the cello, on Sundays.", "You asked me to keep"
-
-
-@pytest.fixture(scope="session")
-def fingerprint(tiny_checkpoint: Path) -> str:
-    from varda_chat.model.checkpoint import load_checkpoint
-
-    return load_checkpoint(tiny_checkpoint).fingerprint
-
-
-@asynccontextmanager
-async def browser(
-    folder: Path,
-    checkpoint: Path,
-    *,
-    size: tuple[int, int] = WIDE,
-    text: str = "",
-    **options: object,
-) -> AsyncIterator[Pilot[None]]:
-    """The app over a real session, with the browser on top and filled."""
-    app = make_app(real_opener(folder, checkpoint), folder, **options)
-    async with app.run_test(size=size, notifications=True) as pilot:
-        await wait_for_state(pilot, ChatState.READY)
-        await command(pilot, f"/memory {text}")
-        await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and "in memory" in text_of(pilot))
-        yield pilot
-
-
-def on_top(pilot: Pilot[None]) -> BrowserScreen:
-    """The browser."""
-    screen = pilot.app.screen
-    assert isinstance(screen, BrowserScreen)
-    return screen
-
-
-def listed(pilot: Pilot[None]) -> list[str]:
-    """What the browser lists, in its order."""
-    return [each.statement.text for each in on_top(pilot).listed.entries]
-
-
-def stored(folder: Path) -> dict[str, Statement]:
-    """The statements in memory by their words, as another process sees them."""
-    with MemoryStore.open_records(folder, read_only=True) as store:
-        return {each.text: each for each in store.statements()}
 
 
 async def test_words_filters_and_orders(profile_dir: Path, tiny_checkpoint: Path, fingerprint: str) -> None:
@@ -146,126 +93,6 @@ async def test_by_meaning_it_shows_what_memory_search_finds(
         assert "%" in text_of(pilot)
         await pilot.press("ctrl+t")
         await wait_until(pilot, lambda: "No memory holds these words" in text_of(pilot))
-
-
-async def test_pin_edit_forget_undo_and_open(profile_dir: Path, tiny_checkpoint: Path, fingerprint: str) -> None:
-    lived_in(profile_dir, fingerprint)
-    async with browser(profile_dir, tiny_checkpoint, text="cello") as pilot:
-        await pilot.press("p")
-        await wait_until(pilot, lambda: "◆ pinned" in text_of(pilot))
-        assert stored(profile_dir)[CELLO].pinned
-        await pilot.press("p")
-        await wait_until(pilot, lambda: "◆ pinned" not in text_of(pilot))
-
-        await pilot.press("e")
-        await wait_until(pilot, lambda: screen_is(pilot, EditScreen))
-        pilot.app.screen.query_one(TextArea).text = " \n"
-        await pilot.press("enter")
-        assert "The new text is empty" in toasts(pilot)[-1]
-        pilot.app.screen.query_one(TextArea).text = "I play the cello [/x] on Mondays."
-        await pilot.press("enter")
-        await wait_until(pilot, lambda: listed(pilot) == ["I play the cello [/x] on Mondays."])
-        assert stored(profile_dir)[listed(pilot)[0]].vector_count > 0
-        await pilot.press("u")
-        await wait_until(pilot, lambda: listed(pilot) == [CELLO])
-        await pilot.press("e")
-        await wait_until(pilot, lambda: screen_is(pilot, EditScreen))
-        await pilot.press("escape")
-        await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen))
-
-        await pilot.press("f")
-        await wait_until(pilot, lambda: screen_is(pilot, ForgetScreen))
-        assert f"− {CELLO}" in text_of(pilot)
-        await pilot.press("escape")
-        await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen))
-        assert CELLO in stored(profile_dir)
-        await pilot.press("f")
-        await wait_until(pilot, lambda: screen_is(pilot, ForgetScreen))
-        await pilot.press("enter")
-        await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and listed(pilot) == [])
-        assert CELLO not in stored(profile_dir)
-        await pilot.press("u")
-        await wait_until(pilot, lambda: listed(pilot) == [CELLO])
-
-        await pilot.press("enter")
-        await wait_until(pilot, lambda: screen_is(pilot, RecordScreen) and "number" in text_of(pilot))
-        await pilot.press("f", "escape")
-        await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and listed(pilot) == [])
-        assert on_top(pilot).changed
-
-
-async def test_many_are_marked_pinned_exported_and_forgotten(
-    profile_dir: Path, tiny_checkpoint: Path, fingerprint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    lived_in(profile_dir, fingerprint)
-    async with browser(profile_dir, tiny_checkpoint, text="rimba") as pilot:
-        events = chat_of(pilot).chat.memory.events
-        await pilot.press("x")
-        await wait_until(pilot, lambda: list(tmp_path.glob("*.jsonl")))
-        await wait_until(pilot, lambda: toasts(pilot) and "3 statements were written" in toasts(pilot)[-1])
-        await pilot.press("space", "space")
-        await wait_until(pilot, lambda: "2 marked" in text_of(pilot))
-        await pilot.press("x")
-        await wait_until(pilot, lambda: len(list(tmp_path.glob("*.jsonl"))) == 2)
-        wholes, parts = sorted(tmp_path.glob("*.jsonl"), key=lambda file: -file.stat().st_size)
-        for file, count in ((wholes, 3), (parts, 2)):
-            read = [each for _, each in read_export(BytesIO(file.read_bytes()), NOW)]
-            assert all(isinstance(each, Imported) and each.new.vectors for each in read)
-            assert len(read) == count
-        marked = set(on_top(pilot).listed.marked)
-        await pilot.press("p")
-        await wait_until(pilot, lambda: all(each.pinned for each in stored(profile_dir).values() if each.id in marked))
-        await pilot.press("ctrl+a")
-        await wait_until(pilot, lambda: "3 marked" in text_of(pilot))
-        await pilot.press("f")
-        await wait_until(pilot, lambda: screen_is(pilot, ForgetScreen) and "forget 3" in text_of(pilot))
-        assert "pinned" in text_of(pilot)
-        await pilot.press("enter")
-        await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and "0 of 17" in text_of(pilot))
-        assert not on_top(pilot).listed.marked
-        await pilot.press("escape", "escape")
-        await wait_until(pilot, lambda: len(chat_of(pilot).chat.memory.events) > 0)
-        await wait_until(pilot, lambda: chat_of(pilot).chat.memory.events != events)  # the panel follows
-        assert not any("Rimba" in text for text in stored(profile_dir))
-
-
-async def test_nothing_is_changed_while_varda_writes_or_incognito(
-    profile_dir: Path, tiny_checkpoint: Path, fingerprint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lived_in(profile_dir, fingerprint)
-    before = stored(profile_dir)
-    writing = threading.Event()
-
-    def turn(*_: object, **__: object) -> None:
-        writing.wait(60)
-        raise RuntimeError("enough")
-
-    monkeypatch.setattr(ChatSession, "_turn", turn)
-    async with browser(profile_dir, tiny_checkpoint) as pilot:
-        chat = chat_of(pilot).chat
-        await chat.send("Hello")
-        await wait_for_state(pilot, ChatState.THINKING)
-        for key in ("p", "e", "f", "u"):
-            pilot.app.clear_notifications()
-            await pilot.press(key)
-            await wait_until(pilot, lambda: toasts(pilot))
-            assert "still writing" in toasts(pilot)[-1]
-        on_top(pilot).query_one(SearchField).value = "dog"
-        await wait_until(pilot, lambda: len(listed(pilot)) == 2)  # looking goes on
-        await pilot.press("ctrl+t")
-        await wait_until(pilot, lambda: "Varda is writing. The search begins" in text_of(pilot))
-        writing.set()
-        await wait_until(pilot, lambda: listed(pilot))
-        chat.action_incognito()
-        await wait_until(pilot, lambda: chat.facts.incognito)
-        for key in ("p", "e", "f", "u"):
-            pilot.app.clear_notifications()
-            await pilot.press(key)
-            await wait_until(pilot, lambda: toasts(pilot))
-            assert "incognito" in toasts(pilot)[-1]
-            assert screen_is(pilot, BrowserScreen)
-    assert stored(profile_dir) == before
 
 
 async def test_an_empty_memory_and_one_that_is_not_loaded(profile_dir: Path, tiny_checkpoint: Path) -> None:
@@ -360,3 +187,5 @@ async def test_the_list_by_mouse_and_keys(profile_dir: Path, tiny_checkpoint: Pa
         assert statements.cursor == 0
         await pilot.click(offset=(place.x + 5, place.y + 2), times=2)
         await wait_until(pilot, lambda: screen_is(pilot, RecordScreen))
+        await pilot.press("ctrl+q")  # from a card above the browser above the chat
+        await wait_until(pilot, lambda: not pilot.app.is_running)
