@@ -75,6 +75,8 @@ async def test_walking_opening_and_zooming(profile_dir: Path) -> None:
             assert len(visited) > 8
             assert shown.entry is not None
             assert shown.entry.statement.text in text_of(pilot)
+            name = shown.entry.statement.text.rstrip(".")
+            await wait_until(pilot, lambda: text_of(pilot).count(name) == 2)  # on the map once, and in full beneath it
             entry = shown.entry
             await pilot.press("plus", "plus")
             assert "4 times as near" in text_of(pilot)

@@ -195,20 +195,23 @@ class MemoryMap(Widget, can_focus=True):
         return Visual.to_strips(self, line, width, 1, style, pad=True)[0]
 
     def _with_selected(self, y: int) -> list[Segment]:
-        """The row with the selected point and its name over whatever is there."""
+        """The row with the selected point and its name, on the side where it stood, over whatever else is there."""
         layout, row = self._layout, self._rows[y]
         if layout is None or self.entry is None or self.selected is None:
             return row
+        own = next((label for label in layout.labels if label.point == self.selected), None)
+        if own is not None and own.y == y:
+            row = [each for each in row if each[0] != own.x]
         x, own_y = layout.cells[self.selected].tolist()
         if y != own_y or not layout.is_inside(self.selected):
             return row
-        room = max(layout.width - x - 2, x - 1)
-        name = name_of(self.entry.statement.text, max(1, min(2 * _NAME_CELLS, room)))
+        rooms = {"left": x - 1, "right": layout.width - x - 2}
+        name = name_of(self.entry.statement.text, max(1, min(2 * _NAME_CELLS, max(rooms.values()))))
         size = cell_len(name)
+        stood_left = own is not None and own.y == y and own.x < x
+        left = rooms["left"] >= size and (stood_left or rooms["right"] < size)
         over: list[Segment] = [(x, "◆" if self.entry.statement.pinned else "●", _SELECTED)]
-        over.append(
-            (x + 1, f" {name}", _SELECTED) if x + 2 + size <= layout.width else (x - 1 - size, f"{name} ", _SELECTED)
-        )
+        over.append((x - 1 - size, f"{name} ", _SELECTED) if left else (x + 1, f" {name}", _SELECTED))
         start, end = min(each[0] for each in over), max(each[0] + cell_len(each[1]) for each in over)
         kept = [each for each in row if each[0] >= end or each[0] + cell_len(each[1]) <= start]
         return sorted([*kept, *over])
