@@ -71,7 +71,7 @@ def test_the_defaults_of_a_place_go_together() -> None:
 @pytest.mark.parametrize(
     ("binding", "key", "says"),
     [
-        ("nothing", "f6", "nothing called 'nothing'"),
+        ("nothing", "f7", "nothing called 'nothing'"),
         ("panel", "f99", "no key 'f99'"),
         ("panel", "f1", "F1 is taken already: help (help)"),
         ("sessions.rename", "f1", "F1 is taken already: help (help)"),
@@ -115,18 +115,18 @@ def test_the_table_of_commands_names_real_keys(profile_dir: Path) -> None:
 
 
 async def test_keys_of_the_settings_count_and_are_shown(profile_dir: Path, tmp_path: Path) -> None:
-    settings = SettingsFile(tmp_path / "c.toml", Settings(keys={"panel": "f6", "help": "f2"}))
+    settings = SettingsFile(tmp_path / "c.toml", Settings(keys={"panel": "f7", "help": "f2"}))
     async with make_app(ScriptedSession(), profile_dir, settings=settings).run_test(size=(120, 60)) as pilot:
         await wait_for_state(pilot, ChatState.READY)
-        assert "F2 help  F6 memory" in text_of(pilot)
-        await pilot.press("f6")
+        assert "F2 help  F7 memory" in text_of(pilot)
+        await pilot.press("f7")
         assert chat_of(pilot).chat.has_class("-panel-closed")
         await pilot.press("f1")
         assert not screen_is(pilot, HelpScreen)
         await pilot.press("f2")
         await wait_until(pilot, lambda: screen_is(pilot, HelpScreen))
         shown = text_of(pilot)
-        assert any(line.split("│")[-2:] and "F6" in line and "memory panel" in line for line in shown.splitlines())
+        assert any(line.split("│")[-2:] and "F7" in line and "memory panel" in line for line in shown.splitlines())
         await pilot.press("f2")
         await wait_until(pilot, lambda: screen_is(pilot, ChatScreen))
 
@@ -157,15 +157,15 @@ async def test_a_key_is_changed_by_pressing_another(profile_dir: Path, tmp_path:
         await wait_until(pilot, lambda: screen_is(pilot, KeysScreen))
         await pilot.press("enter")
         await wait_until(pilot, lambda: screen_is(pilot, PressScreen))
-        await pilot.press("f6")
+        await pilot.press("f7")
         await wait_until(pilot, lambda: file.exists())
-        assert read(file).settings.keys == {"panel": "f6"}
+        assert read(file).settings.keys == {"panel": "f7"}
         await pilot.press("escape")
         await wait_until(pilot, lambda: screen_is(pilot, ChatScreen))
-        assert "F6 memory" in text_of(pilot)
+        assert "F7 memory" in text_of(pilot)
         await pilot.press("f2")
         assert not chat_of(pilot).chat.has_class("-panel-closed")
-        await pilot.press("f6")
+        await pilot.press("f7")
         assert chat_of(pilot).chat.has_class("-panel-closed")
         await command(pilot, "/keys")
         await wait_until(pilot, lambda: screen_is(pilot, KeysScreen))

@@ -39,7 +39,7 @@ class VardaApp(App[None]):
     """The terminal chat over one session."""
 
     TITLE = "varda-chat"
-    CSS_PATH = ["app.tcss", "dialogs.tcss"]  # noqa: RUF012 - Textual's own declaration
+    CSS_PATH = ["app.tcss", "dialogs.tcss", "browser.tcss"]  # noqa: RUF012 - Textual's own declaration
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("f1", "help", "Help", id="help", priority=True),
         Binding("ctrl+p", "command_palette", "Command palette", id="palette", priority=True),

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
-from textual.keys import Keys, key_to_character
+from textual.keys import REPLACED_KEYS, Keys, key_to_character
 from textual.widgets import TextArea
 
 from varda_chat.errors import VardaError
@@ -40,8 +40,8 @@ class Place:
     @property
     def bindings(self) -> tuple[Binding, ...]:
         """What can be changed."""
-        found = cast("list[Binding]", self.kinds[0].__dict__.get("BINDINGS", []))
-        return tuple(each for each in found if each.id)
+        found = [each for kind in self.kinds for each in cast("list[Binding]", kind.__dict__.get("BINDINGS", []))]
+        return tuple({each.id: each for each in found if each.id}.values())
 
     def rows(self, keymap: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Keys, as a person reads them, and what they do: for the help."""
@@ -55,19 +55,26 @@ class Place:
 def places() -> tuple[Place, ...]:
     """All there are; the help lists them in this order."""
     from varda_chat.tui.app import VardaApp
+    from varda_chat.tui.screens.browser import BrowserScreen
+    from varda_chat.tui.screens.browser_acts import BrowserActs
     from varda_chat.tui.screens.card import Card
     from varda_chat.tui.screens.chat import ChatScreen
     from varda_chat.tui.screens.choose import ChooseScreen
+    from varda_chat.tui.screens.editing import EditScreen
+    from varda_chat.tui.screens.forgetting import ForgetScreen
     from varda_chat.tui.screens.help import HelpScreen
     from varda_chat.tui.screens.keys import KeysScreen
+    from varda_chat.tui.screens.map import MapScreen
     from varda_chat.tui.screens.picking import PickScreen
     from varda_chat.tui.screens.record import RecordScreen
     from varda_chat.tui.screens.sessions import SessionsScreen
     from varda_chat.tui.screens.settings import SettingsScreen
     from varda_chat.tui.screens.sources import SourcesScreen
     from varda_chat.tui.widgets.composer import Composer
+    from varda_chat.tui.widgets.memory_map import MemoryMap
     from varda_chat.tui.widgets.memory_panel import EventRow, RecalledRow
     from varda_chat.tui.widgets.message import VardaMessage
+    from varda_chat.tui.widgets.statement_list import StatementList
 
     return (
         Place(
@@ -93,6 +100,11 @@ def places() -> tuple[Place, ...]:
         Place("Sources", (SourcesScreen,), "Any card"),
         Place("Settings", (SettingsScreen,), "Any card", (("→", "complete a name"), ("Space", "tick"))),
         Place("Keys", (KeysScreen,), "Any card", (("Enter", "change the key"),)),
+        Place("Memory browser", (BrowserScreen, BrowserActs)),
+        Place("A list of memories", (StatementList,), "Memory browser"),
+        Place("Map", (MapScreen, MemoryMap)),
+        Place("Editing a memory", (EditScreen,), "Any card"),
+        Place("Forgetting", (ForgetScreen,), "Any card"),
         Place("Help", (HelpScreen,)),
     )
 
@@ -152,11 +164,11 @@ def _check_key(binding_id: str, key: str) -> None:
     bare = key
     while bare.startswith(_MODIFIERS):
         bare = bare.partition("+")[2]
-    if bare not in {each.value for each in Keys} and key_to_character(bare) is None:
+    if bare not in {each.value for each in Keys} and not _character(bare):
         raise VardaError(f"There is no key {one_line(key, 40)!r}.")
     if place.title not in ("Writing", "Chat", "Everywhere") or key in _split(binding.key):
         return
-    if key in _WRITTEN_WITH or (bare == key and key_to_character(key) is not None):
+    if key in _WRITTEN_WITH or (bare == key and _character(key)):
         raise VardaError(f"{named(key)} is needed for writing.")
     for edit in cast("list[Binding]", TextArea.BINDINGS):
         if key in _split(edit.key) and edit.action not in ("select_line", "select_all"):
@@ -164,7 +176,14 @@ def _check_key(binding_id: str, key: str) -> None:
 
 
 def _split(keys: str) -> list[str]:
-    return [key.strip() for key in keys.split(",")]
+    """The keys, each in one spelling: "slash" is "/"."""
+    return [_character(key.strip()) or key.strip() for key in keys.split(",")]
+
+
+def _character(key: str) -> str:
+    """What ``key`` writes, if it is a sign that can be seen; else ""."""
+    character = key if len(key) == 1 else key_to_character(REPLACED_KEYS.get(key, key)) or ""
+    return character if character.isprintable() and character != " " else ""
 
 
 def _meet(one: str, other: str) -> bool:
@@ -184,6 +203,5 @@ def _around(title: str) -> list[str]:
 
 def _named(key: str) -> str:
     *modifiers, bare = key.split("+") if key != "+" else [key]
-    character = key_to_character(bare)
-    name = _NAMES.get(bare) or (character if character and character.isprintable() and character != " " else bare)
+    name = _NAMES.get(bare) or _character(bare) or bare
     return "+".join(part[0].upper() + part[1:] for part in (*modifiers, name))

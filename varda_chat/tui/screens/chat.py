@@ -50,6 +50,7 @@ class ChatScreen(MovingScreen):
         Binding("ctrl+n", "new_session", "New session", id="new", priority=True),
         Binding("f4", "edit", "Edit your last message", id="edit", priority=True),
         Binding("f5", "regenerate", "Another answer", id="regenerate", priority=True),
+        Binding("f6", "memory", "Browse the memory", id="memory", priority=True),
         Binding("f8", "undo", "Undo the last store or delete", id="undo", priority=True),
         Binding("f9", "sources", "What the answer was recalled from", id="sources", priority=True),
         Binding("f10", "settings", "Settings", id="settings", priority=True),

@@ -86,7 +86,8 @@ def _from(asked_in: DOMNode) -> list[keys.Place]:
     """The places whose keys are shown: where one is, what is inside and around it, then the chat."""
     everything = keys.places()
     titles = {place.title for place in everything if isinstance(asked_in, place.kinds)}
-    near = [place for place in everything if place.title in titles or (place.inside == "Chat" and "Chat" in titles)]
+    inside = titles - {"Any card"}
+    near = [place for place in everything if place.title in titles or place.inside in inside]
     near.sort(key=lambda place: place.title == "Any card")
     around = [place for place in everything if place.title == "Everywhere"]
     chat = [place for place in everything if "Chat" in (place.title, place.inside) and place not in near]

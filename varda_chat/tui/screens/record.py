@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,10 @@ from textual.widgets import Static
 
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts.exporting import moment
+from varda_chat.tui.asking import ask
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
-from varda_chat.tui.session_host import SessionHost, sentence_for
+from varda_chat.tui.session_host import SessionHost
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
@@ -82,11 +82,7 @@ class RecordScreen(Card[bool]):
             self._show()
 
     async def _do(self, act: Callable[[ChatSession], Any], *, wait: bool = True) -> Any:
-        try:
-            return await asyncio.to_thread(self._host.call if wait else self._host.look, act)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
-            self.notify(sentence_for(error, "looking at the memory"), severity="warning", markup=False)
-            return None
+        return await ask(self, self._host, act, "looking at the memory", wait=wait)
 
     def _hints(self, acts: Iterable[str]) -> Content:
         hints = [(self.key(f"record.{act}"), act.replace("_", " ")) for act in acts]

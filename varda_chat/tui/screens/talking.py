@@ -16,6 +16,7 @@ from textual.worker import Worker, WorkerState
 
 from varda_chat.errors import VardaError
 from varda_chat.tui import messages
+from varda_chat.tui.asking import ask
 from varda_chat.tui.keys import shown
 from varda_chat.tui.session_host import SessionHost, memory_of, sentence_for
 from varda_chat.tui.state import ChatState, MemoryView, Progress, SessionFacts, Vitals
@@ -265,11 +266,7 @@ class TalkingScreen(Screen[None]):
     async def ask_session(self, act: Callable[[ChatSession], T], doing: str, *, wait: bool = True) -> T | None:
         """What ``act`` makes of the session, once it is free (or at once, for what only looks at the memory: not
         ``wait``); None where it failed, which was then told."""
-        try:
-            return await asyncio.to_thread(self.host.call if wait else self.host.look, act)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
-            self.tell(sentence_for(error, doing), warning=True)
-            return None
+        return await ask(self, self.host, act, doing, wait=wait)
 
     async def refresh_memory(self) -> None:
         """Show the memory as it is now."""
