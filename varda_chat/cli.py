@@ -21,6 +21,7 @@ from varda_chat.settings import Settings
 INTERRUPTED = 130
 _SUBCOMMANDS = {
     "memory": ("varda_chat.memory_commands", "memory"),
+    "serve": ("varda_chat.web.command", "serve"),
     "sessions": ("varda_chat.session_commands", "sessions"),
 }
 """Modules that hold the subcommands, and their names there."""
@@ -193,7 +194,7 @@ def main(
         raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")
     if go_on and resume is not None:
         raise click.UsageError("--continue and --resume do not go together.")
-    if prompt is None and sys.stdin is not None and sys.stdin.isatty():
+    if prompt is None and _has_screen():
         if as_json:
             raise click.UsageError("--json needs --prompt or text on a pipe.")
         from varda_chat.tui.start import chat
@@ -203,6 +204,11 @@ def main(
     from varda_chat.answering import answer
 
     answer(request, sys.stdin or () if prompt is None else [prompt], as_json, resume, go_on)
+
+
+def _has_screen() -> bool:
+    """Whether a person sits before a terminal, or (``serve``) before a browser, where Textual's own driver is named."""
+    return "TEXTUAL_DRIVER" in os.environ or (sys.stdin is not None and sys.stdin.isatty())
 
 
 def _speak_utf8() -> None:

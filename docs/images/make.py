@@ -1,4 +1,4 @@
-"""Makes docs/images/chat.svg from the real app and the bundled model: told in one session, asked for in the next.
+"""Makes the pictures of the guide from the real app and the bundled model: told in one session, asked for in the next.
 
 Run it as ``.venv/bin/python docs/images/make.py``. With the font Fira Code installed,
 ``rsvg-convert -w 1400 chat.svg -o chat.png`` then gives the picture of the README.
@@ -11,8 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from textual.pilot import Pilot
+
 from varda_chat.config import GenerationSettings
 from varda_chat.request import Request
+from varda_chat.settings import SettingsFile
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.composer import Composer
@@ -28,34 +31,60 @@ TODAY = ("Good morning!", "What is my dog called?", "I'm learning to play the ce
 GREEDY = GenerationSettings(temperature=0.0)
 
 
-async def main(target: Path) -> None:
-    """Play both sessions and export the screen of the second."""
+SIZE = (112, 34)
+SHOWN: dict[str, tuple[str, ...]] = {
+    "chat": (),
+    "help": ("f1",),
+    "settings": ("f10",),
+    "sessions": ("f3",),
+    "sources": ("f9",),
+    "memory": ("f6",),
+    "models": (*"/model", "enter"),
+}
+"""The pictures, and the keys that lead to each from the chat."""
+
+
+async def main(folder: Path) -> None:
+    """Play both sessions and export the screens of the second."""
     with tempfile.TemporaryDirectory() as scratch:
         request = Request(data_dir=Path(scratch), generation=GREEDY)
-        with request.open() as session:
-            for line in YESTERDAY:
-                session.reply(line)
+        with request.transcripts() as transcripts:
+            with request.open(transcripts=transcripts) as session:
+                for line in YESTERDAY:
+                    session.reply(line)
 
-        def clock() -> float:
-            return time.time() + 90
+            def clock() -> float:
+                return time.time() + 90
 
-        app = VardaApp(request, clock=clock)
-        async with app.run_test(size=(112, 34)) as pilot:
-            composer = app.chat.query_one(Composer)
-            composer.cursor_blink = False
-            while app.chat.state is not ChatState.READY:
-                await pilot.pause(0.05)
-            for line in TODAY:
-                composer.put(line)
-                await pilot.press("enter")
-                await pilot.pause(0.1)
-                while app.chat.state is not ChatState.READY:
-                    await pilot.pause(0.05)
-            await pilot.pause(0.3)
-            # SVG renderers other than browsers fold spaces unless told not to
-            picture = app.export_screenshot(title="varda-chat").replace("<text ", '<text xml:space="preserve" ')
-        target.write_text(picture, encoding="utf-8")
+            settings = SettingsFile(Path.home() / ".config" / "varda-chat" / "config.toml")
+            app = VardaApp(request, settings=settings, transcripts=transcripts, clock=clock)
+            async with app.run_test(size=SIZE) as pilot:
+                await _talk(pilot, app)
+                for name, keys in SHOWN.items():
+                    await pilot.press(*keys)
+                    await pilot.pause(1.0)
+                    # SVG renderers other than browsers fold spaces unless told not to
+                    picture = app.export_screenshot(title="varda-chat")
+                    picture = picture.replace("<text ", '<text xml:space="preserve" ')
+                    (folder / f"{name}.svg").write_text(picture, encoding="utf-8")
+                    while app.screen is not app.chat:
+                        await pilot.press("escape")
+                        await pilot.pause(0.2)
+
+
+async def _talk(pilot: Pilot[None], app: VardaApp) -> None:
+    composer = app.chat.query_one(Composer)
+    composer.cursor_blink = False
+    while app.chat.state is not ChatState.READY:
+        await pilot.pause(0.05)
+    for line in TODAY:
+        composer.put(line)
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        while app.chat.state is not ChatState.READY:
+            await pilot.pause(0.05)
+    await pilot.pause(0.3)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(__file__).with_name("chat.svg")))
+    asyncio.run(main(Path(__file__).parent))

@@ -9,20 +9,26 @@ from varda_chat.memory.files import DATABASE
 from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.settings import SettingsFile
 from varda_chat.tui.app import VardaApp
-from varda_chat.tui.keys import check
+from varda_chat.tui.keys import check as check_keys
 from varda_chat.tui.themes import checked_theme
 
 
-def chat(request: Request, settings: SettingsFile, theme: str, resume: int | None, go_on: bool) -> None:
-    """Chat until the person leaves. Raises VardaError where what was asked for is not there."""
+def check(request: Request, settings: SettingsFile, theme: str) -> None:
+    """Raise VardaError, naming the settings file where it is to blame, for what the app cannot begin with."""
+    _ = request.folder
     try:
         checked_theme(theme)
     except VardaError as error:
         raise (settings.error("theme", str(error)) if theme == settings.flags.get("theme") else error) from None
     try:
-        check(settings.settings.keys)
+        check_keys(settings.settings.keys)
     except VardaError as error:
         raise settings.error("keys", str(error)) from None
+
+
+def chat(request: Request, settings: SettingsFile, theme: str, resume: int | None, go_on: bool) -> None:
+    """Chat until the person leaves. Raises VardaError where what was asked for is not there."""
+    check(request, settings, theme)
     first_run = not (request.folder / DATABASE).exists()
     transcripts = transcripts_of(request, needed=resume is not None)
     app = VardaApp(

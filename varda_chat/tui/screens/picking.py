@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from varda_chat import models
 from varda_chat.errors import VardaError
 from varda_chat.memory.upkeep import Peek
-from varda_chat.models import Model
+from varda_chat.models import BUNDLED, Model
 from varda_chat.paths import profile_dir
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.formatting import magnitude
@@ -181,6 +181,8 @@ class ModelsScreen(PickScreen):
         if name not in self._fingerprints:
             self._read_fingerprint(name)
         where = name if model.folder is None else tilde(model.folder)
+        if name == BUNDLED:
+            where = "comes with varda-chat"
         title, text = (*model.card, "", "")[:2]
         return Content.assemble(
             (one_line(where, 400), "$quiet"),

@@ -1,0 +1,60 @@
+"""The guide and the code agree: its tables, its pictures, its commands and its settings."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from varda_chat import settings
+from varda_chat.cli import main
+from varda_chat.tui import keys
+
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDE = (DOCS / "guide.md").read_text("utf-8")
+LARGEST_PICTURE = 150_000
+
+
+def load(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_are_those_of_the_code() -> None:
+    assert load(DOCS / "tables.py").written(GUIDE) == GUIDE, "run .venv/bin/python docs/tables.py"
+
+
+def test_the_pictures_are_there_small_and_made_by_the_script() -> None:
+    shown = set(re.findall(r"\(images/(\w+)\.svg\)", GUIDE))
+    assert shown == set(load(DOCS / "images" / "make.py").SHOWN)
+    for name in shown:
+        picture = (DOCS / "images" / f"{name}.svg").read_text("utf-8")
+        assert len(picture.encode()) < LARGEST_PICTURE
+        assert "/tmp/" not in picture
+
+
+@pytest.mark.parametrize("line", re.findall(r"^varda-chat.*$", GUIDE, re.MULTILINE))
+def test_a_command_of_the_guide_can_be_given(line: str) -> None:
+    words = re.split(r"\s{2,}", line)[0].split()[1:]
+    known = {option for each in main.params if isinstance(each, click.Option) for option in each.opts}
+    if words[:1] == ["serve"]:
+        serve = main.get_command(click.Context(main), "serve")
+        assert serve is not None
+        known |= {option for each in serve.params if isinstance(each, click.Option) for option in each.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_the_settings_of_the_guide_can_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    found = re.search(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+    assert found is not None
+    file.write_text(found[1], "utf-8")
+    keys.check(settings.read(file).settings.keys)

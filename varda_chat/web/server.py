@@ -1,0 +1,84 @@
+"""A textual-serve server that answers only who knows the token: by the address once, by a cookie from then on."""
+
+from __future__ import annotations
+
+import html
+import secrets
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from string import Template
+from urllib.parse import urlsplit
+
+import click
+from aiohttp import web
+from textual_serve.server import Server
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+FONT_SIZES = range(8, 41)
+_DEFAULT_FONT_SIZE = 16
+
+
+class ChatServer(Server):
+    """Serves ``command``, a process of its own for each page that is open."""
+
+    def __init__(self, command: str, host: str, port: int, token: str) -> None:
+        super().__init__(command, host=host, port=port, title="varda-chat")
+        self._token = token
+        self._cookie = f"varda-chat-{port}"  # browsers share cookies among the ports of a host
+        self._page = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
+
+    @property
+    def address(self) -> str:
+        """Where the chat is, with the token."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/?token={self._token}"
+
+    def initialize_logging(self) -> None:
+        """None: requests name the token."""
+
+    async def on_startup(self, app: web.Application) -> None:
+        """Say where the chat is."""
+        click.echo(f"The chat is at {self.address}\nCtrl+C ends it.")
+
+    async def _make_app(self) -> web.Application:
+        app = await super()._make_app()
+        app.middlewares.append(self._let_in)
+        return app
+
+    @web.middleware
+    async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """403 for who does not know the token, and for pages of other sites; only the static files are free."""
+        if request.path.startswith("/static/"):
+            return await handler(request)
+        if not self._knows_token(request) or not _from_here(request):
+            return web.Response(status=403, text="This address needs its token, as varda-chat serve printed it.\n")
+        if request.path == "/" and "token" in request.query:
+            # out of the address bar and the history
+            there = request.rel_url.without_query_params("token")
+            response = web.Response(status=303, headers={"Location": str(there), "Cache-Control": "no-store"})
+            response.set_cookie(self._cookie, self._token, httponly=True, samesite="Strict")
+            return response
+        return await handler(request)
+
+    def _knows_token(self, request: web.Request) -> bool:
+        given = (request.query.get("token", ""), request.cookies.get(self._cookie, ""))
+        return any(secrets.compare_digest(each.encode(), self._token.encode()) for each in given)
+
+    async def handle_index(self, request: web.Request) -> web.Response:
+        """The page, which asks nobody but this server for anything."""
+        size = request.query.get("fontsize", "")
+        font_size = int(size) if size.isdecimal() and int(size) in FONT_SIZES else _DEFAULT_FONT_SIZE
+        scheme = "wss" if request.scheme == "https" else "ws"
+        websocket = html.escape(f"{scheme}://{request.host}/ws", quote=True)
+        return web.Response(
+            text=self._page.substitute(websocket=websocket, font_size=font_size),
+            content_type="text/html",
+            headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"},
+        )
+
+
+def _from_here(request: web.Request) -> bool:
+    """Whether no page of another site asks."""
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.host
