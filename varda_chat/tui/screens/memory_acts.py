@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from textual import on, work
 
 from varda_chat.sanitize import one_line
+from varda_chat.tui.keys import shown
 from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.commanding import CommandingScreen
+from varda_chat.tui.screens.map import MapScreen
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.screens.sources import SourcesScreen
 from varda_chat.tui.state import ChatState
@@ -58,7 +60,7 @@ class MemoryActsScreen(CommandingScreen):
             return
         gone = await self.ask_session(lambda session: session.forget(sorted(chosen)), "forgetting it")
         if gone is not None:
-            self.tell(f"Forgotten: {quoted(gone)} F8 brings it back.")
+            self.tell(f"Forgotten: {quoted(gone)} {shown(self.app, 'undo')} brings it back.")
             await self.refresh_memory()
 
     @work(group="dialog", exit_on_error=False)
@@ -109,8 +111,6 @@ class MemoryActsScreen(CommandingScreen):
     @work(group="dialog", exit_on_error=False)
     async def action_map(self) -> None:
         """Draw all that is in memory as a map."""
-        from varda_chat.tui.screens.map import MapScreen  # numpy loads here, long after the first paint
-
         if any(isinstance(screen, MapScreen) for screen in self.app.screen_stack):
             return
         if await self.ask_session(lambda session: True, "looking at the memory", wait=False) is None:

@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 from varda_chat.sanitize import one_line
 from varda_chat.tui.browsing import Age, Entry, Order, Role, Wanted
 from varda_chat.tui.formatting import ago
+from varda_chat.tui.keys import shown
 
 _TEXT_CHARACTERS = 1000
 Keys = Sequence[tuple[str, str]]
@@ -52,9 +53,9 @@ class Chip(Static):
 
         kind: type[Enum]
 
-    def __init__(self, key: str, kind: type[Role] | type[Age] | type[Order]) -> None:
+    def __init__(self, binding_id: str, kind: type[Role] | type[Age] | type[Order]) -> None:
         super().__init__(classes="chip")
-        self._key = key
+        self._binding_id = binding_id
         self._kind = kind
 
     def show(self, wanted: Wanted, *, by_meaning: bool) -> None:
@@ -64,7 +65,7 @@ class Chip(Static):
             text, style = "best match", "$quiet"
         else:
             text, style = str(choice.value), "$quiet" if choice is next(iter(self._kind)) else "$accent"
-        self.update(Content.assemble((f"{self._key} ", "$foreground"), (text, style)))
+        self.update(Content.assemble((f"{shown(self.app, self._binding_id)} ", "$foreground"), (text, style)))
 
     def on_click(self) -> None:
         self.post_message(self.Pressed(self._kind))
