@@ -1,4 +1,4 @@
-"""Settings of the chat as frozen dataclasses. Read at the edge (flags), passed in from there."""
+"""Settings of the chat as frozen dataclasses. Read at the edge (flags, settings file), passed in from there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from varda_chat.errors import VardaError
 
 DEFAULT_MEMORY_SIZE = 10_000
 """Capacity of a memory, in vectors; the original's default."""
+DEFAULT_THEME = "varda-dark"
 
 
 @dataclass(frozen=True)

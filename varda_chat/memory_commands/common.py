@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from varda_chat import paths
+from varda_chat.config import DEFAULT_MEMORY_SIZE
 from varda_chat.errors import VardaError
 from varda_chat.sanitize import one_line, sanitize
 
@@ -31,6 +32,7 @@ class Place:
     data_dir: Path | None
     as_json: bool
     checkpoint: str | None
+    memory_size: int
 
     @property
     def folder(self) -> Path:
@@ -52,7 +54,7 @@ class Place:
         """The memory with the model, which reads what waits to be read."""
         from varda_chat.session import ChatSession
 
-        session = ChatSession.open(self.folder, self.checkpoint, incognito=incognito)
+        session = ChatSession.open(self.folder, self.checkpoint, incognito=incognito, memory_size=self.memory_size)
         for notice in session.notices:
             click.echo(sanitize(notice), err=True)
         return session
@@ -81,7 +83,8 @@ def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callab
                 profile if profile is not None else before.get("profile", "default"),
                 data_dir or before.get("data_dir"),
                 as_json or before.get("as_json", False),
-                others.pop("checkpoint", None) or before.get("checkpoint"),
+                others.pop("checkpoint", None) or before.get("checkpoint") or None,
+                before.get("memory_size", DEFAULT_MEMORY_SIZE),
             )
             command(place, **others)
 

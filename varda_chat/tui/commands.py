@@ -72,6 +72,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("panel", "chat.toggle_panel", "show or hide the memory panel", "Memory panel", keys="F2"),
     # the program
     Command("theme", "chat.theme", "change the colours", "Theme", "[NAME]"),
+    Command("keys", "chat.keys", "see the keys and change them", "Keys"),
+    Command("settings", "chat.settings", "change the settings, and save them", "Settings", keys="F10"),
     Command("quit", "app.quit", "save the memory and leave", "Quit", keys="Ctrl+Q"),
 )
 

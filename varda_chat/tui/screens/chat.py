@@ -15,9 +15,10 @@ from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
 
 from varda_chat.errors import VardaError
+from varda_chat.settings import SettingsFile
 from varda_chat.tui import commands
 from varda_chat.tui.history import InputHistory
-from varda_chat.tui.screens.memory_acts import MemoryActsScreen
+from varda_chat.tui.screens.program_acts import ProgramActsScreen
 from varda_chat.tui.screens.talking import TalkingScreen
 from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.state import ChatState, PanelPlace, SessionFacts
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 PANEL_FOLDS_BELOW = 90
 
 
-class ChatScreen(MemoryActsScreen):
+class ChatScreen(ProgramActsScreen):
     """The whole terminal."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (PANEL_FOLDS_BELOW, "-wide")]  # noqa: RUF012 - Textual's declaration
@@ -51,6 +52,7 @@ class ChatScreen(MemoryActsScreen):
         Binding("f6", "memory", "Browse the memory", id="memory", priority=True),
         Binding("f8", "undo", "Undo the last store or delete", id="undo", priority=True),
         Binding("f9", "sources", "What the answer was recalled from", id="sources", priority=True),
+        Binding("f10", "settings", "Settings", id="settings", priority=True),
         Binding("ctrl+g", "editor", "Write in $EDITOR", id="editor", priority=True),
         Binding("ctrl+y", "copy", "Copy the last answer", id="copy", priority=True),
         Binding("ctrl+r", "retry", "Try again", id="retry", priority=True),
@@ -65,13 +67,14 @@ class ChatScreen(MemoryActsScreen):
         *,
         profile_dir: Path,
         history: InputHistory,
+        settings: SettingsFile,
         first_run: bool,
         transcripts: Transcripts | None = None,
         resume: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``resume``: the session of the transcripts to go on with."""
-        super().__init__(host, facts, transcripts, clock)
+        super().__init__(host, facts, transcripts, settings, clock)
         self._profile_dir = profile_dir
         self._history = history
         self._first_run = first_run
@@ -98,6 +101,7 @@ class ChatScreen(MemoryActsScreen):
 
     async def on_mount(self) -> None:
         self.composer.focus()
+        self.set_class(not self.settings.settings.panel, "-panel-closed")
         if self._resume_id is None:
             await self._greet()
         else:
@@ -171,6 +175,16 @@ class ChatScreen(MemoryActsScreen):
     def action_toggle_panel(self) -> None:
         """Show or hide the memory: beside the conversation where there is room, else in its place."""
         self.toggle_class("-panel-closed" if self.has_class("-wide") else "-panel-open")
+        self._note_panel()
+
+    def show_keys(self) -> None:
+        """Name the keys as they are now."""
+        self.query_one(TitleLine).refresh()
+        self.query_one(MemoryPanel).show_keys()
+        self.composer.show_hints()
+
+    def show_panel(self, shown: bool) -> None:
+        self.set_class(not shown, "-panel-closed")
         self._note_panel()
 
     @on(events.Resize)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual import on, work
 
 from varda_chat.sanitize import one_line
+from varda_chat.tui.keys import shown
 from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.commanding import CommandingScreen
@@ -58,7 +59,7 @@ class MemoryActsScreen(CommandingScreen):
             return
         gone = await self.ask_session(lambda session: session.forget(sorted(chosen)), "forgetting it")
         if gone is not None:
-            self.tell(f"Forgotten: {quoted(gone)} F8 brings it back.")
+            self.tell(f"Forgotten: {quoted(gone)} {shown(self.app, 'undo')} brings it back.")
             await self.refresh_memory()
 
     @work(group="dialog", exit_on_error=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _SHOWN_CHARACTERS = 20_000
 _TOKENS_SHOWN = 60
-_KEYS = (("P", "pin"), ("F", "forget"), ("C", "copy"), ("Esc", "close"))
-_KEYS_OF_REMOVED = (("U", "bring back"), ("C", "copy"), ("Esc", "close"))
+_ACTS = ("pin", "forget", "copy")
+_ACTS_ON_REMOVED = ("bring_back", "copy")
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class RecordScreen(Card[bool]):
     """Answers whether the memory was changed."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("p", "pin", "Pin or unpin"),
-        Binding("f,delete", "forget", "Forget"),
-        Binding("u,b", "bring_back", "Bring back"),
-        Binding("c", "copy", "Copy"),
-        Binding("enter,q", "close", "Close", show=False),
+        Binding("p", "pin", "Pin or unpin", id="record.pin"),
+        Binding("f,delete", "forget", "Forget", id="record.forget"),
+        Binding("u,b", "bring_back", "Bring back", id="record.bring_back"),
+        Binding("c", "copy", "Copy", id="record.copy"),
+        Binding("enter,q", "close", "Close", show=False, id="record.close"),
     ]
 
     def __init__(self, host: SessionHost, statement_id: int, text: str, clock: Callable[[], float]) -> None:
@@ -67,7 +67,7 @@ class RecordScreen(Card[bool]):
         self._changed = False
 
     def compose(self) -> ComposeResult:
-        with self.card("Memory", _KEYS, name="record"), VerticalScroll():
+        with self.card("Memory", (), name="record"), VerticalScroll():
             yield Static(Content(self._text[:_SHOWN_CHARACTERS]), classes="said")
             yield Static("", classes="facts")
 
@@ -84,14 +84,19 @@ class RecordScreen(Card[bool]):
     async def _do(self, act: Callable[[ChatSession], Any], *, wait: bool = True) -> Any:
         return await ask(self, self._host, act, "looking at the memory", wait=wait)
 
+    def _hints(self, acts: Iterable[str]) -> Content:
+        hints = [(self.key(f"record.{act}"), act.replace("_", " ")) for act in acts]
+        return key_line((*hints, (self.key("card.close"), "close")))
+
     def _show(self) -> None:
         card = self.query_one("#record")
         facts = self.query_one(".facts", Static)
         statement, removed = self._record.statement, self._record.removed
         if statement is None:
             if removed is not None:
-                facts.update(_facts([("deleted", f"{moment(removed.removed_at)}  (U brings it back)")]))
-                card.border_subtitle = key_line(_KEYS_OF_REMOVED)
+                when = f"{moment(removed.removed_at)}  ({self.key('record.bring_back')} brings it back)"
+                facts.update(_facts([("deleted", when)]))
+                card.border_subtitle = self._hints(_ACTS_ON_REMOVED)
             else:
                 facts.update(_facts([("gone", "this is no longer in memory, and cannot be brought back")]))
                 card.border_subtitle = ""
@@ -127,7 +132,8 @@ class RecordScreen(Card[bool]):
         """Forget it; it can be brought back."""
         if self._record.statement is not None and await self._do(lambda s: s.forget([self._statement_id])) is not None:
             self._changed = True
-            self.notify("It is forgotten. U brings it back, as does F8 in the chat.", markup=False)
+            here, chat = self.key("record.bring_back"), self.key("undo")
+            self.notify(f"It is forgotten. {here} brings it back, as does {chat} in the chat.", markup=False)
             self._load()
 
     @work(exclusive=True, exit_on_error=False)
@@ -138,7 +144,7 @@ class RecordScreen(Card[bool]):
             and await self._do(lambda s: s.bring_back([self._statement_id])) is not None
         ):
             self._changed = True
-            self.query_one("#record").border_subtitle = key_line(_KEYS)
+            self.query_one("#record").border_subtitle = self._hints(_ACTS)
             self._load()
 
     def action_copy(self) -> None:

@@ -17,6 +17,7 @@ from textual.worker import Worker, WorkerState
 from varda_chat.errors import VardaError
 from varda_chat.tui import messages
 from varda_chat.tui.asking import ask
+from varda_chat.tui.keys import shown
 from varda_chat.tui.session_host import SessionHost, memory_of, sentence_for
 from varda_chat.tui.state import ChatState, MemoryView, Progress, SessionFacts, Vitals
 from varda_chat.tui.widgets.conversation import PAGE_TURNS, Conversation
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from varda_chat.turns import Turn
 
 T = TypeVar("T")
-RETRY_HINT = "Your message is kept. Ctrl+R tries again."
+RETRY_HINT = "Your message is kept. {} tries again."
 LEFT_THE_WINDOW = (
     "The oldest turns have left what the model can read at once. They stay here to scroll to, and what it stored "
     "of them stays in its memory."
@@ -109,7 +110,7 @@ class TalkingScreen(Screen[None]):
     @on(messages.OpenFailed)
     async def _tell_open_failed(self, event: messages.OpenFailed) -> None:
         self._settle(ChatState.FAILED)
-        await self.conversation.add(Notice(event.sentence, "Ctrl+R tries again.", error=True))
+        await self.conversation.add(Notice(event.sentence, f"{shown(self.app, 'retry')} tries again.", error=True))
         self.conversation.follow()
 
     # -- a turn ---------------------------------------------------------------------------------------------
@@ -206,7 +207,8 @@ class TalkingScreen(Screen[None]):
                 message.display = True
         if self._answer is not None:
             await self._answer.fail()
-            await self.conversation.add(Notice(event.sentence, RETRY_HINT, error=True), after=self._answer)
+            hint = RETRY_HINT.format(shown(self.app, "retry"))
+            await self.conversation.add(Notice(event.sentence, hint, error=True), after=self._answer)
         self._settle(ChatState.READY)
         await self._answer_next()
 

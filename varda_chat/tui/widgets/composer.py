@@ -15,6 +15,7 @@ from textual.widgets import TextArea
 from varda_chat.sanitize import sanitize
 from varda_chat.tui.commands import Command, find, parse
 from varda_chat.tui.history import InputHistory
+from varda_chat.tui.keys import shown
 from varda_chat.tui.pastes import Pastes
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.command_menu import CommandMenu
@@ -34,10 +35,10 @@ class Composer(TextArea):
     """A text area that sends."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("pageup", "scroll_conversation(-1)", "Scroll up", show=False),
-        Binding("pagedown", "scroll_conversation(1)", "Scroll down", show=False),
-        Binding("ctrl+shift+z", "redo", "Redo", show=False),
-        Binding("ctrl+o", "unfold", "Show pasted text", show=False, id="unfold"),
+        Binding("pageup", "scroll_conversation(-1)", "Scroll the conversation up", id="scroll_up"),
+        Binding("pagedown", "scroll_conversation(1)", "Scroll the conversation down", id="scroll_down"),
+        Binding("ctrl+shift+z", "redo", "Redo", show=False, id="redo"),
+        Binding("ctrl+o", "unfold", "Show a large paste that is folded", id="unfold"),
     ]
 
     state: reactive[ChatState] = reactive(ChatState.LOADING)
@@ -79,25 +80,26 @@ class Composer(TextArea):
 
     def watch_state(self, state: ChatState) -> None:
         self.placeholder = _placeholder(state)
-        self._show_hints()
+        self.show_hints()
 
     def watch_editing(self) -> None:
         self.set_class(self.editing, "-editing")
-        self._show_hints()
+        self.show_hints()
 
     def on_text_area_changed(self) -> None:
         self._closed_for = ""
         self._menu.show_for(self.text)
-        self._show_hints()
+        self.show_hints()
 
     def on_resize(self) -> None:
-        self._show_hints()
+        self.show_hints()
 
-    def _show_hints(self) -> None:
+    def show_hints(self) -> None:
+        """Name the keys that count now."""
         typed = parse(self.text) if self.text.startswith("/") and self.is_mounted else None
         command = find(typed[0]) if typed is not None else None
         if self.state is ChatState.SAVING:
-            hints = [("Ctrl+Q", "leave at once")]
+            hints = [(shown(self.app, "quit"), "leave at once")]
         elif command is not None and command.argument:
             hints = [(command.usage, command.help)]
         elif self._menu.display:
@@ -105,9 +107,9 @@ class Composer(TextArea):
         elif self.editing:
             hints = [("Enter", "send in its place"), ("Esc", "leave it as it was")]
         elif self._pastes:
-            hints = [("Ctrl+O", "show what was pasted"), ("Enter", "send")]
+            hints = [(shown(self.app, "unfold"), "show what was pasted"), ("Enter", "send")]
         elif self.state is ChatState.THINKING:
-            hints = [("Esc", "stop")]
+            hints = [(shown(self.app, "stop"), "stop")]
         else:
             hints = [("Enter", "send"), ("Ctrl+J", "new line"), ("/", "commands")]
             if self.size.width < _ROOM_FOR_HINTS:
@@ -139,7 +141,7 @@ class Composer(TextArea):
         elif chosen is not None and event.key == "escape":
             self._menu.display = False
             self._closed_for = self.text
-            self._show_hints()
+            self.show_hints()
         elif event.key == "escape" and self.editing:
             self.leave_editing()
         else:

@@ -19,6 +19,7 @@ from textual.widgets import Static
 
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.formatting import ago, bar, spark
+from varda_chat.tui.keys import shown
 from varda_chat.tui.state import MemoryView
 
 if TYPE_CHECKING:
@@ -75,9 +76,9 @@ class StatementRow:
     """A row about a statement: ``open`` it by Enter or a click. Mixed into a widget."""
 
     ROW_BINDINGS = (
-        Binding("enter,space", "open_record", "Show the whole record"),
-        Binding("up,k", "app.focus_previous", "Earlier", show=False),
-        Binding("down,j", "app.focus_next", "Later", show=False),
+        Binding("enter,space", "open_record", "Show the whole record", id="row.open"),
+        Binding("up,k", "app.focus_previous", "Earlier", show=False, id="row.earlier"),
+        Binding("down,j", "app.focus_next", "Later", show=False, id="row.later"),
     )
 
     @dataclass
@@ -175,12 +176,20 @@ class MemoryPanel(VerticalScroll, can_focus=False):
         yield Vertical(_quiet("nothing yet"), id="recalled")
         yield Static("RECENTLY STORED AND DELETED", classes="heading", markup=False)
         yield Vertical(_quiet("nothing yet"), id="events")
-        keys = Static(_KEYS, classes="keys")
+        keys = Static(classes="keys")
         keys.display = False  # while there is nothing to walk to
         yield keys
 
     def on_mount(self) -> None:
+        self.show_keys()
         self.set_interval(_REFRESH_SECONDS, self._tell_time)
+
+    def show_keys(self) -> None:
+        """Name the keys as they are now."""
+        hints = ((shown(self.app, "undo"), "undo"), ("Tab", "walk"), (shown(self.app, "row.open"), "open"))
+        self.query_one(".keys", Static).update(
+            Content("  ").join(Content.assemble((key, "$foreground"), (f" {does}", "$quiet")) for key, does in hints)
+        )
 
     async def show(self, memory: MemoryView, turn: Turn | None = None) -> None:
         """Show the memory as it is after ``turn`` (None: as it was found)."""
@@ -206,12 +215,6 @@ class MemoryPanel(VerticalScroll, can_focus=False):
     def _tell_time(self) -> None:
         for row in self.query(EventRow):
             row.tell_time()
-
-
-_KEYS = Content.assemble(
-    ("F8", "$foreground"), (" undo  ", "$quiet"), ("Tab", "$foreground"), (" walk  ", "$quiet"),
-    ("Enter", "$foreground"), (" open", "$quiet"),
-)  # fmt: skip
 
 
 def _all_words(text: str) -> Content:

@@ -76,10 +76,10 @@ class VardaMessage(Horizontal, can_focus=True):
 
     FOCUS_ON_CLICK = False  # a click must not take the cursor away from the composer
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("enter,space", "sources", "What it was recalled from"),
-        Binding("c", "copy", "Copy this answer"),
-        Binding("up,k", "app.focus_previous", "Earlier", show=False),
-        Binding("down,j", "app.focus_next", "Later", show=False),
+        Binding("enter,space", "sources", "What it was recalled from", id="answer.sources"),
+        Binding("c", "copy", "Copy this answer", id="answer.copy"),
+        Binding("up,k", "app.focus_previous", "Earlier", show=False, id="answer.earlier"),
+        Binding("down,j", "app.focus_next", "Later", show=False, id="answer.later"),
     ]
 
     @dataclass
