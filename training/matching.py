@@ -53,36 +53,35 @@ def matching_losses(model: VardaGPTAssociative, pairs: PairArrays, generator: to
         losses.append(_share_lost(scores, null, there, positive))
         losses.append(_share_lost(scores, null, there & ~own, None))
     memory = EpisodeMemory(
-        tokens=arrays["ending"],
-        visible=torch.zeros(*arrays["ending"].shape, arrays["ending"].shape[1], dtype=torch.bool, device=model.device),
+        tokens=arrays["turn"],
+        visible=torch.zeros(*arrays["turn"].shape, arrays["turn"].shape[1], dtype=torch.bool, device=model.device),
         sessions=1,
         distractors=vectors[owner, place].detach(),
         distractor_tokens=arrays["told"][owner, place],
     )
-    return torch.stack(losses).mean(), _delete_loss(model, memory, owner, arrays["over"], arrays["group"])
+    near = arrays["turn_group"].unsqueeze(1) == arrays["group"]  # (N, P)
+    deleted = near & (near.cumsum(dim=1) == 1) & arrays["deletes"].unsqueeze(1)
+    return torch.stack(losses).mean(), _delete_loss(model, memory, owner, arrays["over"], near, deleted)
 
 
 def _delete_loss(
-    model: VardaGPTAssociative, memory: EpisodeMemory, owner: Tensor, over: Tensor, group: Tensor
+    model: VardaGPTAssociative, memory: EpisodeMemory, owner: Tensor, over: Tensor, near: Tensor, deleted: Tensor
 ) -> Tensor:
-    """Of turns (G, L), with tokens where ``over``, which each end the first statement of their group (P,); the memory
-    holds the vectors (M, D) of the statements ``owner`` (M,)."""
+    """Of turns (N, L), with tokens where ``over``, which are ``near`` (N, P) to some statements, and of these end those
+    ``deleted`` (N, P); the memory holds the vectors (M, D) of the statements ``owner`` (M,)."""
     output = model(memory.tokens, memory=memory, mix_copies=False, use_cache=False, logits_to_keep=1)
     assert memory.distractors is not None
-    cosine = output.deletable_vector @ memory.distractors.T  # (G, L, M)
+    cosine = output.deletable_vector @ memory.distractors.T  # (N, L, M)
     logits = model.memory_heads.delete_logits(output.last_hidden_state, memory.distractors.expand(1, 1, -1, -1))
     probability = model.delete_probability(logits, cosine)
-    count = len(group)
-    of_statement = probability.new_zeros(*over.shape, count).scatter_reduce(
+    of_statement = probability.new_zeros(*over.shape, near.shape[1]).scatter_reduce(
         2, owner.expand_as(probability), probability, "amax"
     )
-    kept = (torch.log1p(-of_statement.clamp_max(1 - 1e-5)) * over.unsqueeze(-1)).sum(dim=1).clamp_max(-1e-6)  # (G, P)
-    near = group == torch.arange(len(over), device=group.device).unsqueeze(1)
-    first = near & (near.cumsum(dim=1) == 1)
+    kept = (torch.log1p(-of_statement.clamp_max(1 - 1e-5)) * over.unsqueeze(-1)).sum(dim=1).clamp_max(-1e-6)  # (N, P)
     # the group's relatives weigh 1 each, all others together as much as those
     spared = torch.where(near, 1.0, (near.sum(dim=1, keepdim=True) - 1) / (~near).sum(dim=1, keepdim=True).clamp_min(1))
-    weight = torch.where(first, OBSOLETE_WEIGHT, spared)
-    lost = torch.where(first, -torch.log(-torch.expm1(kept)), -kept)
+    weight = torch.where(deleted, OBSOLETE_WEIGHT, spared)
+    lost = torch.where(deleted, -torch.log(-torch.expm1(kept)), -kept)
     return (lost * weight).sum() / weight.sum()
 
 
