@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from textual.widgets import SelectionList
+from textual.widgets._toast import Toast
 
 from tests.tui.driver import (
     WIDE,
@@ -98,6 +99,8 @@ async def test_a_row_of_the_panel_opens_the_whole_record(profile_dir: Path, tiny
         await wait_until(pilot, lambda: "never dropped" in text_of(pilot) and texts(profile_dir) == {long})
         await pilot.press("escape")
         await wait_until(pilot, lambda: len(chat_of(pilot).chat.query(EventRow)) == 3)
+        pilot.app.clear_notifications()  # they lie over the rows for a while
+        await wait_until(pilot, lambda: not pilot.app.screen.query(Toast))
         await pilot.click(chat_of(pilot).chat.query(EventRow).first())
         await wait_until(pilot, lambda: screen_is(pilot, RecordScreen))
 
