@@ -41,7 +41,12 @@ class Request:
 
         return Transcripts.open(self.folder, read_only=self.incognito)
 
-    def open(self, on_progress: Progress | None = None, transcripts: Transcripts | None = None) -> ChatSession:
+    def open(
+        self,
+        on_progress: Progress | None = None,
+        transcripts: Transcripts | None = None,
+        threads: int | None = None,
+    ) -> ChatSession:
         """The session; raises VardaError as ``ChatSession.open`` does."""
         from varda_chat.session import ChatSession
 
@@ -52,6 +57,7 @@ class Request:
             generation=self.generation,
             memory_size=self.memory_size,
             transcripts=transcripts,
+            threads=threads,
             on_progress=on_progress,
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import work
+from textual import events, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.command import CommandPalette
@@ -22,6 +22,7 @@ from varda_chat.paths import config_file
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.settings import SettingsFile
 from varda_chat.tui.clipboard import copy_natively, native_command
+from varda_chat.tui.collecting import Collector
 from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.history import FILE_NAME, InputHistory
 from varda_chat.tui.keys import shortcut, shown
@@ -77,6 +78,7 @@ class VardaApp(App[None]):
         self._profile_dir = profile_dir
         self._host = SessionHost(open_session)
         self._quitting = False
+        self._collector = Collector()
         self.chat = ChatScreen(
             self._host,
             SessionFacts(one_line(model_name, 60), one_line(profile, 64), incognito=incognito),
@@ -95,6 +97,8 @@ class VardaApp(App[None]):
 
     def on_mount(self) -> None:
         self.set_keymap(dict(self.keymap))
+        self._collector.start()
+        self.set_interval(1.0, self._collect)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables, for themes that are not ours."""
@@ -109,6 +113,14 @@ class VardaApp(App[None]):
 
     async def _run_from_palette(self, command: Command) -> None:
         await self.chat.obey(command)
+
+    def _collect(self) -> None:
+        self._collector.look(busy=not self.chat.is_idle)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self._collector.touch()
+        await super().on_event(event)
 
     def action_help(self) -> None:
         """Open the help on the place one is in, or close it."""
@@ -158,6 +170,7 @@ class VardaApp(App[None]):
 
     async def on_unmount(self) -> None:
         """However the program ends, the session is closed."""
+        self._collector.stop()
         if not self._quitting:
             await asyncio.to_thread(self._host.close)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from varda_chat.settings import SettingsFile
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.keys import check
 from varda_chat.tui.themes import checked_theme
+
+LEFT_TO_THE_SCREEN = 1
+"""Processor cores that torch leaves alone, where there are so many."""
 
 
 def chat(request: Request, settings: SettingsFile, theme: str, resume: int | None, go_on: bool) -> None:
@@ -27,8 +31,9 @@ def chat(request: Request, settings: SettingsFile, theme: str, resume: int | Non
     first_run = not (request.folder / DATABASE).exists()
     transcripts = transcripts_of(request, needed=resume is not None)
     name = "default" if request.checkpoint is None else Path(request.checkpoint).name
+    threads = (os.cpu_count() or 1) - LEFT_TO_THE_SCREEN
     app = VardaApp(
-        lambda on_progress: request.open(on_progress, transcripts),
+        lambda on_progress: request.open(on_progress, transcripts, threads),
         profile=request.profile,
         profile_dir=request.folder,
         model_name=name,
