@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.objective import Distractors
+from training.batch import Distractors
 
 BANK_SIZE, BANK_PER_STEP = 4096, 96
 

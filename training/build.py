@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from rich.console import Console
 from tokenizers import Tokenizer
 from transformers import GenerationConfig
@@ -16,15 +17,23 @@ from training.base import adapt
 from training.benchmark.recall import Benchmark, measure_recall
 from training.calibrate import calibrate
 from training.card import Making, write_card
-from training.config import FUSED_GELU, PRESETS, ObjectiveWeights, TrainConfig
-from training.data.reading import source_of_run
+from training.config import FUSED_GELU, PRESETS, TrainConfig
+from training.data.reading import RunSource, source_of_run
 from training.data.tokenizer import save_tokenizer
 from training.growth import deepened, widened, with_fresh_matching
+from training.launch import launch_notices, make_accelerator
 from training.loop import Trainer
+from training.saving import has_run
+from training.validation import validate
 from varda_chat.errors import DataError
 from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.checkpoint import load_checkpoint
+
+ORIGIN = "run.json"
+"""In the output folder: how the run was started."""
+OF_MEMORY = ("memory_size", "index_type", "num_clusters", "forgetfulness_factor")
+"""Settings of a chat's memory that a checkpoint keeps."""
 
 
 def config_of(preset: str, overrides: dict[str, Any]) -> TrainConfig:
@@ -34,20 +43,6 @@ def config_of(preset: str, overrides: dict[str, Any]) -> TrainConfig:
              "question_pairs", "episode_length", "row_length")  # fmt: skip
     config = TrainConfig(preset=preset, **{name: getattr(sizes, name) for name in names})
     return replace(config, **{name: value for name, value in overrides.items() if value is not None})
-
-
-def saved_config(output_dir: Path) -> TrainConfig:
-    """The settings of the run saved in ``output_dir``; raises DataError where there is none."""
-    for name in ("last", "last.old"):
-        path = output_dir / name / "run.json"
-        if path.exists():
-            saved = json.loads(path.read_text(encoding="utf-8"))["config"]
-            saved["weights"] = ObjectiveWeights(**saved["weights"])
-            for name in {"betas", "layouts", "datasets"} & saved.keys():
-                saved[name] = tuple(saved[name])
-            known = {field.name for field in fields(TrainConfig)}
-            return TrainConfig(**{name: value for name, value in saved.items() if name in known})
-    raise DataError(f"Nothing to resume in {output_dir}: it holds no saved run.")
 
 
 def fresh_model(preset: str, chat: ChatFormat, overrides: dict[str, Any]) -> VardaGPTAssociative:
@@ -61,6 +56,21 @@ def fresh_model(preset: str, chat: ChatFormat, overrides: dict[str, Any]) -> Var
     return VardaGPTAssociative(config)
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a new run starts with: a fresh model, or a plain GPT-2 to adapt (``base_model``), or a checkpoint whose
+    weights and tokenizer to go on with (``finetune_from``; ``fresh_matching``: but for what is learned anew).
+
+    overrides: of the model's configuration, None where not given; of a checkpoint, ``n_layer`` and ``memory_dim`` make
+    it grow.
+    """
+
+    base_model: str | None = None
+    finetune_from: str | None = None
+    fresh_matching: bool = False
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
 def build(
     config: TrainConfig,
     data_dir: Path | None,
@@ -68,73 +78,85 @@ def build(
     console: Console,
     *,
     resume: bool = False,
-    finetune_from: str | None = None,
-    fresh_matching: bool = False,
-    base_model: str | None = None,
+    start: Start | None = None,
     epochs: float | None = None,
-    model_overrides: dict[str, Any] | None = None,
     command: str = "varda-train",
     recall_facts: int = 200,
+    cpu: bool = False,
 ) -> Benchmark | None:
     """Train and write the checkpoint into ``output_dir``; returns what the recall check found, None where nothing was
-    told (plain text). Raises VardaError with what to do about it.
+    told (plain text), and in all processes but the first. Raises VardaError with what to do about it.
 
     Args:
         resume: go on with the run saved in ``output_dir``; the settings must be its own (``saved_config``).
-        base_model: a plain GPT-2, a folder or hub id, to adapt (``training.base``).
-        finetune_from: a checkpoint whose weights and tokenizer to start with, instead of fresh ones.
         epochs: passes over the dialogues, in place of ``config.max_steps``.
-        model_overrides: of the preset's sizes, for a fresh model; ``n_layer`` and ``memory_dim`` also grow one that is
-            finetuned.
         command: what the model card says the run was started by.
         recall_facts: facts told, of each phrasing, in the recall check at the end.
+        cpu: leave GPUs alone.
     """
-    if not resume and any((output_dir / name).exists() for name in ("last", "last.old")):
+    if not resume and has_run(output_dir):
         raise DataError(f"{output_dir} holds a run: go on with it by --resume, or choose another --output-dir.")
+    accelerator = make_accelerator(config, output_dir, cpu=cpu)
+    first = accelerator.is_main_process
+    if not first:
+        console = Console(quiet=True)
+    for line in launch_notices(accelerator):
+        console.print(line, markup=False)
     source = source_of_run(config, data_dir, console)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    origin_path = output_dir / "run.json"
     torch.manual_seed(config.seed)
-    if resume:
-        origin = json.loads(origin_path.read_text(encoding="utf-8"))
-        chat = ChatFormat(Tokenizer.from_file(str(output_dir / "tokenizer.json")))
-        model = VardaGPTAssociative(VardaGPTConfig.from_pretrained(output_dir))
-    else:
-        origin = {"command": command, "note": ""}
-        if base_model is not None:
-            chat, model = adapt(base_model, model_overrides or {})
-        elif finetune_from is not None:
-            start = load_checkpoint(finetune_from)
-            chat, model = start.chat, start.model
-            overrides = model_overrides or {}
-            model = deepened(model, overrides.get("n_layer") or model.config.n_layer)
-            model = widened(model, overrides.get("memory_dim") or model.config.memory_dim)
-            model = with_fresh_matching(model) if fresh_matching else model
-        else:
-            chat = ChatFormat(source.fresh_tokenizer(PRESETS[config.preset].vocab_size, config.seed))
-            model = fresh_model(config.preset, chat, model_overrides or {})
+    if first and not resume:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        chat, model = _begun(config, source, start or Start())
         save_tokenizer(chat.tokenizer, output_dir, model.config.n_positions)
         model.config.save_pretrained(output_dir)
-        origin_path.write_text(json.dumps(origin, indent=1), encoding="utf-8")
+        (output_dir / ORIGIN).write_text(json.dumps({"command": command, "note": ""}, indent=1), encoding="utf-8")
+    accelerator.wait_for_everyone()
+    if resume or not first:
+        # of its weights, those of the save, or the first process'
+        chat = ChatFormat(Tokenizer.from_file(str(output_dir / "tokenizer.json")))
+        model = VardaGPTAssociative(VardaGPTConfig.from_pretrained(output_dir))
     data = source.data(config, chat)
     config = data.config
-    source.check_unchanged(output_dir, resume)
+    if first:
+        source.check_unchanged(output_dir, resume)
     if epochs is not None and not resume:
         config = replace(config, max_steps=max(1, round(epochs * data.steps_per_epoch)))
-    parameters = sum(p.numel() for p in model.parameters())
     console.print(
-        f"{parameters / 1e6:.1f} M parameters; {source.documents:,} documents in {data.training_rows.rows_per_epoch:,} "
-        f"rows of {config.row_length} tokens; {data.steps_per_epoch:,.0f} steps an epoch."
+        f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters; {source.documents:,} documents in "
+        f"{data.training_rows.rows_per_epoch:,} rows of {config.row_length} tokens; {data.steps_per_epoch:,.0f} steps "
+        "an epoch."
     )
-    trainer = Trainer(model, data, config, output_dir, console)
-    hardware = _hardware()
+    trainer = Trainer(model, data, config, output_dir, console, accelerator)
     if resume:
         trainer.resume()
     trainer.run()
+    trained = accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    recall = _finished(trainer, trained, source, recall_facts) if first else None
+    accelerator.end_training()
+    return recall
+
+
+def _begun(config: TrainConfig, source: RunSource, start: Start) -> tuple[ChatFormat, VardaGPTAssociative]:
+    """Chat format and model of a new run."""
+    overrides = start.overrides
+    if start.base_model is not None:
+        return adapt(start.base_model, overrides)
+    if start.finetune_from is not None:
+        checkpoint = load_checkpoint(start.finetune_from)
+        model = deepened(checkpoint.model, overrides.get("n_layer") or checkpoint.model.config.n_layer)
+        model = widened(model, overrides.get("memory_dim") or model.config.memory_dim)
+        model.config.update({name: overrides[name] for name in OF_MEMORY if overrides.get(name) is not None})
+        return checkpoint.chat, with_fresh_matching(model) if start.fresh_matching else model
+    chat = ChatFormat(source.fresh_tokenizer(PRESETS[config.preset].vocab_size, config.seed))
+    return chat, fresh_model(config.preset, chat, overrides)
+
+
+def _finished(trainer: Trainer, trained: VardaGPTAssociative, source: RunSource, recall_facts: int) -> Benchmark | None:
+    """Calibrate and measure what was trained, and write it with its card."""
+    console, data, output_dir = trainer.console, trainer.data, trainer.output_dir
     console.print("Calibrating thresholds …")
-    trained = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     calibrate(trained, data)
-    figures = trainer.validate()
+    figures = validate(trained, data, trainer.config, trainer.accelerator)
     trainer.report_run()
     export(trained, output_dir)
     recall = None
@@ -142,19 +164,20 @@ def build(
         console.print("Checking recall …")
         # on what was written, in the chat's own precision
         recall = measure_recall(load_checkpoint(output_dir), facts=recall_facts, per_person=min(5, recall_facts))
+    origin = json.loads((output_dir / ORIGIN).read_text(encoding="utf-8"))
     making = Making(
-        origin["command"], origin["note"], trainer.elapsed, hardware,
+        origin["command"], origin["note"], trainer.elapsed, _hardware(trainer.accelerator),
         source.documents, data.steps_per_epoch, source.credits(),
     )  # fmt: skip
-    write_card(output_dir, trained, config, making, figures, recall)
+    write_card(output_dir, trained, trainer.config, making, figures, recall)
     return recall
 
 
-def _hardware() -> str:
-    """The machine in words."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    return f"{torch.get_num_threads()} CPU threads"
+def _hardware(accelerator: Accelerator) -> str:
+    """What the run was computed on, in words."""
+    if accelerator.device.type == "cuda":
+        return f"{accelerator.num_processes} x {torch.cuda.get_device_name()}"
+    return f"{torch.get_num_threads() * accelerator.num_processes} CPU threads"
 
 
 def export(model: VardaGPTAssociative, output_dir: Path) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from training.batch import Batch
 from training.data.relation_families import ADMISSION
-from training.objective import Batch, episode_losses, mixed_logits, value_hits
+from training.objective import episode_losses, mixed_logits, value_hits
 from varda_chat.model import VardaGPTAssociative
 
 if TYPE_CHECKING:

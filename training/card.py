@@ -10,7 +10,7 @@ from training.benchmark.recall import Benchmark, Condition
 from training.benchmark.report import conditions
 from training.benchmark.scripts import Tier
 from training.config import TrainConfig
-from training.display import Validation
+from training.validation import Validation
 from varda_chat.model import VardaGPTAssociative
 
 

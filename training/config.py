@@ -11,7 +11,8 @@ FUSED_GELU = "gelu_pytorch_tanh"
 
 @dataclass(frozen=True)
 class Preset:
-    """A fresh model's size and the schedule that suits it."""
+    """A fresh model's size, or the ``base_model`` that is adapted in its place, and the schedule that suits it.
+    ``epochs``: in place of ``max_steps``."""
 
     vocab_size: int
     n_positions: int
@@ -27,6 +28,9 @@ class Preset:
     max_steps: int
     episode_length: int = 480
     row_length: int = 256
+    base_model: str | None = None
+    epochs: float | None = None
+    forgetfulness_factor: float = 0.0
 
     def model_arguments(self) -> dict[str, Any]:
         names = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "memory_dim")
@@ -42,6 +46,10 @@ PRESETS: dict[str, Preset] = {
     "mini": Preset(4096, 384, 256, 6, 4, 192, 1e-3, 6, 1, 14, 64, 4000),
     # for one GPU
     "small": Preset(16384, 512, 512, 8, 8, 256, 6e-4, 64, 8, 64, 256, 20000),
+    # the set-up of the original VardaGPT, by its README: gpt2, one row of text at a time, five passes
+    "ancestor": Preset(
+        50257, 1024, 768, 12, 12, 768, 1e-4, 1, 0, 1, 16, 20000, 768, 512, "gpt2", epochs=5, forgetfulness_factor=0.001
+    ),
 }
 
 
@@ -67,7 +75,8 @@ class TrainConfig:
     frozen_base_steps: first steps in which the memory's parts alone are trained. patience: validations without a better
     one (by the losses of dialogues and facts together) that end the training, with the best weights. use_memory: False
     trains a plain GPT-2 (the memory's parts stay as they are) on the same tokens, with the same weights. datasets:
-    names and paths of the text to train on, in place of the chat corpora.
+    names and paths of the text to train on, in place of the chat corpora. log_with: a tracker of accelerate that gets
+    the metrics too.
     """
 
     preset: str
@@ -99,4 +108,5 @@ class TrainConfig:
     patience: int | None = None
     use_memory: bool = True
     datasets: tuple[str, ...] = ()
+    log_with: str | None = None
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)

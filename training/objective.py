@@ -3,97 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.batch import Batch, Distractors
 from training.config import ObjectiveWeights
-from training.data.episodes import ALIVE, STATEMENTS, EpisodeArrays
+from training.data.episodes import STATEMENTS
 from training.data.messages import NONE, NULL
 from training.memory import EpisodeMemory
+from training.shares import ALONE, Shares
 from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput, mix_copy_distribution
 
 DELETE_STRANGERS = 256
 """Distractors, at most, that deletes are trained to spare."""
 DELETE_STRANGERS_WEIGHT = 0.25
 """What sparing them weighs: with 1, a third of what is outdated stayed."""
+READ_OUT_TOKENS = 64
+"""Tokens of a step that are read out where none is labelled."""
+NOTHING_SAID = -1e4
+"""Store logit of padding."""
 
-
-@dataclass(frozen=True)
-class Batch:
-    """A stack of episodes as tensors; shapes as in EpisodeArrays with E in front, sessions in rows of the model.
-
-    position_offset: (E*S, 1), where each session starts. respect_deletes: (E,) bool, whether what a correction ended
-    is gone for later turns (in chat a delete may fail, so not always); what is to be forgotten always is.
-    """
-
-    ids: Tensor
-    valid: Tensor
-    turn: Tensor
-    sentence: Tensor
-    target_weight: Tensor
-    target_statement: Tensor
-    probe: Tensor
-    store_label: Tensor
-    store_weight: Tensor
-    statement: Tensor
-    told: Tensor
-    dead: Tensor
-    forgotten: Tensor
-    topic: Tensor
-    topics: Tensor
-    position_offset: Tensor
-    respect_deletes: Tensor
-
-    @classmethod
-    def of(
-        cls, arrays: EpisodeArrays, n_positions: int, generator: torch.Generator, device: Any, keep_dead: float = 0.3
-    ) -> Batch:
-        """Tensors of stacked ``arrays`` on ``device``; offsets and delete coins are drawn from ``generator``."""
-        episodes, sessions, length = arrays.ids.shape
-        offset = torch.randint(0, n_positions - length + 1, (episodes * sessions, 1), generator=generator)
-        respect = torch.rand(episodes, generator=generator) >= keep_dead
-        tensors = {name: torch.from_numpy(getattr(arrays, name)).to(device) for name in arrays.__dataclass_fields__}
-        return cls(**tensors, position_offset=offset.to(device), respect_deletes=respect.to(device))
-
-    def statement_numbers(self) -> Tensor:
-        """(E, N): which sentence or clause of the episode each token stands in, -1 for none."""
-        sessions = torch.arange(self.sentence.shape[1], device=self.sentence.device).view(1, -1, 1)
-        numbers = self.sentence.long() + sessions * self.sentence.shape[2]
-        return numbers.masked_fill(self.sentence < 0, -1).flatten(1)
-
-    def visible(self) -> Tensor:
-        """(E, N, N): whether reader n sees the vector of token m: a token of an earlier turn, not yet deleted."""
-        turn = self.turn.flatten(1)
-        reader, vector = turn.unsqueeze(2), turn.unsqueeze(1)
-        visible = (vector < reader) & (vector >= 0)
-        statement = self.statement.flatten(1)
-        owner = statement.clamp_min(0).long()
-        dead = self.dead.gather(1, owner).masked_fill(statement < 0, ALIVE)
-        sure = self.forgotten.gather(1, owner) | self.respect_deletes.unsqueeze(1)
-        gone = (dead.unsqueeze(1) < reader) & sure.unsqueeze(1)
-        return visible & ~gone
-
-
-@dataclass(frozen=True)
-class Distractors:
-    """Vectors (M, D) from elsewhere with their tokens (M,) and the relations they are about (M,), -1 for none."""
-
-    vectors: Tensor
-    tokens: Tensor
-    topics: Tensor
-
-    def hidden_from(self, batch: Batch) -> Tensor:
-        """(E, M) bool: those about a relation that the episode touches; two people's dogs cannot be told apart."""
-        about = (self.topics.view(1, -1, 1) == batch.topics.unsqueeze(1)).any(-1)
-        return about & (self.topics >= 0)
+Part = tuple[Tensor, Tensor]
+"""A loss term's sum over this process' rows, and the weight that the sums of all processes are divided by."""
 
 
 @dataclass
 class Losses:
-    """The terms, each a scalar, and the parts that metrics are made of."""
+    """The terms, each a scalar, and the parts that metrics are made of. Where processes share a step, a term is this
+    process' share of it: those of all add up to the step's."""
 
     total: Tensor
     language_model: Tensor
@@ -103,26 +42,27 @@ class Losses:
     delete: Tensor
     output: VardaGPTOutput
     delete_probability: Tensor | None  # (E, turns, STATEMENTS)
+    hits: Part  # of the tokens that a result is sought for, those whose best candidate is right
 
 
 def episode_losses(
-    model: Any,
+    model: VardaGPTAssociative,
     batch: Batch,
     weights: ObjectiveWeights,
     *,
     distractors: Distractors | None = None,
     hard_gates: bool = False,
     use_memory: bool = True,
+    shares: Shares = ALONE,
 ) -> Losses:
     """Run ``model`` over whole episodes, through the memory, and score it.
 
     Args:
-        model: a VardaGPTAssociative, or what a launcher wrapped it in.
         distractors: what every token sees beside its episode's own vectors.
         hard_gates: store by threshold, as in chat.
         use_memory: False leaves the memory out: a plain GPT-2 and its loss.
+        shares: with which other processes ``batch`` is shared, each having its own rows of it.
     """
-    bare: VardaGPTAssociative = getattr(model, "module", model)
     _, sessions, length = batch.ids.shape
     memory = EpisodeMemory(
         tokens=batch.ids.flatten(1),
@@ -133,7 +73,7 @@ def episode_losses(
         hidden_distractors=distractors.hidden_from(batch) if distractors else None,
         statements=batch.statement_numbers(),
         hard_gates=hard_gates,
-        store_threshold=bare.config.store_threshold,
+        store_threshold=model.config.store_threshold,
     )
     positions = batch.position_offset + torch.arange(length, device=batch.ids.device)
     output: VardaGPTOutput = model(
@@ -145,27 +85,36 @@ def episode_losses(
         use_cache=False,
     )
     target = torch.cat([batch.ids[..., 1:], batch.ids[..., :1]], dim=-1)
-    language_model = _language_model(output, target.flatten(0, 1), batch.target_weight.flatten(0, 1))
-    zero = language_model.new_zeros(())
-    if not use_memory:
-        return Losses(language_model, language_model, zero, zero, zero, zero, output, delete_probability=None)
-    losses = {"language_model": language_model, "store": _store(output, batch)}
-    supervised = bool((batch.target_statement != NONE).any())
-    losses["retrieval"] = _retrieval(bare, output, batch, target) if supervised else zero
-    losses["read_out"] = _read_out(bare, output, batch)
-    probability = None
-    if bool((batch.told >= 0).any()):
-        losses["delete"], probability = _delete(bare, output, batch)
-    else:
-        losses["delete"] = zero
-    total = losses["language_model"] + sum(
-        getattr(weights, name) * losses[name] for name in ("retrieval", "read_out", "store", "delete")
+    assert output.logits is not None
+    parts: dict[str, Part] = {
+        "language_model": _language_model(output, target.flatten(0, 1), batch.target_weight.flatten(0, 1))
+    }
+    nothing: Part = (output.logits.new_zeros(()), output.logits.new_zeros(()))
+    hits, probability = nothing, None
+    if use_memory:
+        supervised = bool((batch.target_statement != NONE).any())
+        parts["retrieval"], hits = _retrieval(model, output, batch, target) if supervised else (nothing, nothing)
+        # in the whole step: what one process alone would look at, all do
+        looks = torch.stack([batch.statement.max(), batch.told.max(), batch.turn.max()]).view(1, 3)
+        last_statement, last_told, last_turn = shares.gather(looks).amax(dim=0).tolist()
+        parts["read_out"] = _read_out(model, output, batch, last_statement >= 0, shares)
+        parts["store"] = _store(output, batch)
+        if last_told >= 0:
+            parts["delete"], probability = _delete(model, output, batch, last_turn + 1)
+        else:
+            parts["delete"] = nothing
+    weight = shares.sum(torch.stack([weight.float() for _, weight in parts.values()])).clamp_min(1.0)
+    terms = {name: part / w for (name, (part, _)), w in zip(parts.items(), weight, strict=True)}
+    total = terms["language_model"] + sum(
+        getattr(weights, name) * term for name, term in terms.items() if name != "language_model"
     )
-    return Losses(total=total, output=output, delete_probability=probability, **losses)
+    zero = total.new_zeros(())
+    absent = {name: zero for name in ("retrieval", "read_out", "store", "delete") if name not in terms}
+    return Losses(total=total, output=output, delete_probability=probability, hits=hits, **terms, **absent)
 
 
-def _language_model(output: VardaGPTOutput, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean of -log p(target) under the mixture of language model and copies, without building the mixture."""
+def _language_model(output: VardaGPTOutput, target: Tensor, weight: Tensor) -> Part:
+    """Weighted sum of -log p(target) under the mixture of language model and copies, without building the mixture."""
     assert output.logits is not None
     log_p = -F.cross_entropy(output.logits.float().flatten(0, 1), target.flatten(), reduction="none").view(target.shape)
     if output.copy_decision is not None and output.read_weights is not None and output.search_results is not None:
@@ -174,7 +123,7 @@ def _language_model(output: VardaGPTOutput, target: Tensor, weight: Tensor) -> T
         copied = (share * (output.search_results.token_ids == target.unsqueeze(-1))).sum(-1)
         kept = torch.log1p(-share.sum(-1).clamp_max(1 - 1e-6))
         log_p = torch.logaddexp(log_p + kept, copied.clamp_min(1e-12).log())
-    return -(log_p * weight).sum() / weight.sum().clamp_min(1.0)
+    return -(log_p * weight).sum(), weight.sum()
 
 
 def retrieval_scores(
@@ -218,42 +167,46 @@ def retrieval_scores(
     return torch.cat(parts, dim=1), torch.cat(marks, dim=1)
 
 
-def _retrieval(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, target: Tensor) -> Tensor:
+def _retrieval(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, target: Tensor) -> tuple[Part, Part]:
     """-log of the softmax mass on the vectors stored at earlier occurrences of the wanted token (the objective of
-    TRIME, Zhong et al. 2022, on labelled statements)."""
+    TRIME, Zhong et al. 2022, on labelled statements). And how often one of them is the best."""
     scores, positive = retrieval_scores(bare, output, batch, target)
-    weight = positive.any(dim=1).float()
+    there = positive.any(dim=1)
+    weight = there.float()
     mass = scores.masked_fill(~positive, MASKED_SCORE).logsumexp(dim=1) - scores.logsumexp(dim=1)
-    return -(mass * weight).sum() / weight.sum().clamp_min(1.0)
+    right = positive.gather(1, scores.argmax(dim=1, keepdim=True)).squeeze(1) & there
+    return (-(mass * weight).sum(), weight.sum()), (right.sum(), there.sum())
 
 
-def _read_out(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch) -> Tensor:
-    """Sent through the memory block of ``fc`` and the output embedding, a vector must name its own token."""
+def _read_out(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, labelled: bool, shares: Shares) -> Part:
+    """Sent through the memory block of ``fc`` and the output embedding, a vector must name its own token: where any are
+    ``labelled``, those; else the tokens of the step that the gate likes best."""
     memory: EpisodeMemory = output.memory
     assert memory.vectors is not None and output.store_decision is not None
     chosen = batch.statement.flatten(1) >= 0
-    if not bool(chosen.any()):
-        # nothing labelled: the tokens that the gate likes best
-        gate = output.store_decision.detach().reshape(chosen.shape).masked_fill(batch.turn.flatten(1) < 0, -1e4)
-        best = gate.flatten().topk(min(64, gate.numel())).indices
-        chosen = torch.zeros_like(chosen.flatten()).index_fill(0, best, True).view(chosen.shape)
+    if not labelled:
+        gate = output.store_decision.detach().reshape(chosen.shape).masked_fill(batch.turn.flatten(1) < 0, NOTHING_SAID)
+        best = shares.gather(gate.flatten().topk(min(READ_OUT_TOKENS, gate.numel())).values)
+        least = best.topk(min(READ_OUT_TOKENS, len(best))).values[-1]
+        chosen = (gate >= least) & (gate > NOTHING_SAID)
     said = bare.transformer.ln_f(bare.memory_reader.read_out(memory.vectors[chosen]))
-    return F.cross_entropy(bare.lm_head(said).float(), memory.tokens[chosen])
+    lost = F.cross_entropy(bare.lm_head(said).float(), memory.tokens[chosen], reduction="sum")
+    return lost, chosen.sum()
 
 
-def _store(output: VardaGPTOutput, batch: Batch) -> Tensor:
+def _store(output: VardaGPTOutput, batch: Batch) -> Part:
     """Binary cross-entropy of the store decision with hindsight labels."""
     assert output.store_decision is not None
     label = batch.store_label.flatten(0, 1).float()
     weight = batch.store_weight.flatten(0, 1) * (label >= 0)
     loss = F.binary_cross_entropy_with_logits(output.store_decision.squeeze(-1), label.clamp_min(0), reduction="none")
-    return (loss * weight).sum() / weight.sum().clamp_min(1.0)
+    return (loss * weight).sum(), weight.sum()
 
 
-def _delete(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch) -> tuple[Tensor, Tensor]:
+def _delete(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, turns: int) -> tuple[Part, Tensor]:
     """Binary cross-entropy of "this turn deletes that statement", over all pairs where the statement is older; the
     probability of a pair is 1 - prod over the turn's tokens (1 - max over the statement's vectors). No turn deletes a
-    distractor. Also returns the probabilities (E, turns, STATEMENTS)."""
+    distractor. ``turns``: of the step's longest episode. Also returns the probabilities (E, turns, STATEMENTS)."""
     memory: EpisodeMemory = output.memory
     assert memory.vectors is not None and output.deletable_vector is not None and output.last_hidden_state is not None
     episodes, length = memory.tokens.shape
@@ -271,7 +224,6 @@ def _delete(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch) -> 
     matches = empty.scatter_reduce(2, owner, probability, "amax")[..., :STATEMENTS]
     log_kept = torch.log1p(-matches.clamp_max(1 - 1e-5))  # (E, N, STATEMENTS)
     turn = batch.turn.flatten(1)
-    turns = int(turn.max()) + 1
     member = F.one_hot(turn.clamp_min(0).long(), turns) * (turn >= 0).unsqueeze(-1)
     log_kept_turn = torch.einsum("ent,ens->ets", member.float(), log_kept).clamp_max(-1e-6)
     numbers = torch.arange(turns, device=turn.device)[None, :, None]
@@ -290,7 +242,7 @@ def _delete(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch) -> 
         hidden_ones = memory.distractor_gates()[:, None, : len(strangers)] < 0
         spared = lost.masked_fill(hidden_ones, 0.0) * (turn >= 0).unsqueeze(-1)
         total = total + DELETE_STRANGERS_WEIGHT * spared.sum() / len(strangers)
-    return total / weight.sum().clamp_min(1.0), -torch.expm1(log_kept_turn)
+    return (total, weight.sum()), -torch.expm1(log_kept_turn)
 
 
 def mixed_logits(output: VardaGPTOutput, chosen: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Request:
     """Whose memory, which model, and how it shall answer. ``checkpoint``: None for the bundled model; ``data_dir``:
-    None for the usual place; ``memory_size``: capacity in vectors."""
+    None for the usual place; ``memory_size``: capacity in vectors; ``threads``: the most torch computes with."""
 
     profile: str = "default"
     data_dir: Path | None = None
@@ -29,6 +29,7 @@ class Request:
     incognito: bool = False
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     memory_size: int = DEFAULT_MEMORY_SIZE
+    threads: int | None = None
 
     @property
     def folder(self) -> Path:
@@ -46,7 +47,11 @@ class Request:
 
         return Transcripts.open(self.folder, read_only=self.incognito)
 
-    def open(self, on_progress: Progress | None = None, transcripts: Transcripts | None = None) -> ChatSession:
+    def open(
+        self,
+        on_progress: Progress | None = None,
+        transcripts: Transcripts | None = None,
+    ) -> ChatSession:
         """The session; raises VardaError as ``ChatSession.open`` does."""
         from varda_chat.session import ChatSession
 
@@ -57,6 +62,7 @@ class Request:
             generation=self.generation,
             memory_size=self.memory_size,
             transcripts=transcripts,
+            threads=self.threads,
             on_progress=on_progress,
         )
 

@@ -89,6 +89,7 @@ class ChatSession(SessionMemory):
         memory_size: int = DEFAULT_MEMORY_SIZE,
         transcripts: Transcripts | None = None,
         forgetfulness_factor: float = 0.0,
+        threads: int | None = None,
         on_progress: Progress | None = None,
     ) -> ChatSession:
         """Load the model and the memory.
@@ -101,6 +102,7 @@ class ChatSession(SessionMemory):
             memory_size: capacity in vectors.
             transcripts: where what is said is kept; None for nowhere.
             forgetfulness_factor: share (0..1) of the unpinned statements forgotten at random when the session ends.
+            threads: the most that torch may compute with; None for as many as it likes.
             on_progress: called with what is being done and the share (0 to 1) that is done.
 
         Raises CheckpointError, MemoryLockedError, StorageError or another VardaError, each with what to do.
@@ -110,6 +112,8 @@ class ChatSession(SessionMemory):
         import torch
         import transformers
 
+        if threads is not None:
+            torch.set_num_threads(max(1, min(threads, torch.get_num_threads())))
         # the chat has a progress display of its own
         transformers.utils.logging.disable_progress_bar()
         transformers.logging.set_verbosity_error()

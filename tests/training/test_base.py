@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from tests.training.test_train import tiny
 from training.base import adapt
-from training.build import build
+from training.build import Start, build
 from varda_chat.errors import CheckpointError
 from varda_chat.model.checkpoint import load_checkpoint
 
@@ -64,7 +64,7 @@ def test_the_memorys_parts_learn_first_then_everything(base: Path, corpora: Path
         out = tmp_path / str(frozen)
         build(
             tiny(max_steps=2, frozen_base_steps=frozen, save_every=2, validate_every=2), corpora, out, QUIET,
-            base_model=str(base), recall_facts=1,
+            start=Start(base_model=str(base)), recall_facts=1,
         )  # fmt: skip
         return dict(load_checkpoint(out).model.state_dict())
 

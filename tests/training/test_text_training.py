@@ -121,11 +121,11 @@ def test_dialogue_and_text_together_tell_facts_between_the_dialogues_lines(tmp_p
     assert data.builder is not None
     assert ("Do you like tea?", "I do, with milk.") in data.builder.exchanges
     for step in range(3):
-        facts = data.facts(step)
+        facts = data.facts(step).arrays
         assert len(facts.ids) == 4, "three episodes of facts, one of segments"
         assert (facts.topic[:3] >= 0).any()
         assert (facts.topic[3] == -1).all()
-        rows = data.rows(step)
+        rows = data.rows(step).arrays
         assert rows.valid.mean() > 0.9
         assert (rows.turn[rows.valid] >= 0).all()
 

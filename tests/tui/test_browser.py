@@ -178,7 +178,7 @@ async def test_the_list_by_mouse_and_keys(profile_dir: Path, tiny_checkpoint: Pa
         first = statements.scroll_offset.y
         await pilot.click(offset=(place.x + 5, place.y + 3))
         assert statements.cursor == first + 3
-        await pilot.press("G")
+        await pilot.press("end")
         assert statements.cursor == 199
         await pilot.press("down")
         assert statements.cursor == 199

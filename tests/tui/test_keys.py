@@ -97,7 +97,14 @@ def test_what_cannot_be_is_refused_with_one_line(binding: str, key: str, says: s
 
 @pytest.mark.parametrize(
     ("mine", "reads"),
-    [("f2,ctrl+b", "F2  Ctrl+B"), ("escape", "Esc"), ("shift+tab", "Shift+Tab"), ("p", "P"), ("question_mark", "?")],
+    [
+        ("f2,ctrl+b", "F2  Ctrl+B"),
+        ("escape", "Esc"),
+        ("shift+tab", "Shift+Tab"),
+        ("p", "P"),
+        ("question_mark", "?"),
+        ("slash", "/"),
+    ],
 )
 def test_keys_are_named_as_people_read_them(mine: str, reads: str) -> None:
     assert keys.named(mine) == reads

@@ -21,11 +21,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from training.batch import Batch
 from training.build import config_of, fresh_model
 from training.config import ObjectiveWeights, TrainConfig
 from training.data.prepare import Data, fresh_tokenizer, load_dialogues, prepare
 from training.loop import Trainer
-from training.objective import Batch, episode_losses, value_hits
+from training.objective import episode_losses, value_hits
 from training.quiet import quiet_libraries
 from varda_chat.errors import VardaError
 from varda_chat.model import VardaGPTAssociative

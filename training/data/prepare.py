@@ -20,10 +20,20 @@ from training.data.relations import RELATIONS
 from training.data.text_episodes import TextEpisodes
 from training.data.tokenizer import train_tokenizer
 from training.data.values import draw
+from training.shares import ALONE, Shares
 from varda_chat.errors import DataError
 from varda_chat.model.chat_format import ChatFormat
 
 VALIDATION_EPISODES, VALIDATION_ROWS = 64, 48
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A process' share of a step's ``total`` episodes, or rows: those at ``place`` among them."""
+
+    arrays: EpisodeArrays
+    place: slice
+    total: int
 
 
 @dataclass(frozen=True)
@@ -39,28 +49,34 @@ class Data:
     validation_facts: EpisodeArrays
     validation_rows: EpisodeArrays
 
-    def facts(self, step: int, process: int = 0) -> EpisodeArrays:
+    def facts(self, step: int, shares: Shares = ALONE) -> Stack:
         """Fact episodes and multi-session dialogues (or segmented documents) of the step, all of one layout."""
         config = self.config
         sessions = random.Random(f"{config.seed}/layout/{step}").choice(config.layouts)
         length = config.episode_length // sessions
-        rng = random.Random(f"{config.seed}/facts/{step}/{process}")
         told = config.fact_episodes if self.builder is not None else 0
         real = config.fact_episodes + config.multi_session_episodes - told
-        episodes = [self.builder.build(rng, sessions, length) for _ in range(told)] if self.builder else []
-        if self.multi_sessions.usable(length):
-            episodes += [self.multi_sessions.build(rng, sessions, length) for _ in range(real)]
-        return EpisodeArrays.stack(episodes)
+        total = told + (real if self.multi_sessions.usable(length) else 0)
+        place = shares.part(total)
+        episodes = []
+        for number in range(place.start, place.stop):
+            # of its own, so that it is the same in whichever process
+            rng = random.Random(f"{config.seed}/facts/{step}/{number}")
+            drawn_from = self.builder if self.builder is not None and number < told else self.multi_sessions
+            episodes.append(drawn_from.build(rng, sessions, length))
+        return Stack(EpisodeArrays.stack(episodes), place, total)
 
-    def rows(self, step: int, process: int = 0, processes: int = 1) -> EpisodeArrays:
-        count = self.config.dialogue_rows
-        first = (step * processes + process) * count
-        return EpisodeArrays.stack([self.training_rows.row(first + i) for i in range(count)])
+    def rows(self, step: int, shares: Shares = ALONE) -> Stack:
+        """Rows of dialogue or text of the step."""
+        total = self.config.dialogue_rows
+        place = shares.part(total)
+        rows = [self.training_rows.row(step * total + number) for number in range(place.start, place.stop)]
+        return Stack(EpisodeArrays.stack(rows), place, total)
 
-    def pairs(self, step: int, process: int = 0) -> PairArrays:
+    def pairs(self, step: int) -> PairArrays:
         """Tellings and questions of the step, for the matching loss; only where facts are told."""
         assert self.builder is not None
-        rng = random.Random(f"{self.config.seed}/pairs/{step}/{process}")
+        rng = random.Random(f"{self.config.seed}/pairs/{step}/0")
         return build_pairs(self.builder, rng, self.config.question_pairs)
 
     @property

@@ -45,6 +45,10 @@ class VardaGPTConfig(GPT2Config):
         admission_threshold: with a memory, a reply begins with it only where the null result's share of what is read at
             the end of the question exceeds this. Answers begin in many ways, admissions in one: the likeliest first
             token alone would deny what is known.
+        memory_size: vectors that a new memory of this model holds.
+        index_type: the type of index that a new memory is searched with: flat, ivf, compressed or graph.
+        num_clusters: into how many clusters ivf and compressed indexes divide it, at most.
+        forgetfulness_factor: share (0 to 1) of the unpinned statements that it forgets at random when a session ends.
     """
 
     model_type = "varda_gpt"
@@ -72,6 +76,10 @@ class VardaGPTConfig(GPT2Config):
     delete_share: float = 0.8
     admission_token_id: int | None = None
     admission_threshold: float = 0.0
+    memory_size: int = 10_000
+    index_type: str = "flat"
+    num_clusters: int = 1024
+    forgetfulness_factor: float = 0.0
     loss_type: str | None = "ForCausalLM"
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -85,10 +93,11 @@ class VardaGPTConfig(GPT2Config):
         for name in ("memory_layer", "store_layer"):
             if not 0 <= getattr(self, name) <= self.n_layer:
                 raise ValueError(f"{name} must lie between 0 and n_layer ({self.n_layer}), not {getattr(self, name)}")
-        if self.num_search_results < 1:
-            raise ValueError(f"num_search_results must be at least 1, not {self.num_search_results}")
-        if self.memory_dim < 1:
-            raise ValueError(f"memory_dim must be at least 1, not {self.memory_dim}")
+        for name in ("num_search_results", "memory_dim", "memory_size", "num_clusters"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.forgetfulness_factor <= 1:
+            raise ValueError(f"forgetfulness_factor must lie between 0 and 1, not {self.forgetfulness_factor}")
 
     @property
     def written_from(self) -> int:

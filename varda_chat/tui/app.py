@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import work
+from textual import events, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.command import CommandPalette
@@ -22,6 +22,7 @@ from varda_chat.request import Request
 from varda_chat.sanitize import sanitize
 from varda_chat.settings import SettingsFile
 from varda_chat.tui.clipboard import copy_natively, native_command
+from varda_chat.tui.collecting import Collector
 from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.keys import shortcut, shown
 from varda_chat.tui.screens.chat import ChatScreen
@@ -71,6 +72,7 @@ class VardaApp(App[None]):
         self.keymap: Mapping[str, str] = settings.settings.keys
         self._host = SessionHost(open_session or (lambda on_progress: request.open(on_progress, transcripts)))
         self._quitting = False
+        self._collector = Collector()
         self.chat = ChatScreen(
             self._host,
             request,
@@ -87,6 +89,8 @@ class VardaApp(App[None]):
 
     def on_mount(self) -> None:
         self.set_keymap(dict(self.keymap))
+        self._collector.start()
+        self.set_interval(1.0, self._collect)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables, for themes that are not ours."""
@@ -101,6 +105,14 @@ class VardaApp(App[None]):
 
     async def _run_from_palette(self, command: Command) -> None:
         await self.chat.obey(command)
+
+    def _collect(self) -> None:
+        self._collector.look(busy=not self.chat.is_idle)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self._collector.touch()
+        await super().on_event(event)
 
     def action_help(self) -> None:
         """Open the help on the place one is in, or close it."""
@@ -150,6 +162,7 @@ class VardaApp(App[None]):
 
     async def on_unmount(self) -> None:
         """However the program ends, the session is closed."""
+        self._collector.stop()
         if not self._quitting:
             await asyncio.to_thread(self._host.close)
 

@@ -40,8 +40,8 @@ class Place:
     @property
     def bindings(self) -> tuple[Binding, ...]:
         """What can be changed."""
-        found = [each for kind in self.kinds for each in cast("list[Binding]", kind.__dict__.get("BINDINGS", []))]
-        return tuple({each.id: each for each in found if each.id}.values())
+        found = cast("list[Binding]", self.kinds[0].__dict__.get("BINDINGS", []))
+        return tuple(each for each in found if each.id)
 
     def rows(self, keymap: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Keys, as a person reads them, and what they do: for the help."""
@@ -52,29 +52,14 @@ class Place:
 
 
 @cache
-def places() -> tuple[Place, ...]:
-    """All there are; the help lists them in this order."""
+def first_places() -> tuple[Place, ...]:
+    """Those that are there at the first paint; for their keys alone no other screen is loaded."""
     from varda_chat.tui.app import VardaApp
-    from varda_chat.tui.screens.browser import BrowserScreen
-    from varda_chat.tui.screens.browser_acts import BrowserActs
     from varda_chat.tui.screens.card import Card
     from varda_chat.tui.screens.chat import ChatScreen
-    from varda_chat.tui.screens.choose import ChooseScreen
-    from varda_chat.tui.screens.editing import EditScreen
-    from varda_chat.tui.screens.forgetting import ForgetScreen
-    from varda_chat.tui.screens.help import HelpScreen
-    from varda_chat.tui.screens.keys import KeysScreen
-    from varda_chat.tui.screens.map import MapScreen
-    from varda_chat.tui.screens.picking import PickScreen
-    from varda_chat.tui.screens.record import RecordScreen
-    from varda_chat.tui.screens.sessions import SessionsScreen
-    from varda_chat.tui.screens.settings import SettingsScreen
-    from varda_chat.tui.screens.sources import SourcesScreen
     from varda_chat.tui.widgets.composer import Composer
-    from varda_chat.tui.widgets.memory_map import MemoryMap
     from varda_chat.tui.widgets.memory_panel import EventRow, RecalledRow
     from varda_chat.tui.widgets.message import VardaMessage
-    from varda_chat.tui.widgets.statement_list import StatementList
 
     return (
         Place(
@@ -93,18 +78,42 @@ def places() -> tuple[Place, ...]:
         Place("A memory of the panel", (EventRow, RecalledRow), "Chat"),
         Place("Everywhere", (VardaApp,), "", (("Ctrl+C", "copy what is marked"),)),
         Place("Any card", (Card,)),
+    )
+
+
+@cache
+def places() -> tuple[Place, ...]:
+    """All there are; the help lists them in this order."""
+    from varda_chat.tui.screens.browser import BrowserScreen
+    from varda_chat.tui.screens.choose import ChooseScreen
+    from varda_chat.tui.screens.editing import EditScreen
+    from varda_chat.tui.screens.forgetting import ForgetScreen
+    from varda_chat.tui.screens.help import HelpScreen
+    from varda_chat.tui.screens.keys import KeysScreen
+    from varda_chat.tui.screens.map import MapScreen
+    from varda_chat.tui.screens.picking import PickScreen
+    from varda_chat.tui.screens.record import RecordScreen
+    from varda_chat.tui.screens.sessions import SessionsScreen
+    from varda_chat.tui.screens.settings import SettingsScreen
+    from varda_chat.tui.screens.sources import SourcesScreen
+    from varda_chat.tui.widgets.memory_map import MemoryMap
+    from varda_chat.tui.widgets.statement_list import StatementList
+
+    return (
+        *first_places(),
         Place("Sessions", (SessionsScreen,), "Any card", (("any letter", "search"), ("Enter", "resume"))),
         Place("Profiles and models", (PickScreen,), "Any card", (("any letter", "search"), ("Enter", "choose"))),
         Place("Choosing", (ChooseScreen,), "Any card", (("Space", "mark"),)),
+        Place("Memory browser", (BrowserScreen,)),
+        Place("List of memories", (StatementList, BrowserScreen), "Memory browser"),
+        Place("Map of the memory", (MapScreen,)),
+        Place("Points of the map", (MemoryMap, MapScreen), "Map of the memory"),
         Place("A memory", (RecordScreen,), "Any card"),
+        Place("Editing a memory", (EditScreen,), "Any card"),
+        Place("Forgetting", (ForgetScreen,), "Any card"),
         Place("Sources", (SourcesScreen,), "Any card"),
         Place("Settings", (SettingsScreen,), "Any card", (("→", "complete a name"), ("Space", "tick"))),
         Place("Keys", (KeysScreen,), "Any card", (("Enter", "change the key"),)),
-        Place("Memory browser", (BrowserScreen, BrowserActs)),
-        Place("A list of memories", (StatementList,), "Memory browser"),
-        Place("Map", (MapScreen, MemoryMap)),
-        Place("Editing a memory", (EditScreen,), "Any card"),
-        Place("Forgetting", (ForgetScreen,), "Any card"),
         Place("Help", (HelpScreen,)),
     )
 
@@ -123,7 +132,8 @@ def by_id() -> dict[str, tuple[Place, Binding]]:
 
 def shown(app: App[Any], binding_id: str) -> str:
     """The first key of a binding as it is now, as a person reads it."""
-    keys = cast("HasKeys", app).keymap.get(binding_id) or by_id()[binding_id][1].key
+    own = cast("HasKeys", app).keymap.get(binding_id)
+    keys = own or _first(binding_id) or by_id()[binding_id][1].key
     return named(keys.split(",")[0])
 
 
@@ -136,10 +146,14 @@ def shortcut(app: App[Any], handler: str) -> str:
     """The key, as a person reads it, that does what a command's ``handler`` does; "" for none."""
     owner, _, action = handler.partition(".")
     where = {"chat": "Chat", "app": "Everywhere"}[owner]
-    for place, binding in by_id().values():
-        if place.title == where and binding.action == action:
-            return shown(app, binding.id or "")
-    return ""
+    here = next(place for place in first_places() if place.title == where)
+    return next((shown(app, each.id or "") for each in here.bindings if each.action == action), "")
+
+
+@cache
+def _first(binding_id: str) -> str:
+    """The keys that a binding of the first places came with; "" where it is not one of theirs."""
+    return next((each.key for place in first_places() for each in place.bindings if each.id == binding_id), "")
 
 
 def check(keymap: Mapping[str, str]) -> None:
@@ -180,12 +194,6 @@ def _split(keys: str) -> list[str]:
     return [_character(key.strip()) or key.strip() for key in keys.split(",")]
 
 
-def _character(key: str) -> str:
-    """What ``key`` writes, if it is a sign that can be seen; else ""."""
-    character = key if len(key) == 1 else key_to_character(REPLACED_KEYS.get(key, key)) or ""
-    return character if character.isprintable() and character != " " else ""
-
-
 def _meet(one: str, other: str) -> bool:
     """Whether both may count at the same time."""
     first, second = by_id()[one][0].title, by_id()[other][0].title
@@ -205,3 +213,9 @@ def _named(key: str) -> str:
     *modifiers, bare = key.split("+") if key != "+" else [key]
     name = _NAMES.get(bare) or _character(bare) or bare
     return "+".join(part[0].upper() + part[1:] for part in (*modifiers, name))
+
+
+def _character(key: str) -> str:
+    """What ``key`` writes, if it is a sign that can be seen; else ""."""
+    character = key if len(key) == 1 else key_to_character(REPLACED_KEYS.get(key, key)) or ""
+    return character if character.isprintable() and character != " " else ""

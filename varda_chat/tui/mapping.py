@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 from rich.cells import cell_len
 
 from varda_chat.sanitize import one_line
 
-Floats = npt.NDArray[np.float64]
-Cells = npt.NDArray[np.int64]
+if TYPE_CHECKING:  # numpy loads when a map is drawn, long after the first paint
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats: TypeAlias = npt.NDArray[np.float64]
+    Cells: TypeAlias = npt.NDArray[np.int64]
+
 Window = tuple[float, float, float, float]
 """The part of a projection that is shown: left, bottom, right, top."""
 
@@ -74,6 +77,8 @@ def project(vectors: npt.NDArray[np.floating[Any]]) -> Projection:
     By the eigenvectors of the covariance, which for thousands of vectors takes a fraction of their singular value
     decomposition. The same vectors give the same places: an axis' largest loading is a positive one.
     """
+    import numpy as np
+
     count = len(vectors)
     places = np.zeros((count, 2))
     if not count:
@@ -121,6 +126,8 @@ def lay_out(
 ) -> Layout:
     """Put the points of ``window`` into cells, and as many names as fit beside them, in ``order``, one a cell: no name
     lies over another, over a point that has one, or beyond the edge."""
+    import numpy as np
+
     cells = _cells(projection.places, width, height, window)
     origin = _cells(np.zeros((1, 2)), width, height, window)[0]
     taken, dots = np.zeros((height, width), dtype=bool), np.zeros((height, width), dtype=bool)
@@ -146,6 +153,8 @@ def lay_out(
 
 def neighbour(layout: Layout, point: int, direction: str) -> int | None:
     """The nearest point in a direction (left, right, up, down) as the eye sees it; None where there is none."""
+    import numpy as np
+
     across, down = DIRECTIONS[direction]
     away = (layout.cells - layout.cells[point]) * (1.0, _TALL)
     ahead = away[:, 0] * across + away[:, 1] * down
@@ -160,11 +169,15 @@ def neighbour(layout: Layout, point: int, direction: str) -> int | None:
 
 def together(layout: Layout, point: int) -> list[int]:
     """The points in the same cell, ``point`` among them, in their order."""
+    import numpy as np
+
     return np.flatnonzero((layout.cells == layout.cells[point]).all(axis=1)).tolist()
 
 
 def _cells(places: Floats, width: int, height: int, window: Window) -> Cells:
     """The cells of places: the window fills the grid, but for a column at either side where there is room."""
+    import numpy as np
+
     left, bottom, right, top = window
     edge = 1 if width > 2 else 0
     x = _scaled(places[:, 0], left, right, edge, width - 1 - edge)
@@ -173,6 +186,8 @@ def _cells(places: Floats, width: int, height: int, window: Window) -> Cells:
 
 
 def _scaled(values: Floats, start: float, end: float, first: int, last: int) -> Floats:
+    import numpy as np
+
     if start == end:
         return np.full(len(values), float((first + last) // 2))
     scaled: Floats = np.rint(first + (values - start) / (end - start) * (last - first))

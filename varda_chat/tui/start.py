@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import replace
 
 from varda_chat.errors import VardaError
 from varda_chat.memory.files import DATABASE
@@ -11,6 +13,9 @@ from varda_chat.settings import SettingsFile
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.keys import check as check_keys
 from varda_chat.tui.themes import checked_theme
+
+LEFT_TO_THE_SCREEN = 1
+"""Processor cores that torch leaves alone, where there are so many."""
 
 
 def check(request: Request, settings: SettingsFile, theme: str) -> None:
@@ -31,8 +36,9 @@ def chat(request: Request, settings: SettingsFile, theme: str, resume: int | Non
     check(request, settings, theme)
     first_run = not (request.folder / DATABASE).exists()
     transcripts = transcripts_of(request, needed=resume is not None)
+    threads = (os.cpu_count() or 1) - LEFT_TO_THE_SCREEN
     app = VardaApp(
-        request,
+        replace(request, threads=threads),
         first_run=first_run,
         theme=theme,
         settings=settings,

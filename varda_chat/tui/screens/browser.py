@@ -29,16 +29,11 @@ if TYPE_CHECKING:
 
 MATCHES = 200
 """At most so many statements are found by meaning."""
-_KEYS = (
-    ("list.open", "open"), ("browser.search", "search"), ("browser.forget", "forget"), ("browser.edit", "edit"),
-    ("browser.pin", "pin"), ("browser.map", "map"), ("list.mark", "mark"), ("browser.undo", "undo"),
+_HINTS = (
+    ("statements.open", "open"), ("browser.search", "search"), ("browser.forget", "forget"), ("browser.edit", "edit"),
+    ("browser.pin", "pin"), ("browser.map", "map"), ("statements.mark", "mark"), ("browser.undo", "undo"),
     ("browser.export", "export"), ("browser.by_meaning", "by meaning"), ("browser.back", "back"),
 )  # fmt: skip
-_SEARCH_KEYS = (
-    ("Enter", "to the list"),
-    ("browser.by_meaning", "by words or by meaning"),
-    ("browser.back", "to the list"),
-)
 
 
 class BrowserScreen(BrowserActs):
@@ -47,13 +42,19 @@ class BrowserScreen(BrowserActs):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (64, "-wide")]  # noqa: RUF012 - Textual's own declaration
     VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012 - Textual's own declaration
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("escape", "back", "Back", show=False, id="browser.back"),
         Binding("slash,ctrl+f", "search", "Search", id="browser.search"),
+        Binding("ctrl+t", "by_meaning", "Search by words or by meaning", id="browser.by_meaning", priority=True),
         Binding("down", "to_list", "To the list", show=False, id="browser.to_list"),
-        Binding("ctrl+t", "by_meaning", "Search by words or by meaning", priority=True, id="browser.by_meaning"),
-        Binding("r", "next('role')", "Said by", id="browser.role"),
-        Binding("a", "next('age')", "Age", id="browser.age"),
-        Binding("s", "next('order')", "Order", id="browser.order"),
+        Binding("r", "next('role')", "Said by anyone, only you, only Varda", id="browser.role"),
+        Binding("a", "next('age')", "Of any age, of today, of the last 7 days, older", id="browser.age"),
+        Binding("s", "next('order')", "Newest, oldest, most recalled first, A to Z", id="browser.order"),
+        Binding("p", "pin", "Pin or unpin", id="browser.pin"),
+        Binding("e", "edit", "Edit", id="browser.edit"),
+        Binding("f,delete", "forget", "Forget", id="browser.forget"),
+        Binding("u,f8", "undo", "Undo", id="browser.undo"),
+        Binding("x", "export", "Export what is marked, or all that is shown", id="browser.export"),
+        Binding("m", "map", "Map of what is shown", id="browser.map"),
+        Binding("escape", "back", "Back", id="browser.back"),
     ]
 
     def __init__(
@@ -74,9 +75,9 @@ class BrowserScreen(BrowserActs):
         search.border_title = "Search"
         yield search
         with Horizontal(id="chips"):
-            yield Chip("R", Role)
-            yield Chip("A", Age)
-            yield Chip("S", Order)
+            yield Chip("browser.role", Role)
+            yield Chip("browser.age", Age)
+            yield Chip("browser.order", Order)
         yield StatementList(self._clock)
         yield Detail(self._clock)
         yield KeyLine()
@@ -122,25 +123,33 @@ class BrowserScreen(BrowserActs):
         self.query_one(HeadLine).right = right
 
     def _why_none(self) -> str:
-        key = keys.shown(self.app, "browser.by_meaning")
         if not self._loaded:
             return "Reading the memory …"
         if not self._entries:
             return "Nothing is in memory yet. Tell Varda something worth keeping, or /remember it."
         if self._searching:
             return "Searching …" if self._is_idle() else "Varda is writing. The search begins when she is done."
+        by_meaning = self._key("browser.by_meaning")
         if self._meaning:
-            return f"The model finds nothing for this. {key} searches by words."
+            return f"The model finds nothing for this. {by_meaning} searches by words."
         if self._wanted.words.strip():
-            return f"No memory holds these words. {key} searches by meaning."
-        return "No memory is like that. R, A and S choose again."
+            return f"No memory holds these words. {by_meaning} searches by meaning."
+        return "No memory is like that."
 
     @on(StatementList.Highlighted)
     def _show_detail(self, event: StatementList.Highlighted) -> None:
         self.query_one(Detail).entry = event.entry
 
     def _show_keys(self) -> None:
-        self.query_one(KeyLine).keys = _SEARCH_KEYS if self.focused is self.query_one(SearchField) else _KEYS
+        line = self.query_one(KeyLine)
+        if self.focused is self.query_one(SearchField):
+            by_meaning = (self._key("browser.by_meaning"), "by words or by meaning")
+            line.keys = (("Enter", "to the list"), by_meaning, (self._key("browser.back"), "to the list"))
+        else:
+            line.keys = tuple((self._key(binding), does) for binding, does in _HINTS)
+
+    def _key(self, binding_id: str) -> str:
+        return keys.shown(self.app, binding_id)
 
     def on_descendant_focus(self) -> None:
         self._show_keys()

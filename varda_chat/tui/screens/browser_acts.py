@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on, work
-from textual.binding import Binding
 from textual.screen import Screen
 
 from varda_chat.errors import VardaError
 from varda_chat.memory.files import unused
 from varda_chat.tui.asking import ask
 from varda_chat.tui.browsing import Entry
+from varda_chat.tui.keys import shown
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
+from varda_chat.tui.screens.map import MapScreen
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.telling import quoted, undone_lines
@@ -31,15 +32,6 @@ _WAIT = "Varda is still writing. Try again when she is done."
 
 class BrowserActs(Screen[bool]):
     """Each acts on what is marked, or else on what the cursor is on."""
-
-    BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("p", "pin", "Pin or unpin", id="browser.pin"),
-        Binding("e", "edit", "Edit", id="browser.edit"),
-        Binding("f,delete", "forget", "Forget", id="browser.forget"),
-        Binding("u,f8", "undo", "Undo", id="browser.undo"),
-        Binding("x", "export", "Export", id="browser.export"),
-        Binding("m", "map", "Map", id="browser.map"),
-    ]
 
     def __init__(self, host: SessionHost, is_idle: Callable[[], bool], clock: Callable[[], float]) -> None:
         super().__init__()
@@ -114,7 +106,10 @@ class BrowserActs(Screen[bool]):
         text = await self.app.push_screen_wait(EditScreen(entry.statement))
         if text is not None and await self._give_words(entry.statement.id, text):
             self._edited.append((entry.statement.id, entry.statement.text))
-            self.notify("Varda knows it in the new words. U brings the old ones back.", markup=False)
+            self.notify(
+                f"Varda knows it in the new words. {shown(self.app, 'browser.undo')} brings the old ones back.",
+                markup=False,
+            )
 
     async def _give_words(self, statement_id: int, text: str) -> bool:
         edited = await ask(self, self._host, lambda session: session.edit(statement_id, text), "changing it")
@@ -134,7 +129,7 @@ class BrowserActs(Screen[bool]):
         gone = await ask(self, self._host, lambda session: session.forget(ids), "forgetting it")
         if gone is not None:
             self._edited.clear()  # what is undone first from here on is this
-            self.notify(f"Forgotten: {quoted(gone)} U brings it back.", markup=False)
+            self.notify(f"Forgotten: {quoted(gone)} {shown(self.app, 'browser.undo')} brings it back.", markup=False)
             self._note_change()
 
     @work(group="memory", exit_on_error=False)
@@ -155,8 +150,6 @@ class BrowserActs(Screen[bool]):
     @work(group="dialog", exit_on_error=False)
     async def action_map(self) -> None:
         """Draw what is shown as a map."""
-        from varda_chat.tui.screens.map import MapScreen  # numpy loads here, long after the first paint
-
         ids = [each.statement.id for each in self.listed.entries]
         if await self.app.push_screen_wait(MapScreen(self._host, self._clock, ids)):
             self.changed = True

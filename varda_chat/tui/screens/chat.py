@@ -11,7 +11,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.reactive import reactive
+from textual.reactive import var
 
 from varda_chat.errors import VardaError
 from varda_chat.memory.files import DATABASE
@@ -59,7 +59,7 @@ class ChatScreen(MovingScreen):
         Binding("ctrl+r", "retry", "Try again", id="retry", priority=True),
     ]
 
-    panel: reactive[PanelPlace] = reactive(PanelPlace.BESIDE)
+    panel: var[PanelPlace] = var(PanelPlace.BESIDE)
 
     def __init__(
         self,
@@ -131,17 +131,18 @@ class ChatScreen(MovingScreen):
 
     # -- what is written ------------------------------------------------------------------------------------
 
+    @on(Composer.Mistyped)
+    def _tell_mistyped(self, event: Composer.Mistyped) -> None:
+        nearest = commands.nearest(event.name)
+        hint = f" Did you mean /{nearest}?" if nearest else " / shows those there are."
+        self.tell(f"There is no command /{event.name}.{hint}", warning=True)
+
     @on(Composer.Sent)
     async def _take(self, event: Composer.Sent) -> None:
         typed = commands.parse(event.text)
         command = commands.find(typed[0]) if typed is not None else None
-        if typed is not None and command is None:
-            nearest = commands.nearest(typed[0])
-            hint = f" Did you mean /{nearest}?" if nearest else " / shows those there are."
-            self.tell(f"There is no command /{typed[0]}.{hint}", warning=True)
-            return
         try:
-            self.composer.take(event.text)
+            self.composer.remember(event.text)
         except OSError as error:
             reason = error.strerror or "unknown reason"
             self.tell(f"The input history could not be saved: {reason}.", warning=True)

@@ -29,7 +29,6 @@ class EditScreen(Card[str | None]):
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("enter", "save", "Save", priority=True, id="edit.save"),
-        Binding("escape", "close", "Leave it", show=False, priority=True, id="edit.close"),
     ]
 
     def __init__(self, statement: Statement) -> None:
@@ -37,7 +36,8 @@ class EditScreen(Card[str | None]):
         self._text = sanitize(statement.text)
 
     def compose(self) -> ComposeResult:
-        with self.card("Edit", (("Enter", "save"), ("Esc", "leave it as it was")), name="edit"):
+        hints = ((self.key("edit.save"), "save"), (self.key("card.close"), "leave it as it was"))
+        with self.card("Edit", hints, name="edit"):
             yield Static("Varda reads the new words in place of the old.", classes="note", markup=False)
             yield Words(self._text, soft_wrap=True, show_line_numbers=False)
 
@@ -50,6 +50,6 @@ class EditScreen(Card[str | None]):
         """Take the new words, if there are any."""
         text = sanitize(self.query_one(Words).text).strip()
         if not text:
-            self.notify("The new text is empty. F forgets a memory.", severity="warning", markup=False)
+            self.notify("The new text is empty.", severity="warning", markup=False)
         else:
             self.dismiss(None if text == self._text.strip() else text)

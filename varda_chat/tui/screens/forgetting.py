@@ -33,8 +33,9 @@ class ForgetScreen(Card[bool]):
     def compose(self) -> ComposeResult:
         count = len(self._statements)
         pinned = sum(each.pinned for each in self._statements)
-        keys = (("Enter", "forget it" if count == 1 else f"forget {count:,}"), ("Esc", "change nothing"))
-        with self.card("Forget", keys, name="forget"):
+        does = "forget it" if count == 1 else f"forget {count:,}"
+        hints = ((self.key("forget.confirm"), does), (self.key("card.close"), "change nothing"))
+        with self.card("Forget", hints, name="forget"):
             if pinned:
                 note = (
                     "This is pinned."

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from varda_chat.tui import keys
 from varda_chat.tui.asking import ask
 from varda_chat.tui.browsing import Entry, entries_of
 from varda_chat.tui.mapping import project
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 MOST = 2000
 """At most so many statements are drawn."""
-_KEYS = (
-    ("← ↑ ↓ →", "walk"), ("map.open", "open"), ("map.nearer", "nearer"), ("map.farther", "farther"),
-    ("map.next_here", "next here"), ("map.whole", "all of it"), ("map.back", "back"),
+_HINTS = (
+    ("points.open", "open"), ("points.nearer", "nearer"), ("points.farther", "farther"), ("points.next", "next here"),
+    ("points.all", "all of it"), ("map.back", "back"),
 )  # fmt: skip
 _LEGEND = Content.assemble(
     ("•", "$primary"), (" you  ", "$quiet"), ("•", "$accent"), (" Varda  ", "$quiet"), ("◆", "$foreground"),
@@ -41,7 +42,7 @@ class MapScreen(Screen[bool]):
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (64, "-wide")]  # noqa: RUF012 - Textual's own declaration
     VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012 - Textual's own declaration
-    BINDINGS = [Binding("escape,m,q", "back", "Back", show=False, id="map.back")]  # noqa: RUF012 - Textual's own declaration
+    BINDINGS = [Binding("escape,m,q", "back", "Back", id="map.back")]  # noqa: RUF012 - Textual's own declaration
 
     def __init__(self, host: SessionHost, clock: Callable[[], float], ids: Iterable[int] | None = None) -> None:
         """``ids``: of the statements to draw; None for all."""
@@ -61,7 +62,9 @@ class MapScreen(Screen[bool]):
 
     def on_mount(self) -> None:
         self.query_one(HeadLine).right = _LEGEND
-        self.query_one(KeyLine).keys = _KEYS
+        walk = " ".join(keys.shown(self.app, f"points.{direction}") for direction in ("left", "up", "down", "right"))
+        hints = ((keys.shown(self.app, binding), does) for binding, does in _HINTS)
+        self.query_one(KeyLine).keys = ((walk, "walk"), *hints)
         self.query_one(MemoryMap).focus()
 
     def on_screen_resume(self) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from textual import on, work
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
@@ -51,13 +51,13 @@ class Sent:
 class TalkingScreen(Screen[None]):
     """One prompt at a time; what comes meanwhile waits."""
 
-    state: reactive[ChatState] = reactive(ChatState.LOADING)
-    progress: reactive[Progress] = reactive(Progress())
-    facts: reactive[SessionFacts] = reactive(SessionFacts("", ""))
-    memory: reactive[MemoryView] = reactive(MemoryView())
-    vitals: reactive[Vitals] = reactive(Vitals())
-    waiting: reactive[int] = reactive(0)
-    session_name: reactive[str] = reactive("")
+    state: var[ChatState] = var(ChatState.LOADING)
+    progress: var[Progress] = var(Progress())
+    facts: var[SessionFacts] = var(SessionFacts("", ""))
+    memory: var[MemoryView] = var(MemoryView())
+    vitals: var[Vitals] = var(Vitals())
+    waiting: var[int] = var(0)
+    session_name: var[str] = var("")
 
     def __init__(self, host: SessionHost, facts: SessionFacts, transcripts: Transcripts | None) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from varda_chat.sanitize import one_line
 from varda_chat.tui.browsing import Age, Entry, Order, Role, Wanted
 from varda_chat.tui.formatting import ago
-from varda_chat.tui.keys import by_id, shown
+from varda_chat.tui.keys import shown
 
 _TEXT_CHARACTERS = 1000
 Keys = Sequence[tuple[str, str]]
@@ -53,9 +53,9 @@ class Chip(Static):
 
         kind: type[Enum]
 
-    def __init__(self, key: str, kind: type[Role] | type[Age] | type[Order]) -> None:
+    def __init__(self, binding_id: str, kind: type[Role] | type[Age] | type[Order]) -> None:
         super().__init__(classes="chip")
-        self._key = key
+        self._binding_id = binding_id
         self._kind = kind
 
     def show(self, wanted: Wanted, *, by_meaning: bool) -> None:
@@ -65,7 +65,7 @@ class Chip(Static):
             text, style = "best match", "$quiet"
         else:
             text, style = str(choice.value), "$quiet" if choice is next(iter(self._kind)) else "$accent"
-        self.update(Content.assemble((f"{self._key} ", "$foreground"), (text, style)))
+        self.update(Content.assemble((f"{shown(self.app, self._binding_id)} ", "$foreground"), (text, style)))
 
     def on_click(self) -> None:
         self.post_message(self.Pressed(self._kind))
@@ -107,16 +107,14 @@ def words_of(entry: Entry) -> Content:
 
 
 class KeyLine(Static):
-    """Keys and what they do, the first the most important: as many as there is room for, and always the last. A key may
-    be the name of a binding, and is then named as it is now."""
+    """Keys and what they do, the first the most important: as many as there is room for, and always the last."""
 
     keys: reactive[Keys] = reactive(())
 
     def render(self) -> Content:
         if not self.keys:
             return Content("")
-        named = [(shown(self.app, key) if key in by_id() else key, does) for key, does in self.keys]
-        parts = [Content.assemble((key, "$foreground"), (f" {does}", "$quiet")) for key, does in named]
+        parts = [Content.assemble((key, "$foreground"), (f" {does}", "$quiet")) for key, does in self.keys]
         last = parts.pop()
         room = self.content_size.width - last.cell_length
         line = Content("")

@@ -47,10 +47,17 @@ class Composer(TextArea):
 
     @dataclass
     class Sent(Message):
-        """The person pressed Enter on a text that is not blank; ``edited``: it takes the last message's place."""
+        """The person pressed Enter on a text that is not blank, and it has left the composer; ``edited``: it takes the
+        last message's place."""
 
         text: str
         edited: bool = False
+
+    @dataclass
+    class Mistyped(Message):
+        """The person pressed Enter on a command that there is not; it stands there still."""
+
+        name: str
 
     @dataclass
     class Scrolled(Message):
@@ -95,6 +102,22 @@ class Composer(TextArea):
         self._closed_for = ""
         self._menu.show_for(self.text)
         self.show_hints()
+        self._paint()
+
+    def _paint(self) -> None:
+        """Paint what was typed now and nothing else: the next frame, with all that an answer changes on the screen,
+        may be two sixtieths of a second away, and takes as long to make."""
+        screen, app = self.screen, self.app
+        if not screen.is_current:
+            return
+        others, held = screen._dirty_widgets - {self}, app._batch_count
+        app._batch_count = 0  # a batch holds back what is half made; the composer is not
+        try:
+            screen._compositor.update_widgets({self})
+            screen._compositor_refresh()
+        finally:
+            app._batch_count = held
+            screen._dirty_widgets |= others
 
     def on_resize(self) -> None:
         self.show_hints()
@@ -165,19 +188,26 @@ class Composer(TextArea):
             self.complete(chosen)
             return
         text = sanitize(self.whole_text).strip()
-        if text:
-            self.post_message(self.Sent(text, self.editing))
+        typed = parse(text)
+        if typed is not None and find(typed[0]) is None:
+            self.post_message(self.Mistyped(typed[0]))
+        elif text:
+            edited = self.editing
+            self._empty()  # at once: the next keys may be here already, and they begin the next message
+            self.post_message(self.Sent(text, edited))
 
     def complete(self, command: Command) -> None:
         """Write the command out."""
         self.put(f"/{command.name}{' ' if command.argument else ''}")
 
-    def take(self, text: str) -> None:
-        """``text`` was accepted: empty the composer and remember it. Raises OSError as history does."""
+    def _empty(self) -> None:
         self.editing = False
         self.clear()
         self._pastes.clear()
         self._menu.show_for("")
+
+    def remember(self, text: str) -> None:
+        """Let Up bring ``text`` back. Raises OSError as history does."""
         self._history.add(text)
 
     def edit_last(self, text: str) -> None:

@@ -41,16 +41,16 @@ class MemoryMap(Widget, can_focus=True):
     """Near statements are near each other. ``selected``: the place of one in the chart's entries."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("left,h", "walk('left')", "Left", show=False, id="map.left"),
-        Binding("right,l", "walk('right')", "Right", show=False, id="map.right"),
-        Binding("up,k", "walk('up')", "Up", show=False, id="map.up"),
-        Binding("down,j", "walk('down')", "Down", show=False, id="map.down"),
-        Binding("tab,n", "next_here(1)", "Next here", show=False, id="map.next_here"),
-        Binding("shift+tab", "next_here(-1)", "The one before here", show=False, id="map.before_here"),
-        Binding("plus,equals_sign", "zoom(2)", "Nearer", show=False, id="map.nearer"),
-        Binding("minus", "zoom(0.5)", "Farther", show=False, id="map.farther"),
-        Binding("0", "zoom(0)", "All of it", show=False, id="map.whole"),
-        Binding("enter,space", "open", "Open", show=False, id="map.open"),
+        Binding("left,h", "walk('left')", "Nearest to the left", id="points.left"),
+        Binding("right,l", "walk('right')", "Nearest to the right", id="points.right"),
+        Binding("up,k", "walk('up')", "Nearest above", id="points.up"),
+        Binding("down,j", "walk('down')", "Nearest below", id="points.down"),
+        Binding("tab,n", "next_here(1)", "Next in the same place", id="points.next"),
+        Binding("shift+tab", "next_here(-1)", "The one before, in the same place", id="points.previous"),
+        Binding("plus,equals_sign", "zoom(2)", "Nearer", id="points.nearer"),
+        Binding("minus", "zoom(0.5)", "Farther", id="points.farther"),
+        Binding("0", "zoom(0)", "All of it", id="points.all"),
+        Binding("enter,space", "open", "Open", id="points.open"),
     ]
     ALLOW_SELECT = False
 

@@ -193,8 +193,10 @@ class VardaMessage(Horizontal, can_focus=True):
         waiting = self.query_one(".waiting", Static)
         waiting.display = not self.text.strip()
         waiting.update(Content(when_empty))
+        answer = self.query_one(AnswerMarkdown)
         # Streaming can leave the last rows of a table out; the whole text at once cannot.
-        await self.query_one(AnswerMarkdown).update(_shown(self.text))
+        if answer.has_table or answer.source != _shown(self.text):
+            await answer.update(_shown(self.text))
 
     def _show_meta(self, line: Content) -> None:
         self._meta = line

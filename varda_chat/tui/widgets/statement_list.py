@@ -30,15 +30,15 @@ class StatementList(ScrollView, can_focus=True):
     """Up and Down move, Space marks, Enter opens. ``marked``: ids, which stay marked while others are shown."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("up,k", "move(-1)", "Up", show=False, id="list.up"),
-        Binding("down,j", "move(1)", "Down", show=False, id="list.down"),
-        Binding("pageup", "move_page(-1)", "Page up", show=False, id="list.page_up"),
-        Binding("pagedown", "move_page(1)", "Page down", show=False, id="list.page_down"),
-        Binding("home,g", "move_to(0)", "First", show=False, id="list.first"),
-        Binding("end,G", "move_to(-1)", "Last", show=False, id="list.last"),
-        Binding("enter", "open", "Open", show=False, id="list.open"),
-        Binding("space", "mark", "Mark", show=False, id="list.mark"),
-        Binding("ctrl+a", "mark_all", "Mark all", show=False, id="list.mark_all"),
+        Binding("up,k", "move(-1)", "Up", show=False, id="statements.up"),
+        Binding("down,j", "move(1)", "Down", show=False, id="statements.down"),
+        Binding("pageup", "move_page(-1)", "Page up", show=False, id="statements.page_up"),
+        Binding("pagedown", "move_page(1)", "Page down", show=False, id="statements.page_down"),
+        Binding("home", "move_to(0)", "First", id="statements.first"),
+        Binding("end", "move_to(-1)", "Last", id="statements.last"),
+        Binding("enter", "open", "Open", id="statements.open"),
+        Binding("space", "mark", "Mark", id="statements.mark"),
+        Binding("ctrl+a", "mark_all", "Mark all that are shown, or none", id="statements.mark_all"),
     ]
     COMPONENT_CLASSES = {"statement-list--cursor", "statement-list--marked"}  # noqa: RUF012 - Textual's declaration
     ALLOW_SELECT = False

@@ -1,0 +1,92 @@
+"""``varda-eval``: its flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from training.flags import HELP, console, flag, folder, run
+
+
+@click.command(context_settings=HELP)
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.argument("measure", type=click.Choice(["recall", "perplexity", "dialogue", "exchanges", "speed"]))
+@flag("facts", type=click.IntRange(min=1), default=100, help="recall: facts told for each task and tier.")
+@flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
+@flag(
+    "tasks",
+    default="all",
+    help="recall: all, or some of recall,update,forget,never-told,joined,interference.",
+)
+@flag("tiers", default="all", help="recall: all, or some of seen,held-out,hand-written (the phrasings).")
+@flag(
+    "controls",
+    default="all",
+    help="recall: all, none, or some of no-memory,shuffled-memory,store-everything,random-store,facts-in-prompt,"
+    "text-search.",
+)
+@flag("distractors", default="0,100,1000,10000", help="recall: other vectors in memory; those above 0 need --data-dir.")
+@flag(
+    "data-dir",
+    **folder(),
+    help="Folder of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk.",
+)
+@flag(
+    "chart",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="recall: draw a chart into this .svg or .png, too.",
+)
+@flag(
+    "twin",
+    **folder(),
+    help="dialogue: a model without memory to compare with, of the same tokenizer.",
+)
+@flag(
+    "dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="perplexity: of this text: a corpus, your files, or prepared text.",
+)
+@flag("split", type=click.Choice(["train", "validation", "test"]), default="test", help="perplexity: of this split.")
+@flag("against", default=None, metavar="MODEL", help="perplexity: a plain GPT-2 or checkpoint to compare with.")
+@flag(
+    "window", type=click.IntRange(min=2), default=None, help="perplexity: tokens read at once. [default: all that fit]"
+)
+@flag(
+    "stride", type=click.IntRange(min=1), default=None, help="perplexity: tokens to move on. [default: half the window]"
+)
+@flag("documents", type=click.IntRange(min=2), default=None, help="perplexity: read so many. [default: all]")
+@flag("count", type=click.IntRange(min=1), default=40, help="exchanges: how many.")
+@flag("memory-size", type=click.IntRange(min=1), default=10_000, help="speed: vectors in memory.")
+@flag("seed", type=int, default=0, help="Seed of facts, phrasings and samples.")
+@flag("json", is_flag=True, help="Print one JSON object instead of tables.")
+@flag("show", type=click.IntRange(min=0), default=0, help="recall: print this many wrong answers too.")
+def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
+    """Measure a checkpoint.
+
+    \b
+    recall     is it known in the next session what was told in this one?
+    perplexity of a text: does the memory of what came before help? also accuracy, F1
+    dialogue   does the memory help to predict held-out human dialogue?
+    exchanges  sample exchanges, unedited, as markdown
+    speed      what does the memory cost?
+    """
+
+    def action() -> None:
+        from training.benchmark.commands import run as measured
+
+        measured(measure, checkpoint, given, _load, console())
+
+    run(action)
+
+
+def _load(source: str) -> Any:
+    from training.quiet import quiet_libraries
+    from varda_chat.model.checkpoint import load_checkpoint
+
+    quiet_libraries()
+    return load_checkpoint(source)

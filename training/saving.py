@@ -1,0 +1,121 @@
+"""Saves: a run's state in ``last``, and the one before in ``last.old``; a kill at any moment leaves a whole one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from training.config import ObjectiveWeights, TrainConfig
+from varda_chat.errors import DataError
+
+LAST, OLD, FRESH, STATE = "last", "last.old", "last.new", "run.json"
+
+
+class Saves:
+    """The saved states of the run in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.last, self.old, self.fresh = folder / LAST, folder / OLD, folder / FRESH
+
+    def newest(self) -> Path:
+        """The newest whole save; raises DataError where there is none."""
+        for folder in (self.last, self.old):
+            if (folder / STATE).exists():
+                return folder
+        raise DataError(f"Nothing to resume in {self.last.parent}: it holds no saved run.")
+
+    def state(self) -> dict[str, Any]:
+        """What the newest save says of the run; raises DataError where there is none or it cannot be read."""
+        path = self.newest() / STATE
+        try:
+            state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"The saved run cannot be read: {path} is no JSON ({error}).") from error
+        return state
+
+    def kept_step(self) -> int | None:
+        """The step of the newest save, None where there is none."""
+        try:
+            return int(self.state()["step"])
+        except DataError:
+            return None
+
+    def begin(self) -> None:
+        """Make room for a new save, of which nothing counts before ``finish``."""
+        shutil.rmtree(self.fresh, ignore_errors=True)
+
+    def finish(self, state: dict[str, Any]) -> None:
+        """The new save is in ``fresh`` but for ``state``: let it be the last one."""
+        (self.fresh / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+        for path in (*self.fresh.rglob("*"), self.fresh):
+            _to_disk(path)
+        if (self.last / STATE).exists():
+            shutil.rmtree(self.old, ignore_errors=True)
+            self.last.rename(self.old)
+        else:
+            shutil.rmtree(self.last, ignore_errors=True)
+        self.fresh.rename(self.last)
+        _to_disk(self.last.parent)
+
+    def drop(self, step: int) -> int | None:
+        """The state after ``step`` has turned out to be bad: forget it if it was saved. Returns the step of the newest
+        save that is left, None where there is none."""
+        for folder in (self.last, self.old):
+            if (folder / STATE).exists():
+                if int(json.loads((folder / STATE).read_text(encoding="utf-8"))["step"]) < step:
+                    break
+                shutil.rmtree(folder)
+        return self.kept_step()
+
+
+def has_run(folder: Path) -> bool:
+    """Whether a run was saved in ``folder``."""
+    return any((folder / name).exists() for name in (LAST, OLD))
+
+
+def saved_config(folder: Path) -> TrainConfig:
+    """The settings of the run saved in ``folder``; raises DataError where there is none."""
+    saved = Saves(folder).state()["config"]
+    saved["weights"] = ObjectiveWeights(**saved["weights"])
+    for name in {"betas", "layouts", "datasets"} & saved.keys():
+        saved[name] = tuple(saved[name])
+    known = {field.name for field in fields(TrainConfig)}
+    return TrainConfig(**{name: value for name, value in saved.items() if name in known})
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` write a file that then takes the place of ``path``, all or nothing."""
+    fresh = path.with_name(path.name + ".new")
+    write(fresh)
+    _to_disk(fresh)
+    fresh.replace(path)
+
+
+def cut_log(path: Path, step: int) -> None:
+    """Take what was logged after ``step`` out of the JSON lines at ``path``, and a line that a kill cut off."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if record["step"] <= step:
+            kept.append(line)
+    write_whole(path, lambda fresh: fresh.write_text("".join(kept), encoding="utf-8"))
+
+
+def _to_disk(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
