@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
-from tests.tui.driver import ask, command, composer, make_app, text_of, wait_for_state, wait_until
+from tests.tui.driver import ask, chat_of, command, composer, make_app, text_of, wait_for_state, wait_until
 from tests.tui.memories import DIM, lived_in
 from tests.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.memory import MemoryStore
 from varda_chat.session import MemoryEvent, Recalled, Remembered
+from varda_chat.settings import Settings, SettingsFile
 from varda_chat.tui.state import ChatState
 
 CELLO = "I have started to learn the cello, on Sundays."
@@ -113,3 +115,26 @@ def test_memory_map(
 ) -> None:
     app = make_app(remembering, profile_dir, theme=theme)
     assert snap_compare(app, terminal_size=size, run_before=look_at_the_map)
+
+
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [((40, 20), "varda-light"), ((80, 24), "varda-dark"), ((120, 40), "varda-light"), ((200, 50), "varda-dark")],
+    ids=["narrow", "ordinary", "wide", "vast"],
+)
+@pytest.mark.parametrize("place", ["settings", "keys", "help"])
+def test_finding_ones_way(
+    place: str, size: tuple[int, int], theme: str, profile_dir: Path, snap_compare: Callable[..., bool]
+) -> None:
+    async def go_there(pilot: Pilot[None]) -> None:
+        await wait_for_state(pilot, ChatState.READY)
+        composer(pilot).cursor_blink = False
+        await command(pilot, f"/{place}")
+        await wait_until(pilot, lambda: pilot.app.screen is not chat_of(pilot).chat)
+        for field in pilot.app.screen.query(Input):
+            field.cursor_blink = False
+        await pilot.pause()
+
+    settings = SettingsFile(Path("/home/you/config.toml"), Settings(keys={"sources": "f7"}))
+    app = make_app(told_session(), profile_dir, theme=theme, settings=settings)
+    assert snap_compare(app, terminal_size=size, run_before=go_there)
