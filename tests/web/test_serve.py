@@ -142,6 +142,7 @@ def serving(*flags: str) -> Iterator[str]:
             yield found[0]
         finally:
             process.terminate()
+    assert process.returncode == 0
 
 
 def test_a_port_in_use_gets_one_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import secrets
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,7 @@ class ChatServer(Server):
         super().__init__(command, host=host, port=port, title="varda-chat")
         self._token = token
         self._cookie = f"varda-chat-{port}"  # browsers share cookies among the ports of a host
+        self._chats: set[asyncio.Task[object]] = set()
         self._page = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
 
     @property
@@ -40,6 +42,22 @@ class ChatServer(Server):
     async def on_startup(self, app: web.Application) -> None:
         """Say where the chat is."""
         click.echo(f"The chat is at {self.address}\nCtrl+C ends it.")
+
+    async def on_shutdown(self, app: web.Application) -> None:
+        """Let every open chat end as by its own key, its memory saved."""
+        for chat in self._chats:
+            chat.cancel()
+        await asyncio.gather(*self._chats, return_exceptions=True)
+
+    async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
+        """Run a chat for the page that asks, until either ends."""
+        chat = asyncio.current_task()
+        assert chat is not None
+        self._chats.add(chat)
+        try:
+            return await super().handle_websocket(request)
+        finally:
+            self._chats.discard(chat)
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
