@@ -18,8 +18,10 @@ from training.benchmark.recall import Benchmark, measure_recall
 from training.calibrate import calibrate
 from training.card import Making, write_card
 from training.config import FUSED_GELU, PRESETS, TrainConfig
+from training.curves import draw_curves
 from training.data.reading import RunSource, source_of_run
 from training.data.tokenizer import save_tokenizer
+from training.display import validation_table
 from training.growth import deepened, widened, with_fresh_matching
 from training.launch import launch_notices, make_accelerator
 from training.loop import Trainer
@@ -157,7 +159,10 @@ def _finished(trainer: Trainer, trained: VardaGPTAssociative, source: RunSource,
     console.print("Calibrating thresholds …")
     calibrate(trained, data)
     figures = validate(trained, data, trainer.config, trainer.accelerator)
-    trainer.report_run()
+    console.print(validation_table(trainer.metrics.validations()))
+    undrawn = draw_curves(trainer.metrics.records(), output_dir)
+    if undrawn is not None:
+        console.print(undrawn, markup=False)
     export(trained, output_dir)
     recall = None
     if data.builder is not None:
