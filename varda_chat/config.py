@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from varda_chat.errors import VardaError
 
-DEFAULT_MEMORY_SIZE = 10_000
-"""Capacity of a memory, in vectors; the original's default."""
-
 
 @dataclass(frozen=True)
 class GenerationSettings:

@@ -19,6 +19,7 @@ from varda_chat.sanitize import one_line, sanitize
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
+    from varda_chat.memory.settings import MemorySettings
     from varda_chat.memory.store import MemoryStore
     from varda_chat.session import ChatSession
 
@@ -56,6 +57,17 @@ class Place:
         for notice in session.notices:
             click.echo(sanitize(notice), err=True)
         return session
+
+    def begin_with(self) -> MemorySettings:
+        """What a new memory of the model begins with, read without the model."""
+        from varda_chat.memory.settings import MemorySettings
+
+        path = (Path(self.checkpoint) if self.checkpoint else paths.bundled_checkpoint()) / "config.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return MemorySettings()  # a model of the hub, or none: it is told of when it is loaded
+        return MemorySettings.of_model(found) if isinstance(found, dict) else MemorySettings()
 
     @property
     def quiet(self) -> bool:
