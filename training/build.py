@@ -117,6 +117,7 @@ def build(
         # of its weights, those of the save, or the first process'
         chat = ChatFormat(Tokenizer.from_file(str(output_dir / "tokenizer.json")))
         model = VardaGPTAssociative(VardaGPTConfig.from_pretrained(output_dir))
+    config = _fitting(config, model.config.n_positions)
     data = source.data(config, chat)
     config = data.config
     if first:
@@ -136,6 +137,16 @@ def build(
     recall = _finished(trainer, trained, source, recall_facts) if first else None
     accelerator.end_training()
     return recall
+
+
+def _fitting(config: TrainConfig, n_positions: int) -> TrainConfig:
+    """``config`` with rows and sessions no longer than the model reads."""
+    longest_session = n_positions * min(config.layouts)
+    return replace(
+        config,
+        row_length=min(config.row_length, n_positions),
+        episode_length=min(config.episode_length, longest_session),
+    )
 
 
 def _begun(config: TrainConfig, source: RunSource, start: Start) -> tuple[ChatFormat, VardaGPTAssociative]:
