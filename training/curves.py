@@ -37,6 +37,8 @@ def draw_curves(records: Sequence[dict[str, Any]], folder: Path) -> str | None:
             axes.set_title(title)
             axes.set_xlabel("step")
             axes.grid(axis="y", color=_FAINT, linewidth=0.6)
+            if title.endswith("%"):
+                axes.set_ylim(0, 1.1 * max([1.0, *(value for _, _, values in lines for value in values)]))
             if lines:
                 axes.legend(frameon=False)
         for name in FILES:

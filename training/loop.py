@@ -173,7 +173,8 @@ class Trainer:
                 if stop:
                     self.console.print(
                         f"Stopped at step {self.step} of {config.max_steps}; saved. Go on with: "
-                        f"varda-train --resume --data-dir DATA --output-dir {self.output_dir}"
+                        f"varda-train --resume {'' if config.datasets else '--data-dir DATA '}"
+                        f"--output-dir {self.output_dir}"
                     )
                     raise KeyboardInterrupt
         if self.best is not None:

@@ -46,7 +46,11 @@ def test_a_command_of_the_guide_can_be_given(line: str) -> None:
 
 
 def test_every_flag_in_the_text_exists() -> None:
-    known = flags(evaluate) | flags(train) | {"--help", "--num_processes", "--multi_gpu", "--cpu", "--version"}
+    known = (
+        flags(evaluate)
+        | flags(train)
+        | {"--help", "--num_processes", "--multi_gpu", "--cpu", "--logdir", "--checkpoint", "--version"}
+    )
     assert isinstance(train, click.Group)
     for command in train.commands.values():
         known |= flags(command)
