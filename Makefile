@@ -8,7 +8,7 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/default
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test test-slow check format bench bench-memory bench-train recall ablations train wikitext clean
+.PHONY: help chat test test-slow check format bench bench-memory bench-train bench-ui recall ablations train wikitext clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,18 +41,27 @@ bench-memory: .venv/chat ## the memory: index types, turns, starts (ARGS=--milli
 bench-train: .venv/chat ## training against plain GPT-2, reading and writing against the ancestor's design (minutes)
 	@$(BIN)/python -m training.benchmark.training_speed $(ARGS)
 
+bench-ui: .venv/chat ## the screen: first paint, and from a key to its paint while Varda writes (two minutes)
+	@$(BIN)/python -m tests.tui.bench_ui $(ARGS)
+
 recall: .venv/dev ## the memory benchmark on the bundled checkpoint (tens of minutes; reads DATA)
 	@$(BIN)/varda-eval $(CHECKPOINT) recall --data-dir $(DATA) --chart docs/images/recall.svg
 
 ablations: .venv/chat ## small models that lack one part each, and their plain twin (tens of minutes; reads DATA)
 	@$(BIN)/python -m training.benchmark.ablations --data-dir $(DATA)
 
+# the memory's later stages: more facts, stores as in chat, many pairs of tellings and questions
+LATER := --preset mini --data-dir $(DATA) --multi-session-episodes 1 --dialogue-rows 3 --fact-episodes 6 --question-pairs 96
+
 train: .venv/chat ## train a model like the bundled one from DATA into OUT (hours)
 	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage1 --seed 1 --max-steps 6000 \
 	  --multi-session-episodes 0 --dialogue-rows 14
-	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage2 --finetune-from $(OUT)/stage1 \
-	  --seed 2 --max-steps 4500 --learning-rate 8e-4 --warmup-steps 20 --hard-from 0 --retrieval-weight 1.0 \
-	  --fact-episodes 11 --multi-session-episodes 1 --dialogue-rows 4
+	@$(BIN)/varda-train $(LATER) --output-dir $(OUT)/stage2 --finetune-from $(OUT)/stage1 \
+	  --seed 2 --max-steps 3000 --learning-rate 8e-4 --warmup-steps 40 --hard-from 0.15
+	@$(BIN)/varda-train $(LATER) --output-dir $(OUT)/stage3 --finetune-from $(OUT)/stage2 \
+	  --seed 3 --max-steps 1900 --learning-rate 8e-4 --warmup-steps 20 --hard-from 0
+	@$(BIN)/varda-train $(LATER) --output-dir $(OUT)/stage4 --finetune-from $(OUT)/stage3 \
+	  --seed 4 --max-steps 1000 --learning-rate 7e-4 --warmup-steps 20 --hard-from 0
 
 # with the same seed, data and steps; what is done is not done again, what was stopped goes on
 WIKITEXT := --dataset wikitext-2 --data-dir $(DATA) --preset micro --seed 1 --max-steps 500 --fact-episodes 6 --dialogue-rows 5

@@ -64,41 +64,47 @@ def matching_losses(
         losses.append(_share_lost(scores, null, there & ~own, None))
     vectors = vectors[owner, place].detach()
     reading = torch.stack(losses).mean() / count
-    own_groups = shares.part(len(arrays["ending"]))
-    if own_groups.start == own_groups.stop:
+    ours = shares.part(len(arrays["turn"]))
+    if ours.start == ours.stop:
         return reading, reading.new_zeros(())
-    ending = arrays["ending"][own_groups]
+    turns = arrays["turn"][ours]
     memory = EpisodeMemory(
-        tokens=ending,
-        visible=torch.zeros(*ending.shape, ending.shape[1], dtype=torch.bool, device=model.device),
+        tokens=turns,
+        visible=torch.zeros(*turns.shape, turns.shape[1], dtype=torch.bool, device=model.device),
         sessions=1,
         distractors=vectors,
         distractor_tokens=arrays["told"][owner, place],
     )
-    return reading, _delete_loss(model, memory, owner, arrays["over"], arrays["group"], own_groups)
+    near = arrays["turn_group"].unsqueeze(1) == arrays["group"]  # (N, P)
+    deleted = near & (near.cumsum(dim=1) == 1) & arrays["deletes"].unsqueeze(1)
+    return reading, _delete_loss(model, memory, owner, arrays["over"], near, deleted, ours)
 
 
 def _delete_loss(
-    model: VardaGPTAssociative, memory: EpisodeMemory, owner: Tensor, over: Tensor, group: Tensor, own: slice
+    model: VardaGPTAssociative,
+    memory: EpisodeMemory,
+    owner: Tensor,
+    over: Tensor,
+    near: Tensor,
+    deleted: Tensor,
+    own: slice,
 ) -> Tensor:
-    """Of turns, with tokens where ``over`` (G, L), which each end the first statement of their group (P,); the memory
-    holds the vectors (M, D) of the statements ``owner`` (M,), and the tokens (own G, L) of the turns ``own``."""
+    """Of turns, with tokens where ``over`` (N, L), which are ``near`` (N, P) to some statements, and of these end those
+    ``deleted`` (N, P); the memory holds the vectors (M, D) of the statements ``owner`` (M,), and the tokens (own N, L)
+    of the turns ``own``."""
     output = model(memory.tokens, memory=memory, mix_copies=False, use_cache=False, logits_to_keep=1)
     assert memory.distractors is not None
-    cosine = output.deletable_vector @ memory.distractors.T  # (G, L, M)
+    cosine = output.deletable_vector @ memory.distractors.T  # (N, L, M)
     logits = model.memory_heads.delete_logits(output.last_hidden_state, memory.distractors.expand(1, 1, -1, -1))
     probability = model.delete_probability(logits, cosine)
-    count = len(group)
-    of_statement = probability.new_zeros(*over[own].shape, count).scatter_reduce(
+    of_statement = probability.new_zeros(*over[own].shape, near.shape[1]).scatter_reduce(
         2, owner.expand_as(probability), probability, "amax"
     )
     kept = (torch.log1p(-of_statement.clamp_max(1 - 1e-5)) * over[own].unsqueeze(-1)).sum(dim=1).clamp_max(-1e-6)
-    near = group == torch.arange(len(over), device=group.device).unsqueeze(1)
-    first = near & (near.cumsum(dim=1) == 1)
     # the group's relatives weigh 1 each, all others together as much as those
     spared = torch.where(near, 1.0, (near.sum(dim=1, keepdim=True) - 1) / (~near).sum(dim=1, keepdim=True).clamp_min(1))
-    weight = torch.where(first, OBSOLETE_WEIGHT, spared)
-    lost = torch.where(first[own], -torch.log(-torch.expm1(kept)), -kept)
+    weight = torch.where(deleted, OBSOLETE_WEIGHT, spared)
+    lost = torch.where(deleted[own], -torch.log(-torch.expm1(kept)), -kept)
     return (lost * weight[own]).sum() / weight.sum()
 
 

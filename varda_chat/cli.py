@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from varda_chat import __version__, paths
+from varda_chat import __version__, paths, settings
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
+from varda_chat.request import Request
 from varda_chat.sanitize import sanitize
-
-if TYPE_CHECKING:
-    from varda_chat.session import ChatSession, Progress, Turn
-    from varda_chat.transcripts import Transcripts
+from varda_chat.settings import Settings
 
 INTERRUPTED = 130
 _SUBCOMMANDS = {
@@ -29,35 +24,6 @@ _SUBCOMMANDS = {
     "sessions": ("varda_chat.session_commands", "sessions"),
 }
 """Modules that hold the subcommands, and their names there."""
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What the flags ask for."""
-
-    profile: str
-    folder: Path
-    checkpoint: str | None
-    incognito: bool
-    generation: GenerationSettings
-
-    def transcripts(self) -> Transcripts:
-        """Where sessions are kept; incognito, a copy in RAM. Raises VardaError."""
-        from varda_chat.transcripts import Transcripts
-
-        return Transcripts.open(self.folder, read_only=self.incognito)
-
-    def open(self, on_progress: Progress | None = None, transcripts: Transcripts | None = None) -> ChatSession:
-        from varda_chat.session import ChatSession
-
-        return ChatSession.open(
-            self.folder,
-            self.checkpoint,
-            incognito=self.incognito,
-            generation=self.generation,
-            transcripts=transcripts,
-            on_progress=on_progress,
-        )
 
 
 class _Commands(click.Group):
@@ -90,6 +56,17 @@ class _Commands(click.Group):
             sys.exit(1)
 
 
+def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+    """Let the settings file give the defaults of the flags."""
+    if ctx.resilient_parsing:
+        return
+    try:
+        ctx.obj = settings.read(value or paths.config_file(), required=value is not None)
+    except VardaError as error:
+        raise click.ClickException(sanitize(str(error))) from error
+    ctx.default_map = ctx.obj.flags
+
+
 @click.group(
     cls=_Commands,
     invoke_without_command=True,
@@ -97,14 +74,35 @@ class _Commands(click.Group):
 )
 @click.option("-p", "--prompt", metavar="TEXT", help="Answer one message on stdout and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a turn, and nothing else.")
-@click.option("--profile", default="default", metavar="NAME", help="Which memory to use.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    envvar="VARDA_CHAT_CONFIG",
+    is_eager=True,
+    expose_value=False,
+    callback=_read_settings,
+    help="Settings, as the settings screen writes them.  [default: config.toml in the user's settings folder]",
+)
+@click.option(
+    "--profile",
+    default=Settings.profile,
+    metavar="NAME",
+    envvar="VARDA_CHAT_PROFILE",
+    help="Which memory to use.",
+)
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help=f"Where the memories lie.  [default: ${paths.HOME_VARIABLE} or the user's data folder]",
 )
-@click.option("--checkpoint", metavar="DIR_OR_HUB_ID", help="The model.  [default: the bundled one]")
+@click.option(
+    "--checkpoint",
+    metavar="DIR_OR_HUB_ID",
+    envvar="VARDA_CHAT_CHECKPOINT",
+    help="The model.  [default: the bundled one]",
+)
 @click.option(
     "--incognito",
     "--read-only",
@@ -113,21 +111,39 @@ class _Commands(click.Group):
 )
 @click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the last session, if there is one.")
 @click.option("-r", "--resume", type=click.IntRange(min=1), metavar="ID", help="Go on with that session.")
-@click.option("--theme", metavar="NAME", help="Colours of the chat, such as varda-dark or varda-light.")
+@click.option(
+    "--theme",
+    default=Settings.theme,
+    metavar="NAME",
+    envvar="VARDA_CHAT_THEME",
+    help="Colours of the chat, such as varda-dark or varda-light.",
+)
 @click.option(
     "--temperature",
     type=click.FloatRange(0, 10),
-    default=GenerationSettings.temperature,
+    default=Settings.temperature,
+    envvar="VARDA_CHAT_TEMPERATURE",
     help="Randomness of the answers; 0 for none.",
 )
 @click.option(
     "--top-p",
     type=click.FloatRange(0, 1, min_open=True),
-    default=GenerationSettings.top_p,
+    default=Settings.top_p,
+    envvar="VARDA_CHAT_TOP_P",
     help="Draw from the likeliest tokens of this total probability.",
 )
 @click.option(
-    "--max-new-tokens", type=click.IntRange(min=1), default=GenerationSettings.max_new_tokens, help="Longest answer."
+    "--max-new-tokens",
+    type=click.IntRange(min=1),
+    default=Settings.max_new_tokens,
+    envvar="VARDA_CHAT_MAX_NEW_TOKENS",
+    help="Longest answer.",
+)
+@click.option(
+    "--memory-size",
+    type=click.IntRange(min=1),
+    envvar="VARDA_CHAT_MEMORY_SIZE",
+    help="Capacity of the memory, in vectors, from now on.  [default: its own; of a new one, the model's]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Makes the answers repeatable.")
 @click.option("--reset-memory", is_flag=True, help="Back up the memory, clear it and exit.")
@@ -143,10 +159,11 @@ def main(
     incognito: bool,
     go_on: bool,
     resume: int | None,
-    theme: str | None,
+    theme: str,
     temperature: float,
     top_p: float,
     max_new_tokens: int,
+    memory_size: int | None,
     seed: int | None,
     reset_memory: bool,
     yes: bool,
@@ -160,24 +177,31 @@ def main(
     _speak_utf8()
     if click.get_current_context().invoked_subcommand is not None:
         return
-    folder = paths.profile_dir(profile, data_dir)
+    request = Request(
+        profile,
+        data_dir,
+        checkpoint or None,
+        incognito,
+        GenerationSettings(temperature, top_p, max_new_tokens, seed),
+        memory_size,
+    )
     if reset_memory:
-        _reset(folder, profile, yes, purge)
+        _reset(request.folder, profile, yes, purge)
         return
     if yes or purge:
         raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")
-    generation = GenerationSettings(temperature, top_p, max_new_tokens, seed)
-    request = _Request(profile, folder, checkpoint, incognito, generation)
     if go_on and resume is not None:
         raise click.UsageError("--continue and --resume do not go together.")
-    if prompt is not None:
-        _answer(request, [prompt], as_json, resume, go_on)
-    elif sys.stdin is None or not sys.stdin.isatty():
-        _answer(request, sys.stdin or (), as_json, resume, go_on)
-    elif as_json:
-        raise click.UsageError("--json needs --prompt or text on a pipe.")
-    else:
-        _chat(request, theme, resume, go_on)
+    if prompt is None and sys.stdin is not None and sys.stdin.isatty():
+        if as_json:
+            raise click.UsageError("--json needs --prompt or text on a pipe.")
+        from varda_chat.tui.start import chat
+
+        chat(request, click.get_current_context().obj, theme, resume, go_on)
+        return
+    from varda_chat.answering import answer
+
+    answer(request, sys.stdin or () if prompt is None else [prompt], as_json, resume, go_on)
 
 
 def _speak_utf8() -> None:
@@ -217,86 +241,3 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     elif (folder / SESSIONS).exists():
         said += " Saved sessions are kept; --purge removes them too."
     click.echo(said + (f" A backup is in {backup}" if backup else ""))
-
-
-def _answer(request: _Request, prompts: Iterable[str], as_json: bool, resume: int | None, go_on: bool) -> None:
-    """Answer each prompt on stdout; every turn's memory is on disk before its line is printed."""
-    transcripts = _transcripts(request, needed=resume is not None)
-    session: ChatSession | None = None
-    try:
-        resume = _session_to_resume(transcripts, resume, go_on)
-        for line in prompts:
-            prompt = line.strip()
-            if not sanitize(prompt).strip():
-                continue
-            if session is None:
-                session = request.open(transcripts=transcripts)
-                for notice in session.notices:
-                    click.echo(notice, err=True)
-                if resume is not None:
-                    session.resume(resume)
-            _print_turn(session.reply(prompt), as_json)
-        if session is None:
-            raise VardaError("There is nothing to answer: the message is empty.")
-    finally:
-        if session is not None:
-            shown = len(session.notices)
-            session.close()
-            for notice in session.notices[shown:]:
-                click.echo(notice, err=True)
-        if transcripts is not None:
-            transcripts.close()
-
-
-def _transcripts(request: _Request, needed: bool) -> Transcripts | None:
-    """Where sessions are kept; where that cannot be opened and is not ``needed``, the chat goes on without."""
-    try:
-        transcripts = request.transcripts()
-    except VardaError as error:
-        if needed:
-            raise
-        click.echo(f"{sanitize(str(error))} This session is not saved.", err=True)
-        return None
-    for notice in transcripts.notices:
-        click.echo(sanitize(notice), err=True)
-    return transcripts
-
-
-def _session_to_resume(transcripts: Transcripts | None, resume: int | None, go_on: bool) -> int | None:
-    """The session that the flags name, None for a new one; raises VardaError where --resume names none."""
-    if transcripts is None:
-        return None
-    if resume is not None:
-        return transcripts.session(resume).id
-    latest = transcripts.latest() if go_on else None
-    return latest.id if latest is not None else None
-
-
-def _print_turn(turn: Turn, as_json: bool) -> None:
-    click.echo(json.dumps(turn.to_json(), ensure_ascii=False) if as_json else turn.reply)
-    sys.stdout.flush()
-
-
-def _chat(request: _Request, theme: str | None, resume: int | None, go_on: bool) -> None:
-    """Open the Textual app."""
-    from varda_chat.memory.files import DATABASE
-    from varda_chat.tui.app import VardaApp
-
-    first_run = not (request.folder / DATABASE).exists()
-    transcripts = _transcripts(request, needed=resume is not None)
-    name = "default" if request.checkpoint is None else Path(request.checkpoint).name
-    app = VardaApp(
-        lambda on_progress: request.open(on_progress, transcripts),
-        profile=request.profile,
-        profile_dir=request.folder,
-        model_name=name,
-        incognito=request.incognito,
-        first_run=first_run,
-        theme=theme,
-        transcripts=transcripts,
-        resume=_session_to_resume(transcripts, resume, go_on),
-    )
-    app.run()
-    if transcripts is not None:
-        transcripts.close()
-    sys.exit(app.return_code or 0)

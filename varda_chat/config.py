@@ -1,10 +1,14 @@
-"""Settings of the chat as frozen dataclasses. Read at the edge (flags), passed in from there."""
+"""Settings of the chat as frozen dataclasses. Read at the edge (flags, settings file), passed in from there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from varda_chat.errors import VardaError
+
+DEFAULT_MEMORY_SIZE = 10_000
+"""Capacity of a memory, in vectors, where nothing else was chosen; the original's default."""
+DEFAULT_THEME = "varda-dark"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where things lie on disk: data, profiles and the bundled checkpoint."""
+"""Where things lie on disk: data, profiles, settings and the bundled checkpoint."""
 
 from __future__ import annotations
 
@@ -35,6 +35,15 @@ def profile_dir(profile: str, override: str | Path | None = None) -> Path:
             "beginning with a letter or digit."
         )
     return data_dir(override) / "profiles" / profile
+
+
+def config_file() -> Path:
+    """The settings file where none is named: in ``VARDA_CHAT_HOME``, else in the platform's place for settings."""
+    if os.environ.get(HOME_VARIABLE):
+        return data_dir() / "config.toml"
+    from platformdirs import user_config_path
+
+    return user_config_path(APP_NAME, appauthor=False) / "config.toml"
 
 
 def reset_command(folder: Path) -> str:

@@ -44,8 +44,9 @@ def statements_to_store(
     *,
     all_of_it: bool = False,
 ) -> list[NewStatement]:
-    """The sentences of ``message`` (at position ``start`` of the pass) with the vectors of the tokens whose store
-    decision exceeds ``threshold``; None takes the one likeliest token, ``all_of_it`` also that of every sentence."""
+    """The sentences of ``message`` (at position ``start`` of the pass) with the vectors of the words of which a token's
+    store decision exceeds ``threshold``; None takes the one likeliest, ``all_of_it`` also that of every sentence. A
+    word is stored whole: a copy that is followed from piece to piece would skip what is missing."""
     assert output.store_decision is not None and output.storable_vector is not None
     end = min(start + len(message.ids), output.store_decision.shape[1])
     chance = torch.sigmoid(output.store_decision[0, start:end, 0]).tolist()
@@ -59,9 +60,12 @@ def statements_to_store(
         likeliest = (
             max((i for i in words if message.sentence[i] == each), key=chance.__getitem__) for each in left_out
         )
-        chosen = sorted([*chosen, *likeliest])
+        chosen += likeliest
+    stored = {message.word[i] for i in chosen}
     by_sentence: dict[int, list[int]] = {}
-    for i in chosen:
+    for i in words:
+        if message.word[i] not in stored:
+            continue
         by_sentence.setdefault(message.sentence[i], []).append(i)
     return [
         NewStatement(

@@ -89,6 +89,7 @@ class ChatSession(SessionMemory):
         memory_size: int | None = None,
         transcripts: Transcripts | None = None,
         forgetfulness_factor: float | None = None,
+        threads: int | None = None,
         on_progress: Progress | None = None,
     ) -> ChatSession:
         """Load the model and the memory.
@@ -103,6 +104,7 @@ class ChatSession(SessionMemory):
             transcripts: where what is said is kept; None for nowhere.
             forgetfulness_factor: share (0..1) of the unpinned statements forgotten at random when the session ends;
                 None for the memory's own.
+            threads: the most that torch may compute with; None for as many as it likes.
             on_progress: called with what is being done and the share (0 to 1) that is done.
 
         Raises CheckpointError, MemoryLockedError, StorageError or another VardaError, each with what to do.
@@ -112,6 +114,8 @@ class ChatSession(SessionMemory):
         import torch
         import transformers
 
+        if threads is not None:
+            torch.set_num_threads(max(1, min(threads, torch.get_num_threads())))
         # the chat has a progress display of its own
         transformers.utils.logging.disable_progress_bar()
         transformers.logging.set_verbosity_error()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from varda_chat.errors import StorageError, VardaError
@@ -12,6 +12,7 @@ from varda_chat.turns import Recalled, Turn
 
 if TYPE_CHECKING:
     import threading
+    from pathlib import Path
 
     from varda_chat.memory import MemoryStore
     from varda_chat.model.chat_format import EncodedMessage
@@ -51,6 +52,15 @@ class SessionMemory:
         """One statement of the memory; raises VardaError where there is none of that id."""
         return self._store.statement(statement_id)
 
+    def statements(self) -> tuple[Statement, ...]:
+        """All statements of the memory, the newest first."""
+        return self._store.statements()
+
+    def means(self, statement_ids: Iterable[int]) -> tuple[Any, Any]:
+        """Those of ``statement_ids`` that the model can find, ascending (n,), and the means of their vectors (n, dim),
+        both numpy."""
+        return self._store.means(statement_ids)
+
     def tokens(self, statement_id: int) -> tuple[str, ...]:
         """The tokens that a statement's vectors were taken at."""
         return self._store.tokens(statement_id)
@@ -71,6 +81,8 @@ class SessionMemory:
 
         from varda_chat.remembering import matches
 
+        if not self.memory_size:
+            return ()
         message = self._shortened(self.checkpoint.chat.encode("user", sanitize(text).strip()))
         with torch.inference_mode():
             found = matches(self.checkpoint.model, self.checkpoint.chat, message, self._store, self._statements)
@@ -85,7 +97,7 @@ class SessionMemory:
             return self._store.statements(limit), ()
         exact = [each for each in self._store.statements() if wanted.casefold() in each.text.casefold()]
         known = {each.id for each in exact}
-        found = self.search(wanted, limit) if self.memory_size else ()
+        found = self.search(wanted, limit)
         near = [self._store.statement(each.id) for each in found if each.id not in known and each.weight >= NEAR_WEIGHT]
         return tuple(exact[:limit]), tuple(near[: max(0, limit - len(exact))])
 
@@ -100,28 +112,60 @@ class SessionMemory:
         """
         if not sanitize(text).strip():
             raise VardaError("There is nothing to remember: the text is empty.")
-        self._check_writable("Nothing was stored")
+        self.check_writable("Nothing was stored")
         return self._take_in("user", text, all_of_it=True)
 
     def forget(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
         """Delete statements, pinned ones too; ``undo`` brings them back. Raises VardaError while incognito."""
-        self._check_writable("Nothing was forgotten")
+        self.check_writable("Nothing was forgotten")
         return self._store.forget(statement_ids)
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
         """Put deleted statements back. Raises VardaError while incognito."""
-        self._check_writable("Nothing was brought back")
+        self.check_writable("Nothing was brought back")
         return self._store.bring_back(statement_ids)
 
     def pin(self, statement_id: int, pinned: bool = True) -> Statement:
         """Keep a statement from being dropped (or, False, no longer). Raises VardaError while incognito."""
-        self._check_writable("The pin was not set")
+        self.check_writable("The pin was not set")
         self._store.pin(statement_id, pinned)
         return self._store.statement(statement_id)
 
+    def pin_all(self, statement_ids: Iterable[int], pinned: bool = True) -> int:
+        """``pin`` for many at once; returns how many of them there are."""
+        self.check_writable("The pins were not set")
+        return self._store.pin_all(statement_ids, pinned)
+
+    def edit(self, statement_id: int, text: str) -> Statement:
+        """Give a statement other words, which the model reads at once (cut off, the next start does). Raises VardaError
+        for an empty text, where there is no such statement, and while incognito."""
+        import torch
+
+        clean = sanitize(text).strip()
+        if not clean:
+            raise VardaError("The new text is empty.")
+        self.check_writable("The statement was not changed")
+        waiting = self._store.edit(statement_id, clean)
+        with torch.inference_mode():
+            self._read_statement(waiting)
+        return self._store.statement(statement_id)
+
+    def export(self, path: Path, statement_ids: Iterable[int]) -> int:
+        """Write these statements to ``path``, as ``varda-chat memory export`` does; returns how many there were. Raises
+        OSError."""
+        from varda_chat.memory.exchange import write_export
+
+        return write_export(path, self._store.exported(statement_ids), vectors=True)
+
+    def exported_lines(self, statement_ids: Iterable[int]) -> Iterator[bytes]:
+        """The lines of such a file."""
+        from varda_chat.memory.exchange import lines_of
+
+        return lines_of(self._store.exported(statement_ids), vectors=True)
+
     def undo(self) -> Undone:
         """Take back the last stores and deletes. Raises VardaError while incognito."""
-        self._check_writable("Nothing was undone")
+        self.check_writable("Nothing was undone")
         return self._store.undo_last()
 
     def passages_learned(self, digest: str) -> int:
@@ -151,7 +195,8 @@ class SessionMemory:
         if restored:
             self._store.forget(restored)
 
-    def _check_writable(self, what: str) -> None:
+    def check_writable(self, what: str) -> None:
+        """Raise VardaError, which begins with ``what`` ("Nothing was forgotten"), where the memory may not change."""
         if self.incognito:
             raise VardaError(f"{what}: this session is incognito.")
         if self._store.read_only:
@@ -167,20 +212,24 @@ class SessionMemory:
 
     def _read_again(self, report: Callable[[str, float], None]) -> None:
         """Read the source texts of statements that another model stored through this one, which then knows them too."""
-        from varda_chat.remembering import read_messages, statements_to_store
-
         foreign = self._store.foreign_statements()
-        chat, model = self.checkpoint.chat, self.checkpoint.model
         for number, statement in enumerate(foreign):
             report(f"reading {len(foreign)} memories of another model", 0.85 + 0.15 * number / len(foreign))
-            message = self._shortened(chat.encode(statement.role, statement.text))
-            output = read_messages(model, [message])
-            found = statements_to_store(output, message, 0, chat, model.config.store_threshold)
-            # the other model found it worth storing: keep at least what this one finds the most so
-            found = found or statements_to_store(output, message, 0, chat, threshold=None)
-            vectors = [vector for part in found for vector in part.vectors]
-            if vectors:
-                self._store.replace_vectors(statement.id, vectors)
+            self._read_statement(statement)
+
+    def _read_statement(self, statement: Statement) -> None:
+        """Read the source text of a statement, and store vectors of this model for it."""
+        from varda_chat.remembering import read_messages, statements_to_store
+
+        chat, model = self.checkpoint.chat, self.checkpoint.model
+        message = self._shortened(chat.encode(statement.role, statement.text))
+        output = read_messages(model, [message])
+        found = statements_to_store(output, message, 0, chat, model.config.store_threshold)
+        # it was found worth storing once: keep at least what this model finds the most so
+        found = found or statements_to_store(output, message, 0, chat, threshold=None)
+        vectors = [vector for part in found for vector in part.vectors]
+        if vectors:
+            self._store.replace_vectors(statement.id, vectors)
 
     @property
     def _name(self) -> str:

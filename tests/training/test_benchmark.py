@@ -18,7 +18,7 @@ from training.benchmark.controls import asking, prompt_of, somebody_else, store_
 from training.benchmark.dialogue import load_twin, loss_of, measure_dialogue, sessions_of_pairs, windows
 from training.benchmark.distractors import Distractors
 from training.benchmark.exchanges import as_markdown, sample_exchanges
-from training.benchmark.reading import as_statements, read_session, room
+from training.benchmark.reading import as_statements, kept_by_chat, read_session, room
 from training.benchmark.recall import Benchmark, Outcome, Plan, judge, measure, measure_recall
 from training.benchmark.report import recall_json, recall_tables, wrong_answers
 from training.benchmark.scoring import Score, names_any
@@ -196,7 +196,7 @@ def test_what_is_read_again_is_what_the_chat_stored(tiny_checkpoint: Path, tmp_p
     read: list[str] = []
     for session in person.sessions:
         tokens = read_session(keeping, [(turn.prompt, turn.reply) for _, turn in session])
-        kept = [token for token in tokens if token.vector.strength > keeping.model.config.store_threshold]
+        kept = kept_by_chat(tokens, keeping.model.config.store_threshold)
         read += [vector.token for statement in as_statements(kept) for vector in statement.vectors]
     with open_store(keeping, person.folder, read_only=True) as store:
         mine = [s for s in store.statements(newest_first=False) if s.role == "user"]

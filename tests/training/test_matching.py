@@ -48,6 +48,17 @@ def test_groups_hold_what_is_easily_mixed_up(chat_format: ChatFormat) -> None:
     assert near > 0.8 * 64 * (GROUP - 1) / GROUP
 
 
+def test_half_of_the_turns_delete_and_the_others_do_not(chat_format: ChatFormat) -> None:
+    builder = EpisodeBuilder(chat_format, EXCHANGES)
+    pairs = build_pairs(builder, random.Random(5), 64)
+    groups = 64 // GROUP
+    assert pairs.deletes.tolist() == [True] * groups + [False] * groups
+    assert pairs.turn_group.tolist() == [*range(groups), *range(groups)]
+    turns = [chat_format.decode(row[seen].tolist()) for row, seen in zip(pairs.turn, pairs.over, strict=True)]
+    assert all(turn.strip() for turn in turns)
+    assert len(set(turns[:groups])) == groups
+
+
 def test_few_relations_make_few_pairs(chat_format: ChatFormat) -> None:
     builder = EpisodeBuilder(chat_format, EXCHANGES, relations=RELATIONS[:3])
     assert len(build_pairs(builder, random.Random(0), 16).topic) == 3

@@ -28,3 +28,10 @@ def quiet_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's own settings must not colour the tests."""
     for variable in ("NO_COLOR", "TEXTUAL_ANIMATIONS", "TEXTUAL_THEME", "COLUMNS", "LINES"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session")
+def fingerprint(tiny_checkpoint: Path) -> str:
+    from varda_chat.model.checkpoint import load_checkpoint
+
+    return load_checkpoint(tiny_checkpoint).fingerprint

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from varda_chat.memory import MemoryStore
+from varda_chat.memory.records import Statement
 from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources, Turn
 from varda_chat.transcripts import Recording, StoredTurn
 
@@ -48,6 +50,7 @@ class ScriptedSession:
     closed: int = 0
     close_error: Exception | None = None
     window: int = 512
+    store: MemoryStore | None = None
     recording: Recording = field(default_factory=lambda: Recording(None))
 
     def reply(
@@ -111,6 +114,15 @@ class ScriptedSession:
     def recent(self, limit: int = 20) -> list[MemoryEvent]:
         """Recent stores and deletes, newest first."""
         return self.events[:limit]
+
+    def statements(self) -> tuple[Statement, ...]:
+        """What is in ``store``, the newest first."""
+        return () if self.store is None else self.store.statements()
+
+    def means(self, statement_ids: Iterable[int]) -> Any:
+        """Of the vectors in ``store``."""
+        assert self.store is not None
+        return self.store.means(statement_ids)
 
     def close(self) -> None:
         """Count the closings."""

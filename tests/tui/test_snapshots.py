@@ -1,15 +1,17 @@
-"""Pictures of the main screen, wide to narrow, by night and by day. Renew with ``--snapshot-update``."""
+"""Pictures of the screens, wide to narrow, by night and by day. Renew with ``--snapshot-update``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 
-from tests.tui.driver import ask, composer, make_app, wait_for_state
+from tests.tui.driver import ask, command, composer, make_app, text_of, wait_for_state, wait_until
+from tests.tui.memories import DIM, lived_in
 from tests.tui.scripted import NOW, Line, ScriptedSession
+from varda_chat.memory import MemoryStore
 from varda_chat.session import MemoryEvent, Recalled, Remembered
 from varda_chat.tui.state import ChatState
 
@@ -59,3 +61,55 @@ async def talk(pilot: Pilot[None]) -> None:
 def test_main_screen(size: tuple[int, int], theme: str, profile_dir: Path, snap_compare: Callable[..., bool]) -> None:
     app = make_app(told_session(), profile_dir, profile="home", theme=theme)
     assert snap_compare(app, terminal_size=size, run_before=talk)
+
+
+async def browse(pilot: Pilot[None]) -> None:
+    """The memory browser, with two marked."""
+    await wait_for_state(pilot, ChatState.READY)
+    await pilot.press("f6")
+    await wait_until(pilot, lambda: "20 in memory" in text_of(pilot))
+    await pilot.press("down", "space", "space", "down", "down")
+    await wait_until(pilot, lambda: "2 marked" in text_of(pilot))
+
+
+@pytest.fixture
+def remembering(profile_dir: Path) -> Iterator[ScriptedSession]:
+    """A session over a memory that has been lived in."""
+    lived_in(profile_dir, "a model")
+    with MemoryStore.open(profile_dir, embedding_dim=DIM, fingerprint="a model") as store:
+        yield ScriptedSession(store=store)
+
+
+@pytest.mark.parametrize("theme", ["varda-dark", "varda-light"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50), (40, 20)], ids=["ordinary", "wide", "vast", "narrow"])
+def test_memory_browser(
+    size: tuple[int, int],
+    theme: str,
+    remembering: ScriptedSession,
+    profile_dir: Path,
+    snap_compare: Callable[..., bool],
+) -> None:
+    app = make_app(remembering, profile_dir, theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=browse)
+
+
+async def look_at_the_map(pilot: Pilot[None]) -> None:
+    """The map, one step from where it begins."""
+    await wait_for_state(pilot, ChatState.READY)
+    composer(pilot).cursor_blink = False
+    await command(pilot, "/map")
+    await wait_until(pilot, lambda: "axes show" in text_of(pilot))
+    await pilot.press("right")
+
+
+@pytest.mark.parametrize("theme", ["varda-dark", "varda-light"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50), (40, 20)], ids=["ordinary", "wide", "vast", "narrow"])
+def test_memory_map(
+    size: tuple[int, int],
+    theme: str,
+    remembering: ScriptedSession,
+    profile_dir: Path,
+    snap_compare: Callable[..., bool],
+) -> None:
+    app = make_app(remembering, profile_dir, theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=look_at_the_map)

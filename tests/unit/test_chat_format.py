@@ -54,3 +54,15 @@ def test_any_text_is_encoded_between_role_and_end(chat_format: ChatFormat, text:
     assert (message.ids[0], message.ids[-1]) == (chat_format.user_id, chat_format.end_id)
     assert not set(message.ids[1:-1]) & chat_format.special_ids
     assert all(-1 <= s < len(message.sentences) for s in message.sentence)
+
+
+def test_words_and_marks_are_numbered(chat_format: ChatFormat) -> None:
+    text = "my sister-in-law's Tefliten at 6:05, 3.5% of 日本!"
+    message = chat_format.encode("user", text)
+    words: dict[int, tuple[int, int]] = {}
+    for number, (start, end) in zip(message.word[1:-1], message.offsets[1:-1], strict=True):
+        words[number] = (min(start, words.get(number, (start, 0))[0]), end)
+    said = [text[start:end].strip() for _, (start, end) in sorted(words.items())]
+    assert "".join(said) == text.replace(" ", "")
+    assert {"my", "sister-in-law", "Tefliten", "at", "6:05", ",", "3.5", "%", "of", "日本", "!"} <= set(said)
+    assert message.word[0] == message.word[-1] == -1

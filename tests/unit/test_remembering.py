@@ -10,7 +10,7 @@ from tests.conftest import tiny_model
 from varda_chat.model import SearchResults
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.modeling import VardaGPTOutput
-from varda_chat.remembering import deletions
+from varda_chat.remembering import deletions, statements_to_store
 
 
 def an_output(logits: list[list[float]], statements: list[list[int]]) -> VardaGPTOutput:
@@ -44,3 +44,16 @@ def test_evidence_gathers_over_the_tokens_of_a_turn(chat_format: ChatFormat) -> 
     assert deletions(model, once, 0, lambda ids: ids.numpy()) == {}
     assert set(deletions(model, thrice, 0, lambda ids: ids.numpy())) == {7}
     assert deletions(model, an_output([[0.0]], [[-1]]), 0, lambda ids: ids.numpy()) == {}
+
+
+def test_a_word_is_stored_whole(chat_format: ChatFormat) -> None:
+    message = chat_format.encode("user", "I am Tefliten, since 6:05.")
+    count = len(message.ids)
+    pieces = [i for i in range(count) if message.word[i] == 2]
+    assert len(pieces) > 1  # the name is more than one token
+    logits = torch.full((1, count, 1), -5.0)
+    logits[0, pieces[-1]] = 5.0
+    output = VardaGPTOutput(store_decision=logits, storable_vector=torch.randn(1, count, 8))
+    (statement,) = statements_to_store(output, message, 0, chat_format, 0.5)
+    assert [vector.token_id for vector in statement.vectors] == [message.ids[i] for i in pieces]
+    assert statement.vectors[0].strength < 0.5 < statement.vectors[-1].strength

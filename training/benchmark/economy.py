@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.benchmark.reading import read_session
+from training.benchmark.reading import kept_by_chat, read_session
 from training.benchmark.scoring import Score, span_of
 from training.benchmark.scripts import Tier
 from training.benchmark.telling import Person, open_store
@@ -81,7 +81,7 @@ def measure_economy(checkpoint: Checkpoint, tier: Tier, people: Sequence[Person]
             tokens = read_session(checkpoint, [(turn.prompt, turn.reply) for _, turn in session])
             for number, (line, turn) in enumerate(session):
                 mine = [token for token in tokens if token.message == number]
-                kept = [token for token in mine if token.vector.strength > threshold]
+                kept = kept_by_chat(mine, threshold)
                 spans = [span for value in line.values if (span := span_of(turn.prompt, value))]
                 hits = [t for t in kept if any(t.offset[0] < end and start < t.offset[1] for start, end in spans)]
                 user_tokens += len(mine)

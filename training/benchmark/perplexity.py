@@ -292,6 +292,7 @@ class _Group:
             chat.decode([t for t, part in zip(tokens, parts, strict=True) if part == s]).strip()
             for s in range(max(parts, default=-1) + 1)
         ]
-        message = EncodedMessage("user", tokens, parts, texts, [(0, 0)] * left)
+        words = np.cumsum([chat.decode([token])[:1].isspace() for token in tokens]).tolist()
+        message = EncodedMessage("user", tokens, parts, words, texts, [(0, 0)] * left)
         found = statements_to_store(outputs[MEMORY], message, 0, chat, model.config.store_threshold)
         return TurnChanges(stores=tuple(found)), sum(part >= 0 for part in parts)

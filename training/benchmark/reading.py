@@ -19,12 +19,13 @@ from varda_chat.remembering import read_messages
 
 @dataclass(frozen=True)
 class ReadToken:
-    """A token of a user's message: number of the message and of its sentence, the sentence's text, the token's (start,
-    end) characters in the message, and what would be stored for it (``vector.strength``: the store decision's
-    probability)."""
+    """A token of a user's message: numbers of the message, of its sentence and of its word, the sentence's text, the
+    token's (start, end) characters in the message, and what would be stored for it (``vector.strength``: the store
+    decision's probability)."""
 
     message: int
     sentence: int
+    word: int
     text: str
     offset: tuple[int, int]
     vector: NewVector
@@ -62,10 +63,18 @@ def read_session(checkpoint: Checkpoint, turns: Sequence[tuple[str, str | None]]
             if sentence >= 0:
                 token = chat.tokenizer.decode([message.ids[i]]).replace("\N{REPLACEMENT CHARACTER}", "")
                 vector = NewVector(vectors[i], message.ids[i], token, chances[i])
-                found.append(ReadToken(number, sentence, message.sentences[sentence], message.offsets[i], vector))
+                said_in = message.sentences[sentence]
+                found.append(ReadToken(number, sentence, message.word[i], said_in, message.offsets[i], vector))
         history.append(message)
         history.append(chat.encode("assistant", reply or ""))
     return found
+
+
+def kept_by_chat(tokens: Sequence[ReadToken], threshold: float) -> list[ReadToken]:
+    """Those of ``tokens`` that the chat stores: of the words of which a token's store decision exceeds the
+    ``threshold``."""
+    words = {(token.message, token.word) for token in tokens if token.vector.strength > threshold}
+    return [token for token in tokens if (token.message, token.word) in words]
 
 
 def as_statements(tokens: Iterable[ReadToken]) -> tuple[NewStatement, ...]:

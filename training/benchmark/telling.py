@@ -12,16 +12,15 @@ from pathlib import Path
 
 from training.benchmark.scoring import names_any
 from training.benchmark.scripts import Line, Script
-from varda_chat.config import GenerationSettings
+from varda_chat.config import DEFAULT_MEMORY_SIZE, GenerationSettings
 from varda_chat.memory import MemoryStore
-from varda_chat.memory.settings import SIZE
 from varda_chat.model.checkpoint import Checkpoint
 from varda_chat.session import ChatSession, Turn
 
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=48)
 
 MOST_DISTRACTORS = 100_000
-CAPACITY = SIZE + MOST_DISTRACTORS
+CAPACITY = DEFAULT_MEMORY_SIZE + MOST_DISTRACTORS
 """Vectors that a benchmark's memory may hold: nothing is dropped for want of room."""
 
 Step = Callable[[], None]

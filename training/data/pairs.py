@@ -22,6 +22,9 @@ Drawn = TypeVar("Drawn", bound=Sized)
 
 GROUP = 4
 """Pairs of a group: about one thing and its relatives."""
+MISHEARD = 0.25
+"""Share of turns whose reply takes a correction for a telling, or a telling for a correction: what is deleted must not
+hang on the reply alone."""
 LENGTH, TRIES = 64, 8
 """Tokens of a row. What is longer is drawn again; so many times at most, for tokenizers that make many of few words."""
 
@@ -34,8 +37,8 @@ class PairArrays:
     the value. sentence (P, L) int64: of ``told``, as ``statement_numbers`` counts, -1 for none. value (P, L) bool: the
     value's tokens in ``told``; first (P, L) bool: its first one. ends (P, 2): places in ``asked``, of the reply's role
     token and of the token before the value. topic (P,): what the pair is about; group (P,): number of its group.
-    ending (G, L) int64: for the first pair of each of G groups, a turn that withdraws or corrects what was told; over
-    (G, L) bool: its tokens.
+    turn (N, L) int64: turns that come later, each near to a group, turn_group (N,); over (N, L) bool: their tokens.
+    deletes (N,) bool: the turn withdraws or corrects what the group's first pair told; the others end nothing.
     """
 
     told: NDArray[np.int64]
@@ -46,8 +49,10 @@ class PairArrays:
     ends: NDArray[np.int64]
     topic: NDArray[np.int64]
     group: NDArray[np.int64]
-    ending: NDArray[np.int64]
+    turn: NDArray[np.int64]
     over: NDArray[np.bool_]
+    turn_group: NDArray[np.int64]
+    deletes: NDArray[np.bool_]
 
 
 @dataclass
@@ -70,16 +75,20 @@ def build_pairs(builder: EpisodeBuilder, rng: random.Random, count: int) -> Pair
     count = min(count, len({relation.topic for relation in builder.relations}))
     relations = _drawn(builder, rng, count)
     pairs = [_short(partial(_pair, builder, rng, relation)) for relation in relations]
-    endings = [_short(partial(_ending, builder, rng, relation)) for relation in relations[::GROUP]]
+    firsts = relations[::GROUP]
+    taken = {relation.topic for relation in relations}
+    endings = [_short(partial(_ending, builder, rng, relation)) for relation in firsts]
+    others = [_short(partial(_other_turn, builder, rng, relation, taken)) for relation in firsts]
+    turns = endings + others
     width = max(len(row) for pair in pairs for row in (pair.told, pair.asked))
-    width = max(width, *map(len, endings))
+    width = max(width, *map(len, turns))
     end = builder.chat.end_id
     value = np.zeros((count, width), np.bool_)
     first = np.zeros((count, width), np.bool_)
     for row, pair in enumerate(pairs):
         value[row, pair.value] = True
         first[row, pair.value[0]] = True
-    over = np.arange(width) < np.array([[len(ending)] for ending in endings])
+    over = np.arange(width) < np.array([[len(turn)] for turn in turns])
     return PairArrays(
         told=_padded([pair.told for pair in pairs], width, end),
         asked=_padded([pair.asked for pair in pairs], width, end),
@@ -89,8 +98,10 @@ def build_pairs(builder: EpisodeBuilder, rng: random.Random, count: int) -> Pair
         ends=np.array([pair.ends for pair in pairs]),
         topic=np.array([builder.number[relation.topic] for relation in relations]),
         group=np.arange(count) // GROUP,
-        ending=_padded(endings, width, end),
+        turn=_padded(turns, width, end),
         over=over,
+        turn_group=np.tile(np.arange(len(firsts)), 2),
+        deletes=np.arange(len(turns)) < len(endings),
     )
 
 
@@ -167,7 +178,30 @@ def _ending(builder: EpisodeBuilder, rng: random.Random, relation: Relation) -> 
     else:
         value = typed(rng, draw(relation.kind, builder.split, rng))
         message, replies = telling(rng, draw_correct(relation, rng), value, 0), CORRECTED
-    turn = [builder.chat.encode("user", message.text), builder.chat.encode("assistant", rng.choice(replies))]
+    return _encoded(builder, rng, message.text, relation.acknowledge if rng.random() < MISHEARD else replies)
+
+
+def _other_turn(builder: EpisodeBuilder, rng: random.Random, relation: Relation, taken: set[str]) -> list[int]:
+    """A turn that ends nothing of what was told: it asks for it, or tells something else, or is small talk."""
+    kind = rng.random()
+    if kind < 0.15:
+        user, reply = rng.choice(builder.exchanges)
+        return _encoded(builder, rng, user, (reply,))
+    if kind < 0.5:
+        value = draw(relation.kind, builder.split, rng)
+        question = user_message(rng, [(draw_ask(relation, rng), NONE)])
+        replies = (render(rng.choice(relation.answer), value), rng.choice(relation.unknown))
+        return _encoded(builder, rng, question.text, replies)
+    near = [r for r in relatives(relation.name) if r.topic not in taken and r.name in builder.names]
+    free = [r for r in builder.relations if r.topic not in taken] or [relation]
+    other = rng.choice(near) if near and rng.random() < 0.6 else rng.choice(free)
+    value = typed(rng, draw(other.kind, builder.split, rng))
+    message = telling(rng, draw_tell(other, rng), value, 0)
+    return _encoded(builder, rng, message.text, CORRECTED if rng.random() < MISHEARD else other.acknowledge)
+
+
+def _encoded(builder: EpisodeBuilder, rng: random.Random, user: str, replies: Sequence[str]) -> list[int]:
+    turn = [builder.chat.encode("user", user), builder.chat.encode("assistant", rng.choice(replies))]
     return [token for m in turn for token in m.ids]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from training.data.forgetting import draw_request
 from training.data.values import with_article
 
 V: Final = "{value}"
@@ -296,7 +297,8 @@ def draw_correct(relation: Relation, rng: random.Random) -> str:
 
 def draw_forget(relation: Relation, rng: random.Random) -> str:
     """A way to ask for the fact to be forgotten."""
-    return _fill(rng.choice(_FORGET), w=rng.choice(relation.clauses.about))
+    request = rng.choice(_FORGET) if rng.random() < 0.3 else draw_request(rng)
+    return _fill(request, w=rng.choice(relation.clauses.about))
 
 
 def pet(animal: str, tell: Sequence[str], acknowledge: Sequence[str]) -> Relation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import VardaError
-from varda_chat.memory import rows, schema, tombstones
+from varda_chat.memory import rows, schema, tombstones, vector_rows
 from varda_chat.memory.arrays import is_tensor, same_kind
 from varda_chat.memory.core import MemoryCore
 from varda_chat.memory.database import connect_reader, disk_errors
@@ -113,10 +113,17 @@ class MemoryReader(MemoryCore):
         with self._reading():
             return tombstones.removed(self._db)
 
-    def exported(self) -> Iterator[Imported]:
-        """All statements, the oldest first, with all that another memory can take in."""
+    def exported(self, statement_ids: Iterable[int] | None = None) -> Iterator[Imported]:
+        """All statements (or those of these ids), the oldest first, with all that another memory can take in."""
         with self._reading():
-            yield from rows.exported(self._db)
+            yield from rows.exported(self._db, statement_ids)
+
+    def means(self, statement_ids: Iterable[int]) -> tuple[Ids, npt.NDArray[np.float32]]:
+        """Those of ``statement_ids`` that have vectors of this model, ascending (n,), and the means of these vectors
+        (n, dim)."""
+        with self._reading():
+            index = self._index()
+            return vector_rows.means(self._db, index.fingerprint, index.memory.embedding_dim, statement_ids)
 
     def foreign_statements(self) -> tuple[Statement, ...]:
         """Statements without vectors of this model, the oldest first: ``replace_vectors`` is for them."""

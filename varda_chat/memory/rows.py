@@ -87,11 +87,13 @@ def fingerprints(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT fingerprint, count(*) FROM statements GROUP BY fingerprint ORDER BY fingerprint"))
 
 
-def exported(db: sqlite3.Connection) -> Iterator[Imported]:
-    """Every statement, the oldest first; one with a damaged vector goes without vectors."""
+def exported(db: sqlite3.Connection, ids: Iterable[int] | None = None) -> Iterator[Imported]:
+    """Every statement (or those of ``ids``), the oldest first; one with a damaged vector goes without vectors."""
+    wanted = None if ids is None else json.dumps([int(id_) for id_ in ids])
     found = db.execute(
         "SELECT id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint "
-        "FROM statements ORDER BY id"
+        "FROM statements WHERE ?1 IS NULL OR id IN (SELECT value FROM json_each(?1)) ORDER BY id",
+        (wanted,),
     )
     for id_, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint in found:
         vectors = db.execute(
@@ -257,9 +259,11 @@ def mark_unreadable(db: sqlite3.Connection, statement_ids: Iterable[int]) -> Non
     db.executemany("UPDATE statements SET fingerprint = '' WHERE id = ?", [(id_,) for id_ in statement_ids])
 
 
-def set_pinned(db: sqlite3.Connection, statement_id: int, pinned: bool) -> bool:
-    """Pin or unpin; returns whether there is such a statement."""
-    return db.execute("UPDATE statements SET pinned = ? WHERE id = ?", (pinned, statement_id)).rowcount > 0
+def set_pinned(db: sqlite3.Connection, statement_ids: Iterable[int], pinned: bool) -> int:
+    """Pin or unpin; returns how many of the statements there are."""
+    ids = json.dumps([int(id_) for id_ in statement_ids])
+    query = "UPDATE statements SET pinned = ? WHERE id IN (SELECT value FROM json_each(?))"
+    return db.execute(query, (pinned, ids)).rowcount
 
 
 def strength(vectors: Iterable[NewVector]) -> float:

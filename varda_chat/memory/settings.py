@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from varda_chat.config import DEFAULT_MEMORY_SIZE
 from varda_chat.errors import VardaError
 from varda_chat.memory import schema
 from varda_chat.memory.database import transaction
-
-SIZE = 10_000
-"""Vectors that a memory holds where nothing else was chosen; the original's default."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class MemorySettings:
     the unpinned statements that are forgotten at random when a session ends.
     """
 
-    size: int = SIZE
+    size: int = DEFAULT_MEMORY_SIZE
     index_type: str = "flat"
     num_clusters: int = 1024
     forgetfulness: float = 0.0

@@ -196,9 +196,13 @@ class MemoryStore(MemoryReader):
 
     def pin(self, statement_id: int, pinned: bool = True) -> None:
         """Keep a statement from being deleted by a turn or by a full memory (or, False, no longer)."""
+        if not self.pin_all([statement_id], pinned):
+            raise VardaError(f"There is no statement {statement_id} in this memory.")
+
+    def pin_all(self, statement_ids: Iterable[int], pinned: bool = True) -> int:
+        """``pin`` for many at once; returns how many of them there are."""
         with self._changing("The pin was not set"), transaction(self._db):
-            if not rows.set_pinned(self._db, int(statement_id), pinned):
-                raise VardaError(f"There is no statement {statement_id} in this memory.")
+            return rows.set_pinned(self._db, statement_ids, pinned)
 
     def replace_vectors(self, statement_id: int, vectors: Sequence[NewVector]) -> None:
         """Put ``vectors``, of this model, in place of all that the statement had; the old stay until then.

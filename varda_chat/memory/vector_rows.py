@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,26 @@ def intact(db: sqlite3.Connection, statement_id: int, fingerprint: str, dim: int
             ids.append(int(id_))
             vectors.append(NewVector(np.frombuffer(blob, dtype=DTYPE), token_id, token, strength))
     return ids, vectors
+
+
+def means(
+    db: sqlite3.Connection, fingerprint: str, dim: int, statement_ids: Iterable[int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Those of ``statement_ids`` with undamaged vectors of ``fingerprint``, ascending (n,), and the means of these
+    vectors (n, dim)."""
+    found = db.execute(
+        "SELECT v.statement_id, v.vector, v.crc FROM vectors v JOIN statements s ON s.id = v.statement_id "
+        "WHERE s.id IN (SELECT value FROM json_each(?)) AND s.fingerprint = ? ORDER BY s.id",
+        (json.dumps([int(id_) for id_ in statement_ids]), fingerprint),
+    )
+    whole = [(id_, blob) for id_, blob, crc in found if is_intact(blob, crc, dim)]
+    if not whole:
+        return np.zeros(0, dtype=np.int64), np.zeros((0, dim), dtype=np.float32)
+    vectors = np.frombuffer(b"".join(blob for _, blob in whole), dtype=DTYPE).reshape(-1, dim)
+    owners = np.array([id_ for id_, _ in whole], dtype=np.int64)
+    ids, firsts, counts = np.unique(owners, return_index=True, return_counts=True)
+    sums = np.add.reduceat(vectors.astype(np.float64), firsts)
+    return ids, (sums / counts[:, None]).astype(np.float32)
 
 
 def is_intact(blob: bytes, crc: int, dim: int) -> bool:

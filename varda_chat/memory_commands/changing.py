@@ -103,13 +103,12 @@ def _set_pin(place: Place, statement_id: int, pinned: bool) -> None:
 @at_a_place(model=True)
 def edit(place: Place, statement_id: int, text: str) -> None:
     """Give a statement other words, which the model then reads."""
-    clean = sanitize(text).strip()
-    if not clean:
+    if not sanitize(text).strip():
         raise VardaError("The new text is empty.")
-    with place.records() as store:
-        store.edit(statement_id, clean)
-    with place.session() as session:  # opening reads what has no vectors yet; cut off, the next start does
-        statement = session.statement(statement_id)
+    with place.records() as store:  # before the model loads for nothing
+        store.statement(statement_id)
+    with place.session() as session:
+        statement = session.edit(statement_id, text)
     place.say(as_dict(statement), as_line(statement))
 
 

@@ -32,6 +32,7 @@ class Place:
     data_dir: Path | None
     as_json: bool
     checkpoint: str | None
+    memory_size: int | None
 
     @property
     def folder(self) -> Path:
@@ -53,7 +54,7 @@ class Place:
         """The memory with the model, which reads what waits to be read."""
         from varda_chat.session import ChatSession
 
-        session = ChatSession.open(self.folder, self.checkpoint, incognito=incognito)
+        session = ChatSession.open(self.folder, self.checkpoint, incognito=incognito, memory_size=self.memory_size)
         for notice in session.notices:
             click.echo(sanitize(notice), err=True)
         return session
@@ -93,7 +94,8 @@ def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callab
                 profile if profile is not None else before.get("profile", "default"),
                 data_dir or before.get("data_dir"),
                 as_json or before.get("as_json", False),
-                others.pop("checkpoint", None) or before.get("checkpoint"),
+                others.pop("checkpoint", None) or before.get("checkpoint") or None,
+                before.get("memory_size"),
             )
             command(place, **others)
 

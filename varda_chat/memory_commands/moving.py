@@ -76,14 +76,15 @@ def import_memory(place: Place, file: Path) -> None:
             )
             bar.update(length - bar.pos)
             waiting = store.fingerprints().get("", 0)
-            not_kept = max(0, store.size - store.capacity)
+            capacity = place.memory_size or store.capacity
+            not_kept = max(0, store.size - capacity)
     if waiting:
         place.session().close()  # opening reads what has no vectors yet; cut off, the next start does
     for number, reason in bad[:_ERRORS_SHOWN]:
         click.echo(f"line {number}: {reason}", err=True)
     if not_kept:
         click.echo(
-            f"The memory keeps {store.capacity} vectors: {not_kept}, of the statements least worth keeping, "
+            f"The memory keeps {capacity} vectors: {not_kept}, of the statements least worth keeping, "
             "will go with the next turn.",
             err=True,
         )

@@ -4,6 +4,7 @@ each token came from."""
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ _NEXT_CLAUSE = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE_WORDS = 4
+# letters and digits with what joins them inside ("6:05", "brother-in-law"), or a run of other marks
+_WORD = re.compile(r"\w+(?:[:.,/\-]\w+)*|[^\w\s]+")
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
@@ -55,11 +58,13 @@ def _whole_sentences(text: str) -> list[tuple[int, int]]:
 @dataclass(frozen=True)
 class EncodedMessage:
     """One message as tokens: ``ids`` with its role and end tokens; ``sentence[i]`` is the index into ``sentences`` of
-    token i, -1 for the role and end tokens; ``offsets[i]`` its (start, end) in the message's text."""
+    token i, -1 for the role and end tokens; ``word[i]`` the number of its word or mark, -1 likewise; ``offsets[i]`` its
+    (start, end) in the message's text."""
 
     role: str
     ids: list[int]
     sentence: list[int]
+    word: list[int]
     sentences: list[str]
     offsets: list[tuple[int, int]]
 
@@ -69,6 +74,7 @@ class EncodedMessage:
             role=self.role,
             ids=self.ids[:1] + self.ids[start:end],
             sentence=self.sentence[:1] + self.sentence[start:end],
+            word=self.word[:1] + self.word[start:end],
             sentences=self.sentences,
             offsets=self.offsets[:1] + self.offsets[start:end],
         )
@@ -107,10 +113,11 @@ class ChatFormat:
         text = text.strip()
         encoding = self.tokenizer.encode(" " + _break_special(text), add_special_tokens=False)
         spans = sentence_spans(text)
-        sentence, offsets = [-1], [(0, 0)]
-        current = 0
+        sentence, offsets, ends = [-1], [(0, 0)], [match.end() for match in _WORD.finditer(text)]
+        word, current = [-1], 0
         for start, end in encoding.offsets:
             start, end = max(start - 1, 0), max(end - 1, 0)
+            word.append(bisect_left(ends, end))
             while current + 1 < len(spans) and (start + end) / 2 >= spans[current][1]:
                 current += 1
             sentence.append(current if spans else -1)
@@ -119,6 +126,7 @@ class ChatFormat:
             role=role,
             ids=[self.role_id(role), *encoding.ids, self.end_id],
             sentence=[*sentence, -1],
+            word=[*word, -1],
             sentences=[text[start:end].strip() for start, end in spans],
             offsets=[*offsets, (len(text), len(text))],
         )

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import work
+from textual import events, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from varda_chat.errors import VardaError
+from varda_chat.config import DEFAULT_THEME
+from varda_chat.paths import config_file
 from varda_chat.sanitize import one_line, sanitize
+from varda_chat.settings import SettingsFile
 from varda_chat.tui.clipboard import copy_natively, native_command
+from varda_chat.tui.collecting import Collector
 from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.history import FILE_NAME, InputHistory
+from varda_chat.tui.keys import shortcut, shown
 from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.screens.help import HelpScreen
+from varda_chat.tui.screens.keys import PressScreen
 from varda_chat.tui.session_host import SessionHost, sentence_for
 from varda_chat.tui.state import ChatState, SessionFacts
-from varda_chat.tui.themes import DEFAULT_THEME, VARDA_DARK, VARDA_LIGHT, own_variables
+from varda_chat.tui.themes import VARDA_DARK, VARDA_LIGHT, checked_theme, own_variables
 
 if TYPE_CHECKING:
     from varda_chat.session import ChatSession
@@ -36,10 +42,11 @@ class VardaApp(App[None]):
     """The terminal chat over one session."""
 
     TITLE = "varda-chat"
-    CSS_PATH = ["app.tcss", "dialogs.tcss"]  # noqa: RUF012 - Textual's own declaration
+    CSS_PATH = ["app.tcss", "dialogs.tcss", "browser.tcss"]  # noqa: RUF012 - Textual's own declaration
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("f1", "help", "Help", id="help", priority=True),
-        Binding("ctrl+q", "quit", "Quit", id="quit", priority=True, show=False),
+        Binding("ctrl+p", "command_palette", "Command palette", id="palette", priority=True),
+        Binding("ctrl+q", "quit", "Save the memory and quit", id="quit", priority=True),
     ]
 
     def __init__(
@@ -51,28 +58,33 @@ class VardaApp(App[None]):
         model_name: str,
         incognito: bool = False,
         first_run: bool = False,
-        theme: str | None = None,
+        theme: str = DEFAULT_THEME,
+        settings: SettingsFile | None = None,
         transcripts: Transcripts | None = None,
         resume: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``open_session(on_progress)`` is called in a thread after the first paint. Raises VardaError for an
-        unknown ``theme``. ``transcripts``: where sessions are kept, and ``resume`` the one to go on with. ``clock``
-        gives unix seconds, for "2 min ago".
+        unknown ``theme``. ``settings``: as the person has them in a file. ``transcripts``: where sessions are kept,
+        and ``resume`` the one to go on with. ``clock`` gives unix seconds, for "2 min ago".
         """
         super().__init__()
         self.register_theme(VARDA_DARK)
         self.register_theme(VARDA_LIGHT)
-        self.theme = self._known_theme(theme or DEFAULT_THEME)
+        self.theme = checked_theme(theme)
+        settings = settings or SettingsFile(config_file())
+        self.keymap: Mapping[str, str] = settings.settings.keys
         self._profile = profile
         self._profile_dir = profile_dir
         self._host = SessionHost(open_session)
         self._quitting = False
+        self._collector = Collector()
         self.chat = ChatScreen(
             self._host,
             SessionFacts(one_line(model_name, 60), one_line(profile, 64), incognito=incognito),
             profile_dir=profile_dir,
             history=InputHistory(profile_dir / FILE_NAME, writable=not incognito),
+            settings=settings,
             first_run=first_run,
             transcripts=transcripts,
             resume=resume,
@@ -83,6 +95,11 @@ class VardaApp(App[None]):
         """The chat is the first screen, so the first paint is the real one."""
         return self.chat
 
+    def on_mount(self) -> None:
+        self.set_keymap(dict(self.keymap))
+        self._collector.start()
+        self.set_interval(1.0, self._collect)
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables, for themes that are not ours."""
         return own_variables(self.current_theme)
@@ -91,25 +108,44 @@ class VardaApp(App[None]):
         """What the command palette offers."""
         for command in COMMANDS:
             if command.title:
-                hint = f"{command.help}  {command.keys}".rstrip()
+                hint = f"{command.help}  {shortcut(self, command.handler)}".rstrip()
                 yield SystemCommand(command.title, hint, partial(self._run_from_palette, command))
 
     async def _run_from_palette(self, command: Command) -> None:
         await self.chat.obey(command)
 
+    def _collect(self) -> None:
+        self._collector.look(busy=not self.chat.is_idle)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self._collector.touch()
+        await super().on_event(event)
+
     def action_help(self) -> None:
-        """Open the help, or close it."""
+        """Open the help on the place one is in, or close it."""
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss(None)
-        elif not self.screen.is_modal:
-            self.push_screen(HelpScreen(profile=self._profile, profile_dir=self._profile_dir))
+        elif not isinstance(self.screen, CommandPalette):
+            help_screen = HelpScreen(self.screen, self.keymap, profile=self._profile, profile_dir=self._profile_dir)
+            self.push_screen(help_screen)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """No key acts while one is asked for, to be bound."""
+        return not isinstance(self.screen, PressScreen)
+
+    def use_keys(self, keymap: Mapping[str, str]) -> None:
+        """Let the person's keys count, and be named, from now on."""
+        self.keymap = keymap
+        self.set_keymap(dict(keymap))
+        self.chat.show_keys()
 
     def action_help_quit(self) -> None:
         """Ctrl+C with nothing selected: stop a running answer, else say how to leave."""
         if self.chat.state is ChatState.THINKING:
             self.chat.action_stop()
         else:
-            self.notify("Press Ctrl+Q to quit.", markup=False)
+            self.notify(f"Press {shown(self, 'quit')} to quit.", markup=False)
 
     async def action_quit(self) -> None:
         """Stop the answer, save the memory, leave. Asked twice: leave the screen at once, saving goes on."""
@@ -134,6 +170,7 @@ class VardaApp(App[None]):
 
     async def on_unmount(self) -> None:
         """However the program ends, the session is closed."""
+        self._collector.stop()
         if not self._quitting:
             await asyncio.to_thread(self._host.close)
 
@@ -159,9 +196,3 @@ class VardaApp(App[None]):
     @work(thread=True, group="copy", exit_on_error=False)
     def _copy_in_thread(self, text: str, command: list[str]) -> None:
         copy_natively(text, command)
-
-    def _known_theme(self, name: str) -> str:
-        if name not in self.available_themes:
-            known = ", ".join(sorted(self.available_themes))
-            raise VardaError(f"There is no theme {name!r}; choose one of {known}.")
-        return name

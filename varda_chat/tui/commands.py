@@ -59,6 +59,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("editor", "chat.editor", "write the message in $EDITOR", "Write in $EDITOR", keys="Ctrl+G"),
     Command("retry", "chat.retry", "try again after a failure", "Try again", keys="Ctrl+R"),
     # memory
+    Command(
+        "memory", "chat.memory", "search, edit, pin, forget, export what is in memory", "Memory browser", "[TEXT]", "F6"
+    ),
+    Command("map", "chat.map", "what lies near what in memory, as a map", "Map of the memory"),
     Command("remember", "chat.remember", "store this, whatever the model thinks of it", "Remember …", "TEXT"),
     Command("forget", "chat.forget", "choose what goes, then forget it", "Forget …", "TEXT"),
     Command("pin", "chat.pin", "keep memories from ever being dropped", "Pin memories", "[TEXT]"),
@@ -68,6 +72,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("panel", "chat.toggle_panel", "show or hide the memory panel", "Memory panel", keys="F2"),
     # the program
     Command("theme", "chat.theme", "change the colours", "Theme", "[NAME]"),
+    Command("keys", "chat.keys", "see the keys and change them", "Keys"),
+    Command("settings", "chat.settings", "change the settings, and save them", "Settings", keys="F10"),
     Command("quit", "app.quit", "save the memory and leave", "Quit", keys="Ctrl+Q"),
 )
 

@@ -12,6 +12,7 @@ from textual.message import Message
 
 from varda_chat.errors import VardaError
 from varda_chat.sanitize import one_line, sanitize, split_unfinished
+from varda_chat.tui.collecting import loading
 from varda_chat.tui.messages import (
     LoadProgressed,
     OpenFailed,
@@ -32,8 +33,8 @@ T = TypeVar("T")
 EVENTS_SHOWN = 20
 SIZES_SHOWN = 64
 DELTA_SECONDS = 0.04
-MEASURED_SECONDS = 0.2
-"""A speed is told once so much time has passed."""
+MEASURED_SECONDS = 0.5
+"""A speed is told every time so much time has passed."""
 
 
 class DeltaStream:
@@ -46,12 +47,14 @@ class DeltaStream:
         self._posted_at = float("-inf")
         self._pieces = 0
         self._began_at = 0.0
+        self._measured_at = 0.0
 
     def write(self, piece: str) -> None:
         """Take a piece, about a token; post what has gathered if the last delta is long enough ago."""
         self._pending += piece
         self._pieces += 1
         self._began_at = self._began_at or time.monotonic()
+        self._measured_at = self._measured_at or self._began_at
         if time.monotonic() - self._posted_at >= self._seconds:
             self.flush()
 
@@ -59,10 +62,15 @@ class DeltaStream:
         """Post what has gathered, but for the first half of an unfinished escape sequence."""
         ready, self._pending = split_unfinished(self._pending)
         if text := sanitize(ready):
-            now = time.monotonic()
-            passed = now - self._began_at
-            self._post(ReplyDelta(text, (self._pieces - 1) / passed if passed > MEASURED_SECONDS else 0.0))
-            self._posted_at = now
+            self._posted_at = time.monotonic()
+            self._post(ReplyDelta(text, self._speed(self._posted_at)))
+
+    def _speed(self, now: float) -> float:
+        """Tokens a second, now and then; 0 in between."""
+        if now - self._measured_at < MEASURED_SECONDS:
+            return 0.0
+        self._measured_at = now
+        return (self._pieces - 1) / (now - self._began_at)
 
 
 class SessionHost:
@@ -87,7 +95,8 @@ class SessionHost:
             if self._closed or self._session is not None:
                 return
             try:
-                session = self._open_session(on_progress)
+                with loading():
+                    session = self._open_session(on_progress)
                 self._session = session
                 try:
                     self._enter(session)

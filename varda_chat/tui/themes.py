@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from textual.color import Color
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
-DEFAULT_THEME = "varda-dark"
+from varda_chat.config import DEFAULT_THEME
+from varda_chat.errors import VardaError
 
 VARDA_DARK = Theme(
-    name="varda-dark",
+    name=DEFAULT_THEME,
     dark=True,
     primary="#8fa8ff",
     secondary="#9d8cf0",
@@ -79,7 +80,17 @@ VARDA_LIGHT = Theme(
     },
 )
 
+KNOWN = tuple(sorted((*BUILTIN_THEMES, VARDA_DARK.name, VARDA_LIGHT.name)))
+"""The names of all themes there are."""
+
 _QUIET, _LINE = 0.6, 0.18
+
+
+def checked_theme(name: str) -> str:
+    """``name``, if there is such a theme; raises VardaError where there is none."""
+    if name not in KNOWN:
+        raise VardaError(f"There is no theme {name!r}; choose one of {', '.join(KNOWN)}.")
+    return name
 
 
 def own_variables(theme: Theme) -> dict[str, str]:

@@ -10,6 +10,8 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
+from varda_chat.tui import keys
+
 T = TypeVar("T")
 
 
@@ -17,22 +19,26 @@ class Card(ModalScreen[T]):
     """What is between ``with self.card(...)`` stands on the card."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (64, "-wide")]  # noqa: RUF012 - Textual's own declaration
-    BINDINGS = [Binding("escape", "close", "Close", show=False)]  # noqa: RUF012 - Textual's own declaration
+    BINDINGS = [Binding("escape", "close", "Close", id="card.close")]  # noqa: RUF012 - Textual's own declaration
 
-    def card(self, title: str, keys: Sequence[tuple[str, str]], *, name: str) -> Vertical:
-        """The card; ``keys`` and what they do are shown at its foot."""
+    def card(self, title: str, hints: Sequence[tuple[str, str]], *, name: str) -> Vertical:
+        """The card; ``hints``, keys and what they do, are shown at its foot."""
         card = Vertical(id=name, classes="card")
         card.border_title = Content(f"✦ {title}")
-        card.border_subtitle = key_line(keys)
+        card.border_subtitle = key_line(hints)
         return card
+
+    def key(self, binding_id: str) -> str:
+        """The key of a binding as it is now, as a person reads it."""
+        return keys.shown(self.app, binding_id)
 
     def action_close(self) -> None:
         """Leave without choosing."""
         self.dismiss(None)
 
 
-def key_line(keys: Sequence[tuple[str, str]]) -> Content:
+def key_line(hints: Sequence[tuple[str, str]]) -> Content:
     """Keys and what they do, on one line."""
     return Content.assemble(
-        *(part for key, does in keys for part in ((f" {key}", "$foreground"), (f" {does} ", "$quiet")))
+        *(part for key, does in hints for part in ((f" {key}", "$foreground"), (f" {does} ", "$quiet")))
     )

@@ -12,12 +12,13 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.reactive import reactive
+from textual.reactive import var
 
 from varda_chat.errors import VardaError
+from varda_chat.settings import SettingsFile
 from varda_chat.tui import commands
 from varda_chat.tui.history import InputHistory
-from varda_chat.tui.screens.memory_acts import MemoryActsScreen
+from varda_chat.tui.screens.program_acts import ProgramActsScreen
 from varda_chat.tui.screens.talking import TalkingScreen
 from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.state import ChatState, PanelPlace, SessionFacts
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 PANEL_FOLDS_BELOW = 90
 
 
-class ChatScreen(MemoryActsScreen):
+class ChatScreen(ProgramActsScreen):
     """The whole terminal."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (PANEL_FOLDS_BELOW, "-wide")]  # noqa: RUF012 - Textual's declaration
@@ -48,14 +49,16 @@ class ChatScreen(MemoryActsScreen):
         Binding("ctrl+n", "new_session", "New session", id="new", priority=True),
         Binding("f4", "edit", "Edit your last message", id="edit", priority=True),
         Binding("f5", "regenerate", "Another answer", id="regenerate", priority=True),
+        Binding("f6", "memory", "Browse the memory", id="memory", priority=True),
         Binding("f8", "undo", "Undo the last store or delete", id="undo", priority=True),
         Binding("f9", "sources", "What the answer was recalled from", id="sources", priority=True),
+        Binding("f10", "settings", "Settings", id="settings", priority=True),
         Binding("ctrl+g", "editor", "Write in $EDITOR", id="editor", priority=True),
         Binding("ctrl+y", "copy", "Copy the last answer", id="copy", priority=True),
         Binding("ctrl+r", "retry", "Try again", id="retry", priority=True),
     ]
 
-    panel: reactive[PanelPlace] = reactive(PanelPlace.BESIDE)
+    panel: var[PanelPlace] = var(PanelPlace.BESIDE)
 
     def __init__(
         self,
@@ -64,13 +67,14 @@ class ChatScreen(MemoryActsScreen):
         *,
         profile_dir: Path,
         history: InputHistory,
+        settings: SettingsFile,
         first_run: bool,
         transcripts: Transcripts | None = None,
         resume: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``resume``: the session of the transcripts to go on with."""
-        super().__init__(host, facts, transcripts, clock)
+        super().__init__(host, facts, transcripts, settings, clock)
         self._profile_dir = profile_dir
         self._history = history
         self._first_run = first_run
@@ -97,6 +101,7 @@ class ChatScreen(MemoryActsScreen):
 
     async def on_mount(self) -> None:
         self.composer.focus()
+        self.set_class(not self.settings.settings.panel, "-panel-closed")
         if self._resume_id is None:
             await self._greet()
         else:
@@ -118,17 +123,18 @@ class ChatScreen(MemoryActsScreen):
 
     # -- what is written ------------------------------------------------------------------------------------
 
+    @on(Composer.Mistyped)
+    def _tell_mistyped(self, event: Composer.Mistyped) -> None:
+        nearest = commands.nearest(event.name)
+        hint = f" Did you mean /{nearest}?" if nearest else " / shows those there are."
+        self.tell(f"There is no command /{event.name}.{hint}", warning=True)
+
     @on(Composer.Sent)
     async def _take(self, event: Composer.Sent) -> None:
         typed = commands.parse(event.text)
         command = commands.find(typed[0]) if typed is not None else None
-        if typed is not None and command is None:
-            nearest = commands.nearest(typed[0])
-            hint = f" Did you mean /{nearest}?" if nearest else " / shows those there are."
-            self.tell(f"There is no command /{typed[0]}.{hint}", warning=True)
-            return
         try:
-            self.composer.take(event.text)
+            self.composer.remember(event.text)
         except OSError as error:
             reason = error.strerror or "unknown reason"
             self.tell(f"The input history could not be saved: {reason}.", warning=True)
@@ -170,6 +176,16 @@ class ChatScreen(MemoryActsScreen):
     def action_toggle_panel(self) -> None:
         """Show or hide the memory: beside the conversation where there is room, else in its place."""
         self.toggle_class("-panel-closed" if self.has_class("-wide") else "-panel-open")
+        self._note_panel()
+
+    def show_keys(self) -> None:
+        """Name the keys as they are now."""
+        self.query_one(TitleLine).refresh()
+        self.query_one(MemoryPanel).show_keys()
+        self.composer.show_hints()
+
+    def show_panel(self, shown: bool) -> None:
+        self.set_class(not shown, "-panel-closed")
         self._note_panel()
 
     @on(events.Resize)

@@ -26,7 +26,7 @@ class ChooseScreen(Card[frozenset[int] | None]):
     """Answers the ids that are marked in the end, None where nothing shall happen."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("enter", "confirm", "Confirm", priority=True),
+        Binding("enter", "confirm", "Confirm", priority=True, id="choose.confirm"),
     ]
 
     def __init__(
@@ -63,7 +63,11 @@ class ChooseScreen(Card[frozenset[int] | None]):
     @on(SelectionList.SelectedChanged)
     def _show_keys(self) -> None:
         count = len(self.query_one(SelectionList).selected)
-        keys = (("Space", "mark"), ("Enter", f"{self._verb} {count}"), ("Esc", "change nothing"))
+        keys = (
+            ("Space", "mark"),
+            (self.key("choose.confirm"), f"{self._verb} {count}"),
+            (self.key("card.close"), "change nothing"),
+        )
         self.query_one("#choose").border_subtitle = key_line(keys)
 
     def action_confirm(self) -> None:

@@ -1,33 +1,23 @@
-"""Help: the keys and commands, what the memory does, where the data lies."""
+"""Help: the keys of the place it is asked for in, all others, the commands, the memory, where the data lies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from varda_chat.paths import reset_command
 from varda_chat.sanitize import one_line
+from varda_chat.tui import keys
 from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.widgets.welcome import tilde
-
-KEYS = (
-    ("Enter", "send"),
-    ("Shift+Enter  Ctrl+J", "new line"),
-    ("Up  Down", "earlier messages, at the first and last line"),
-    ("Esc", "stop the answer and keep what is written"),
-    ("PgUp  PgDn", "scroll the conversation"),
-    ("Tab  Shift+Tab", "walk to the memories and the answers; Enter opens one"),
-    ("Ctrl+O", "show a large paste that is folded"),
-    ("Ctrl+P", "command palette"),
-    ("Ctrl+Q", "save the memory and quit"),
-)
 
 MEMORY = (
     "While Varda writes, her model reads from a memory of what you told her in this and earlier sessions. "
@@ -44,13 +34,16 @@ class HelpScreen(ModalScreen[None]):
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (64, "-wide")]  # noqa: RUF012 - Textual's own declaration
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("escape,f1,q", "dismiss", "Close", show=False),
-        Binding("down,j", "scroll(1)", "Down", show=False),
-        Binding("up,k", "scroll(-1)", "Up", show=False),
+        Binding("escape,q", "dismiss", "Close", id="help.close"),
+        Binding("down,j", "scroll(1)", "Down", show=False, id="help.down"),
+        Binding("up,k", "scroll(-1)", "Up", show=False, id="help.up"),
     ]
 
-    def __init__(self, *, profile: str, profile_dir: Path) -> None:
+    def __init__(self, asked_in: DOMNode, keymap: Mapping[str, str], *, profile: str, profile_dir: Path) -> None:
+        """``asked_in``: the screen that it is about first; ``keymap``: the person's own keys."""
         super().__init__()
+        self._places = _from(asked_in)
+        self._keymap = keymap
         self._profile = one_line(profile, 64)
         self._where = one_line(tilde(profile_dir), 400)
         self._reset = one_line(reset_command(profile_dir), 400)
@@ -58,11 +51,12 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help") as card:
             card.border_title = "✦ Help"
-            card.border_subtitle = "Esc closes"
-            yield _heading("KEYS")
-            yield from _rows(KEYS)
+            card.border_subtitle = f"{keys.shown(self.app, 'help.close')} closes"
+            for place in self._places:
+                yield _heading(f"KEYS: {place.title.upper()}")
+                yield from _rows(place.rows(self._keymap))
             yield _heading("COMMANDS")
-            yield from _rows((command.usage, _does(command)) for command in COMMANDS)
+            yield from _rows((command.usage, self._does(command)) for command in COMMANDS)
             yield _heading("MEMORY")
             for paragraph in MEMORY:
                 yield Static(paragraph, classes="paragraph", markup=False)
@@ -79,13 +73,24 @@ class HelpScreen(ModalScreen[None]):
                 classes="paragraph",
             )
 
+    def _does(self, command: Command) -> str:
+        key = keys.shortcut(self.app, command.handler)
+        return f"{command.help}  ({key})" if key else command.help
+
     def action_scroll(self, lines: int) -> None:
         """Move the help by ``lines``."""
         self.query_one("#help").scroll_relative(y=lines, animate=False)
 
 
-def _does(command: Command) -> str:
-    return f"{command.help}  ({command.keys})" if command.keys else command.help
+def _from(asked_in: DOMNode) -> list[keys.Place]:
+    """The places whose keys are shown: where one is, what is inside and around it, then the chat."""
+    everything = keys.places()
+    titles = {place.title for place in everything if isinstance(asked_in, place.kinds)}
+    near = [place for place in everything if place.title in titles or (place.inside == "Chat" and "Chat" in titles)]
+    near.sort(key=lambda place: place.title == "Any card")
+    around = [place for place in everything if place.title == "Everywhere"]
+    chat = [place for place in everything if "Chat" in (place.title, place.inside) and place not in near]
+    return [*near, *around, *chat]
 
 
 def _heading(text: str) -> Static:

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 from textual import on, work
 
 from varda_chat.sanitize import one_line
+from varda_chat.tui.keys import shown
+from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.commanding import CommandingScreen
+from varda_chat.tui.screens.map import MapScreen
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.screens.sources import SourcesScreen
 from varda_chat.tui.state import ChatState
+from varda_chat.tui.telling import quoted, undone_lines
 from varda_chat.tui.widgets.memory_panel import StatementRow
 from varda_chat.tui.widgets.message import Notice, VardaMessage
 
 if TYPE_CHECKING:
-    from varda_chat.memory.records import Statement
     from varda_chat.session import ChatSession
     from varda_chat.turns import Turn
 
@@ -34,7 +37,7 @@ class MemoryActsScreen(CommandingScreen):
         if applied.refused:
             self.tell("The memory is full of pinned statements: nothing was stored. Unpin some (/pin).", warning=True)
         elif applied.stored:
-            self.tell("Stored: " + _quoted(applied.stored))
+            self.tell("Stored: " + quoted(applied.stored))
         else:
             self.tell("That is known already.")
         await self.refresh_memory()
@@ -57,7 +60,7 @@ class MemoryActsScreen(CommandingScreen):
             return
         gone = await self.ask_session(lambda session: session.forget(sorted(chosen)), "forgetting it")
         if gone is not None:
-            self.tell(f"Forgotten: {_quoted(gone)} F8 brings it back.")
+            self.tell(f"Forgotten: {quoted(gone)} {shown(self.app, 'undo')} brings it back.")
             await self.refresh_memory()
 
     @work(group="dialog", exit_on_error=False)
@@ -90,12 +93,30 @@ class MemoryActsScreen(CommandingScreen):
         undone = await self.ask_session(lambda session: session.undo(), "undoing it")
         if undone is None:
             return
-        if not undone.restored and not undone.removed:
-            self.tell("There is nothing to undo.")
+        self.tell(undone_lines(undone))
+        if undone.restored or undone.removed:
+            await self.refresh_memory()
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_memory(self, text: str = "") -> None:
+        """Browse all that is in memory."""
+        if any(isinstance(screen, BrowserScreen) for screen in self.app.screen_stack):
             return
-        lines = [("Back in memory: ", undone.restored), ("Taken out again: ", undone.removed)]
-        self.tell("\n".join(does + _quoted(statements) for does, statements in lines if statements))
-        await self.refresh_memory()
+        if await self.ask_session(lambda session: True, "looking at the memory", wait=False) is None:
+            return
+        screen = BrowserScreen(self.host, lambda: self.is_idle, self.clock, text)
+        if await self.app.push_screen_wait(screen):
+            await self.refresh_memory()
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_map(self) -> None:
+        """Draw all that is in memory as a map."""
+        if any(isinstance(screen, MapScreen) for screen in self.app.screen_stack):
+            return
+        if await self.ask_session(lambda session: True, "looking at the memory", wait=False) is None:
+            return
+        if await self.app.push_screen_wait(MapScreen(self.host, self.clock)):
+            await self.refresh_memory()
 
     async def action_sources(self) -> None:
         """Open the last answer."""
@@ -156,8 +177,3 @@ def _texts(wanted: set[int], session: ChatSession) -> dict[int, str]:
     """The words of statements, as far as they are known."""
     found = {id_: session.look_up(id_) for id_ in wanted}
     return {id_: known.text for id_, pair in found.items() for known in pair if known is not None}
-
-
-def _quoted(statements: tuple[Statement, ...]) -> str:
-    shown = " ".join(f"“{one_line(each.text, 80)}”" for each in statements[:3])
-    return shown + (f" and {len(statements) - 3} more." if len(statements) > 3 else "")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,10 @@ from textual.widgets import Static
 
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts.exporting import moment
+from varda_chat.tui.asking import ask
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
-from varda_chat.tui.session_host import SessionHost, sentence_for
+from varda_chat.tui.session_host import SessionHost
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _SHOWN_CHARACTERS = 20_000
 _TOKENS_SHOWN = 60
-_KEYS = (("P", "pin"), ("F", "forget"), ("C", "copy"), ("Esc", "close"))
-_KEYS_OF_REMOVED = (("U", "bring back"), ("C", "copy"), ("Esc", "close"))
+_ACTS = ("pin", "forget", "copy")
+_ACTS_ON_REMOVED = ("bring_back", "copy")
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class RecordScreen(Card[bool]):
     """Answers whether the memory was changed."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("p", "pin", "Pin or unpin"),
-        Binding("f,delete", "forget", "Forget"),
-        Binding("u,b", "bring_back", "Bring back"),
-        Binding("c", "copy", "Copy"),
-        Binding("enter,q", "close", "Close", show=False),
+        Binding("p", "pin", "Pin or unpin", id="record.pin"),
+        Binding("f,delete", "forget", "Forget", id="record.forget"),
+        Binding("u,b", "bring_back", "Bring back", id="record.bring_back"),
+        Binding("c", "copy", "Copy", id="record.copy"),
+        Binding("enter,q", "close", "Close", show=False, id="record.close"),
     ]
 
     def __init__(self, host: SessionHost, statement_id: int, text: str, clock: Callable[[], float]) -> None:
@@ -67,7 +67,7 @@ class RecordScreen(Card[bool]):
         self._changed = False
 
     def compose(self) -> ComposeResult:
-        with self.card("Memory", _KEYS, name="record"), VerticalScroll():
+        with self.card("Memory", (), name="record"), VerticalScroll():
             yield Static(Content(self._text[:_SHOWN_CHARACTERS]), classes="said")
             yield Static("", classes="facts")
 
@@ -82,11 +82,11 @@ class RecordScreen(Card[bool]):
             self._show()
 
     async def _do(self, act: Callable[[ChatSession], Any], *, wait: bool = True) -> Any:
-        try:
-            return await asyncio.to_thread(self._host.call if wait else self._host.look, act)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
-            self.notify(sentence_for(error, "looking at the memory"), severity="warning", markup=False)
-            return None
+        return await ask(self, self._host, act, "looking at the memory", wait=wait)
+
+    def _hints(self, acts: Iterable[str]) -> Content:
+        hints = [(self.key(f"record.{act}"), act.replace("_", " ")) for act in acts]
+        return key_line((*hints, (self.key("card.close"), "close")))
 
     def _show(self) -> None:
         card = self.query_one("#record")
@@ -94,8 +94,9 @@ class RecordScreen(Card[bool]):
         statement, removed = self._record.statement, self._record.removed
         if statement is None:
             if removed is not None:
-                facts.update(_facts([("deleted", f"{moment(removed.removed_at)}  (U brings it back)")]))
-                card.border_subtitle = key_line(_KEYS_OF_REMOVED)
+                when = f"{moment(removed.removed_at)}  ({self.key('record.bring_back')} brings it back)"
+                facts.update(_facts([("deleted", when)]))
+                card.border_subtitle = self._hints(_ACTS_ON_REMOVED)
             else:
                 facts.update(_facts([("gone", "this is no longer in memory, and cannot be brought back")]))
                 card.border_subtitle = ""
@@ -131,7 +132,8 @@ class RecordScreen(Card[bool]):
         """Forget it; it can be brought back."""
         if self._record.statement is not None and await self._do(lambda s: s.forget([self._statement_id])) is not None:
             self._changed = True
-            self.notify("It is forgotten. U brings it back, as does F8 in the chat.", markup=False)
+            here, chat = self.key("record.bring_back"), self.key("undo")
+            self.notify(f"It is forgotten. {here} brings it back, as does {chat} in the chat.", markup=False)
             self._load()
 
     @work(exclusive=True, exit_on_error=False)
@@ -142,7 +144,7 @@ class RecordScreen(Card[bool]):
             and await self._do(lambda s: s.bring_back([self._statement_id])) is not None
         ):
             self._changed = True
-            self.query_one("#record").border_subtitle = key_line(_KEYS)
+            self.query_one("#record").border_subtitle = self._hints(_ACTS)
             self._load()
 
     def action_copy(self) -> None:

@@ -22,9 +22,6 @@ from varda_chat.tui.screens.card import Card, key_line
 SESSIONS_SHOWN = 200
 FOUND_SHOWN = 100
 _NAME_CELLS = 44
-_KEYS = (
-    ("Enter", "resume"), ("Ctrl+E", "rename"), ("Ctrl+X", "export"), ("Ctrl+D", "delete"), ("Esc", "close"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,14 +36,14 @@ class SessionsScreen(Card[Chosen | None]):
     """Answers the session that was chosen."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("escape", "close", "Close", show=False, priority=True),
-        Binding("down", "move(1)", "Down", show=False, priority=True),
-        Binding("up", "move(-1)", "Up", show=False, priority=True),
-        Binding("pagedown", "move(10)", "Page down", show=False, priority=True),
-        Binding("pageup", "move(-10)", "Page up", show=False, priority=True),
-        Binding("ctrl+e", "rename", "Rename", priority=True),
-        Binding("ctrl+x", "export", "Export", priority=True),
-        Binding("ctrl+d", "delete", "Delete", priority=True),
+        Binding("escape", "close", "Close", show=False, priority=True, id="sessions.close"),
+        Binding("down", "move(1)", "Down", show=False, priority=True, id="sessions.down"),
+        Binding("up", "move(-1)", "Up", show=False, priority=True, id="sessions.up"),
+        Binding("pagedown", "move(10)", "Page down", show=False, priority=True, id="sessions.page_down"),
+        Binding("pageup", "move(-10)", "Page up", show=False, priority=True, id="sessions.page_up"),
+        Binding("ctrl+e", "rename", "Rename", priority=True, id="sessions.rename"),
+        Binding("ctrl+x", "export", "Export", priority=True, id="sessions.export"),
+        Binding("ctrl+d", "delete", "Delete, asked twice", priority=True, id="sessions.delete"),
     ]
 
     @dataclass
@@ -69,7 +66,7 @@ class SessionsScreen(Card[Chosen | None]):
         self._deleting: int | None = None
 
     def compose(self) -> ComposeResult:
-        with self.card("Sessions", _KEYS, name="sessions"):
+        with self.card("Sessions", (), name="sessions"):
             yield Input(sanitize(self._wanted), placeholder="Search in all that was said", id="search")
             yield OptionList(markup=False)
             yield Static("", classes="none", markup=False)
@@ -226,13 +223,16 @@ class SessionsScreen(Card[Chosen | None]):
     def _show_keys(self) -> None:
         card = self.query_one("#sessions")
         if self._renaming is not None:
-            card.border_subtitle = key_line((("Enter", "rename"), ("Esc", "leave it")))
+            card.border_subtitle = key_line((("Enter", "rename"), (self.key("sessions.close"), "leave it")))
         elif self._deleting is not None:
             card.border_subtitle = Content.assemble(
-                (" Ctrl+D again", "$error bold"),
+                (f" {self.key('sessions.delete')} again", "$error bold"),
                 (" deletes it for good ", "$error"),
-                (" Esc", "$foreground"),
+                (f" {self.key('sessions.close')}", "$foreground"),
                 " keep it ",
             )
         else:
-            card.border_subtitle = key_line(_KEYS)
+            names = ("rename", "export", "delete", "close")
+            card.border_subtitle = key_line(
+                (("Enter", "resume"), *((self.key(f"sessions.{name}"), name) for name in names))
+            )

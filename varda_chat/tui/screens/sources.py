@@ -47,10 +47,10 @@ class SourcesScreen(Card[None]):
     """Left and Right walk the recalled words; Enter opens the memory that a word came from."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("left,h,shift+tab", "walk(-1)", "Word before", priority=True),
-        Binding("right,l,tab", "walk(1)", "Word after", priority=True),
-        Binding("enter", "open_record", "Open the memory", priority=True),
-        Binding("q", "close", "Close", show=False),
+        Binding("left,h,shift+tab", "walk(-1)", "Word before", priority=True, id="sources.before"),
+        Binding("right,l,tab", "walk(1)", "Word after", priority=True, id="sources.after"),
+        Binding("enter", "open_record", "Open the memory", priority=True, id="sources.open"),
+        Binding("q", "close", "Close", show=False, id="sources.close"),
     ]
 
     place: reactive[int] = reactive(0)
@@ -64,8 +64,11 @@ class SourcesScreen(Card[None]):
         self.set_reactive(SourcesScreen.place, _strongest(self._words))
 
     def compose(self) -> ComposeResult:
-        keys = (("← →", "walk the recalled words"), ("Enter", "open the memory"), ("Esc", "close"))
-        with self.card("What this was recalled from", keys if self._words else (("Esc", "close"),), name="sources"):
+        walk = f"{self.key('sources.before')} {self.key('sources.after')}"
+        hints = [(self.key("card.close"), "close")]
+        if self._words:
+            hints = [(walk, "walk the recalled words"), (self.key("sources.open"), "open the memory"), *hints]
+        with self.card("What this was recalled from", hints, name="sources"):
             with VerticalScroll(classes="answer"):
                 yield Static(self._answer(), id="answer-text")
             with Vertical(classes="legend"):

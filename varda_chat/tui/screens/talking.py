@@ -10,12 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from textual import on, work
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from varda_chat.errors import VardaError
 from varda_chat.tui import messages
+from varda_chat.tui.asking import ask
+from varda_chat.tui.keys import shown
 from varda_chat.tui.session_host import SessionHost, memory_of, sentence_for
 from varda_chat.tui.state import ChatState, MemoryView, Progress, SessionFacts, Vitals
 from varda_chat.tui.widgets.conversation import PAGE_TURNS, Conversation
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from varda_chat.turns import Turn
 
 T = TypeVar("T")
-RETRY_HINT = "Your message is kept. Ctrl+R tries again."
+RETRY_HINT = "Your message is kept. {} tries again."
 LEFT_THE_WINDOW = (
     "The oldest turns have left what the model can read at once. They stay here to scroll to, and what it stored "
     "of them stays in its memory."
@@ -49,13 +51,13 @@ class Sent:
 class TalkingScreen(Screen[None]):
     """One prompt at a time; what comes meanwhile waits."""
 
-    state: reactive[ChatState] = reactive(ChatState.LOADING)
-    progress: reactive[Progress] = reactive(Progress())
-    facts: reactive[SessionFacts] = reactive(SessionFacts("", ""))
-    memory: reactive[MemoryView] = reactive(MemoryView())
-    vitals: reactive[Vitals] = reactive(Vitals())
-    waiting: reactive[int] = reactive(0)
-    session_name: reactive[str] = reactive("")
+    state: var[ChatState] = var(ChatState.LOADING)
+    progress: var[Progress] = var(Progress())
+    facts: var[SessionFacts] = var(SessionFacts("", ""))
+    memory: var[MemoryView] = var(MemoryView())
+    vitals: var[Vitals] = var(Vitals())
+    waiting: var[int] = var(0)
+    session_name: var[str] = var("")
 
     def __init__(self, host: SessionHost, facts: SessionFacts, transcripts: Transcripts | None) -> None:
         super().__init__()
@@ -108,7 +110,7 @@ class TalkingScreen(Screen[None]):
     @on(messages.OpenFailed)
     async def _tell_open_failed(self, event: messages.OpenFailed) -> None:
         self._settle(ChatState.FAILED)
-        await self.conversation.add(Notice(event.sentence, "Ctrl+R tries again.", error=True))
+        await self.conversation.add(Notice(event.sentence, f"{shown(self.app, 'retry')} tries again.", error=True))
         self.conversation.follow()
 
     # -- a turn ---------------------------------------------------------------------------------------------
@@ -205,7 +207,8 @@ class TalkingScreen(Screen[None]):
                 message.display = True
         if self._answer is not None:
             await self._answer.fail()
-            await self.conversation.add(Notice(event.sentence, RETRY_HINT, error=True), after=self._answer)
+            hint = RETRY_HINT.format(shown(self.app, "retry"))
+            await self.conversation.add(Notice(event.sentence, hint, error=True), after=self._answer)
         self._settle(ChatState.READY)
         await self._answer_next()
 
@@ -263,11 +266,7 @@ class TalkingScreen(Screen[None]):
     async def ask_session(self, act: Callable[[ChatSession], T], doing: str, *, wait: bool = True) -> T | None:
         """What ``act`` makes of the session, once it is free (or at once, for what only looks at the memory: not
         ``wait``); None where it failed, which was then told."""
-        try:
-            return await asyncio.to_thread(self.host.call if wait else self.host.look, act)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
-            self.tell(sentence_for(error, doing), warning=True)
-            return None
+        return await ask(self, self.host, act, doing, wait=wait)
 
     async def refresh_memory(self) -> None:
         """Show the memory as it is now."""

@@ -8,6 +8,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from varda_chat.tui.commands import Command, matching
+from varda_chat.tui.keys import shortcut
 
 _NAME_CELLS = 20
 
@@ -33,7 +34,7 @@ class CommandMenu(OptionList, can_focus=False):
         if commands != self._commands:
             self._commands = commands
             self.clear_options()
-            self.add_options([Option(_line(command)) for command in commands])
+            self.add_options([Option(self._line(command)) for command in commands])
             self.highlighted = 0 if commands else None
         self.display = bool(commands)
 
@@ -44,14 +45,14 @@ class CommandMenu(OptionList, can_focus=False):
             return None
         return self._commands[self.highlighted]
 
+    def _line(self, command: Command) -> Content:
+        gap = " " * max(2, _NAME_CELLS - len(command.usage))
+        key = shortcut(self.app, command.handler)
+        return Content.assemble(
+            (command.usage, "$primary"), gap, (command.help, "$foreground"), (f"  {key}" if key else "", "$quiet")
+        )
+
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A click takes a command."""
         event.stop()
         self.post_message(self.Taken(self._commands[event.option_index]))
-
-
-def _line(command: Command) -> Content:
-    usage = command.usage
-    gap = " " * max(2, _NAME_CELLS - len(usage))
-    keys = f"  {command.keys}" if command.keys else ""
-    return Content.assemble((usage, "$primary"), gap, (command.help, "$foreground"), (keys, "$quiet"))

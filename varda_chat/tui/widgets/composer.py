@@ -15,6 +15,7 @@ from textual.widgets import TextArea
 from varda_chat.sanitize import sanitize
 from varda_chat.tui.commands import Command, find, parse
 from varda_chat.tui.history import InputHistory
+from varda_chat.tui.keys import shown
 from varda_chat.tui.pastes import Pastes
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.command_menu import CommandMenu
@@ -34,10 +35,10 @@ class Composer(TextArea):
     """A text area that sends."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("pageup", "scroll_conversation(-1)", "Scroll up", show=False),
-        Binding("pagedown", "scroll_conversation(1)", "Scroll down", show=False),
-        Binding("ctrl+shift+z", "redo", "Redo", show=False),
-        Binding("ctrl+o", "unfold", "Show pasted text", show=False, id="unfold"),
+        Binding("pageup", "scroll_conversation(-1)", "Scroll the conversation up", id="scroll_up"),
+        Binding("pagedown", "scroll_conversation(1)", "Scroll the conversation down", id="scroll_down"),
+        Binding("ctrl+shift+z", "redo", "Redo", show=False, id="redo"),
+        Binding("ctrl+o", "unfold", "Show a large paste that is folded", id="unfold"),
     ]
 
     state: reactive[ChatState] = reactive(ChatState.LOADING)
@@ -46,10 +47,17 @@ class Composer(TextArea):
 
     @dataclass
     class Sent(Message):
-        """The person pressed Enter on a text that is not blank; ``edited``: it takes the last message's place."""
+        """The person pressed Enter on a text that is not blank, and it has left the composer; ``edited``: it takes the
+        last message's place."""
 
         text: str
         edited: bool = False
+
+    @dataclass
+    class Mistyped(Message):
+        """The person pressed Enter on a command that there is not; it stands there still."""
+
+        name: str
 
     @dataclass
     class Scrolled(Message):
@@ -79,25 +87,42 @@ class Composer(TextArea):
 
     def watch_state(self, state: ChatState) -> None:
         self.placeholder = _placeholder(state)
-        self._show_hints()
+        self.show_hints()
 
     def watch_editing(self) -> None:
         self.set_class(self.editing, "-editing")
-        self._show_hints()
+        self.show_hints()
 
     def on_text_area_changed(self) -> None:
         self._closed_for = ""
         self._menu.show_for(self.text)
-        self._show_hints()
+        self.show_hints()
+        self._paint()
+
+    def _paint(self) -> None:
+        """Paint what was typed now and nothing else: the next frame, with all that an answer changes on the screen,
+        may be two sixtieths of a second away, and takes as long to make."""
+        screen, app = self.screen, self.app
+        if not screen.is_current:
+            return
+        others, held = screen._dirty_widgets - {self}, app._batch_count
+        app._batch_count = 0  # a batch holds back what is half made; the composer is not
+        try:
+            screen._compositor.update_widgets({self})
+            screen._compositor_refresh()
+        finally:
+            app._batch_count = held
+            screen._dirty_widgets |= others
 
     def on_resize(self) -> None:
-        self._show_hints()
+        self.show_hints()
 
-    def _show_hints(self) -> None:
+    def show_hints(self) -> None:
+        """Name the keys that count now."""
         typed = parse(self.text) if self.text.startswith("/") and self.is_mounted else None
         command = find(typed[0]) if typed is not None else None
         if self.state is ChatState.SAVING:
-            hints = [("Ctrl+Q", "leave at once")]
+            hints = [(shown(self.app, "quit"), "leave at once")]
         elif command is not None and command.argument:
             hints = [(command.usage, command.help)]
         elif self._menu.display:
@@ -105,9 +130,9 @@ class Composer(TextArea):
         elif self.editing:
             hints = [("Enter", "send in its place"), ("Esc", "leave it as it was")]
         elif self._pastes:
-            hints = [("Ctrl+O", "show what was pasted"), ("Enter", "send")]
+            hints = [(shown(self.app, "unfold"), "show what was pasted"), ("Enter", "send")]
         elif self.state is ChatState.THINKING:
-            hints = [("Esc", "stop")]
+            hints = [(shown(self.app, "stop"), "stop")]
         else:
             hints = [("Enter", "send"), ("Ctrl+J", "new line"), ("/", "commands")]
             if self.size.width < _ROOM_FOR_HINTS:
@@ -139,7 +164,7 @@ class Composer(TextArea):
         elif chosen is not None and event.key == "escape":
             self._menu.display = False
             self._closed_for = self.text
-            self._show_hints()
+            self.show_hints()
         elif event.key == "escape" and self.editing:
             self.leave_editing()
         else:
@@ -158,19 +183,26 @@ class Composer(TextArea):
             self.complete(chosen)
             return
         text = sanitize(self.whole_text).strip()
-        if text:
-            self.post_message(self.Sent(text, self.editing))
+        typed = parse(text)
+        if typed is not None and find(typed[0]) is None:
+            self.post_message(self.Mistyped(typed[0]))
+        elif text:
+            edited = self.editing
+            self._empty()  # at once: the next keys may be here already, and they begin the next message
+            self.post_message(self.Sent(text, edited))
 
     def complete(self, command: Command) -> None:
         """Write the command out."""
         self.put(f"/{command.name}{' ' if command.argument else ''}")
 
-    def take(self, text: str) -> None:
-        """``text`` was accepted: empty the composer and remember it. Raises OSError as history does."""
+    def _empty(self) -> None:
         self.editing = False
         self.clear()
         self._pastes.clear()
         self._menu.show_for("")
+
+    def remember(self, text: str) -> None:
+        """Let Up bring ``text`` back. Raises OSError as history does."""
         self._history.add(text)
 
     def edit_last(self, text: str) -> None:

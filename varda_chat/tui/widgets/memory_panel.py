@@ -13,12 +13,13 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import reactive, var
 from textual.widget import Widget
 from textual.widgets import Static
 
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.formatting import ago, bar, spark
+from varda_chat.tui.keys import shown
 from varda_chat.tui.state import MemoryView
 
 if TYPE_CHECKING:
@@ -75,9 +76,9 @@ class StatementRow:
     """A row about a statement: ``open`` it by Enter or a click. Mixed into a widget."""
 
     ROW_BINDINGS = (
-        Binding("enter,space", "open_record", "Show the whole record"),
-        Binding("up,k", "app.focus_previous", "Earlier", show=False),
-        Binding("down,j", "app.focus_next", "Later", show=False),
+        Binding("enter,space", "open_record", "Show the whole record", id="row.open"),
+        Binding("up,k", "app.focus_previous", "Earlier", show=False, id="row.earlier"),
+        Binding("down,j", "app.focus_next", "Later", show=False, id="row.later"),
     )
 
     @dataclass
@@ -134,34 +135,36 @@ class EventRow(Horizontal, StatementRow, can_focus=True):
         stored = event.kind == "stored"
         super().__init__(classes=f"{'-stored' if stored else '-deleted'}{' -fresh' if fresh else ''}")
         self._sign = "+" if stored else "−"
-        self._event = event
+        self.event = event
         self._clock = clock
+        self._told = ""
         self.tooltip = _all_words(event.text)
 
     def compose(self) -> ComposeResult:
         yield Static(self._sign, classes="sign", markup=False)
-        yield Static(Content(one_line(self._event.text)), classes="words")
-        yield Static(self._age(), classes="age", markup=False)
+        yield Static(Content(one_line(self.event.text)), classes="words")
+        self._told = ago(self.event.at, self._clock())
+        yield Static(self._told, classes="age", markup=False)
 
     def on_click(self) -> None:
         self.action_open_record()
 
     def action_open_record(self) -> None:
         """Show the whole record."""
-        self.post_message(self.Opened(self._event.id, self._event.text, self._event.kind))
+        self.post_message(self.Opened(self.event.id, self.event.text, self.event.kind))
 
     def tell_time(self) -> None:
         """Say anew how long ago it was."""
-        self.query_one(".age", Static).update(self._age())
-
-    def _age(self) -> str:
-        return ago(self._event.at, self._clock())
+        age = ago(self.event.at, self._clock())
+        if age != self._told:
+            self._told = age
+            self.query_one(".age", Static).update(age)
 
 
 class MemoryPanel(VerticalScroll, can_focus=False):
     """Beside the conversation. It shows only what has been made durable."""
 
-    memory: reactive[MemoryView] = reactive(MemoryView())
+    memory: var[MemoryView] = var(MemoryView())
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__()
@@ -175,12 +178,20 @@ class MemoryPanel(VerticalScroll, can_focus=False):
         yield Vertical(_quiet("nothing yet"), id="recalled")
         yield Static("RECENTLY STORED AND DELETED", classes="heading", markup=False)
         yield Vertical(_quiet("nothing yet"), id="events")
-        keys = Static(_KEYS, classes="keys")
+        keys = Static(classes="keys")
         keys.display = False  # while there is nothing to walk to
         yield keys
 
     def on_mount(self) -> None:
+        self.show_keys()
         self.set_interval(_REFRESH_SECONDS, self._tell_time)
+
+    def show_keys(self) -> None:
+        """Name the keys as they are now."""
+        hints = ((shown(self.app, "undo"), "undo"), ("Tab", "walk"), (shown(self.app, "row.open"), "open"))
+        self.query_one(".keys", Static).update(
+            Content("  ").join(Content.assemble((key, "$foreground"), (f" {does}", "$quiet")) for key, does in hints)
+        )
 
     async def show(self, memory: MemoryView, turn: Turn | None = None) -> None:
         """Show the memory as it is after ``turn`` (None: as it was found)."""
@@ -190,12 +201,30 @@ class MemoryPanel(VerticalScroll, can_focus=False):
         if turn is not None:
             fresh = {("stored", s.id) for s in turn.stored} | {("deleted", d.id) for d in turn.deleted}
             await self._fill("#recalled", _recalled_rows(turn))
-        rows: list[Widget] = [
-            EventRow(event, self._clock, fresh=(event.kind, event.id) in fresh) for event in memory.events
-        ]
-        await self._fill("#events", rows or [_quiet("Tell me something worth keeping.")])
+        await self._show_events(memory.events, fresh)
         if turn is not None:
             self.scroll_home(animate=False)
+
+    async def _show_events(self, events: tuple[MemoryEvent, ...], fresh: set[tuple[str, int]]) -> None:
+        """Show ``events``, newest first; rows that are there already stay, and new ones come above them."""
+        rows = list(self.query(EventRow))
+        shown = [row.event for row in rows]
+        new = next((n for n in range(len(events)) if list(events[n:]) == shown[: len(events) - n]), len(events))
+        stay = rows[: len(events) - new]
+        if not stay:
+            added = [self._event_row(event, fresh) for event in events]
+            await self._fill("#events", added or [_quiet("Tell me something worth keeping.")])
+            return
+        for row in stay:
+            row.set_class((row.event.kind, row.event.id) in fresh, "-fresh")
+            row.tell_time()
+        section = self.query_one("#events")
+        with self.app.batch_update():
+            await section.remove_children(rows[len(stay) :])
+            await section.mount_all([self._event_row(event, fresh) for event in events[:new]], before=stay[0])
+
+    def _event_row(self, event: MemoryEvent, fresh: set[tuple[str, int]]) -> Widget:
+        return EventRow(event, self._clock, fresh=(event.kind, event.id) in fresh)
 
     async def _fill(self, selector: str, rows: list[Widget]) -> None:
         section = self.query_one(selector)
@@ -206,12 +235,6 @@ class MemoryPanel(VerticalScroll, can_focus=False):
     def _tell_time(self) -> None:
         for row in self.query(EventRow):
             row.tell_time()
-
-
-_KEYS = Content.assemble(
-    ("F8", "$foreground"), (" undo  ", "$quiet"), ("Tab", "$foreground"), (" walk  ", "$quiet"),
-    ("Enter", "$foreground"), (" open", "$quiet"),
-)  # fmt: skip
 
 
 def _all_words(text: str) -> Content:

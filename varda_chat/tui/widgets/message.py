@@ -76,10 +76,10 @@ class VardaMessage(Horizontal, can_focus=True):
 
     FOCUS_ON_CLICK = False  # a click must not take the cursor away from the composer
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("enter,space", "sources", "What it was recalled from"),
-        Binding("c", "copy", "Copy this answer"),
-        Binding("up,k", "app.focus_previous", "Earlier", show=False),
-        Binding("down,j", "app.focus_next", "Later", show=False),
+        Binding("enter,space", "sources", "What it was recalled from", id="answer.sources"),
+        Binding("c", "copy", "Copy this answer", id="answer.copy"),
+        Binding("up,k", "app.focus_previous", "Earlier", show=False, id="answer.earlier"),
+        Binding("down,j", "app.focus_next", "Later", show=False, id="answer.later"),
     ]
 
     @dataclass
@@ -193,8 +193,10 @@ class VardaMessage(Horizontal, can_focus=True):
         waiting = self.query_one(".waiting", Static)
         waiting.display = not self.text.strip()
         waiting.update(Content(when_empty))
+        answer = self.query_one(AnswerMarkdown)
         # Streaming can leave the last rows of a table out; the whole text at once cannot.
-        await self.query_one(AnswerMarkdown).update(_shown(self.text))
+        if answer.has_table or answer.source != _shown(self.text):
+            await answer.update(_shown(self.text))
 
     def _show_meta(self, line: Content) -> None:
         self._meta = line

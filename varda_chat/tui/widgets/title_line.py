@@ -7,10 +7,11 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from varda_chat.sanitize import one_line
+from varda_chat.tui.keys import shown
 from varda_chat.tui.state import MemoryView, PanelPlace
 
 _LEAST_NAME_CELLS = 12
-_KEYS = (("F1", "help"), ("F2", "memory"), ("Ctrl+Q", "quit"))
+_KEYS = (("help", "help"), ("panel", "memory"), ("quit", "quit"))
 
 
 class TitleLine(Static):
@@ -23,17 +24,21 @@ class TitleLine(Static):
     def render(self) -> Content:
         name = Content.assemble(("✦ ", "$accent bold"), ("Varda", "bold"))
         if self.panel is PanelPlace.OVER:
-            right = Content.assemble(("F2", "$foreground"), (" back to the chat", "$quiet"))
+            right = Content.assemble((shown(self.app, "panel"), "$foreground"), (" back to the chat", "$quiet"))
         elif self.panel is PanelPlace.BESIDE:
             right = Content.assemble(
-                *(part for key, does in _KEYS for part in ((f"  {key}", "$foreground"), (f" {does}", "$quiet")))
+                *(
+                    part
+                    for key, does in _KEYS
+                    for part in ((f"  {shown(self.app, key)}", "$foreground"), (f" {does}", "$quiet"))
+                )
             )
         elif self.memory.capacity:
             right = Content.assemble(
                 (f"{self.memory.size:,}", "$accent"), (f" / {self.memory.capacity:,} in memory", "$quiet")
             )
         else:
-            right = Content.styled("F1 help", "$quiet")
+            right = Content.styled(f"{shown(self.app, 'help')} help", "$quiet")
         room = self.content_size.width - name.cell_length - right.cell_length - 6
         if self.session_name and room >= _LEAST_NAME_CELLS:
             session = Content(one_line(self.session_name, 60)).truncate(min(room, 60), ellipsis=True)

@@ -1,0 +1,87 @@
+"""What the flags, the environment and the settings ask for, and how a session is opened from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from varda_chat import paths
+from varda_chat.config import GenerationSettings
+from varda_chat.errors import VardaError
+from varda_chat.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from varda_chat.session import ChatSession, Progress
+    from varda_chat.transcripts import Transcripts
+
+
+@dataclass(frozen=True)
+class Request:
+    """Whose memory, which model, and how it shall answer. ``checkpoint``: None for the bundled model; ``data_dir``:
+    None for the usual place; ``memory_size``: capacity in vectors, None for the
+    memory's own."""
+
+    profile: str = "default"
+    data_dir: Path | None = None
+    checkpoint: str | None = None
+    incognito: bool = False
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
+    memory_size: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The profile's folder. Raises VardaError where the profile has no proper name."""
+        return paths.profile_dir(self.profile, self.data_dir)
+
+    def transcripts(self) -> Transcripts:
+        """Where sessions are kept; incognito, a copy in RAM. Raises VardaError."""
+        from varda_chat.transcripts import Transcripts
+
+        return Transcripts.open(self.folder, read_only=self.incognito)
+
+    def open(
+        self,
+        on_progress: Progress | None = None,
+        transcripts: Transcripts | None = None,
+        threads: int | None = None,
+    ) -> ChatSession:
+        """The session; raises VardaError as ``ChatSession.open`` does."""
+        from varda_chat.session import ChatSession
+
+        return ChatSession.open(
+            self.folder,
+            self.checkpoint,
+            incognito=self.incognito,
+            generation=self.generation,
+            memory_size=self.memory_size,
+            transcripts=transcripts,
+            threads=threads,
+            on_progress=on_progress,
+        )
+
+
+def transcripts_of(request: Request, *, needed: bool) -> Transcripts | None:
+    """Where sessions are kept; where that cannot be opened and is not ``needed``, the chat goes on without."""
+    try:
+        transcripts = request.transcripts()
+    except VardaError as error:
+        if needed:
+            raise
+        click.echo(f"{sanitize(str(error))} This session is not saved.", err=True)
+        return None
+    for notice in transcripts.notices:
+        click.echo(sanitize(notice), err=True)
+    return transcripts
+
+
+def session_to_resume(transcripts: Transcripts | None, resume: int | None, go_on: bool) -> int | None:
+    """The session that the flags name, None for a new one; raises VardaError where --resume names none."""
+    if transcripts is None:
+        return None
+    if resume is not None:
+        return transcripts.session(resume).id
+    latest = transcripts.latest() if go_on else None
+    return latest.id if latest is not None else None

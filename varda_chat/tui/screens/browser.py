@@ -1,0 +1,237 @@
+"""The memory browser: every statement in memory, searched by words or by meaning, filtered, sorted and changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Input
+
+from varda_chat.sanitize import sanitize
+from varda_chat.tui import keys
+from varda_chat.tui.asking import ask
+from varda_chat.tui.browsing import Age, Entry, Order, Role, Wanted, entries_of, next_choice, shown
+from varda_chat.tui.screens.browser_acts import BrowserActs
+from varda_chat.tui.session_host import SessionHost
+from varda_chat.tui.widgets.browser_lines import Chip, Detail, HeadLine, KeyLine, SearchField
+from varda_chat.tui.widgets.statement_list import StatementList
+
+if TYPE_CHECKING:
+    from varda_chat.session import ChatSession
+
+MATCHES = 200
+"""At most so many statements are found by meaning."""
+_HINTS = (
+    ("statements.open", "open"), ("browser.search", "search"), ("browser.forget", "forget"), ("browser.edit", "edit"),
+    ("browser.pin", "pin"), ("browser.map", "map"), ("statements.mark", "mark"), ("browser.undo", "undo"),
+    ("browser.export", "export"), ("browser.by_meaning", "by meaning"), ("browser.back", "back"),
+)  # fmt: skip
+
+
+class BrowserScreen(BrowserActs):
+    """Answers whether the memory was changed."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (64, "-wide")]  # noqa: RUF012 - Textual's own declaration
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012 - Textual's own declaration
+    BINDINGS = [  # noqa: RUF012 - Textual's own declaration
+        Binding("slash,ctrl+f", "search", "Search", id="browser.search"),
+        Binding("ctrl+t", "by_meaning", "Search by words or by meaning", id="browser.by_meaning", priority=True),
+        Binding("down", "to_list", "To the list", show=False, id="browser.to_list"),
+        Binding("r", "next('role')", "Said by anyone, only you, only Varda", id="browser.role"),
+        Binding("a", "next('age')", "Of any age, of today, of the last 7 days, older", id="browser.age"),
+        Binding("s", "next('order')", "Newest, oldest, most recalled first, A to Z", id="browser.order"),
+        Binding("p", "pin", "Pin or unpin", id="browser.pin"),
+        Binding("e", "edit", "Edit", id="browser.edit"),
+        Binding("f,delete", "forget", "Forget", id="browser.forget"),
+        Binding("u,f8", "undo", "Undo", id="browser.undo"),
+        Binding("x", "export", "Export what is marked, or all that is shown", id="browser.export"),
+        Binding("m", "map", "Map of what is shown", id="browser.map"),
+        Binding("escape", "back", "Back", id="browser.back"),
+    ]
+
+    def __init__(
+        self, host: SessionHost, is_idle: Callable[[], bool], clock: Callable[[], float] = time.time, words: str = ""
+    ) -> None:
+        """``is_idle``: whether Varda writes no answer. ``words``: what to search for at first."""
+        super().__init__(host, is_idle, clock)
+        self._wanted = Wanted(words=sanitize(words))
+        self._loaded = False
+        self._meaning = False
+        self._matches: dict[int, float] = {}
+        self._matches_of = ""
+        self._searching = False
+
+    def compose(self) -> ComposeResult:
+        yield HeadLine("Memory")
+        search = SearchField(self._wanted.words, placeholder="Search in what Varda remembers")
+        search.border_title = "Search"
+        yield search
+        with Horizontal(id="chips"):
+            yield Chip("browser.role", Role)
+            yield Chip("browser.age", Age)
+            yield Chip("browser.order", Order)
+        yield StatementList(self._clock)
+        yield Detail(self._clock)
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self.listed.focus()
+        self._show_keys()
+
+    def on_screen_resume(self) -> None:
+        """Whatever happened meanwhile, show the memory as it is now."""
+        self.load()
+
+    # what is shown
+
+    @work(group="load", exclusive=True, exit_on_error=False)
+    async def load(self) -> None:
+        """Read the memory again."""
+        found = await ask(self, self._host, _entries_of_memory, "reading the memory", wait=False)
+        if found is not None:
+            self._entries, self._loaded = found, True
+            self.listed.mark_only({each.statement.id for each in found})
+            self._fill()
+
+    def _fill(self, *, keep: bool = True) -> None:
+        by_meaning = self._meaning and bool(self._wanted.words.strip())
+        if by_meaning and self._matches_of != self._wanted.words:
+            self._search()
+        matches = self._matches if by_meaning else None
+        self.listed.show(shown(self._entries, self._wanted, self._clock(), matches), self._wanted.words, keep=keep)
+        for chip in self.query(Chip):
+            chip.show(self._wanted, by_meaning=by_meaning)
+        self._show_state()
+
+    @on(StatementList.Marked)
+    def _show_state(self) -> None:
+        listed, there = self.listed, len(self._entries)
+        self.query_one(SearchField).border_title = "Search by meaning" if self._meaning else "Search by words"
+        listed.why_none = self._why_none()
+        count = f"{there:,}" if len(listed.entries) == there else f"{len(listed.entries):,} of {there:,}"
+        right = Content.styled(f"{count} in memory", "$quiet")
+        if listed.marked:
+            right = Content.assemble((f"{len(listed.marked):,} marked", "$accent"), ("  ·  ", "$quiet"), right)
+        self.query_one(HeadLine).right = right
+
+    def _why_none(self) -> str:
+        if not self._loaded:
+            return "Reading the memory …"
+        if not self._entries:
+            return "Nothing is in memory yet. Tell Varda something worth keeping, or /remember it."
+        if self._searching:
+            return "Searching …" if self._is_idle() else "Varda is writing. The search begins when she is done."
+        by_meaning = self._key("browser.by_meaning")
+        if self._meaning:
+            return f"The model finds nothing for this. {by_meaning} searches by words."
+        if self._wanted.words.strip():
+            return f"No memory holds these words. {by_meaning} searches by meaning."
+        return "No memory is like that."
+
+    @on(StatementList.Highlighted)
+    def _show_detail(self, event: StatementList.Highlighted) -> None:
+        self.query_one(Detail).entry = event.entry
+
+    def _show_keys(self) -> None:
+        line = self.query_one(KeyLine)
+        if self.focused is self.query_one(SearchField):
+            by_meaning = (self._key("browser.by_meaning"), "by words or by meaning")
+            line.keys = (("Enter", "to the list"), by_meaning, (self._key("browser.back"), "to the list"))
+        else:
+            line.keys = tuple((self._key(binding), does) for binding, does in _HINTS)
+
+    def _key(self, binding_id: str) -> str:
+        return keys.shown(self.app, binding_id)
+
+    def on_descendant_focus(self) -> None:
+        self._show_keys()
+
+    def on_descendant_blur(self) -> None:
+        self._show_keys()
+
+    # choosing
+
+    @on(Input.Changed)
+    def _take_words(self, event: Input.Changed) -> None:
+        words = sanitize(event.value)
+        if words != self._wanted.words:
+            self._wanted = replace(self._wanted, words=words)
+            self._fill(keep=False)
+
+    @on(Input.Submitted)
+    def action_to_list(self) -> None:
+        """From the search to what it found."""
+        self.listed.focus()
+
+    def action_search(self) -> None:
+        """Go to the search."""
+        self.query_one(SearchField).focus()
+
+    def action_by_meaning(self) -> None:
+        """Search by meaning from here on, or by words again."""
+        self._meaning = not self._meaning
+        if self._meaning and not self._wanted.words.strip():
+            self.action_search()
+        self._fill(keep=False)
+
+    def action_next(self, kind: str) -> None:
+        """Take the next role, age or order."""
+        kinds = {"role": Role, "age": Age, "order": Order}
+        self._choose_next(kinds[kind])
+
+    @on(Chip.Pressed)
+    def _press(self, event: Chip.Pressed) -> None:
+        self._choose_next(event.kind)
+
+    def _choose_next(self, kind: object) -> None:
+        wanted = self._wanted
+        if kind is Role:
+            self._wanted = replace(wanted, role=next_choice(wanted.role))
+        elif kind is Age:
+            self._wanted = replace(wanted, age=next_choice(wanted.age))
+        else:
+            self._wanted = replace(wanted, order=next_choice(wanted.order))
+        self._fill()
+
+    def action_back(self) -> None:
+        """From the search to the list, from there to the chat."""
+        if self.focused is self.query_one(SearchField):
+            self.listed.focus()
+        else:
+            self.dismiss(self.changed)
+
+    # by meaning
+
+    def _search(self) -> None:
+        if not self._searching:
+            self._searching = True
+            self._search_until_found()
+
+    @work(group="search", exit_on_error=False)
+    async def _search_until_found(self) -> None:
+        """One search at a time, since each waits for the model: what is written meanwhile is searched for after."""
+        try:
+            while self._meaning and self._matches_of != self._wanted.words:
+                words = self._wanted.words
+                found = await ask(self, self._host, partial(_find, words), "searching")
+                self._matches, self._matches_of = found or {}, words
+        finally:
+            self._searching = False
+        self._fill(keep=False)
+
+
+def _entries_of_memory(session: ChatSession) -> list[Entry]:
+    return entries_of(session.statements())
+
+
+def _find(words: str, session: ChatSession) -> dict[int, float]:
+    """What the model finds for ``words``, as ``varda-chat memory search`` does, with its shares."""
+    return {each.id: each.weight for each in session.search(words, MATCHES)} if words.strip() else {}

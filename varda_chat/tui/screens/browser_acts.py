@@ -1,0 +1,186 @@
+"""What a person does to statements in the memory browser: open, pin, edit, forget, undo, export, map."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.screen import Screen
+
+from varda_chat.errors import VardaError
+from varda_chat.memory.files import unused
+from varda_chat.tui.asking import ask
+from varda_chat.tui.browsing import Entry
+from varda_chat.tui.keys import shown
+from varda_chat.tui.screens.editing import EditScreen
+from varda_chat.tui.screens.forgetting import ForgetScreen
+from varda_chat.tui.screens.map import MapScreen
+from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.session_host import SessionHost
+from varda_chat.tui.telling import quoted, undone_lines
+from varda_chat.tui.widgets.statement_list import StatementList
+
+if TYPE_CHECKING:
+    from varda_chat.memory.records import Statement
+    from varda_chat.session import ChatSession
+
+_WAIT = "Varda is still writing. Try again when she is done."
+
+
+class BrowserActs(Screen[bool]):
+    """Each acts on what is marked, or else on what the cursor is on."""
+
+    def __init__(self, host: SessionHost, is_idle: Callable[[], bool], clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._host = host
+        self._is_idle = is_idle
+        self._clock = clock
+        self._entries: list[Entry] = []  # all there are
+        self._edited: list[tuple[int, str]] = []  # id and the words before, the last edit last
+        self.changed = False
+
+    @property
+    def listed(self) -> StatementList:
+        """The statements."""
+        return self.query_one(StatementList)
+
+    def load(self) -> object:
+        """Show the memory as it is now."""
+        raise NotImplementedError
+
+    def _chosen(self) -> list[Statement]:
+        """What is marked, shown just now or not; else what the cursor is on."""
+        listed = self.listed
+        if listed.marked:
+            return [each.statement for each in self._entries if each.statement.id in listed.marked]
+        return [listed.highlighted.statement] if listed.highlighted is not None else []
+
+    async def _may_change(self, what: str) -> bool:
+        """Whether the memory can be changed now; if not, that was told, beginning with ``what``."""
+        if not self._is_idle():
+            self.notify(_WAIT, severity="warning", markup=False)
+            return False
+
+        def check(session: ChatSession) -> bool:
+            session.check_writable(what)
+            return True
+
+        return await ask(self, self._host, check, "looking at the memory", wait=False) is not None
+
+    def _note_change(self) -> None:
+        self.changed = True
+        self.load()
+
+    @on(StatementList.Opened)
+    def _open(self, event: StatementList.Opened) -> None:
+        self._open_record(event.entry.statement)
+
+    @work(group="dialog", exit_on_error=False)
+    async def _open_record(self, statement: Statement) -> None:
+        if await self.app.push_screen_wait(RecordScreen(self._host, statement.id, statement.text, self._clock)):
+            self.changed = True  # it is shown as it is now when this screen comes back
+
+    @work(group="memory", exit_on_error=False)
+    async def action_pin(self) -> None:
+        """Pin, or unpin where all of them are pinned."""
+        chosen = self._chosen()
+        pinned = not all(each.pinned for each in chosen)
+        if not chosen or not await self._may_change("The pin was not set"):
+            return
+        ids = [each.id for each in chosen]
+        count = await ask(self, self._host, lambda session: session.pin_all(ids, pinned), "pinning it")
+        if count is not None:
+            if len(ids) > 1:
+                self.notify(f"{'Pinned' if pinned else 'No longer pinned'}: {count:,}.", markup=False)
+            self._note_change()
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_edit(self) -> None:
+        """Give the statement at the cursor other words."""
+        entry = self.listed.highlighted
+        if entry is None or not await self._may_change("The statement was not changed"):
+            return
+        text = await self.app.push_screen_wait(EditScreen(entry.statement))
+        if text is not None and await self._give_words(entry.statement.id, text):
+            self._edited.append((entry.statement.id, entry.statement.text))
+            self.notify(
+                f"Varda knows it in the new words. {shown(self.app, 'browser.undo')} brings the old ones back.",
+                markup=False,
+            )
+
+    async def _give_words(self, statement_id: int, text: str) -> bool:
+        edited = await ask(self, self._host, lambda session: session.edit(statement_id, text), "changing it")
+        if edited is not None:
+            self._note_change()
+        return edited is not None
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_forget(self) -> None:
+        """Show what goes, and let it go once confirmed."""
+        chosen = self._chosen()
+        if not chosen or not await self._may_change("Nothing was forgotten"):
+            return
+        if not await self.app.push_screen_wait(ForgetScreen(chosen)):
+            return
+        ids = [each.id for each in chosen]
+        gone = await ask(self, self._host, lambda session: session.forget(ids), "forgetting it")
+        if gone is not None:
+            self._edited.clear()  # what is undone first from here on is this
+            self.notify(f"Forgotten: {quoted(gone)} {shown(self.app, 'browser.undo')} brings it back.", markup=False)
+            self._note_change()
+
+    @work(group="memory", exit_on_error=False)
+    async def action_undo(self) -> None:
+        """Take back the last edit made here, or else the last store or delete."""
+        if not await self._may_change("Nothing was undone"):
+            return
+        if self._edited:
+            statement_id, text = self._edited.pop()
+            if await self._give_words(statement_id, text):
+                self.notify("It has its old words again.", markup=False)
+            return
+        undone = await ask(self, self._host, lambda session: session.undo(), "undoing it")
+        if undone is not None:
+            self.notify(undone_lines(undone), markup=False)
+            self._note_change()
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_map(self) -> None:
+        """Draw what is shown as a map."""
+        ids = [each.statement.id for each in self.listed.entries]
+        if await self.app.push_screen_wait(MapScreen(self._host, self._clock, ids)):
+            self.changed = True
+
+    @work(group="export", exit_on_error=False)
+    async def action_export(self) -> None:
+        """Write what is marked, or else all that is shown, to a file that ``varda-chat memory import`` reads."""
+        marked = self.listed.marked
+        ids = [each.id for each in self._chosen()] if marked else [each.statement.id for each in self.listed.entries]
+        if not ids:
+            self.notify("There is nothing to export.", severity="warning", markup=False)
+        elif self.app.is_web:
+            lines = await ask(
+                self, self._host, lambda session: list(session.exported_lines(ids)), "exporting", wait=False
+            )
+            if lines is not None:
+                self.app.deliver_text(io.StringIO(b"".join(lines).decode()), save_filename="varda-memory.jsonl")
+        else:
+            written = await ask(self, self._host, lambda session: _export(session, ids), "exporting", wait=False)
+            if written is not None:
+                self.notify(f"{_statements(written[0])} written to {written[1]}.", markup=False)
+
+
+def _export(session: ChatSession, ids: Sequence[int]) -> tuple[int, Path]:
+    """Write them into the folder that the program runs in; returns how many there were, and the file."""
+    path = unused(Path.cwd() / f"varda-memory-{session.profile}.jsonl")
+    try:
+        return session.export(path, ids), path
+    except OSError as error:
+        raise VardaError(f"The export could not be written to {path}: {error.strerror}.") from error
+
+
+def _statements(count: int) -> str:
+    return "One statement was" if count == 1 else f"{count:,} statements were"

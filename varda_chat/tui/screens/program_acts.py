@@ -1,0 +1,95 @@
+"""What commands and keys ask of the program itself: its settings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+from textual import work
+
+from varda_chat.config import GenerationSettings
+from varda_chat.errors import VardaError
+from varda_chat.sanitize import one_line
+from varda_chat.settings import Settings, SettingsFile, read
+from varda_chat.tui.screens.keys import KeysScreen
+from varda_chat.tui.screens.memory_acts import MemoryActsScreen
+from varda_chat.tui.screens.settings import SettingsScreen
+from varda_chat.tui.session_host import SessionHost
+from varda_chat.tui.state import SessionFacts
+from varda_chat.tui.themes import KNOWN
+
+if TYPE_CHECKING:
+    from varda_chat.session import ChatSession
+    from varda_chat.transcripts import Transcripts
+
+_LATER = ("profile", "checkpoint", "memory_size")
+"""Settings that count from the next start on."""
+
+
+class ProgramActsScreen(MemoryActsScreen):
+    """One action each, as in CommandingScreen."""
+
+    def __init__(
+        self,
+        host: SessionHost,
+        facts: SessionFacts,
+        transcripts: Transcripts | None,
+        settings: SettingsFile,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(host, facts, transcripts, clock)
+        self.settings = settings
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_settings(self) -> None:
+        """Look at the settings and change them."""
+        try:
+            self.settings = read(self.settings.path)  # it may have been edited meanwhile
+        except VardaError as error:
+            self.tell(str(error), warning=True)
+            return
+        saved = await self.app.push_screen_wait(SettingsScreen(self.settings, KNOWN))
+        if saved is None:
+            return
+        before, self.settings = self.settings.settings, saved
+        after = saved.settings
+        line = f"The settings are saved in {one_line(str(saved.path), 200)}."
+        later = [name.replace("_", " ") for name in _LATER if getattr(before, name) != getattr(after, name)]
+        if later:
+            line += f" From the next start on: {', '.join(later)}."
+        self.tell(line)
+        await self._apply(before, after)
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_keys(self) -> None:
+        """Look at the keys and change them."""
+        try:
+            self.settings = read(self.settings.path)
+        except VardaError as error:
+            self.tell(str(error), warning=True)
+        else:
+            self.settings = await self.app.push_screen_wait(KeysScreen(self.settings))
+
+    async def _apply(self, before: Settings, after: Settings) -> None:
+        """Let what can be changed at once follow; what was not changed stays as the flags have it."""
+        if after.theme != before.theme:
+            self.app.theme = after.theme
+        if after.panel != before.panel:
+            self.show_panel(after.panel)
+        changed = {
+            each.name: getattr(after, each.name)
+            for each in fields(GenerationSettings)
+            if getattr(after, each.name, None) != getattr(before, each.name, None)
+        }
+        if changed:
+
+            def change(session: ChatSession) -> None:
+                session.generation = replace(session.generation, **changed)
+
+            await self.ask_session(change, "changing how answers are drawn")
+
+    def show_panel(self, shown: bool) -> None:
+        """Show the memory beside the conversation, where there is room for both, or hide it."""
+        raise NotImplementedError

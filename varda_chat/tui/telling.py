@@ -1,0 +1,28 @@
+"""What a person is told of what was stored, forgotten or undone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from varda_chat.sanitize import one_line
+
+if TYPE_CHECKING:
+    from varda_chat.memory.records import Statement, Undone
+
+_SHOWN = 3
+_CHARACTERS = 80
+
+
+def quoted(statements: Sequence[Statement]) -> str:
+    """The words of the first of ``statements``, and how many more there are."""
+    shown = " ".join(f"“{one_line(each.text, _CHARACTERS)}”" for each in statements[:_SHOWN])
+    return shown + (f" and {len(statements) - _SHOWN:,} more." if len(statements) > _SHOWN else "")
+
+
+def undone_lines(undone: Undone) -> str:
+    """What an undo did, a line each for what is back and for what is gone again."""
+    if not undone.restored and not undone.removed:
+        return "There is nothing to undo."
+    lines = (("Back in memory: ", undone.restored), ("Taken out again: ", undone.removed))
+    return "\n".join(does + quoted(statements) for does, statements in lines if statements)
