@@ -34,6 +34,16 @@ print(type(model).__name__, AutoConfig.from_pretrained({str(tiny_checkpoint)!r})
     assert done.stdout.split()[-3:] == ["VardaGPTAssociative", "varda_gpt", "True"]
 
 
+def test_it_is_no_matter_what_of_transformers_comes_first(tiny_checkpoint: Path) -> None:
+    for before, after in (
+        ("import varda_chat", "from transformers import GPT2LMHeadModel, AutoModelForCausalLM"),
+        ("from transformers import AutoModelForCausalLM, AutoConfig", "import varda_chat"),
+    ):
+        script = f"{before}\n{after}\nAutoModelForCausalLM.from_pretrained({str(tiny_checkpoint)!r})"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+
+
 def test_importing_varda_chat_stays_cheap() -> None:
     script = "import varda_chat, sys; print([m for m in ('torch', 'transformers', 'faiss') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
