@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from training.benchmark.training_speed import main as bench_train
 from training.cli import evaluate, train
 from training.config import PRESETS
 from training.data.catalogue import find
@@ -48,7 +49,7 @@ def test_a_command_of_the_guide_can_be_given(line: str) -> None:
 
 def test_every_flag_in_the_text_exists() -> None:
     others = {"--help", "--num_processes", "--multi_gpu", "--cpu", "--logdir", "--checkpoint", "--version"}
-    known = flags(evaluate) | flags(train) | others
+    known = flags(evaluate) | flags(train) | flags(bench_train) | others
     assert isinstance(train, click.Group)
     for command in train.commands.values():
         known |= flags(command)
