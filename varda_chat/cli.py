@@ -195,9 +195,12 @@ def main(
     if prompt is None and sys.stdin is not None and sys.stdin.isatty():
         if as_json:
             raise click.UsageError("--json needs --prompt or text on a pipe.")
-        from varda_chat.tui.start import chat
+        from varda_chat.tui.collecting import starting
 
-        chat(request, click.get_current_context().obj, theme, resume, go_on)
+        with starting():
+            from varda_chat.tui.start import chat
+
+            chat(request, click.get_current_context().obj, theme, resume, go_on)
         return
     from varda_chat.answering import answer
 

@@ -59,7 +59,9 @@ async def use(pilot: Pilot[None], session: ScriptedSession, turns: int, transcri
         if turn % 50 == 0:
             await pilot.press("ctrl+n")
         elif turn % 23 == 0:
-            await command(pilot, f"/resume {transcripts.sessions()[-1].id}")
+            earliest = transcripts.sessions()[-1].id
+            await command(pilot, f"/resume {earliest}")
+            await wait_until(pilot, lambda wanted=earliest: chat.host.session_id == wanted)  # type: ignore[misc]
             chat.conversation.scroll_to(y=0, animate=False)
         await pilot.pause()
         if turn % 20 == 0 or turn == turns:

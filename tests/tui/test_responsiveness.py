@@ -13,7 +13,7 @@ from textual.app import App, ComposeResult
 from tests.tui.driver import WIDE, answers, ask, chat_of, composer, make_app, text_of, wait_for_state, wait_until
 from tests.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.session import MemoryEvent, Remembered
-from varda_chat.tui.collecting import OVERDUE, WORTH_IT, Collector, loading
+from varda_chat.tui.collecting import OVERDUE, WORTH_IT, Collector, loading, starting
 from varda_chat.tui.session_host import DeltaStream
 from varda_chat.tui.state import ChatState, Vitals
 from varda_chat.tui.widgets.markdown import AnswerMarkdown
@@ -153,8 +153,12 @@ def test_full_collections_wait_for_a_pause(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_was_loaded_is_set_apart_once() -> None:
-    with loading():
-        pass
+    gc.unfreeze()
+    with starting():
+        assert not gc.isenabled()
+        with loading():
+            assert not gc.isenabled()
+        assert gc.isenabled()
     frozen = gc.get_freeze_count()
     kept = [[n] for n in range(1000)]
     with loading():

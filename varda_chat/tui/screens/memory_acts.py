@@ -9,10 +9,8 @@ from textual import on, work
 
 from varda_chat.sanitize import one_line
 from varda_chat.tui.keys import shown
-from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.commanding import CommandingScreen
-from varda_chat.tui.screens.map import MapScreen
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.screens.sources import SourcesScreen
 from varda_chat.tui.state import ChatState
@@ -100,6 +98,8 @@ class MemoryActsScreen(CommandingScreen):
     @work(group="dialog", exit_on_error=False)
     async def action_memory(self, text: str = "") -> None:
         """Browse all that is in memory."""
+        from varda_chat.tui.screens.browser import BrowserScreen  # not needed for the first paint
+
         if any(isinstance(screen, BrowserScreen) for screen in self.app.screen_stack):
             return
         if await self.ask_session(lambda session: True, "looking at the memory", wait=False) is None:
@@ -111,6 +111,8 @@ class MemoryActsScreen(CommandingScreen):
     @work(group="dialog", exit_on_error=False)
     async def action_map(self) -> None:
         """Draw all that is in memory as a map."""
+        from varda_chat.tui.screens.map import MapScreen  # not needed for the first paint
+
         if any(isinstance(screen, MapScreen) for screen in self.app.screen_stack):
             return
         if await self.ask_session(lambda session: True, "looking at the memory", wait=False) is None:
