@@ -8,7 +8,7 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/default
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test test-slow check format bench bench-memory bench-ui recall ablations train wikitext clean
+.PHONY: help chat test test-slow check format bench bench-memory bench-train bench-ui recall ablations train wikitext clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench: .venv/chat ## speed against plain GPT-2 in the same run
 
 bench-memory: .venv/chat ## the memory: index types, turns, starts (ARGS=--million for 1,000,000 vectors too)
 	@$(BIN)/python -m training.benchmark.memory $(ARGS)
+
+bench-train: .venv/chat ## training against plain GPT-2, reading and writing against the ancestor's design (minutes)
+	@$(BIN)/python -m training.benchmark.training_speed $(ARGS)
 
 bench-ui: .venv/chat ## the screen: first paint, and from a key to its paint while Varda writes (two minutes)
 	@$(BIN)/python -m tests.tui.bench_ui $(ARGS)

@@ -18,8 +18,10 @@ from training.benchmark.recall import Benchmark, measure_recall
 from training.calibrate import calibrate
 from training.card import Making, write_card
 from training.config import FUSED_GELU, PRESETS, TrainConfig
+from training.curves import draw_curves
 from training.data.reading import RunSource, source_of_run
 from training.data.tokenizer import save_tokenizer
+from training.display import validation_table
 from training.growth import deepened, widened, with_fresh_matching
 from training.launch import launch_notices, make_accelerator
 from training.loop import Trainer
@@ -115,6 +117,7 @@ def build(
         # of its weights, those of the save, or the first process'
         chat = ChatFormat(Tokenizer.from_file(str(output_dir / "tokenizer.json")))
         model = VardaGPTAssociative(VardaGPTConfig.from_pretrained(output_dir))
+    config = _fitting(config, model.config.n_positions)
     data = source.data(config, chat)
     config = data.config
     if first:
@@ -134,6 +137,16 @@ def build(
     recall = _finished(trainer, trained, source, recall_facts) if first else None
     accelerator.end_training()
     return recall
+
+
+def _fitting(config: TrainConfig, n_positions: int) -> TrainConfig:
+    """``config`` with rows and sessions no longer than the model reads."""
+    longest_session = n_positions * min(config.layouts)
+    return replace(
+        config,
+        row_length=min(config.row_length, n_positions),
+        episode_length=min(config.episode_length, longest_session),
+    )
 
 
 def _begun(config: TrainConfig, source: RunSource, start: Start) -> tuple[ChatFormat, VardaGPTAssociative]:
@@ -157,7 +170,10 @@ def _finished(trainer: Trainer, trained: VardaGPTAssociative, source: RunSource,
     console.print("Calibrating thresholds …")
     calibrate(trained, data)
     figures = validate(trained, data, trainer.config, trainer.accelerator)
-    trainer.report_run()
+    console.print(validation_table(trainer.metrics.validations()))
+    undrawn = draw_curves(trainer.metrics.records(), output_dir)
+    if undrawn is not None:
+        console.print(undrawn, markup=False)
     export(trained, output_dir)
     recall = None
     if data.builder is not None:

@@ -65,7 +65,13 @@ what it finds, and decides by learned gates what to store and what to delete. Ma
 | vocabulary, positions | {c.vocab_size:,}, {c.n_positions} |
 | memory_dim, results read at a token | {c.memory_dim}, {c.num_search_results} |
 | memory read after block | {c.memory_layer} of {c.n_layer} |
+| a new memory's size, index and share forgotten at random a session | {c.memory_size:,} vectors, {c.index_type}, {c.forgetfulness_factor:g} |
 | store threshold, delete threshold | {c.store_threshold}, {c.delete_threshold} (calibrated on validation episodes) |
+
+## How to use it
+
+`varda-chat --checkpoint FOLDER`; or, in Python, `import varda_chat` and then
+`transformers.AutoModelForCausalLM.from_pretrained(FOLDER)`.
 
 ## How it was made
 

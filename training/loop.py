@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from dataclasses import asdict
@@ -16,11 +15,12 @@ from safetensors.torch import load_model, save_model
 
 from training.config import TrainConfig
 from training.data.prepare import Data
-from training.display import validation_table, view_of
+from training.display import view_of
 from training.interrupts import interrupts, out_of_memory
 from training.launch import make_accelerator
+from training.metrics import Metrics
 from training.optimizer import parameter_groups, schedule
-from training.saving import Saves, cut_log, write_whole
+from training.saving import Saves, write_whole
 from training.shares import Shares
 from training.step import Gradients
 from training.validation import Validation, validate
@@ -65,7 +65,7 @@ class Trainer:
         self.best: float | None = None
         self.waited = 0
         self.smooth: dict[str, float] = {}
-        self.metrics_path = output_dir / "metrics.jsonl"
+        self.metrics = Metrics(output_dir, self.accelerator)
 
     # one step
 
@@ -140,6 +140,7 @@ class Trainer:
         """Train to ``max_steps``, validating and saving on the way; Ctrl+C saves and stops after the step at hand."""
         config = self.config
         self.output_dir.mkdir(parents=True, exist_ok=True)
+        self.metrics.begin(self.step)
         last: Validation | None = None
         started = time.monotonic() - self.elapsed
         epoch = self.data.steps_per_epoch
@@ -157,7 +158,7 @@ class Trainer:
                 figures = {**self.smooth, "tokens_per_second": rate}
                 view.show(self.step, figures)
                 if self.step % LOG_EVERY == 0:
-                    self._log(self._record(figures))
+                    self.metrics.log(self._record(figures))
                 done = self.step == config.max_steps
                 epoch_ends = int(self.step / epoch) > int((self.step - 1) / epoch)
                 if self.step % config.validate_every == 0 or epoch_ends or done:
@@ -172,7 +173,8 @@ class Trainer:
                 if stop:
                     self.console.print(
                         f"Stopped at step {self.step} of {config.max_steps}; saved. Go on with: "
-                        f"varda-train --resume --data-dir DATA --output-dir {self.output_dir}"
+                        f"varda-train --resume {'' if config.datasets else '--data-dir DATA '}"
+                        f"--output-dir {self.output_dir}"
                     )
                     raise KeyboardInterrupt
         if self.best is not None:
@@ -219,22 +221,8 @@ class Trainer:
             "validation": asdict(figures),
             "seconds": round(self.elapsed, 1),
         }
-        self._log(record)
+        self.metrics.log(record)
         return record
-
-    def _log(self, record: dict[str, Any]) -> None:
-        if self.accelerator.is_main_process:
-            with self.metrics_path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-
-    def records(self) -> list[dict[str, Any]]:
-        """The metrics of the whole run, what came before a resume too."""
-        return [json.loads(line) for line in self.metrics_path.read_text(encoding="utf-8").splitlines()]
-
-    def report_run(self) -> None:
-        """Show the table of the whole run."""
-        if self.accelerator.is_main_process:
-            self.console.print(validation_table([record for record in self.records() if "validation" in record]))
 
     def save(self) -> None:
         """Save the run's state, in place of the one before only when it is whole."""
@@ -262,8 +250,6 @@ class Trainer:
         self.smooth = state.get("smooth", {})
         if state["config"]["learning_rate"] != self.config.learning_rate:
             self._change_rate()
-        if self.accelerator.is_main_process:
-            cut_log(self.metrics_path, self.step)
         self.console.print(f"Resumed at step {self.step} of {self.config.max_steps}.")
 
     def _change_rate(self) -> None:

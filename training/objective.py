@@ -171,11 +171,11 @@ def _retrieval(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, 
     """-log of the softmax mass on the vectors stored at earlier occurrences of the wanted token (the objective of
     TRIME, Zhong et al. 2022, on labelled statements). And how often one of them is the best."""
     scores, positive = retrieval_scores(bare, output, batch, target)
-    there = positive.any(dim=1)
-    weight = there.float()
+    weight = positive.any(dim=1).float()
     mass = scores.masked_fill(~positive, MASKED_SCORE).logsumexp(dim=1) - scores.logsumexp(dim=1)
-    right = positive.gather(1, scores.argmax(dim=1, keepdim=True)).squeeze(1) & there
-    return (-(mass * weight).sum(), weight.sum()), (right.sum(), there.sum())
+    sought = positive[:, :-1].any(dim=1)  # the last is the null result
+    right = positive.gather(1, scores.argmax(dim=1, keepdim=True)).squeeze(1) & sought
+    return (-(mass * weight).sum(), weight.sum()), (right.sum(), sought.sum())
 
 
 def _read_out(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, labelled: bool, shares: Shares) -> Part:

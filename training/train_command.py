@@ -22,11 +22,13 @@ def run_training(context: click.Context) -> None:
     from training.benchmark.report import recall_table
     from training.build import Start, build, config_of
     from training.config import PRESETS, ObjectiveWeights
+    from training.metrics import check_tracker
     from training.quiet import quiet_libraries
     from training.saving import saved_config
 
     quiet_libraries()
     _check_gpu(given["use_gpu"])
+    check_tracker(given["log_with"])
     output_dir: Path = given["output_dir"]
     preset = PRESETS[given["preset"]]
     rate = given["learning_rate"]

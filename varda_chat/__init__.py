@@ -1,8 +1,11 @@
-"""varda-chat: a terminal chat with a memory that lasts. The public names load on first use, so importing is cheap."""
+"""varda-chat: a terminal chat with a memory that lasts. The public names load on first use, so importing is cheap;
+transformers' Auto classes know our model from then on."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from varda_chat.registration import register_when_needed
 
 __version__ = "0.1.0"
 
@@ -19,6 +22,8 @@ _HOMES = {
     "VardaGPTAssociative": "varda_chat.model",
     "VardaGPTConfig": "varda_chat.model",
 }
+
+register_when_needed()
 
 
 def __getattr__(name: str) -> Any:

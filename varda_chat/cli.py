@@ -143,9 +143,8 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 @click.option(
     "--memory-size",
     type=click.IntRange(min=1),
-    default=Settings.memory_size,
     envvar="VARDA_CHAT_MEMORY_SIZE",
-    help="Capacity of the memory, in vectors.",
+    help="Capacity of the memory, in vectors, from now on.  [default: its own; of a new one, the model's]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Makes the answers repeatable.")
 @click.option("--reset-memory", is_flag=True, help="Back up the memory, clear it and exit.")
@@ -165,7 +164,7 @@ def main(
     temperature: float,
     top_p: float,
     max_new_tokens: int,
-    memory_size: int,
+    memory_size: int | None,
     seed: int | None,
     reset_memory: bool,
     yes: bool,

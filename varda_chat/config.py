@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from varda_chat.errors import VardaError
 
 DEFAULT_MEMORY_SIZE = 10_000
-"""Capacity of a memory, in vectors; the original's default."""
+"""Capacity of a memory, in vectors, where nothing else was chosen; the original's default."""
 DEFAULT_THEME = "varda-dark"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from varda_chat import paths
-from varda_chat.config import DEFAULT_MEMORY_SIZE, GenerationSettings
+from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.sanitize import sanitize
 
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Request:
     """Whose memory, which model, and how it shall answer. ``checkpoint``: None for the bundled model; ``data_dir``:
-    None for the usual place; ``memory_size``: capacity in vectors; ``threads``: the most torch computes with."""
+    None for the usual place; ``memory_size``: capacity in vectors, None for the memory's own; ``threads``: the most
+    torch computes with."""
 
     profile: str = "default"
     data_dir: Path | None = None
     checkpoint: str | None = None
     incognito: bool = False
     generation: GenerationSettings = field(default_factory=GenerationSettings)
-    memory_size: int = DEFAULT_MEMORY_SIZE
+    memory_size: int | None = None
     threads: int | None = None
 
     @property

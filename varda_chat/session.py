@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from varda_chat.config import DEFAULT_MEMORY_SIZE, GenerationSettings
+from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.lookups import TimedMemory
 from varda_chat.memory.records import MemoryEvent, TurnChanges
@@ -86,9 +86,9 @@ class ChatSession(SessionMemory):
         incognito: bool = False,
         generation: GenerationSettings | None = None,
         read_only: bool = False,
-        memory_size: int = DEFAULT_MEMORY_SIZE,
+        memory_size: int | None = None,
         transcripts: Transcripts | None = None,
-        forgetfulness_factor: float = 0.0,
+        forgetfulness_factor: float | None = None,
         threads: int | None = None,
         on_progress: Progress | None = None,
     ) -> ChatSession:
@@ -99,9 +99,11 @@ class ChatSession(SessionMemory):
             checkpoint: folder or hub id; None for the bundled model.
             incognito: read the memory, write none of it.
             read_only: as incognito, where another process writes the memory.
-            memory_size: capacity in vectors.
+            memory_size: capacity in vectors from now on; None for the memory's own. A new memory's settings are those
+                that the model's configuration asks for.
             transcripts: where what is said is kept; None for nowhere.
-            forgetfulness_factor: share (0..1) of the unpinned statements forgotten at random when the session ends.
+            forgetfulness_factor: share (0..1) of the unpinned statements forgotten at random when the session ends;
+                None for the memory's own.
             threads: the most that torch may compute with; None for as many as it likes.
             on_progress: called with what is being done and the share (0 to 1) that is done.
 
@@ -123,6 +125,7 @@ class ChatSession(SessionMemory):
         loaded = load_checkpoint(checkpoint if checkpoint is not None else bundled_checkpoint())
         report("opening the memory", 0.85)
         from varda_chat.memory import MemoryStore
+        from varda_chat.memory.settings import MemorySettings
 
         folder = profile if isinstance(profile, Path) else profile_dir(profile)
         store = MemoryStore.open(
@@ -132,6 +135,7 @@ class ChatSession(SessionMemory):
             memory_size=memory_size,
             read_only=incognito or read_only,
             forgetfulness_factor=forgetfulness_factor,
+            begin_with=MemorySettings.of_model(loaded.model.config.to_dict()),
         )
         try:
             session = cls(loaded, store, incognito=incognito, generation=generation, transcripts=transcripts)

@@ -149,10 +149,8 @@ def test_the_figures_are_what_they_say() -> None:
     assert math.isclose(tally.macro_f1, (2 / 3 + 4 / 5 + 0) / 3)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_base(folder: Path, n_positions: int = 128) -> Path:
     """A plain GPT-2 as ``gpt2`` lies on the hub: vocab.json and merges.txt beside the weights."""
-    folder = tmp_path_factory.mktemp("base")
     model = json.loads(train_tokenizer([prose(n) for n in range(40)], 400).to_str())["model"]
     vocab = {"<|endoftext|>" if word == "<|end|>" else word: n for word, n in model["vocab"].items()}
     (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
@@ -160,11 +158,17 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
     GPT2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))  # it is one
     torch.manual_seed(0)
+    end = vocab["<|endoftext|>"]
     GPT2LMHeadModel(
-        GPT2Config(vocab_size=400, n_positions=128, n_embd=32, n_layer=2, n_head=2, resid_pdrop=0.0, embd_pdrop=0.0,
-                   attn_pdrop=0.0, bos_token_id=vocab["<|endoftext|>"], eos_token_id=vocab["<|endoftext|>"])
+        GPT2Config(vocab_size=400, n_positions=n_positions, n_embd=32, n_layer=2, n_head=2, resid_pdrop=0.0,
+                   embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=end, eos_token_id=end)
     ).save_pretrained(folder)  # fmt: skip
     return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base"))
 
 
 def invoke(command: object, *arguments: object) -> str:

@@ -66,7 +66,10 @@ def test_command_builds_a_checkpoint_that_chats_and_is_measured(corpora: Path, t
     assert result.exit_code == 0, result.output
     assert "validation loss" in result.output
     names = {path.name for path in out.iterdir()}
-    assert "Seed 0, 2 steps" in (out / "README.md").read_text(encoding="utf-8")
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "Seed 0, 2 steps" in card
+    assert "AutoModelForCausalLM" in card and "10,000 vectors, flat, 0" in card
+    assert "| licence |" in card and "| msc |" in card
     assert names >= {"README.md", "config.json", "model.safetensors", "tokenizer.json", "generation_config.json"}
     assert load_checkpoint(out).parameters > 100_000
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from training.benchmark.training_speed import main as bench_train
 from training.cli import evaluate, train
 from training.config import PRESETS
 from training.data.catalogue import find
@@ -22,7 +23,8 @@ COMMANDS = [
 
 
 def flags(command: click.Command) -> set[str]:
-    return {name for parameter in command.params if isinstance(parameter, click.Option) for name in parameter.opts}
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    return {name for option in options for name in (*option.opts, *option.secondary_opts)}
 
 
 def test_there_are_commands_to_check() -> None:
@@ -46,7 +48,8 @@ def test_a_command_of_the_guide_can_be_given(line: str) -> None:
 
 
 def test_every_flag_in_the_text_exists() -> None:
-    known = flags(evaluate) | flags(train) | {"--help", "--num_processes", "--multi_gpu", "--cpu", "--version"}
+    others = {"--help", "--num_processes", "--multi_gpu", "--cpu", "--logdir", "--checkpoint", "--version"}
+    known = flags(evaluate) | flags(train) | flags(bench_train) | others
     assert isinstance(train, click.Group)
     for command in train.commands.values():
         known |= flags(command)

@@ -29,7 +29,7 @@ class Speed:
         return self.ours / self.plain
 
 
-class _FullMemory:
+class FullMemory:
     """A real FAISS index of ``size`` random unit vectors, as the model's Memory."""
 
     def __init__(self, size: int, dim: int, vocab_size: int) -> None:
@@ -53,7 +53,7 @@ def measure_speed(model: VardaGPTAssociative, *, memory_size: int = 10_000, repe
     plain_config = GPT2Config(**{n: getattr(config, n) for n in names}, bos_token_id=None, eos_token_id=None)
     plain: Any = GPT2LMHeadModel(plain_config).eval()
     plain.load_state_dict(model.state_dict(), strict=False)
-    memory = _FullMemory(memory_size, config.memory_dim, config.vocab_size)
+    memory = FullMemory(memory_size, config.memory_dim, config.vocab_size)
     length = config.n_positions // 2
     ids = torch.randint(3, config.vocab_size, (1, length))
     new = min(64, length - 1)

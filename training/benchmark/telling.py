@@ -55,6 +55,7 @@ def open_store(checkpoint: Checkpoint, folder: Path, *, read_only: bool = False)
         fingerprint=checkpoint.fingerprint,
         memory_size=CAPACITY,
         read_only=read_only,
+        forgetfulness_factor=0.0,
     )
 
 

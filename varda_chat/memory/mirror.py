@@ -18,7 +18,7 @@ from varda_chat.memory.container import Container, read_container
 from varda_chat.memory.database import transaction
 from varda_chat.memory.records import NewStatement, NewVector, Statement
 from varda_chat.memory.sameness import NEARLY_NOTHING
-from varda_chat.memory.schema import bump_generation, generation, index_type, was_once
+from varda_chat.memory.schema import bump_generation, generation, index_type, num_clusters, was_once
 from varda_chat.memory.snapshot import Label, Snapshot
 
 if TYPE_CHECKING:
@@ -74,7 +74,12 @@ class IndexMirror:
         """From ``db`` alone; ``reason`` is what to tell the user of why. Raises sqlite3.Error."""
         from varda_chat.memory.associative import AssociativeMemory  # FAISS loads here, not with the module
 
-        memory = AssociativeMemory(memory_size=sys.maxsize, embedding_dim=embedding_dim, index_type=index_type(db))
+        memory = AssociativeMemory(
+            memory_size=sys.maxsize,
+            embedding_dim=embedding_dim,
+            index_type=index_type(db),
+            num_clusters=num_clusters(db),
+        )
         mirror = cls(memory, VectorColumns.from_rows([]), fingerprint)
         notices = mirror._catch_up(db)
         return mirror, [f"{reason} It was made anew from memory.db; nothing is lost.", *notices]

@@ -109,16 +109,25 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "INSERT INTO history SELECT generation, stamp FROM meta",
         "ALTER TABLE meta ADD COLUMN index_type TEXT NOT NULL DEFAULT 'flat'",
     ),
+    (
+        # capacity: in vectors; NULL until a model has opened the memory, whose settings it then begins with
+        "ALTER TABLE meta ADD COLUMN capacity INTEGER",
+        "UPDATE meta SET capacity = 10000 WHERE generation > 0",
+        "ALTER TABLE meta ADD COLUMN num_clusters INTEGER NOT NULL DEFAULT 1024",
+        # the share of the unpinned statements that is forgotten at random when a session ends
+        "ALTER TABLE meta ADD COLUMN forgetfulness REAL NOT NULL DEFAULT 0",
+    ),
 )
 
 GENERATIONS_KEPT = 10_000
 """How far behind an index file may be and still catch up."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
-_TABLES = (
+_TABLES: tuple[frozenset[str], ...] = (
     frozenset({"meta", "statements", "vectors", "events"}),
     frozenset({"removed_statements", "removed_vectors", "learned"}),
     frozenset({"history"}),
+    frozenset(),
 )
 
 
@@ -164,6 +173,27 @@ def was_once(db: sqlite3.Connection, count: object, stamp: object) -> bool:
 def index_type(db: sqlite3.Connection) -> str:
     """The type of index that this memory is searched with."""
     return str(db.execute("SELECT index_type FROM meta").fetchone()[0])
+
+
+def num_clusters(db: sqlite3.Connection) -> int:
+    """Into how many clusters an index of this memory divides it, at most."""
+    return int(db.execute("SELECT num_clusters FROM meta").fetchone()[0])
+
+
+def memory_settings(db: sqlite3.Connection) -> tuple[int, str, int, float] | None:
+    """Capacity, index type, clusters and forgetfulness of this memory; None where no model has opened it yet."""
+    capacity, kind, clusters, share = db.execute(
+        "SELECT capacity, index_type, num_clusters, forgetfulness FROM meta"
+    ).fetchone()
+    return None if capacity is None else (int(capacity), str(kind), int(clusters), float(share))
+
+
+def set_memory_settings(db: sqlite3.Connection, capacity: int, kind: str, clusters: int, share: float) -> None:
+    """Note what ``memory_settings`` returns."""
+    db.execute(
+        "UPDATE meta SET capacity = ?, index_type = ?, num_clusters = ?, forgetfulness = ?",
+        (capacity, kind, clusters, share),
+    )
 
 
 def set_index_type(db: sqlite3.Connection, name: str) -> None:

@@ -23,6 +23,7 @@ from varda_chat.memory.reading import MemoryReader
 from varda_chat.memory.records import Imported, NewVector, Statement, TurnApplied, TurnChanges, Undone
 from varda_chat.memory.retention import share_of
 from varda_chat.memory.schema import bump_generation
+from varda_chat.memory.settings import MemorySettings, Wanted, settle
 from varda_chat.memory.turn import apply_turn
 
 BATCH = 500
@@ -38,7 +39,7 @@ class MemoryStore(MemoryReader):
     notices: one line each for the user, on how the memory was opened or closed.
     """
 
-    forgetfulness_factor = 0.0
+    forgetfulness_factor: float
 
     @classmethod
     def open(
@@ -47,9 +48,10 @@ class MemoryStore(MemoryReader):
         *,
         embedding_dim: int,
         fingerprint: str,
-        memory_size: int = 10_000,
+        memory_size: int | None = None,
         read_only: bool = False,
-        forgetfulness_factor: float = 0.0,
+        forgetfulness_factor: float | None = None,
+        begin_with: MemorySettings | None = None,
     ) -> MemoryStore:
         """Open the memory in ``folder``, creating it where there is none.
 
@@ -57,33 +59,44 @@ class MemoryStore(MemoryReader):
             folder: the profile's folder; it and its files are made private (0700, 0600).
             embedding_dim: floats a vector.
             fingerprint: of the model; only its vectors are searched, others are ``foreign_statements``.
-            memory_size: capacity in vectors. More may be there already; the next store makes room.
+            memory_size: capacity in vectors from now on (None: its own). More may be there; the next store makes room.
             read_only: work on a copy in RAM of the memory as it is now. Takes no lock and writes nothing.
-            forgetfulness_factor: share (0..1) of the unpinned statements that ``close`` forgets, at random.
+            forgetfulness_factor: share (0..1) of the unpinned statements that ``close`` forgets, at random (None: its
+                own).
+            begin_with: what a new memory's own settings are.
 
         Raises MemoryLockedError where another process is writing it, StorageError where the disk does not
         allow it, VardaError where a newer varda-chat wrote it. A damaged database raises nothing: see
         ``notices``.
         """
-        if embedding_dim < 1 or memory_size < 1 or not fingerprint:
-            raise VardaError("A memory needs a dimension and a size of at least 1, and a model's fingerprint.")
-        if not 0.0 <= forgetfulness_factor <= 1.0:
-            raise VardaError(f"forgetfulness_factor is {forgetfulness_factor}; it is a share from 0 to 1.")
-        store = cls._from(Path(folder), read_only, memory_size, (embedding_dim, fingerprint))
-        store.forgetfulness_factor = forgetfulness_factor
-        return store
+        from varda_chat.memory.indexes import check_index_type  # FAISS loads here
+
+        if embedding_dim < 1 or not fingerprint:
+            raise VardaError("A memory needs a dimension of at least 1, and a model's fingerprint.")
+        new = begin_with or MemorySettings()
+        check_index_type(new.index_type)
+        wanted = Wanted(memory_size, forgetfulness_factor)
+        return cls._from(Path(folder), read_only, new, wanted, (embedding_dim, fingerprint))
 
     @classmethod
-    def open_records(cls, folder: str | Path, *, read_only: bool = False) -> MemoryStore:
-        """Open the memory without a model or FAISS, to list, show, pin and forget; raises as ``open``."""
-        return cls._from(Path(folder), read_only, 0, None)
+    def open_records(
+        cls, folder: str | Path, *, read_only: bool = False, begin_with: MemorySettings | None = None
+    ) -> MemoryStore:
+        """Open the memory without a model or FAISS, to list, show, pin and forget; raises as ``open``. ``close`` then
+        forgets nothing."""
+        return cls._from(Path(folder), read_only, begin_with, Wanted(forgetfulness=0.0), None)
 
     @classmethod
-    def _from(cls, folder: Path, read_only: bool, capacity: int, model: tuple[int, str] | None) -> MemoryStore:
+    def _from(
+        cls, folder: Path, read_only: bool, new: MemorySettings | None, wanted: Wanted, model: tuple[int, str] | None
+    ) -> MemoryStore:
         with disk_errors(f"The memory in {folder} cannot be opened"):
             opened = open_for_reading(folder) if read_only else open_for_writing(folder)
             try:
-                return cls(opened, capacity, model)
+                settings = settle(opened.db, new, wanted)
+                store = cls(opened, settings.size, model)
+                store.forgetfulness_factor = settings.forgetfulness
+                return store
             except BaseException:
                 opened.close()
                 raise

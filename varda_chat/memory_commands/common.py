@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from varda_chat import paths
-from varda_chat.config import DEFAULT_MEMORY_SIZE
 from varda_chat.errors import VardaError
 from varda_chat.sanitize import one_line, sanitize
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
+    from varda_chat.memory.settings import MemorySettings
     from varda_chat.memory.store import MemoryStore
     from varda_chat.session import ChatSession
 
@@ -32,7 +32,7 @@ class Place:
     data_dir: Path | None
     as_json: bool
     checkpoint: str | None
-    memory_size: int
+    memory_size: int | None
 
     @property
     def folder(self) -> Path:
@@ -59,6 +59,17 @@ class Place:
             click.echo(sanitize(notice), err=True)
         return session
 
+    def begin_with(self) -> MemorySettings:
+        """What a new memory of the model begins with, read without the model."""
+        from varda_chat.memory.settings import MemorySettings
+
+        path = (Path(self.checkpoint) if self.checkpoint else paths.bundled_checkpoint()) / "config.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return MemorySettings()  # a model of the hub, or none: it is told of when it is loaded
+        return MemorySettings.of_model(found) if isinstance(found, dict) else MemorySettings()
+
     @property
     def quiet(self) -> bool:
         """Whether nobody watches a progress bar."""
@@ -84,7 +95,7 @@ def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callab
                 data_dir or before.get("data_dir"),
                 as_json or before.get("as_json", False),
                 others.pop("checkpoint", None) or before.get("checkpoint") or None,
-                before.get("memory_size", DEFAULT_MEMORY_SIZE),
+                before.get("memory_size"),
             )
             command(place, **others)
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from varda_chat.config import DEFAULT_MEMORY_SIZE
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, at_a_place, confirmed
 from varda_chat.sanitize import one_line, sanitize
@@ -69,7 +68,7 @@ def import_memory(place: Place, file: Path) -> None:
         first = next(records, None)  # before a memory is made for nothing: the first line must be right
         length = file.stat().st_size
         with (
-            MemoryStore.open_records(place.folder) as store,
+            MemoryStore.open_records(place.folder, begin_with=place.begin_with()) as store,
             click.progressbar(length=length, label=one_line(file.name, 40), file=sys.stderr, hidden=place.quiet) as bar,
         ):
             added, known = store.take_in(
@@ -77,14 +76,15 @@ def import_memory(place: Place, file: Path) -> None:
             )
             bar.update(length - bar.pos)
             waiting = store.fingerprints().get("", 0)
-            not_kept = max(0, store.size - DEFAULT_MEMORY_SIZE)
+            capacity = place.memory_size or store.capacity
+            not_kept = max(0, store.size - capacity)
     if waiting:
         place.session().close()  # opening reads what has no vectors yet; cut off, the next start does
     for number, reason in bad[:_ERRORS_SHOWN]:
         click.echo(f"line {number}: {reason}", err=True)
     if not_kept:
         click.echo(
-            f"The memory keeps {DEFAULT_MEMORY_SIZE} vectors: {not_kept}, of the statements least worth keeping, "
+            f"The memory keeps {capacity} vectors: {not_kept}, of the statements least worth keeping, "
             "will go with the next turn.",
             err=True,
         )

@@ -1,0 +1,143 @@
+"""A checkpoint among transformers' own: loaded by AutoModelForCausalLM, generating, saved, and pushed to a hub."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+import varda_chat
+from varda_chat.model import VardaGPTAssociative
+
+
+def test_importing_varda_chat_is_enough_for_the_auto_classes(tiny_checkpoint: Path) -> None:
+    """In a process of its own, which has imported nothing else of ours."""
+    script = f"""
+import varda_chat
+from transformers import AutoModelForCausalLM, AutoConfig
+import torch
+model = AutoModelForCausalLM.from_pretrained({str(tiny_checkpoint)!r})
+ids = torch.tensor([[3, 4, 5]])
+out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4, do_sample=False)
+print(type(model).__name__, AutoConfig.from_pretrained({str(tiny_checkpoint)!r}).model_type, len(out[0]) > 3)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-3:] == ["VardaGPTAssociative", "varda_gpt", "True"]
+
+
+def test_it_is_no_matter_what_of_transformers_comes_first(tiny_checkpoint: Path) -> None:
+    for before, after in (
+        ("import varda_chat", "from transformers import GPT2LMHeadModel, AutoModelForCausalLM"),
+        ("from transformers import AutoModelForCausalLM, AutoConfig", "import varda_chat"),
+    ):
+        script = f"{before}\n{after}\nAutoModelForCausalLM.from_pretrained({str(tiny_checkpoint)!r})"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+
+
+def test_importing_varda_chat_stays_cheap() -> None:
+    script = "import varda_chat, sys; print([m for m in ('torch', 'transformers', 'faiss') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stdout
+
+
+def test_saved_and_loaded_again_it_is_the_same(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    assert varda_chat.VardaGPTAssociative is VardaGPTAssociative
+    model = AutoModelForCausalLM.from_pretrained(tiny_checkpoint).eval()
+    model.save_pretrained(tmp_path / "again")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "again").eval()
+    assert isinstance(again, VardaGPTAssociative)
+    ids = torch.tensor([[3, 4, 5, 6]])
+    with torch.inference_mode():
+        assert torch.equal(model(ids).logits, again(ids).logits)
+    assert AutoConfig.from_pretrained(tmp_path / "again").memory_size == model.config.memory_size == 10_000
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the hub's interface as an upload of small files asks for."""
+
+    asked: list[tuple[str, str]]
+    commits: list[list[dict[str, object]]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.asked.append(("POST", self.path))
+        if self.path == "/api/repos/create":
+            self._answer({"url": f"http://{self.headers['Host']}/someone/varda", "id": "someone/varda"})
+        elif self.path == "/api/validate-yaml":
+            self._answer({"errors": [], "warnings": []})
+        elif self.path.startswith("/api/models/someone/varda/preupload"):
+            files = json.loads(body)["files"]
+            kinds = [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None} for f in files]
+            self._answer({"files": kinds})
+        elif self.path.startswith("/api/models/someone/varda/commit"):
+            self.commits.append([json.loads(line) for line in body.splitlines()])
+            url = f"http://{self.headers['Host']}/someone/varda/commit/1"
+            self._answer({"success": True, "commitOid": "0" * 40, "commitUrl": url, "hookOutput": ""})
+        else:
+            self._answer({}, 404)
+
+    def do_GET(self) -> None:
+        self.asked.append(("GET", self.path))
+        self._answer({"id": "someone/varda", "sha": "0" * 40, "siblings": []}, 404 if "/resolve/" in self.path else 200)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _answer(self, answer: dict[str, object], status: int = 200) -> None:
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        if status == 404:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def hub() -> Iterator[tuple[str, type[Hub]]]:
+    """The address of a hub of our own on this machine, and what it was asked."""
+    handler = type("OneHub", (Hub,), {"asked": [], "commits": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", handler
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_it_is_pushed_to_a_hub(tiny_checkpoint: Path, hub: tuple[str, type[Hub]], tmp_path: Path) -> None:
+    """By transformers' own ``push_to_hub``, in a process whose hub is ours."""
+    address, seen = hub
+    script = f"""
+import varda_chat
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained({str(tiny_checkpoint)!r})
+print(model.push_to_hub("someone/varda", token="hf_of_nobody"))
+"""
+    environment = {
+        "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(varda_chat.__file__).parents[1]), "NO_PROXY": "127.0.0.1",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=environment, check=False
+    )
+    assert done.returncode == 0, f"{done.stderr[-2000:]}\n{seen.asked}"
+    (commit,) = seen.commits
+    pushed = {line["value"]["path"] for line in commit if line["key"] == "file"}  # type: ignore[index]
+    assert pushed >= {"config.json", "model.safetensors", "generation_config.json"}

@@ -1,0 +1,66 @@
+"""MemorySettings: how large a memory is, how it is searched and what it forgets; a memory keeps its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from varda_chat.config import DEFAULT_MEMORY_SIZE
+from varda_chat.errors import VardaError
+from varda_chat.memory import schema
+from varda_chat.memory.database import transaction
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """What a new memory begins with. Raises VardaError for numbers that cannot be.
+
+    size: capacity in vectors. index_type, num_clusters: as AssociativeMemory has them. forgetfulness: share (0..1) of
+    the unpinned statements that are forgotten at random when a session ends.
+    """
+
+    size: int = DEFAULT_MEMORY_SIZE
+    index_type: str = "flat"
+    num_clusters: int = 1024
+    forgetfulness: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.num_clusters < 1:
+            raise VardaError("A memory needs a size, and a number of clusters, of at least 1.")
+        if not 0.0 <= self.forgetfulness <= 1.0:
+            raise VardaError(f"forgetfulness_factor is {self.forgetfulness}; it is a share from 0 to 1.")
+
+    @classmethod
+    def of_model(cls, config: Mapping[str, Any]) -> MemorySettings:
+        """What a model's configuration asks for, by the names of VardaGPTConfig."""
+        new = cls()
+        return cls(
+            size=config.get("memory_size", new.size),
+            index_type=config.get("index_type", new.index_type),
+            num_clusters=config.get("num_clusters", new.num_clusters),
+            forgetfulness=config.get("forgetfulness_factor", new.forgetfulness),
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an opening asks for in place of the memory's own settings, None for nothing: ``size`` from now on,
+    ``forgetfulness`` for this time."""
+
+    size: int | None = None
+    forgetfulness: float | None = None
+
+
+def settle(db: sqlite3.Connection, begin_with: MemorySettings | None, wanted: Wanted) -> MemorySettings:
+    """The settings of the memory in ``db`` as it is opened now. It keeps its own; a new one keeps ``begin_with`` (None:
+    it stays new). Raises VardaError for numbers that cannot be."""
+    found = schema.memory_settings(db)
+    own = begin_with or MemorySettings() if found is None else MemorySettings(*found)
+    kept = own if wanted.size is None else replace(own, size=wanted.size)
+    opened = kept if wanted.forgetfulness is None else replace(kept, forgetfulness=wanted.forgetfulness)
+    if (found is None and begin_with is not None) or (found is not None and kept != own):
+        with transaction(db):
+            schema.set_memory_settings(db, kept.size, kept.index_type, kept.num_clusters, kept.forgetfulness)
+    return opened
