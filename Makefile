@@ -16,8 +16,8 @@ help: ## list the targets
 chat: .venv/chat ## set up and open the chat (on a pipe: each line is a turn)
 	@$(BIN)/varda-chat $(ARGS)
 
-test: .venv/dev ## set up and run the tests
-	@$(BIN)/pytest -q
+test: .venv/dev ## set up and run the tests, on several cores
+	@$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/dev ## the tests that take many minutes: 200 kills during every change, large imports
 	@$(BIN)/pytest -q -m slow

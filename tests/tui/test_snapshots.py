@@ -123,9 +123,7 @@ def test_memory_map(
     ids=["narrow", "ordinary", "wide", "vast"],
 )
 @pytest.mark.parametrize("place", ["settings", "keys", "help"])
-def test_finding_ones_way(
-    place: str, size: tuple[int, int], theme: str, profile_dir: Path, snap_compare: Callable[..., bool]
-) -> None:
+def test_finding_ones_way(place: str, size: tuple[int, int], theme: str, snap_compare: Callable[..., bool]) -> None:
     async def go_there(pilot: Pilot[None]) -> None:
         await wait_for_state(pilot, ChatState.READY)
         composer(pilot).cursor_blink = False
@@ -136,5 +134,5 @@ def test_finding_ones_way(
         await pilot.pause()
 
     settings = SettingsFile(Path("/home/you/config.toml"), Settings(keys={"sources": "f7"}))
-    app = make_app(told_session(), profile_dir, theme=theme, settings=settings)
+    app = make_app(told_session(), Path("/home/you/varda-chat/profiles/default"), theme=theme, settings=settings)
     assert snap_compare(app, terminal_size=size, run_before=go_there)
