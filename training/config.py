@@ -72,11 +72,11 @@ class TrainConfig:
     matching loss. memory_rate: factor on the learning rate for the memory's parts. layouts: numbers of sessions that an
     episode of ``episode_length`` tokens is divided into; every batch takes one of them. without_distractors: one batch
     of so many has none, as a young memory. gradient_accumulation_steps: batches whose gradients make one step.
-    frozen_base_steps: first steps in which the memory's parts alone are trained. patience: validations without a better
-    one (by the losses of dialogues and facts together) that end the training, with the best weights. use_memory: False
-    trains a plain GPT-2 (the memory's parts stay as they are) on the same tokens, with the same weights. datasets:
-    names and paths of the text to train on, in place of the chat corpora. log_with: a tracker of accelerate that gets
-    the metrics too.
+    frozen_base_steps: first steps in which the memory's parts alone are trained. delete_heads_only: nothing but what
+    decides on deletes is trained. patience: validations without a better one (by the losses of dialogues and facts
+    together) that end the training, with the best weights. use_memory: False trains a plain GPT-2 (the memory's parts
+    stay as they are) on the same tokens, with the same weights. datasets: names and paths of the text to train on, in
+    place of the chat corpora. log_with: a tracker of accelerate that gets the metrics too.
     """
 
     preset: str
@@ -105,6 +105,7 @@ class TrainConfig:
     validate_every: int = 500
     gradient_accumulation_steps: int = 1
     frozen_base_steps: int = 0
+    delete_heads_only: bool = False
     patience: int | None = None
     use_memory: bool = True
     datasets: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from training.display import view_of
 from training.interrupts import interrupts, out_of_memory
 from training.launch import make_accelerator
 from training.metrics import Metrics
-from training.optimizer import parameter_groups, schedule
+from training.optimizer import DELETE_HEADS, MEMORY_PARTS, parameter_groups, schedule
 from training.saving import Saves, write_whole
 from training.shares import Shares
 from training.step import Gradients
@@ -74,9 +74,13 @@ class Trainer:
         tokens stored and of sought vectors found. Raises VardaError where the loss is no number any more, or memory is
         used up; the model is then as after the step before."""
         config = self.config
-        frozen = self.step < config.frozen_base_steps
+        learning: str | tuple[str, ...] = ""
+        if config.delete_heads_only:
+            learning = DELETE_HEADS
+        elif self.step < config.frozen_base_steps:
+            learning = MEMORY_PARTS
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(not frozen or name.startswith("memory_"))
+            parameter.requires_grad_(name.startswith(learning))
         try:
             terms = self.gradients_of_step()
             norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip)

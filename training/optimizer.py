@@ -8,6 +8,10 @@ from typing import Any
 from training.config import TrainConfig
 from varda_chat.model import VardaGPTAssociative
 
+MEMORY_PARTS = "memory_"
+DELETE_HEADS = ("memory_heads.fc_deletable_vector", "memory_heads.fc_delete_decision")
+"""How the names of parameters begin."""
+
 
 def schedule(config: TrainConfig, step: int) -> float:
     """Learning rate's factor: linear warm-up, then a cosine down to a twentieth."""
@@ -25,7 +29,7 @@ def parameter_groups(model: VardaGPTAssociative, config: TrainConfig) -> list[di
             parameters = [
                 parameter
                 for name, parameter in model.named_parameters()
-                if name.startswith("memory_") == of_memory and (parameter.ndim >= 2) == decays
+                if name.startswith(MEMORY_PARTS) == of_memory and (parameter.ndim >= 2) == decays
             ]
             rate = config.learning_rate * (config.memory_rate if of_memory else 1.0)
             groups.append({"params": parameters, "lr": rate, "weight_decay": config.weight_decay if decays else 0.0})

@@ -71,6 +71,7 @@ SCHEDULE = (
     flag("warmup-steps", type=_SOME, default=None, help="[default: 100]"),
     flag("frozen-base-steps", type=_SOME, default=None,
          help="First steps that train the memory's parts alone. [default: 0]"),
+    flag("delete-heads-only", is_flag=True, default=None, help="Train what decides on deletes, and nothing else."),
     flag("hard-from", type=_SHARE, default=None,
          help="Share of the run after which stores are hard, as in chat. [default: 0.36]"),
     flag("patience", type=_COUNT, default=None,

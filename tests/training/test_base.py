@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from tests.training.test_train import tiny
 from training.base import adapt
 from training.build import Start, build
+from training.optimizer import DELETE_HEADS
 from varda_chat.errors import CheckpointError
 from varda_chat.model.checkpoint import load_checkpoint
 
@@ -59,11 +61,14 @@ def test_at_step_0_it_is_the_base(base: Path) -> None:
     assert chat.decode(code.ids).strip() == "My dog is called Rimba."
 
 
-def test_the_memorys_parts_learn_first_then_everything(base: Path, corpora: Path, tmp_path: Path) -> None:
-    def weights(frozen: int) -> dict[str, torch.Tensor]:
-        out = tmp_path / str(frozen)
+def test_the_memorys_parts_learn_first_then_everything_or_deletes_alone(
+    base: Path, corpora: Path, tmp_path: Path
+) -> None:
+    def weights(frozen: int, **more: Any) -> dict[str, torch.Tensor]:
+        out = tmp_path / f"{frozen}{more}"
+        wanted = {"max_steps": 2, "frozen_base_steps": frozen, "save_every": 2, "validate_every": 2, **more}
         build(
-            tiny(max_steps=2, frozen_base_steps=frozen, save_every=2, validate_every=2), corpora, out, QUIET,
+            tiny(**wanted), corpora, out, QUIET,
             start=Start(base_model=str(base)), recall_facts=1,
         )  # fmt: skip
         return dict(load_checkpoint(out).model.state_dict())
@@ -74,6 +79,11 @@ def test_the_memorys_parts_learn_first_then_everything(base: Path, corpora: Path
     torch.testing.assert_close(frozen[wte], before[wte])
     assert (frozen[query] - before[query]).abs().max() > 0
     assert (free[wte] - before[wte]).abs().max() > 0
+    once, twice = (weights(0, delete_heads_only=True, max_steps=steps) for steps in (1, 2))
+    changed = {name for name in once if not torch.allclose(once[name], twice[name])}
+    heads = {name for name in once if name.startswith(DELETE_HEADS)}
+    # calibration moves the null result
+    assert {"memory_heads.fc_deletable_vector.weight"} <= changed - {"memory_reader.null_score"} <= heads
 
 
 @pytest.mark.parametrize(
