@@ -61,7 +61,7 @@ train: .venv/chat ## train a model like the bundled one from DATA into OUT (hour
 	@$(BIN)/varda-train $(LATER) --output-dir $(OUT)/stage3 --finetune-from $(OUT)/stage2 \
 	  --seed 3 --max-steps 1900 --learning-rate 8e-4 --warmup-steps 20 --hard-from 0
 	@$(BIN)/varda-train $(LATER) --output-dir $(OUT)/stage4 --finetune-from $(OUT)/stage3 \
-	  --seed 4 --max-steps 1000 --learning-rate 7e-4 --warmup-steps 20 --hard-from 0
+	  --seed 4 --max-steps 500 --learning-rate 1e-3 --warmup-steps 20 --hard-from 0 --delete-heads-only
 
 # with the same seed, data and steps; what is done is not done again, what was stopped goes on
 WIKITEXT := --dataset wikitext-2 --data-dir $(DATA) --preset micro --seed 1 --max-steps 500 --fact-episodes 6 --dialogue-rows 5
