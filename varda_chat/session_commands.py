@@ -16,6 +16,7 @@ from varda_chat.transcripts import SessionInfo, StoredTurn, Transcripts
 from varda_chat.transcripts.exporting import export as write
 from varda_chat.transcripts.exporting import file_name, moment, render
 from varda_chat.transcripts.store import FILE_NAME
+from varda_chat.wording import counted
 
 _ID = click.IntRange(min=1)
 
@@ -120,7 +121,7 @@ def export(place: Place, session_id: int, file: Path | None) -> None:
 
 
 def _line(info: SessionInfo) -> str:
-    return f"{info.id:>6}  {moment(info.updated_at)}  {info.turns:>5} turns  {info.name}"
+    return f"{info.id:>6}  {moment(info.updated_at)}  {counted(info.turns, 'turn', 5)}  {info.name}"
 
 
 def _reply(turn: StoredTurn) -> str:

@@ -1,4 +1,4 @@
-"""A scripted hour of use: turns, resizes, themes, sessions, dialogs; no exception, no growth past the window."""
+"""A scripted hour of use: turns, resizes, themes, sessions, profiles, dialogs; no exception, no growth."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import resource
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
 
-from tests.tui.driver import WIDE, ask, chat_of, command, make_app, toasts, wait_for_state, wait_until
+from tests.tui.driver import WIDE, ask, chat_of, command, toasts, wait_for_state, wait_until
 from tests.tui.scripted import NOW, Line, ScriptedSession
-from varda_chat.session import MemoryEvent, Recalled, Remembered, TokenSources
+from varda_chat.request import Request
+from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources
 from varda_chat.transcripts import Recording, Transcripts
+from varda_chat.tui.app import VardaApp
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.conversation import MOUNTED_MESSAGES
 
@@ -30,11 +33,40 @@ WIDGETS_A_MESSAGE = 24
 """No more than so many widgets are needed for a message, a table with its cells among them."""
 
 
-async def use(pilot: Pilot[None], session: ScriptedSession, turns: int, transcripts: Transcripts) -> list[int]:
+PROFILES = ("work", "default")
+
+
+class Profiles:
+    """Opens scripted sessions, a new one for each move to a profile."""
+
+    def __init__(self) -> None:
+        self.now = ScriptedSession()
+        self.opened = 0
+
+    def open(self, request: Request, on_progress: Any = None, transcripts: Transcripts | None = None) -> ChatSession:
+        """In place of Request.open."""
+        assert transcripts is not None
+        self.opened += 1
+        self.now = ScriptedSession(
+            recording=Recording(transcripts), events=[MemoryEvent("stored", 1, "x", NOW)], profile=request.profile
+        )
+        return cast("ChatSession", self.now)
+
+
+async def move(pilot: Pilot[None], name: str) -> None:
+    """Go to another profile."""
+    await command(pilot, f"/profile {name}")
+    await wait_until(pilot, lambda: chat_of(pilot).chat.facts.profile == name)
+    await wait_for_state(pilot, ChatState.READY)
+
+
+async def use(pilot: Pilot[None], profiles: Profiles, turns: int) -> list[int]:
     """Use the app for so many turns; returns how many widgets there were, now and then."""
     chat, counts = chat_of(pilot).chat, []
     for turn in range(1, turns + 1):
         text = ANSWERS[turn % len(ANSWERS)]
+        session, transcripts = profiles.now, chat.transcripts
+        assert transcripts is not None
         session.script = [
             Line(
                 (text[:7], text[7:]),
@@ -58,6 +90,8 @@ async def use(pilot: Pilot[None], session: ScriptedSession, turns: int, transcri
             await pilot.press("f3", "m", "escape")
         if turn % 50 == 0:
             await pilot.press("ctrl+n")
+        elif turn % 17 == 0:
+            await move(pilot, PROFILES[turn // 17 % 2 - 1])
         elif turn % 23 == 0:
             earliest = transcripts.sessions()[-1].id
             await command(pilot, f"/resume {earliest}")
@@ -79,16 +113,19 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.parametrize("turns", [24, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
-async def test_an_hour_of_use(turns: int, profile_dir: Path, transcripts: Transcripts) -> None:
-    session = ScriptedSession(recording=Recording(transcripts), events=[MemoryEvent("stored", 1, "x", NOW)])
-    app = make_app(session, profile_dir, transcripts=transcripts)
+async def test_an_hour_of_use(
+    turns: int, profile_dir: Path, transcripts: Transcripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles = Profiles()
+    monkeypatch.setattr(Request, "open", lambda request, *how: profiles.open(request, *how))
+    app = VardaApp(Request(profile_dir.name, profile_dir.parent.parent), transcripts=transcripts, clock=lambda: NOW)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         started = time.process_time()
-        counts = await use(pilot, session, turns // 4, transcripts)
+        counts = await use(pilot, profiles, turns // 4)
         gc.collect()
         before = resident_bytes()
-        counts += await use(pilot, session, turns - turns // 4, transcripts)
+        counts += await use(pilot, profiles, turns - turns // 4)
         gc.collect()
         grown = (resident_bytes() - before) / 2**20
         seconds = time.process_time() - started
@@ -97,4 +134,10 @@ async def test_an_hour_of_use(turns: int, profile_dir: Path, transcripts: Transc
         assert max(counts) < WIDGETS_A_MESSAGE * MOUNTED_MESSAGES
         assert grown < 64
         assert not any("unexpected" in toast for toast in toasts(pilot))
-        assert sum(info.turns for info in transcripts.sessions()) >= turns
+        assert profiles.opened > turns // 24
+        await move(pilot, "work")
+    said = 0
+    for name in PROFILES:
+        with Transcripts.open(profile_dir.parent / name, read_only=True) as kept:
+            said += sum(info.turns for info in kept.sessions())
+    assert said >= turns

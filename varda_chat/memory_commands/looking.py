@@ -10,6 +10,7 @@ import click
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, when
 from varda_chat.sanitize import one_line, sanitize
+from varda_chat.wording import counted
 
 
 @click.command("list")
@@ -132,7 +133,8 @@ def profiles(place: Place) -> None:
     for name, found in known(place.data_dir).items():
         folder = str(found.path.parent)
         answer = {"profile": name, "path": folder, "statements": found.statements, "vectors": found.vectors}
-        place.say(answer, f"{one_line(name):<20} {found.statements:>7} statements {found.vectors:>8} vectors")
+        held = f"{counted(found.statements, 'statement', 7)} {counted(found.vectors, 'vector', 8)}"
+        place.say(answer, f"{one_line(name):<20} {held}".rstrip())
 
 
 COMMANDS = (list_statements, show, stats, verify, path, profiles)

@@ -21,6 +21,7 @@ from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.formatting import magnitude
 from varda_chat.tui.screens.card import Card
 from varda_chat.tui.widgets.welcome import tilde
+from varda_chat.wording import counted
 
 _NAME_CELLS = 30
 
@@ -140,7 +141,8 @@ class ProfilesScreen(PickScreen):
         found = self._profiles[name]
         if found.damaged:
             return "damaged"
-        return f"{found.statements:>6,} statements {found.vectors:>7,} vectors {_size(found.bytes):>8}"
+        held = f"{counted(found.statements, 'statement', 6)} {counted(found.vectors, 'vector', 7)}"
+        return f"{held} {_size(found.bytes):>8}"
 
     def details(self, name: str) -> Content:
         return Content.styled(one_line(tilde(self._profiles[name].path.parent), 400), "$quiet")
