@@ -13,7 +13,7 @@ from tests.tui.driver import ask, chat_of, command, composer, make_app, text_of,
 from tests.tui.memories import DIM, lived_in
 from tests.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.memory import MemoryStore
-from varda_chat.session import MemoryEvent, Recalled, Remembered
+from varda_chat.session import MemoryEvent, Recalled, Remembered, TokenSources
 from varda_chat.settings import Settings, SettingsFile
 from varda_chat.tui.state import ChatState
 
@@ -39,6 +39,7 @@ def told_session() -> ScriptedSession:
                 (dog, sister, Recalled(41, CELLO, 0.24)),
                 (),
                 (Remembered(17, "I work at the bakery."),),
+                sources=(TokenSources(21, 26, ((38, 0.82),)), TokenSources(40, 44, ((41, 0.24), (39, 0.1)))),
             ),
         ],
         events=[
@@ -117,11 +118,8 @@ def test_memory_map(
     assert snap_compare(app, terminal_size=size, run_before=look_at_the_map)
 
 
-@pytest.mark.parametrize(
-    ("size", "theme"),
-    [((40, 20), "varda-light"), ((80, 24), "varda-dark"), ((120, 40), "varda-light"), ((200, 50), "varda-dark")],
-    ids=["narrow", "ordinary", "wide", "vast"],
-)
+@pytest.mark.parametrize("theme", ["varda-dark", "varda-light"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50), (40, 20)], ids=["ordinary", "wide", "vast", "narrow"])
 @pytest.mark.parametrize("place", ["settings", "keys", "help"])
 def test_finding_ones_way(place: str, size: tuple[int, int], theme: str, snap_compare: Callable[..., bool]) -> None:
     async def go_there(pilot: Pilot[None]) -> None:
@@ -135,4 +133,17 @@ def test_finding_ones_way(place: str, size: tuple[int, int], theme: str, snap_co
 
     settings = SettingsFile(Path("/home/you/config.toml"), Settings(keys={"sources": "f7"}))
     app = make_app(told_session(), Path("/home/you/varda-chat/profiles/default"), theme=theme, settings=settings)
+    assert snap_compare(app, terminal_size=size, run_before=go_there)
+
+
+@pytest.mark.parametrize("theme", ["varda-dark", "varda-light"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)], ids=["ordinary", "wide", "vast"])
+def test_sources(size: tuple[int, int], theme: str, profile_dir: Path, snap_compare: Callable[..., bool]) -> None:
+    async def go_there(pilot: Pilot[None]) -> None:
+        await talk(pilot)
+        await pilot.press("f9")
+        await wait_until(pilot, lambda: pilot.app.screen is not chat_of(pilot).chat)
+        await pilot.press("right")
+
+    app = make_app(told_session(), profile_dir, theme=theme)
     assert snap_compare(app, terminal_size=size, run_before=go_there)
