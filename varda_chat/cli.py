@@ -17,6 +17,7 @@ from varda_chat.errors import VardaError
 from varda_chat.request import Request
 from varda_chat.sanitize import sanitize
 from varda_chat.settings import Settings
+from varda_chat.wording import numbered
 
 INTERRUPTED = 130
 _SUBCOMMANDS = {
@@ -237,7 +238,8 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     if found.damaged:
         click.echo(f"The memory of {where} is damaged and will be set aside.")
     else:
-        click.echo(f"The memory of {where} holds {found.vectors} vectors (statements: {found.statements}).")
+        held = f"{numbered(found.statements, 'statement')} ({numbered(found.vectors, 'vector')})"
+        click.echo(f"The memory of {where} holds {held}.")
     question = "Clear it, and all backups of it and all saved sessions, for good?" if purge else "Clear it?"
     if not yes and not click.confirm(question):
         click.echo("Nothing was changed.")
