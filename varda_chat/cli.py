@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from varda_chat import __version__, paths, settings
+from varda_chat.completion import profile_names
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.request import Request
@@ -91,6 +92,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     default=Settings.profile,
     metavar="NAME",
     envvar="VARDA_CHAT_PROFILE",
+    shell_complete=profile_names,
     help="Which memory to use.",
 )
 @click.option(
