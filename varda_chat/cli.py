@@ -12,11 +12,13 @@ from typing import Any
 import click
 
 from varda_chat import __version__, paths, settings
+from varda_chat.completion import profile_names
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.request import Request
 from varda_chat.sanitize import sanitize
 from varda_chat.settings import Settings
+from varda_chat.wording import numbered
 
 INTERRUPTED = 130
 _SUBCOMMANDS = {
@@ -90,6 +92,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     default=Settings.profile,
     metavar="NAME",
     envvar="VARDA_CHAT_PROFILE",
+    shell_complete=profile_names,
     help="Which memory to use.",
 )
 @click.option(
@@ -237,7 +240,8 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     if found.damaged:
         click.echo(f"The memory of {where} is damaged and will be set aside.")
     else:
-        click.echo(f"The memory of {where} holds {found.vectors} vectors (statements: {found.statements}).")
+        held = f"{numbered(found.statements, 'statement')} ({numbered(found.vectors, 'vector')})"
+        click.echo(f"The memory of {where} holds {held}.")
     question = "Clear it, and all backups of it and all saved sessions, for good?" if purge else "Clear it?"
     if not yes and not click.confirm(question):
         click.echo("Nothing was changed.")

@@ -213,8 +213,9 @@ class SessionMemory:
     def _read_again(self, report: Callable[[str, float], None]) -> None:
         """Read the source texts of statements that another model stored through this one, which then knows them too."""
         foreign = self._store.foreign_statements()
+        what = f"reading {len(foreign):,} {'memory' if len(foreign) == 1 else 'memories'} of another model"
         for number, statement in enumerate(foreign):
-            report(f"reading {len(foreign)} memories of another model", 0.85 + 0.15 * number / len(foreign))
+            report(what, 0.85 + 0.15 * number / len(foreign))
             self._read_statement(statement)
 
     def _read_statement(self, statement: Statement) -> None:

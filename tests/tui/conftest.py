@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.tui.memories import DIM, lived_in
+from tests.tui.scripted import ScriptedSession
+from varda_chat.memory import MemoryStore
 from varda_chat.transcripts import Transcripts
 
 
@@ -21,6 +24,23 @@ def transcripts(profile_dir: Path) -> Iterator[Transcripts]:
     """The profile's sessions, in a real file."""
     with Transcripts.open(profile_dir) as transcripts:
         yield transcripts
+
+
+@pytest.fixture
+def home_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A profile folder in the place where a person has it, so that what is shown is the same on every machine."""
+    data = tmp_path / ".local" / "share" / "varda-chat"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("VARDA_CHAT_HOME", str(data))
+    return data / "profiles" / "default"
+
+
+@pytest.fixture
+def remembering(profile_dir: Path) -> Iterator[ScriptedSession]:
+    """A session over a memory that has been lived in."""
+    lived_in(profile_dir, "a model")
+    with MemoryStore.open(profile_dir, embedding_dim=DIM, fingerprint="a model") as store:
+        yield ScriptedSession(store=store)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def told(text: str, place: int, *, topic: str = "", count: int = 2) -> Imported:
     new = NewStatement(
         text,
         "assistant" if topic == "Varda" else "user",
-        tuple(NewVector(vector, 5, "x", 0.9) for vector in vectors),
+        tuple(NewVector(vector, 5, word, 0.9) for vector, word in zip(vectors, cycle(text.split()[-2:]))),
     )
     recalls = (0, 1, 4, 0, 12)[place % 5]
     return Imported(new, "3", NOW - (place**2) * 0.14 * DAY - 120, NOW - DAY, recalls, place % 6 == 1, "")

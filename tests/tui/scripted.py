@@ -124,6 +124,23 @@ class ScriptedSession:
         assert self.store is not None
         return self.store.means(statement_ids)
 
+    def look_up(self, statement_id: int) -> tuple[Statement, None]:
+        """A statement in ``store``."""
+        assert self.store is not None
+        return self.store.statement(statement_id), None
+
+    def tokens(self, statement_id: int) -> tuple[str, ...]:
+        """Of a statement in ``store``."""
+        assert self.store is not None
+        return self.store.tokens(statement_id)
+
+    def candidates(self, text: str) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
+        """Those in ``store`` that hold ``text`` word for word."""
+        return tuple(each for each in self.statements() if text.casefold() in each.text.casefold()), ()
+
+    def check_writable(self, what: str) -> None:
+        """Its memory may change."""
+
     def close(self) -> None:
         """Count the closings."""
         self.closed += 1

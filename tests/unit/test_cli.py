@@ -122,9 +122,11 @@ def test_bad_input_gets_one_clear_line(arguments: list[str], code: int, word: st
     assert result.stdout == ""
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "varda_chat", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        line, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment}
+    )
 
 
 def test_help_and_version_and_reset_import_nothing_heavy() -> None:
@@ -136,6 +138,32 @@ def test_help_and_version_and_reset_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_is_told_how_to_complete(shell: str) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text("utf-8")
+    assert f"_VARDA_CHAT_COMPLETE={shell}_source varda-chat" in guide
+    done = command(_VARDA_CHAT_COMPLETE=f"{shell}_source")
+    assert done.returncode == 0, done.stderr
+    assert f"_VARDA_CHAT_COMPLETE={shell}_complete" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("varda-chat mem", ["memory"]),
+        ("varda-chat memory ex", ["export"]),
+        ("varda-chat --incog", ["--incognito"]),
+        ("varda-chat --profile wo", ["work"]),
+        ("varda-chat memory list --profile wo", ["work"]),
+    ],
+)
+def test_what_the_shell_completes(typed: str, completed: list[str], own_data_folder: Path) -> None:
+    profile(own_data_folder, "work").mkdir(parents=True)
+    words = str(len(typed.split()) - 1)
+    done = command(_VARDA_CHAT_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD=words)
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == completed, done.stderr
 
 
 def test_version() -> None:

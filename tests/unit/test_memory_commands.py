@@ -47,7 +47,7 @@ def test_list_and_show(folder: Path) -> None:
     assert "Tea at five." in run("list").stdout
     (shown,) = answers("show", 1)
     assert (shown["text"], shown["tokens"], shown["removed"]) == ("The dog is Rex.", ["t0", "t1"], False)
-    assert "recalled    0 times" in run("show", 1).stdout
+    assert "recalled    never" in run("show", 1).stdout
 
 
 def test_profile_and_json_may_stand_before_memory(folder: Path, tmp_path: Path) -> None:
@@ -169,12 +169,12 @@ def test_an_import_beyond_the_capacity_says_so_and_is_undone_whole(folder: Path,
     file.write_text("\n".join(['{"varda_chat_memory": 1}', *lines]) + "\n")
     result = run("import", file)
     assert result.exit_code == 0, result.output
-    assert "1300 statements were taken in" in result.stdout
-    assert f"keeps 10000 vectors: {1300 * 9 + 6 - 10_000}" in result.stderr
+    assert "1,300 statements were taken in" in result.stdout
+    assert f"keeps 10,000 vectors: {1300 * 9 + 6 - 10_000:,}" in result.stderr
     assert peek(folder).statements == 1303
     undone = run("undo")
     assert len(undone.stdout.splitlines()) == 21
-    assert "1300 are gone" in undone.stdout
+    assert "gone: 1,300" in undone.stdout
     assert [each["id"] for each in answers("list")] == [3, 2, 1]
     assert peek(folder).vectors == 6
 
@@ -407,5 +407,5 @@ def test_reading_through_another_model_goes_on_where_it_was_cut_off(folder: Path
     readings.clear()
     with ChatSession.open(folder, tiny_checkpoint, on_progress=cut_off) as session:
         assert session.memory_size >= 3
-    assert readings == ["reading 1 memories of another model"]
+    assert readings == ["reading 1 memory of another model"]
     assert len(answers("stats")[0]["models"]) == 1

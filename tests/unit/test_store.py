@@ -503,7 +503,7 @@ def test_verify_names_what_is_wrong(tmp_path: Path) -> None:
     database, index = tmp_path / "memory.db", tmp_path / "memory.faiss"
     vector = told("a").vectors[0].vector.tobytes()
     database.write_bytes(database.read_bytes().replace(vector, bytes(len(vector))))
-    assert verify(tmp_path) == ("memory.db: 1 vectors do not match their checksums.",)
+    assert verify(tmp_path) == ("memory.db: the checksums of 1 vector do not match.",)
     index.unlink()
     assert "missing" in verify(tmp_path)[1]
 

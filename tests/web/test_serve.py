@@ -174,4 +174,10 @@ async def test_the_chat_in_a_browser(tmp_path: Path, own_data_folder: Path) -> N
                 bare.split("/")[2],
                 "",
             }, "the page asks nobody else"
+            async with open_page(tmp_path / "another") as second:
+                await second.go_to(address)
+                await second.wait_for("Another varda-chat is using this memory")
+                await second.wait_for("✕ not loaded")
+            await page.type("I live in Lisbon.")
+            await page.wait_for(r"(?s)RECENTLY STORED.*\+ I live in Lisbon\.")
     assert (own_data_folder / "profiles" / "default" / "memory.db").exists()

@@ -20,6 +20,7 @@ from varda_chat.memory.records import NewStatement, NewVector, Statement
 from varda_chat.memory.sameness import NEARLY_NOTHING
 from varda_chat.memory.schema import bump_generation, generation, index_type, num_clusters, was_once
 from varda_chat.memory.snapshot import Label, Snapshot
+from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
     from varda_chat.memory.associative import AssociativeMemory
@@ -135,8 +136,8 @@ class IndexMirror:
         self.columns.remove(self.columns.of_statements(sorted(damaged)))
         self.memory.remove(np.setdiff1d(self.memory.ids(), self.columns.ids))  # their intact vectors
         return [
-            f"{len(damaged)} statements have vectors that are damaged or of another dimension; "
-            "they will be read again from their texts."
+            f"{numbered(len(damaged), 'statement')} with vectors that are damaged or of another dimension "
+            "will be read again."
         ]
 
     def __len__(self) -> int:

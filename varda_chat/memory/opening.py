@@ -12,6 +12,7 @@ from varda_chat.memory.files import DATABASE, make_private_folder, refuse_links
 from varda_chat.memory.lock import take_lock
 from varda_chat.memory.rescue import damage, salvage, settle
 from varda_chat.memory.schema import migrate
+from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -66,7 +67,8 @@ def open_for_reading(folder: Path) -> Opened:
     opened = _migrated(Opened(folder, connect_copy(None), None, []))
     statements, vectors = salvage(path, opened.db)
     opened.notices.append(
-        f"memory.db is damaged ({finding}); {statements} statements with {vectors} vectors could be read. "
+        f"memory.db is damaged ({finding}); {numbered(statements, 'statement')} with "
+        f"{numbered(vectors, 'vector')} could be read. "
         "Nothing was changed: open it without read-only to have it set aside and saved."
     )
     return opened

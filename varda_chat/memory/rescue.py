@@ -12,6 +12,7 @@ from varda_chat.errors import VardaError
 from varda_chat.memory.database import connect_reader, connect_writer, error_code, is_damage, transaction
 from varda_chat.memory.files import COMPANIONS, INDEX, beside, make_private_file, sync_folder, utc_stamp
 from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, tables
+from varda_chat.wording import numbered, were
 
 SAVED = ".saved"
 """End of the name of what could be read of a damaged database, until it has taken the database's place."""
@@ -152,7 +153,7 @@ def _replace_damaged(path: Path, saved: Path, finding: str) -> str:
     sync_folder(path.parent)
     return (
         f"memory.db was damaged ({finding}). It was set aside as {aside.name}; "
-        f"{statements} statements with {vectors} vectors were saved from it."
+        f"{numbered(statements, 'statement')} with {numbered(vectors, 'vector')} {were(statements)} saved from it."
     )
 
 

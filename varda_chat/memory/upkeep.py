@@ -30,6 +30,7 @@ from varda_chat.memory.opening import open_for_writing
 from varda_chat.memory.purge import wipe_all
 from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside
 from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, was_once
+from varda_chat.wording import numbered, were
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,13 @@ def verify(folder: str | Path) -> tuple[str, ...]:
                 problems.append("memory.db: there are vectors without a statement.")
             broken = sum(zlib.crc32(vector) != crc for crc, vector in db.execute("SELECT crc, vector FROM vectors"))
             if broken:
-                problems.append(f"memory.db: {broken} vectors do not match their checksums.")
+                problems.append(f"memory.db: the checksums of {numbered(broken, 'vector')} do not match.")
             short = db.execute(
                 "SELECT count(*) FROM statements s WHERE vector_count != "
                 "(SELECT count(*) FROM vectors WHERE statement_id = s.id)"
             ).fetchone()[0]
             if short:
-                problems.append(f"memory.db: {short} statements do not have all of their vectors.")
+                problems.append(f"memory.db: vectors of {numbered(short, 'statement')} are missing.")
             has_history = schema_version(db) == SCHEMA_VERSION
         try:
             label = read_container(path.with_name(INDEX), whole=True).header["label"]
@@ -242,9 +243,11 @@ def repair(folder: str | Path) -> list[str]:
         finally:
             opened.close()
         if orphans:
-            done.append(f"{orphans} vectors without a statement were removed.")
+            done.append(f"{numbered(orphans, 'vector')} without a statement {were(orphans)} removed.")
         if broken:
-            done.append(f"{len(broken)} statements with damaged vectors will be read again at the next start.")
+            done.append(
+                f"{numbered(len(broken), 'statement')} with damaged vectors will be read again at the next start."
+            )
         if model is None:
             (folder / INDEX).unlink(missing_ok=True)
         else:

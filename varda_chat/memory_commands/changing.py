@@ -69,7 +69,7 @@ def undo(place: Place, statement_id: int | None) -> None:
         )
     lines = [f"+ {one_line(each.text)}" for each in restored] + [f"- {one_line(each.text)}" for each in removed]
     if len(lines) > _SHOWN:
-        lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN} more: {len(restored)} are back, {len(removed)} are gone"]
+        lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN:,} more; back: {len(restored):,}, gone: {len(removed):,}"]
     answer = {"restored": [as_dict(each) for each in restored], "removed": [as_dict(each) for each in removed]}
     place.say(answer, "\n".join(lines))
 

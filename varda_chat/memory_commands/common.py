@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from varda_chat import paths
+from varda_chat.completion import profile_names
 from varda_chat.errors import VardaError
 from varda_chat.sanitize import one_line, sanitize
 
@@ -100,7 +101,12 @@ def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callab
             command(place, **others)
 
         options = [
-            click.option("--profile", metavar="NAME", help="Which memory to use.  [default: default]"),
+            click.option(
+                "--profile",
+                metavar="NAME",
+                shell_complete=profile_names,
+                help="Which memory to use.  [default: default]",
+            ),
             click.option(
                 "--data-dir",
                 type=click.Path(path_type=Path, file_okay=False),

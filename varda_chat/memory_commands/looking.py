@@ -10,7 +10,7 @@ import click
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, when
 from varda_chat.sanitize import one_line, sanitize
-from varda_chat.wording import counted
+from varda_chat.wording import counted, numbered, times
 
 
 @click.command("list")
@@ -45,7 +45,7 @@ def show(place: Place, statement_id: int) -> None:
         lines = [
             sanitize(statement.text),
             f"  said by     {statement.role}, {when(statement.created_at)}, session {one_line(statement.session)}",
-            f"  recalled    {_times(statement.recall_count)}",
+            f"  recalled    {times(statement.recall_count)}",
             f"  pinned      {'yes' if statement.pinned else 'no'}",
             f"  vectors     {statement.vector_count} at {' '.join(repr(each) for each in tokens)}",
         ]
@@ -74,13 +74,14 @@ def stats(place: Place) -> None:
         }
         compared = store.compare_index_types()
     of, to_be_read = answer["models"].items(), "to be read"
+    by_model = ", ".join(f"{name or to_be_read} ({numbered(count, 'statement')})" for name, count in of)
     lines = [
         f"folder      {sanitize(answer['path'])}",
         f"statements  {found.statements:,}; {answer['pinned']} pinned; {answer['removed']} deleted can be brought back",
         f"vectors     {found.vectors:,}",
-        f"recalled    {_times(answer['recalls'])}",
-        f"on disk     {found.bytes / 1e6:,.1f} MB, and {answer['backups']} backups",
-        f"models      {', '.join(f'{name or to_be_read} ({count:,} statements)' for name, count in of) or 'none'}",
+        f"recalled    {times(answer['recalls'])}",
+        f"on disk     {found.bytes / 1e6:,.1f} MB, and {numbered(answer['backups'], 'backup')}",
+        f"models      {by_model or 'none'}",
         f"index       {answer['index_type']}",
     ]
     if compared:
@@ -90,10 +91,6 @@ def stats(place: Place) -> None:
             mark = "*" if each.index_type == answer["index_type"] else " "
             lines.append(f"  {mark} {each.index_type:<10} {each.recall:.3f}  {each.milliseconds:.2f} ms a query")
     place.say(answer | {"search": [asdict(each) for each in compared]}, "\n".join(lines))
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"
 
 
 @click.command()

@@ -14,6 +14,7 @@ import click
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, at_a_place, confirmed
 from varda_chat.sanitize import one_line, sanitize
+from varda_chat.wording import numbered, were
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Imported
@@ -37,7 +38,8 @@ def export_memory(place: Place, file: Path, no_vectors: bool) -> None:
                 sys.stdout.write(line.decode())
             return
         count = write_export(file, store.exported(), vectors=not no_vectors)
-    place.say({"exported": count, "file": str(file)}, f"{count} statements were written to {sanitize(str(file))}.")
+    told = f"{numbered(count, 'statement')} {were(count)} written to {sanitize(str(file))}."
+    place.say({"exported": count, "file": str(file)}, told)
 
 
 @click.command("import")
@@ -84,7 +86,7 @@ def import_memory(place: Place, file: Path) -> None:
         click.echo(f"line {number}: {reason}", err=True)
     if not_kept:
         click.echo(
-            f"The memory keeps {capacity} vectors: {not_kept}, of the statements least worth keeping, "
+            f"The memory keeps {numbered(capacity, 'vector')}: {not_kept:,}, of the statements least worth keeping, "
             "will go with the next turn.",
             err=True,
         )
@@ -96,7 +98,10 @@ def import_memory(place: Place, file: Path) -> None:
         "not_kept": not_kept,
         "seconds": round(time.perf_counter() - started, 1),
     }
-    line = f"{added} statements were taken in, {known} were there already, {bad_count} lines could not be read."
+    line = (
+        f"{numbered(added, 'statement')} {were(added)} taken in, {known:,} {were(known)} there already, "
+        f"{numbered(bad_count, 'line')} could not be read."
+    )
     place.say(answer, line)
     if bad_count and not added and not known:
         sys.exit(1)
@@ -131,7 +136,7 @@ def restore(place: Place, file: Path | None, yes: bool) -> None:
     count = upkeep.peek(place.folder).statements
     note = f" The memory before is in {kept}." if kept else ""
     answer = {"restored": str(source), "statements": count, "backup": str(kept) if kept else None}
-    place.say(answer, f"{count} statements are in memory.{note}")
+    place.say(answer, f"{numbered(count, 'statement')} {'is' if count == 1 else 'are'} in memory.{note}")
 
 
 COMMANDS = (export_memory, import_memory, backup, restore)

@@ -11,6 +11,7 @@ import click
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, at_a_place
 from varda_chat.sanitize import one_line, sanitize
+from varda_chat.wording import numbered, were
 
 
 @click.command()
@@ -48,7 +49,8 @@ def learn(place: Place, files: Sequence[Path]) -> None:
                     session.set_passages_learned(reading.digest, number)
                     stored, refreshed, read = stored + len(applied.stored), refreshed + len(applied.refreshed), read + 1
         answer = {"passages": read, "stored": stored, "refreshed": refreshed, "memory_size": session.memory_size}
-    place.say(answer, f"{read} passages were read: {stored} statements stored, {refreshed} known already.")
+    of_them = f"{numbered(stored, 'statement')} stored, {refreshed:,} known already"
+    place.say(answer, f"{numbered(read, 'passage')} {were(read)} read: {of_them}.")
 
 
 COMMANDS = (search, learn)

@@ -22,6 +22,7 @@ from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.telling import quoted, undone_lines
 from varda_chat.tui.widgets.statement_list import StatementList
+from varda_chat.wording import numbered, were
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
@@ -170,7 +171,9 @@ class BrowserActs(Screen[bool]):
         else:
             written = await ask(self, self._host, lambda session: _export(session, ids), "exporting", wait=False)
             if written is not None:
-                self.notify(f"{_statements(written[0])} written to {written[1]}.", markup=False)
+                self.notify(
+                    f"{numbered(written[0], 'statement')} {were(written[0])} written to {written[1]}.", markup=False
+                )
 
 
 def _export(session: ChatSession, ids: Sequence[int]) -> tuple[int, Path]:
@@ -180,7 +183,3 @@ def _export(session: ChatSession, ids: Sequence[int]) -> tuple[int, Path]:
         return session.export(path, ids), path
     except OSError as error:
         raise VardaError(f"The export could not be written to {path}: {error.strerror}.") from error
-
-
-def _statements(count: int) -> str:
-    return "One statement was" if count == 1 else f"{count:,} statements were"

@@ -13,12 +13,13 @@ from textual.screen import ModalScreen
 from varda_chat.tui import keys
 
 T = TypeVar("T")
+WIDE_FROM = 64
 
 
 class Card(ModalScreen[T]):
     """What is between ``with self.card(...)`` stands on the card."""
 
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (64, "-wide")]  # noqa: RUF012 - Textual's own declaration
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE_FROM, "-wide")]  # noqa: RUF012 - Textual's own declaration
     BINDINGS = [Binding("escape", "close", "Close", id="card.close")]  # noqa: RUF012 - Textual's own declaration
 
     def card(self, title: str, hints: Sequence[tuple[str, str]], *, name: str) -> Vertical:
@@ -27,6 +28,11 @@ class Card(ModalScreen[T]):
         card.border_title = Content(f"✦ {title}")
         card.border_subtitle = key_line(hints)
         return card
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether what belongs together cannot stand on one line; known before the card is laid out."""
+        return self.app.size.width < WIDE_FROM
 
     def key(self, binding_id: str) -> str:
         """The key of a binding as it is now, as a person reads it."""

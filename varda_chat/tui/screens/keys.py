@@ -18,7 +18,7 @@ from varda_chat.settings import SettingsFile, save
 from varda_chat.tui import keys
 from varda_chat.tui.screens.card import Card, key_line
 
-_KEY_CELLS, _NARROW_KEY_CELLS, _DOES_CELLS = 22, 12, 36
+_KEY_CELLS, _DOES_CELLS = 24, 36
 
 
 class _App(Protocol):
@@ -80,11 +80,10 @@ class KeysScreen(Card[SettingsFile]):
     def _line(self, binding: Binding) -> Content:
         own = self._file.settings.keys.get(binding.id or "")
         name = keys.named(own or binding.key)
-        wide = self.has_class("-wide")
-        gap = " " * max(2, (_KEY_CELLS if wide else _NARROW_KEY_CELLS) - len(name))
-        key = (f"  {name}", "$accent bold" if own else "$primary")
-        called = (f" {binding.id}", "$quiet") if wide else ""
-        return Content.assemble(key, gap, f"{binding.description:<{_DOES_CELLS}}", called)
+        key = (f"  {name:<{_KEY_CELLS - 2}}", "$accent bold" if own else "$primary")
+        if self.is_narrow:
+            return Content.assemble(key, f"\n    {binding.description}")
+        return Content.assemble(key, f"{binding.description:<{_DOES_CELLS}}", (f" {binding.id}", "$quiet"))
 
     @on(OptionList.OptionSelected)
     def _change(self, event: OptionList.OptionSelected) -> None:

@@ -23,7 +23,7 @@ from varda_chat.tui.screens.card import Card
 from varda_chat.tui.widgets.welcome import tilde
 from varda_chat.wording import counted
 
-_NAME_CELLS = 30
+_NAME_CELLS = 28
 
 
 class PickScreen(Card[str | None]):
@@ -72,9 +72,14 @@ class PickScreen(Card[str | None]):
 
     def _line(self, name: str) -> Content:
         here = name == self._current
-        words = one_line(self.words(name), _NAME_CELLS)
-        gap = " " * max(2, _NAME_CELLS - len(words))
-        return Content.assemble(("● " if here else "  ", "$accent"), words, gap, (self.facts(name), "$quiet"))
+        words = Content.assemble(
+            ("● " if here else "  ", "$accent"), one_line(self.words(name), _NAME_CELLS).ljust(_NAME_CELLS)
+        )
+        facts = self.facts(name)
+        if not self.is_narrow:
+            return Content.assemble(words, "  ", (" ".join(facts), "$quiet"))
+        most_telling = dict.fromkeys((facts[0].strip(), facts[-1].strip()))
+        return Content.assemble(words, ("\n    " + ", ".join(most_telling), "$quiet"))
 
     @property
     def marked(self) -> str | None:
@@ -110,8 +115,8 @@ class PickScreen(Card[str | None]):
         """How it is called in the list."""
         return name
 
-    def facts(self, name: str) -> str:
-        """What stands beside it."""
+    def facts(self, name: str) -> tuple[str, ...]:
+        """What stands beside it, each of one width; where it is narrow, the first and the last below it."""
         raise NotImplementedError
 
     def details(self, name: str) -> Content:
@@ -137,12 +142,12 @@ class ProfilesScreen(PickScreen):
         super().__init__(list(profiles), current)
         self._profiles = profiles
 
-    def facts(self, name: str) -> str:
+    def facts(self, name: str) -> tuple[str, ...]:
         found = self._profiles[name]
         if found.damaged:
-            return "damaged"
-        held = f"{counted(found.statements, 'statement', 6)} {counted(found.vectors, 'vector', 7)}"
-        return f"{held} {_size(found.bytes):>8}"
+            return ("damaged",)
+        held = counted(found.statements, "statement", 6), counted(found.vectors, "vector", 7)
+        return *held, f"{_size(found.bytes):>8}"
 
     def details(self, name: str) -> Content:
         return Content.styled(one_line(tilde(self._profiles[name].path.parent), 400), "$quiet")
@@ -172,11 +177,11 @@ class ModelsScreen(PickScreen):
     def words(self, name: str) -> str:
         return self._models[name].name
 
-    def facts(self, name: str) -> str:
+    def facts(self, name: str) -> tuple[str, ...]:
         model = self._models[name]
         if model.folder is None:
-            return "on the hub, or in its cache"
-        return f"{magnitude(model.parameters):>7} parameters {_size(model.bytes):>8}"
+            return ("on the hub, or in its cache",)
+        return f"{magnitude(model.parameters):>7} parameters", f"{_size(model.bytes):>8}"
 
     def details(self, name: str) -> Content:
         model = self._models[name]

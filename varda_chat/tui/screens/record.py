@@ -19,6 +19,7 @@ from varda_chat.tui.asking import ask
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
 from varda_chat.tui.session_host import SessionHost
+from varda_chat.wording import times
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
@@ -103,6 +104,7 @@ class RecordScreen(Card[bool]):
             return
         self._text = sanitize(statement.text)
         self.query_one(".said", Static).update(Content(self._text[:_SHOWN_CHARACTERS]))
+        card.border_subtitle = self._hints(_ACTS)
         now = self._clock()
         who = "you" if statement.role == "user" else "Varda"
         tokens = [repr(sanitize(each))[1:-1].strip() or "␣" for each in self._record.tokens[:_TOKENS_SHOWN]]
@@ -111,7 +113,7 @@ class RecordScreen(Card[bool]):
                 [
                     ("said by", f"{who}, {moment(statement.created_at)} ({ago(statement.created_at, now)})"),
                     ("session", one_line(statement.session, 60)),
-                    ("recalled", f"{statement.recall_count} times"),
+                    ("recalled", times(statement.recall_count)),
                     ("pinned", "yes: it is never dropped" if statement.pinned else "no"),
                     ("vectors", f"{statement.vector_count}, at {' · '.join(tokens)}" if tokens else "0"),
                     ("number", str(statement.id)),
@@ -144,7 +146,6 @@ class RecordScreen(Card[bool]):
             and await self._do(lambda s: s.bring_back([self._statement_id])) is not None
         ):
             self._changed = True
-            self.query_one("#record").border_subtitle = self._hints(_ACTS)
             self._load()
 
     def action_copy(self) -> None:

@@ -18,6 +18,7 @@ from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts import FoundTurn, SessionInfo, Transcripts
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
+from varda_chat.wording import numbered
 
 SESSIONS_SHOWN = 200
 FOUND_SHOWN = 100
@@ -116,11 +117,12 @@ class SessionsScreen(Card[Chosen | None]):
             return Content.assemble(head, ("\n  " + who + ": ", "$quiet"), each.excerpt)
         here = each.id == self._current
         name = one_line(each.name, _NAME_CELLS)
-        count = f"{each.turns} turn{'' if each.turns == 1 else 's'}"
+        count = numbered(each.turns, "turn")
         return Content.assemble(
             ("● " if here else "  ", "$accent"),
             (name, "bold" if each.named else ""),
-            (f"  {count}, {ago(each.updated_at, now)}, #{each.id}", "$quiet"),
+            ("\n    " if self.is_narrow else "  ", ""),
+            (f"{count}, {ago(each.updated_at, now)}, #{each.id}", "$quiet"),
         )
 
     def action_move(self, lines: int) -> None:

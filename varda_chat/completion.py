@@ -1,0 +1,18 @@
+"""What the shell offers for a flag, by click's completion. Imports nothing heavy, and never fails."""
+
+from __future__ import annotations
+
+import click
+
+from varda_chat import paths
+from varda_chat.errors import VardaError
+
+
+def profile_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The profiles in the data folder that the command names."""
+    given = ctx.params.get("data_dir") or ctx.find_root().params.get("data_dir")
+    try:
+        folders = [each for each in (paths.data_dir(given) / "profiles").iterdir() if each.is_dir()]
+    except (VardaError, OSError):
+        return []
+    return sorted(each.name for each in folders if each.name.startswith(incomplete))
