@@ -29,7 +29,7 @@ class Terminal:
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str], size: tuple[int, int] = SIZE) -> None:
         """``environment`` is added to this process's own. ``size``: columns and rows."""
         master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        _set_size(slave, size)
         self.started = time.monotonic()
         self._pid = os.fork()
         if self._pid == 0:
@@ -46,6 +46,10 @@ class Terminal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Give it so many columns and rows, which the program is told by a signal."""
+        _set_size(self._master, size)
 
     def write(self, keys: bytes) -> float:
         """Press ``keys``; returns when that was."""
@@ -79,6 +83,11 @@ class Terminal:
                 return now
         raise TimeoutError(f"{painted!r} was not painted in {seconds} s: {self.last_words()}")
 
+    @property
+    def painted(self) -> bytes:
+        """What was painted since the last wait began, as far as it is kept."""
+        return self._seen
+
     def shows(self, text: bytes) -> bool:
         """Whether ``text`` is among what was painted last."""
         return text in self._seen
@@ -99,3 +108,8 @@ class Terminal:
             os.kill(self._pid, signal.SIGKILL)
         os.close(self._master)
         os.waitpid(self._pid, 0)
+
+
+def _set_size(descriptor: int, size: tuple[int, int]) -> None:
+    columns, rows = size
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
