@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,9 @@ class ChatSession(SessionMemory):
         self.generation = generation or GenerationSettings()
         self.incognito = incognito
         self.use_memory = use_memory
-        self.recording = Recording(transcripts, store.notices.append)
+        self.recording = Recording(transcripts, lambda line: self.notices.append(line))
         self._store = store
+        self._open_to_write: Callable[[], MemoryStore] | None = None
         self._history: list[EncodedMessage] = []
         self._past: _Past | None = None
         self._begun = time.strftime("%Y-%m-%dT%H:%M:%S")
@@ -128,19 +130,20 @@ class ChatSession(SessionMemory):
         from varda_chat.memory.settings import MemorySettings
 
         folder = profile if isinstance(profile, Path) else profile_dir(profile)
-        store = MemoryStore.open(
+        open_store = partial(
+            MemoryStore.open,
             folder,
             embedding_dim=loaded.model.config.memory_dim,
             fingerprint=loaded.fingerprint,
             memory_size=memory_size,
-            read_only=incognito or read_only,
             forgetfulness_factor=forgetfulness_factor,
             begin_with=MemorySettings.of_model(loaded.model.config.to_dict()),
         )
+        store = open_store(read_only=incognito or read_only)
         try:
             session = cls(loaded, store, incognito=incognito, generation=generation, transcripts=transcripts)
-            with torch.inference_mode():
-                session._read_again(report)
+            session._open_to_write = None if read_only else open_store
+            session._read_again(report)
         except BaseException:
             store.close()
             raise
@@ -250,11 +253,26 @@ class ChatSession(SessionMemory):
         self._history = self._fitting(self._history, 1)
         return turns
 
-    def set_incognito(self, incognito: bool) -> None:
-        """From here on store and save nothing, or do so again. Raises VardaError where the session was opened
-        incognito: then it cannot store."""
+    def set_incognito(self, incognito: bool, transcripts: Transcripts | None = None) -> None:
+        """From here on store and save nothing, or do so again; a session that was opened incognito then leaves its
+        copies in RAM for the memory itself and for ``transcripts``, in which another session begins.
+
+        Raises as ``MemoryStore.open`` does, VardaError where the session was opened read-only; it then stays as it is.
+        """
         if not incognito and self._store.read_only:
-            raise VardaError("This memory was opened read-only. Start varda-chat without --incognito to store in it.")
+            if self._open_to_write is None:
+                raise VardaError("This memory was opened read-only: nothing can be stored in it.")
+            store = self._open_to_write()
+            copy, self._store = self._store, store
+            try:
+                self._read_again(lambda what, share: None)
+            except BaseException:
+                self._store = copy
+                store.close()
+                raise
+            store.notices[:0] = copy.notices
+            copy.close()
+            self.recording.move_to(transcripts)
         self.incognito = self.recording.paused = incognito
 
     def close(self) -> None:

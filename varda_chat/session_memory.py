@@ -212,11 +212,14 @@ class SessionMemory:
 
     def _read_again(self, report: Callable[[str, float], None]) -> None:
         """Read the source texts of statements that another model stored through this one, which then knows them too."""
+        import torch
+
         foreign = self._store.foreign_statements()
         what = f"reading {len(foreign):,} {'memory' if len(foreign) == 1 else 'memories'} of another model"
         for number, statement in enumerate(foreign):
             report(what, 0.85 + 0.15 * number / len(foreign))
-            self._read_statement(statement)
+            with torch.inference_mode():
+                self._read_statement(statement)
 
     def _read_statement(self, statement: Statement) -> None:
         """Read the source text of a statement, and store vectors of this model for it."""

@@ -171,6 +171,40 @@ async def test_incognito_is_kept(way: str, request_: Request, tmp_path: Path) ->
                 assert app.chat.memory.size > 0
 
 
+async def test_incognito_from_the_start_is_ended(request_: Request, tmp_path: Path) -> None:
+    folder = tmp_path / "profiles" / "default"
+    told(request_)
+    with request_.transcripts() as transcripts:
+        transcripts.ask(transcripts.begin("Earlier"), "Earlier")
+    with app_for(Request("default", tmp_path, request_.checkpoint, True, request_.generation)) as app:
+        async with app.run_test(size=WIDE, notifications=True) as pilot:
+            await ready(pilot)
+            await ask(pilot, "I live in Quetzaltenango.")
+            with take_lock(folder):
+                await command(pilot, "/incognito")
+                await wait_until(pilot, lambda: toasts(pilot))
+                assert "Another varda-chat is using this memory" in toasts(pilot)[-1]
+            assert "incognito" in status(pilot)
+            assert "I recall, but store nothing" in text_of(pilot)
+            await command(pilot, "/incognito")
+            await wait_until(pilot, lambda: "incognito" not in status(pilot))
+            assert "I recall, but store nothing" not in text_of(pilot)
+            assert app.chat.session_name == ""
+            await ask(pilot, "I'm fine.")
+            assert len(answers(pilot)) == 2, "what was said before is still there"
+            await command(pilot, "/remember I sing in a choir.")
+            await wait_until(pilot, lambda: "I sing in a choir." in toasts(pilot)[-1])
+            await command(pilot, "/profile work")
+            await ready(pilot, "work")
+            assert "incognito" not in status(pilot)
+    with request_.transcripts() as transcripts:
+        assert [turn.prompt for turn in transcripts.turns(2)] == ["I'm fine."]
+        assert [info.turns for info in transcripts.sessions()] == [1, 1]
+    assert not any(b"uetzal" in file.read_bytes() for file in folder.iterdir() if file.is_file())
+    with request_.open() as session:
+        assert "I sing in a choir." in [each.text for each in session.statements()]
+
+
 async def test_another_model_reads_the_memory_and_goes_on(
     request_: Request, other_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from varda_chat import ChatSession
 from varda_chat.config import GenerationSettings
-from varda_chat.errors import StorageError, VardaError
+from varda_chat.errors import MemoryLockedError, StorageError, VardaError
 from varda_chat.transcripts import StoredTurn, Transcripts
 from varda_chat.turns import Turn
 
@@ -158,17 +158,33 @@ def test_incognito_within_a_session(session: ChatSession, transcripts: Transcrip
     assert "I live in Lisbon." not in texts(session)
 
 
-def test_incognito_from_the_start_cannot_be_ended(folder: Path, tiny_checkpoint: Path) -> None:
+def test_incognito_from_the_start_is_ended(folder: Path, tiny_checkpoint: Path) -> None:
     with (
-        Transcripts.open(folder, read_only=True) as transcripts,
-        ChatSession.open(
-            folder, tiny_checkpoint, generation=GREEDY, incognito=True, transcripts=transcripts
-        ) as session,
+        Transcripts.open(folder, read_only=True) as copy,
+        ChatSession.open(folder, tiny_checkpoint, generation=GREEDY, incognito=True, transcripts=copy) as session,
     ):
         session.reply("I live in Lisbon.")
-        with pytest.raises(VardaError, match="without --incognito"):
+        assert not folder.exists()
+        with ChatSession.open(folder, tiny_checkpoint), pytest.raises(MemoryLockedError):
             session.set_incognito(False)
-    assert not folder.exists()
+        with pytest.raises(VardaError, match="incognito"):
+            session.remember("This.")
+        with Transcripts.open(folder) as transcripts:
+            session.set_incognito(False, transcripts)
+            session.reply("I'm fine.")
+            session.remember("My dog is called Rimba.")
+            assert [each.prompt for each in transcripts.turns(1)] == ["I'm fine."]
+    with ChatSession.open(folder, tiny_checkpoint) as session:
+        assert "My dog is called Rimba." in texts(session)
+        assert "I live in Lisbon." not in texts(session)
+
+
+def test_what_another_process_writes_cannot_be_written(folder: Path, tiny_checkpoint: Path) -> None:
+    with (
+        ChatSession.open(folder, tiny_checkpoint, read_only=True) as session,
+        pytest.raises(VardaError, match="read-only"),
+    ):
+        session.set_incognito(False)
 
 
 def test_what_must_be_remembered_is(session: ChatSession) -> None:

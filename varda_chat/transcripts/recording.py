@@ -41,6 +41,11 @@ class Recording:
         """The next turn is the first of a new session."""
         self.session_id = self.last_turn = None
 
+    def move_to(self, transcripts: Transcripts | None) -> None:
+        """The next turn is the first of a new session in other transcripts (None: nothing is kept)."""
+        self.transcripts = transcripts
+        self.begin()
+
     def resume(self, session_id: int, limit: int) -> tuple[StoredTurn, ...]:
         """Go on with an earlier session; returns its last turns. Raises VardaError where there is no such session."""
         if self.transcripts is None:

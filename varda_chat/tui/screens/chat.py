@@ -174,6 +174,8 @@ class ChatScreen(MovingScreen):
     def set_incognito(self, incognito: bool) -> None:
         self.facts = replace(self.facts, incognito=incognito)
         self._history.writable = not incognito
+        for welcome in self.query(Welcome):
+            welcome.show_incognito(incognito)
 
     def farewell(self) -> None:
         """From here on only the saving of the memory is shown."""

@@ -1,4 +1,4 @@
-"""What commands and keys ask of the memory: remember, forget, pin, undo, open an answer or a record, go incognito."""
+"""What commands and keys ask of the memory: remember, forget, pin, undo, open an answer or a record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from varda_chat.tui.screens.sources import SourcesScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.telling import quoted, undone_lines
 from varda_chat.tui.widgets.memory_panel import StatementRow
-from varda_chat.tui.widgets.message import Notice, VardaMessage
+from varda_chat.tui.widgets.message import VardaMessage
 
 if TYPE_CHECKING:
     from varda_chat.session import ChatSession
@@ -150,29 +150,6 @@ class MemoryActsScreen(CommandingScreen):
     async def _open_record(self, statement_id: int, text: str) -> None:
         if await self.app.push_screen_wait(RecordScreen(self.host, statement_id, text, self.clock)):
             await self.refresh_memory()
-
-    @work(group="memory", exit_on_error=False)
-    async def action_incognito(self) -> None:
-        """Store and save nothing from here on, or do so again."""
-        wanted = not self.facts.incognito
-
-        def switch(session: ChatSession) -> bool:
-            session.set_incognito(wanted)
-            return True
-
-        if await self.ask_session(switch, "switching incognito"):
-            self.set_incognito(wanted)
-            line = (
-                "Incognito from here on: I recall, but store nothing, and no word is saved. /incognito ends it."
-                if wanted
-                else "No longer incognito: I store again, and the session is saved from here on."
-            )
-            await self.conversation.add(Notice(line))
-            self.conversation.follow()
-
-    def set_incognito(self, incognito: bool) -> None:
-        """Let the screen follow."""
-        raise NotImplementedError
 
 
 def _texts(wanted: set[int], session: ChatSession) -> dict[int, str]:

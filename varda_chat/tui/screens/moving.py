@@ -1,4 +1,5 @@
-"""Moving to another profile or another model: the open session is closed cleanly, and the other one is opened."""
+"""Moving to another profile or another model, where the open session is closed cleanly and the other one opened; into
+and out of incognito."""
 
 from __future__ import annotations
 
@@ -64,6 +65,52 @@ class MovingScreen(ProgramActsScreen):
             chosen = await self.app.push_screen_wait(ModelsScreen(found, current))
         if chosen is not None and chosen != current:
             await self._move(replace(self.request, checkpoint=chosen or None))
+
+    @work(group="memory", exit_on_error=False)
+    async def action_incognito(self) -> None:
+        """Store and save nothing from here on, or do so again."""
+        wanted = not self.facts.incognito
+        if self.request.incognito and not wanted:
+            ended = await self._leave_copies()
+        else:
+            ended = await self._ask_incognito(wanted, self.transcripts)
+        if not ended:
+            return
+        self.set_incognito(wanted)
+        line = (
+            "Incognito from here on: I recall, but store nothing, and no word is saved. /incognito ends it."
+            if wanted
+            else "No longer incognito: I store again, and the session is saved from here on."
+        )
+        await self.conversation.add(Notice(line))
+        self.conversation.follow()
+
+    async def _ask_incognito(self, wanted: bool, transcripts: Transcripts | None) -> bool:
+        def switch(session: ChatSession) -> bool:
+            session.set_incognito(wanted, transcripts)
+            return True
+
+        return bool(await self.ask_session(switch, "switching incognito"))
+
+    async def _leave_copies(self) -> bool:
+        """End what --incognito began, with copies of the memory and the sessions; whether it worked."""
+        request = replace(self.request, incognito=False)
+        try:
+            transcripts = await asyncio.to_thread(request.transcripts)
+        except VardaError as error:
+            self.tell(str(error), warning=True)
+            return False
+        if not await self._ask_incognito(False, transcripts):
+            await asyncio.to_thread(transcripts.close)
+            return False
+        copy, self.transcripts = self.transcripts, transcripts
+        await self.conversation.to_end()
+        self.conversation.keep_unwritten()
+        if copy is not None:
+            await asyncio.to_thread(copy.close)
+        self.request, self.session_name = request, ""
+        await self.refresh_memory()
+        return True
 
     async def _move(self, request: Request) -> None:
         """Close this session and open the other; what stands in the way is told, and nothing is closed."""
@@ -136,6 +183,10 @@ class MovingScreen(ProgramActsScreen):
         await self._enter(left, transcripts)
         await self.conversation.add(Notice(event.sentence, "So it is as it was before.", error=True))
         self.conversation.follow()
+
+    def set_incognito(self, incognito: bool) -> None:
+        """Let the screen follow."""
+        raise NotImplementedError
 
     async def begin_anew(self) -> None:
         """Show the beginning of a conversation in the profile of ``request``."""

@@ -66,6 +66,14 @@ class Conversation(VerticalScroll, can_focus=False):
         """What is shown now, and was written, belongs to the session of ``pages``."""
         self._pages = pages
 
+    def keep_unwritten(self) -> None:
+        """What is shown now is of no session that could be read again."""
+        self._pages = None
+        self._more_above = self._more_below = False
+        for child in self.children:
+            if isinstance(child, (UserMessage, VardaMessage)):
+                child.turn_id = None
+
     async def have_end(self) -> None:
         """Mount the end of the session again, where the reader has gone so far above it that it is not there."""
         if self._more_below and (turns := self._page()):

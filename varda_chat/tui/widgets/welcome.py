@@ -29,23 +29,28 @@ class Welcome(Vertical):
     def compose(self) -> ComposeResult:
         rows = self._newcomer_rows() if self._first_run else self._greeting_rows()
         for sign, words, name in rows:
-            with Horizontal(classes="row"):
+            with Horizontal(classes="row") as row:
                 yield Static(sign, classes="sign", markup=False)
                 yield Static(words, classes="words", id=name)
+            row.display = name != "incognito" or self._incognito
 
     def show_facts(self, facts: SessionFacts) -> None:
         """Name the model's size."""
         for row in self.query("#size").results(Static):
             row.update(_size(facts.parameters))
 
+    def show_incognito(self, incognito: bool) -> None:
+        """Say so, or no longer."""
+        for row in self.query(".row").results(Horizontal):
+            if row.query("#incognito"):
+                row.display = incognito
+
     def _greeting_rows(self) -> list[tuple[str, Content, str | None]]:
         hello = Content.assemble(
             ("Good to see you again.", "bold"), (f"  {shown(self.app, 'help')} for help.", "$quiet")
         )
-        rows: list[tuple[str, Content, str | None]] = [("✦", hello, None)]
-        if self._incognito:
-            rows.append(("", Content.styled("Incognito: I recall, but store nothing.", "$secondary"), None))
-        return rows
+        incognito = Content.styled("Incognito: I recall, but store nothing.", "$secondary")
+        return [("✦", hello, None), ("", incognito, "incognito")]
 
     def _newcomer_rows(self) -> list[tuple[str, Content, str | None]]:
         help_key, panel_key = _name(shown(self.app, "help")), _name(shown(self.app, "panel"))
