@@ -189,7 +189,8 @@ class TalkingScreen(Screen[None]):
             context=turn.prompt_tokens + turn.reply_tokens,
             lookup_seconds=turn.lookup_seconds,
         )
-        await self.show_memory(event.memory, turn)
+        # In a frame of its own: with the answer's end and the next one's beginning it would hold up the keys.
+        self.call_after_refresh(self.show_memory, event.memory, turn)
         self.note_session()
         for line in event.notices:
             await self.conversation.add(Notice(line, error=True))
