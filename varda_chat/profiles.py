@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from varda_chat import paths
 from varda_chat.memory.files import DATABASE
-from varda_chat.memory.lock import take_lock
-from varda_chat.memory.upkeep import Peek, peek
+
+if TYPE_CHECKING:
+    from varda_chat.memory.upkeep import Peek
 
 
 def known(data_dir: Path | None = None) -> dict[str, Peek]:
     """What is in each profile, by its name. Raises StorageError as ``peek`` does."""
+    from varda_chat.memory.upkeep import peek
+
     home = paths.data_dir(data_dir) / "profiles"
     folders = sorted(each for each in (home.iterdir() if home.is_dir() else ()) if each.is_dir())
     return {folder.name: peek(folder) for folder in folders}
@@ -20,4 +24,6 @@ def known(data_dir: Path | None = None) -> dict[str, Peek]:
 def check_free(folder: Path) -> None:
     """Raise MemoryLockedError where another process writes the memory in ``folder``."""
     if (folder / DATABASE).exists():
+        from varda_chat.memory.lock import take_lock
+
         take_lock(folder).release()

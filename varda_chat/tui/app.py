@@ -67,7 +67,7 @@ class VardaApp(App[None]):
         super().__init__()
         self.register_theme(VARDA_DARK)
         self.register_theme(VARDA_LIGHT)
-        self.theme = checked_theme(theme)
+        self._begin_with(checked_theme(theme))
         settings = settings or SettingsFile(config_file())
         self.keymap: Mapping[str, str] = settings.settings.keys
         self._host = SessionHost(open_session or (lambda on_progress: request.open(on_progress, transcripts)))
@@ -82,6 +82,17 @@ class VardaApp(App[None]):
             resume=resume,
             clock=clock,
         )
+
+    def _begin_with(self, theme: str) -> None:
+        """Take on the first theme. One of ours only needs its variables; to set it would parse all styles twice, which
+        the first paint would wait for."""
+        if theme not in (VARDA_DARK.name, VARDA_LIGHT.name):
+            self.theme = theme
+            return
+        self.set_reactive(VardaApp.theme, theme)
+        self.set_class(self.current_theme.dark, "-dark-mode", update=False)
+        self.set_class(not self.current_theme.dark, "-light-mode", update=False)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def get_default_screen(self) -> Screen[None]:
         """The chat is the first screen, so the first paint is the real one."""

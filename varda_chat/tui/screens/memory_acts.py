@@ -9,10 +9,7 @@ from textual import on, work
 
 from varda_chat.sanitize import one_line
 from varda_chat.tui.keys import shown
-from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.commanding import CommandingScreen
-from varda_chat.tui.screens.record import RecordScreen
-from varda_chat.tui.screens.sources import SourcesScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.telling import quoted, undone_lines
 from varda_chat.tui.widgets.memory_panel import StatementRow
@@ -52,6 +49,8 @@ class MemoryActsScreen(CommandingScreen):
             return
         note = "" if exact else "No memory holds these words. The model finds these for them:"
         marked = frozenset(each.id for each in exact)
+        from varda_chat.tui.screens.choose import ChooseScreen  # not needed for the first paint
+
         screen = ChooseScreen("Forget", "forget", (*exact, *near), marked=marked, note=note, clock=self.clock)
         chosen = await self.app.push_screen_wait(screen)
         if not chosen:
@@ -72,6 +71,8 @@ class MemoryActsScreen(CommandingScreen):
             self.tell("There is nothing in memory to pin.", warning=True)
             return
         marked = frozenset(each.id for each in shown if each.pinned)
+        from varda_chat.tui.screens.choose import ChooseScreen  # not needed for the first paint
+
         screen = ChooseScreen("Pin", "pin", shown, marked=marked, note="What is marked is kept.", clock=self.clock)
         chosen = await self.app.push_screen_wait(screen)
         if chosen is None or chosen == marked:
@@ -140,6 +141,8 @@ class MemoryActsScreen(CommandingScreen):
         wanted = {id_ for each in turn.sources for id_, _ in each.shares} - set(texts)
         if wanted and self.state is not ChatState.LOADING:
             texts |= await self.ask_session(partial(_texts, wanted), "looking at the memory", wait=False) or {}
+        from varda_chat.tui.screens.sources import SourcesScreen  # not needed for the first paint
+
         await self.app.push_screen_wait(SourcesScreen(turn, texts))
 
     @on(StatementRow.Opened)
@@ -148,6 +151,8 @@ class MemoryActsScreen(CommandingScreen):
 
     @work(group="dialog", exit_on_error=False)
     async def _open_record(self, statement_id: int, text: str) -> None:
+        from varda_chat.tui.screens.record import RecordScreen  # not needed for the first paint
+
         if await self.app.push_screen_wait(RecordScreen(self.host, statement_id, text, self.clock)):
             await self.refresh_memory()
 

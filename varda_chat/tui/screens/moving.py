@@ -18,7 +18,6 @@ from varda_chat.paths import data_dir
 from varda_chat.request import Request
 from varda_chat.settings import SettingsFile
 from varda_chat.tui import messages
-from varda_chat.tui.screens.picking import ModelsScreen, ProfilesScreen
 from varda_chat.tui.screens.program_acts import ProgramActsScreen, facts_before
 from varda_chat.tui.session_host import SessionHost, sentence_for
 from varda_chat.tui.state import ChatState, MemoryView, Progress, Vitals
@@ -49,6 +48,8 @@ class MovingScreen(ProgramActsScreen):
         """Move to the profile of that name, or one that is chosen."""
         if not name:
             found = await asyncio.to_thread(profiles.known, self.request.data_dir)
+            from varda_chat.tui.screens.picking import ProfilesScreen  # not needed for the first paint
+
             picked = await self.app.push_screen_wait(ProfilesScreen(found, self.request.profile))
             name = picked or ""
         if name and name != self.request.profile:
@@ -62,6 +63,8 @@ class MovingScreen(ProgramActsScreen):
         if not source:
             also = [each for each in (self.settings.settings.checkpoint, current) if each != BUNDLED]
             found = await asyncio.to_thread(models.known, data_dir(self.request.data_dir), also)
+            from varda_chat.tui.screens.picking import ModelsScreen  # not needed for the first paint
+
             chosen = await self.app.push_screen_wait(ModelsScreen(found, current))
         if chosen is not None and chosen != current:
             await self._move(replace(self.request, checkpoint=chosen or None))

@@ -16,7 +16,6 @@ from varda_chat.sanitize import one_line
 from varda_chat.settings import Settings, SettingsFile, read
 from varda_chat.tui.screens.keys import KeysScreen
 from varda_chat.tui.screens.memory_acts import MemoryActsScreen
-from varda_chat.tui.screens.settings import SettingsScreen
 from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.state import SessionFacts
 from varda_chat.tui.themes import KNOWN
@@ -53,6 +52,8 @@ class ProgramActsScreen(MemoryActsScreen):
         except VardaError as error:
             self.tell(str(error), warning=True)
             return
+        from varda_chat.tui.screens.settings import SettingsScreen  # not needed for the first paint
+
         saved = await self.app.push_screen_wait(SettingsScreen(self.settings, KNOWN))
         if saved is None:
             return
