@@ -188,6 +188,7 @@ async def test_incognito_from_the_start_is_ended(request_: Request, tmp_path: Pa
             assert "I recall, but store nothing" in text_of(pilot)
             await command(pilot, "/incognito")
             await wait_until(pilot, lambda: "incognito" not in status(pilot))
+            assert "read-only" not in status(pilot)
             assert "I recall, but store nothing" not in text_of(pilot)
             assert app.chat.session_name == ""
             await ask(pilot, "I'm fine.")

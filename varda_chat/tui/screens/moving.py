@@ -112,6 +112,7 @@ class MovingScreen(ProgramActsScreen):
         if copy is not None:
             await asyncio.to_thread(copy.close)
         self.request, self.session_name = request, ""
+        self.facts = replace(self.facts, read_only=False)
         await self.refresh_memory()
         return True
 
