@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from varda_chat import paths
+from varda_chat import profiles
 from varda_chat.errors import VardaError
 
 
@@ -12,7 +12,6 @@ def profile_names(ctx: click.Context, param: click.Parameter, incomplete: str) -
     """The profiles in the data folder that the command names."""
     given = ctx.params.get("data_dir") or ctx.find_root().params.get("data_dir")
     try:
-        folders = [each for each in (paths.data_dir(given) / "profiles").iterdir() if each.is_dir()]
+        return [each.name for each in profiles.folders(given) if each.name.startswith(incomplete)]
     except (VardaError, OSError):
         return []
-    return sorted(each.name for each in folders if each.name.startswith(incomplete))

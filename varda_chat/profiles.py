@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from varda_chat.memory.upkeep import Peek
 
 
+def folders(data_dir: Path | None = None) -> list[Path]:
+    """The folder of each, by name. Raises VardaError for a data folder that cannot be, OSError for an unreadable one."""
+    home = paths.data_dir(data_dir) / "profiles"
+    return sorted(each for each in (home.iterdir() if home.is_dir() else ()) if each.is_dir())
+
+
 def known(data_dir: Path | None = None) -> dict[str, Peek]:
     """What is in each profile, by its name. Raises StorageError as ``peek`` does."""
     from varda_chat.memory.upkeep import peek
 
-    home = paths.data_dir(data_dir) / "profiles"
-    folders = sorted(each for each in (home.iterdir() if home.is_dir() else ()) if each.is_dir())
-    return {folder.name: peek(folder) for folder in folders}
+    return {folder.name: peek(folder) for folder in folders(data_dir)}
 
 
 def check_free(folder: Path) -> None:
