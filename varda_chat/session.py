@@ -260,18 +260,7 @@ class ChatSession(SessionMemory):
         Raises as ``MemoryStore.open`` does, VardaError where the session was opened read-only; it then stays as it is.
         """
         if not incognito and self._store.read_only:
-            if self._open_to_write is None:
-                raise VardaError("This memory was opened read-only: nothing can be stored in it.")
-            store = self._open_to_write()
-            copy, self._store = self._store, store
-            try:
-                self._read_again(lambda what, share: None)
-            except BaseException:
-                self._store = copy
-                store.close()
-                raise
-            store.notices[:0] = copy.notices
-            copy.close()
+            self._leave_copy()
             self.recording.move_to(transcripts)
         self.incognito = self.recording.paused = incognito
 

@@ -28,6 +28,7 @@ class SessionMemory:
     checkpoint: Checkpoint
     incognito: bool
     _store: MemoryStore
+    _open_to_write: Callable[[], MemoryStore] | None
 
     @property
     def read_only(self) -> bool:
@@ -209,6 +210,22 @@ class SessionMemory:
         with torch.inference_mode():
             stores = self._read_beginning(message, len(message.ids) - 2, None, all_of_it=all_of_it)
         return self._store.apply(TurnChanges(stores=tuple(stores)), session=self._name)
+
+    def _leave_copy(self) -> None:
+        """Go on with the memory itself in place of its copy in RAM. Raises as ``MemoryStore.open`` does, VardaError
+        where that may not be; nothing has changed then."""
+        if self._open_to_write is None:
+            raise VardaError("This memory was opened read-only: nothing can be stored in it.")
+        store = self._open_to_write()
+        copy, self._store = self._store, store
+        try:
+            self._read_again(lambda what, share: None)
+        except BaseException:
+            self._store = copy
+            store.close()
+            raise
+        store.notices[:0] = copy.notices
+        copy.close()
 
     def _read_again(self, report: Callable[[str, float], None]) -> None:
         """Read the source texts of statements that another model stored through this one, which then knows them too."""

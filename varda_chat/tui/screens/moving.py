@@ -73,11 +73,8 @@ class MovingScreen(ProgramActsScreen):
     async def action_incognito(self) -> None:
         """Store and save nothing from here on, or do so again."""
         wanted = not self.facts.incognito
-        if self.request.incognito and not wanted:
-            ended = await self._leave_copies()
-        else:
-            ended = await self._ask_incognito(wanted, self.transcripts)
-        if not ended:
+        leaving = self.request.incognito and not wanted
+        if not await (self._leave_copies() if leaving else self._ask_incognito(wanted)):
             return
         self.set_incognito(wanted)
         line = (
@@ -88,7 +85,7 @@ class MovingScreen(ProgramActsScreen):
         await self.conversation.add(Notice(line))
         self.conversation.follow()
 
-    async def _ask_incognito(self, wanted: bool, transcripts: Transcripts | None) -> bool:
+    async def _ask_incognito(self, wanted: bool, transcripts: Transcripts | None = None) -> bool:
         def switch(session: ChatSession) -> bool:
             session.set_incognito(wanted, transcripts)
             return True
