@@ -29,21 +29,20 @@ class Welcome(Vertical):
     def compose(self) -> ComposeResult:
         rows = self._newcomer_rows() if self._first_run else self._greeting_rows()
         for sign, words, name in rows:
-            with Horizontal(classes="row") as row:
+            with Horizontal(classes="row", id=name) as row:
                 yield Static(sign, classes="sign", markup=False)
-                yield Static(words, classes="words", id=name)
+                yield Static(words, classes="words")
             row.display = name != "incognito" or self._incognito
 
     def show_facts(self, facts: SessionFacts) -> None:
         """Name the model's size."""
-        for row in self.query("#size").results(Static):
+        for row in self.query("#size .words").results(Static):
             row.update(_size(facts.parameters))
 
     def show_incognito(self, incognito: bool) -> None:
         """Say so, or no longer."""
-        for row in self.query(".row").results(Horizontal):
-            if row.query("#incognito"):
-                row.display = incognito
+        for row in self.query("#incognito"):
+            row.display = incognito
 
     def _greeting_rows(self) -> list[tuple[str, Content, str | None]]:
         hello = Content.assemble(
