@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def folders(data_dir: Path | None = None) -> list[Path]:
-    """The folder of each, by name. Raises VardaError for a data folder that cannot be, OSError for an unreadable one."""
+    """The folder of each, by name. Raises VardaError where there can be no data folder, OSError as reading does."""
     home = paths.data_dir(data_dir) / "profiles"
     return sorted(each for each in (home.iterdir() if home.is_dir() else ()) if each.is_dir())
 
