@@ -12,7 +12,7 @@ import pytest
 from tests.tui.terminal import Terminal
 
 SECONDS = 60
-COLOUR = re.compile(rb"[34]8;2;(\d+);(\d+);(\d+)")
+COLOUR = re.compile(rb"[34]8;2;(\d+);(\d+);(\d+)(?=[;m])")  # whole: what was read may end within one
 
 
 def coloured(painted: bytes) -> bool:
