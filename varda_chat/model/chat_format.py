@@ -12,6 +12,9 @@ from typing import Any
 USER, ASSISTANT, END = "<|user|>", "<|assistant|>", "<|end|>"
 SPECIAL_TOKENS = (USER, ASSISTANT, END)
 ROLE_TOKENS = {"user": USER, "assistant": ASSISTANT}
+CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
+SYSTEM_PROMPT = "You are Varda, a friendly companion with a memory."
+"""What a model that was made from a pretrained chat model is told first."""
 
 # the end of a sentence: a stop and white space, but not after a title or an initial, or a line break
 _SENTENCE_END = re.compile(
@@ -59,7 +62,7 @@ def _whole_sentences(text: str) -> list[tuple[int, int]]:
 class EncodedMessage:
     """One message as tokens: ``ids`` with its role and end tokens; ``sentence[i]`` is the index into ``sentences`` of
     token i, -1 for the role and end tokens; ``word[i]`` the number of its word or mark, -1 likewise; ``offsets[i]`` its
-    (start, end) in the message's text."""
+    (start, end) in the message's text; ``header`` and ``footer``: how many tokens stand before and after the text's."""
 
     role: str
     ids: list[int]
@@ -67,16 +70,21 @@ class EncodedMessage:
     word: list[int]
     sentences: list[str]
     offsets: list[tuple[int, int]]
+    header: int = 1
+    footer: int = 1
 
     def part(self, start: int, end: int) -> EncodedMessage:
-        """The role token and tokens ``start`` (1 or more) to ``end`` of this message."""
+        """The header and tokens ``start`` (``header`` or more) to ``end`` of this message."""
+        head = slice(0, self.header)
         return EncodedMessage(
             role=self.role,
-            ids=self.ids[:1] + self.ids[start:end],
-            sentence=self.sentence[:1] + self.sentence[start:end],
-            word=self.word[:1] + self.word[start:end],
+            ids=self.ids[head] + self.ids[start:end],
+            sentence=self.sentence[head] + self.sentence[start:end],
+            word=self.word[head] + self.word[start:end],
             sentences=self.sentences,
-            offsets=self.offsets[:1] + self.offsets[start:end],
+            offsets=self.offsets[head] + self.offsets[start:end],
+            header=self.header,
+            footer=self.footer,
         )
 
 
@@ -92,7 +100,11 @@ def statement_numbers(messages: Iterable[EncodedMessage]) -> list[int]:
 
 
 class ChatFormat:
-    """Encodes messages for one tokenizer (a ``tokenizers.Tokenizer`` that knows the three special tokens)."""
+    """Encodes messages for one tokenizer (a ``tokenizers.Tokenizer`` that knows the three special tokens).
+
+    opening: tokens that a session begins with. reply_prompt: the header of a reply. banned: tokens that no reply may
+    hold, because they would begin another message.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -102,7 +114,16 @@ class ChatFormat:
                 f"the tokenizer lacks {', '.join(t for t, i in zip(SPECIAL_TOKENS, ids, strict=True) if i is None)}"
             )
         self.user_id, self.assistant_id, self.end_id = ids
+        self.special_tokens: tuple[str, ...] = SPECIAL_TOKENS
         self.special_ids = frozenset(ids)
+        self.headers: dict[str, list[int]] = {"user": [self.user_id], "assistant": [self.assistant_id]}
+        self.footer: list[int] = [self.end_id]
+        self.opening: list[int] = []
+        self.banned: list[int] = [self.user_id, self.assistant_id]
+
+    @property
+    def reply_prompt(self) -> list[int]:
+        return self.headers["assistant"]
 
     def role_id(self, role: str) -> int:
         return self.user_id if role == "user" else self.assistant_id
@@ -111,10 +132,12 @@ class ChatFormat:
         """The message as tokens. Every text starts with a space, so that a word is the same token wherever it stands,
         and special tokens written out in ``text`` are ordinary characters."""
         text = text.strip()
-        encoding = self.tokenizer.encode(" " + _break_special(text), add_special_tokens=False)
+        encoding = self.tokenizer.encode(" " + self._break_special(text), add_special_tokens=False)
         spans = sentence_spans(text)
-        sentence, offsets, ends = [-1], [(0, 0)], [match.end() for match in _WORD.finditer(text)]
-        word, current = [-1], 0
+        header, footer = self.headers[role], self.footer
+        sentence, offsets = [-1] * len(header), [(0, 0)] * len(header)
+        ends = [match.end() for match in _WORD.finditer(text)]
+        word, current = [-1] * len(header), 0
         for start, end in encoding.offsets:
             start, end = max(start - 1, 0), max(end - 1, 0)
             word.append(bisect_left(ends, end))
@@ -124,11 +147,13 @@ class ChatFormat:
             offsets.append((start, end))
         return EncodedMessage(
             role=role,
-            ids=[self.role_id(role), *encoding.ids, self.end_id],
-            sentence=[*sentence, -1],
-            word=[*word, -1],
+            ids=[*header, *encoding.ids, *footer],
+            sentence=[*sentence, *[-1] * len(footer)],
+            word=[*word, *[-1] * len(footer)],
             sentences=[text[start:end].strip() for start, end in spans],
-            offsets=[*offsets, (len(text), len(text))],
+            offsets=[*offsets, *[(len(text), len(text))] * len(footer)],
+            header=len(header),
+            footer=len(footer),
         )
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -136,9 +161,41 @@ class ChatFormat:
         text: str = self.tokenizer.decode([i for i in ids if i not in self.special_ids], skip_special_tokens=False)
         return text
 
+    def _break_special(self, text: str) -> str:
+        """``text`` with written-out special tokens broken up, one character for one, so that they stay text."""
+        for token in self.special_tokens:
+            text = text.replace(token, token.replace("|", "¦"))
+        return text
 
-def _break_special(text: str) -> str:
-    """``text`` with written-out special tokens broken up, one character for one, so that they stay text."""
-    for token in SPECIAL_TOKENS:
-        text = text.replace(token, token.replace("|", "¦"))
-    return text
+
+class ChatMLFormat(ChatFormat):
+    """Encodes messages by ChatML, the template of SmolLM2 and Qwen: ``<|im_start|>role\\n text<|im_end|>\\n``.
+
+    A session begins with the system message ``SYSTEM_PROMPT``.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        start, end = (tokenizer.token_to_id(token) for token in CHATML_TOKENS)
+        if start is None or end is None:
+            raise ValueError(f"the tokenizer lacks {' and '.join(CHATML_TOKENS)}")
+
+        def encoded(text: str) -> list[int]:
+            ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+            return ids
+
+        self.headers = {role: encoded(f"{CHATML_TOKENS[0]}{role}\n") for role in ("user", "assistant")}
+        self.footer = encoded(f"{CHATML_TOKENS[1]}\n")
+        self.opening = encoded(f"{CHATML_TOKENS[0]}system\n{SYSTEM_PROMPT}{CHATML_TOKENS[1]}\n")
+        self.end_id = end
+        self.user_id, self.assistant_id = self.headers["user"][1], self.headers["assistant"][1]
+        self.special_tokens = CHATML_TOKENS
+        self.special_ids = frozenset((start, end))
+        self.banned = [start]
+
+
+def chat_format_of(tokenizer: Any) -> ChatFormat:
+    """The format that ``tokenizer`` (a ``tokenizers.Tokenizer``) has the special tokens for; raises ValueError."""
+    if tokenizer.token_to_id(CHATML_TOKENS[0]) is not None:
+        return ChatMLFormat(tokenizer)
+    return ChatFormat(tokenizer)
