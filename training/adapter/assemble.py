@@ -1,0 +1,146 @@
+"""From a pretrained base to a model with an untrained memory, and from a trained one to an adapter directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from varda_chat.errors import CheckpointError
+from varda_chat.model.chat_format import ChatFormat, chat_format_of
+from varda_chat.model.llama import VardaLlamaAssociative, VardaLlamaConfig
+
+MEMORY_PARTS = ("memory_layer.", "memory_heads.")
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+MEMORY_FILE, LORA_FILE, LORA_CONFIG = "memory.safetensors", "adapter_model.safetensors", "adapter_config.json"
+
+
+def with_memory(base: Path, memory: dict[str, Any] | None = None) -> tuple[ChatFormat, VardaLlamaAssociative]:
+    """The base in directory ``base`` with memory parts at their initial values: frozen bf16 layers, float32 parts.
+    Raises CheckpointError where its architecture is not one that can carry the memory."""
+    config = AutoConfig.from_pretrained(base)
+    if config.model_type != "llama":
+        raise CheckpointError(f"The base model in {base} is a {config.model_type!r} model; a Llama is needed.")
+    chat = chat_format_of(Tokenizer.from_file(str(base / "tokenizer.json")))
+    start = chat.headers["user"][0]
+    settings = {
+        "start_token_id": start, "user_token_id": chat.user_id, "assistant_token_id": chat.assistant_id,
+        "end_token_id": chat.end_id, "user_header": len(chat.headers["user"]),
+        "assistant_header": len(chat.headers["assistant"]), **(memory or {}),
+    }  # fmt: skip
+    values = config.to_dict()
+    for name in ("model_type", "architectures", "transformers_version", "dtype", "_name_or_path"):
+        values.pop(name, None)
+    model = VardaLlamaAssociative(VardaLlamaConfig(**values, memory=settings))
+    plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    model.to(torch.bfloat16)
+    lost = model.load_state_dict(plain.state_dict(), strict=False).unexpected_keys
+    if lost:
+        raise CheckpointError(f"The base model in {base} has weights that are not used ({lost[0]}).")
+    model.tie_weights()
+    model.memory_layer.float()
+    model.memory_heads.float()
+    with torch.no_grad():  # bf16 rounded the initial values
+        for module in model.modules():
+            if module in (model.memory_layer, model.memory_heads):
+                model._init_weights(module)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(MEMORY_PARTS))
+    return chat, model
+
+
+def add_lora(model: VardaLlamaAssociative, rank: int, alpha: int) -> None:
+    """Put trainable LoRA weights on every linear map above the memory layer (PEFT's, in place)."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    first = model.config.memory.memory_layer
+    layers = "|".join(str(index) for index in range(first, model.config.num_hidden_layers))
+    targets = rf"model\.layers\.({layers})\..*\.({'|'.join(LORA_TARGETS)})"
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0), model)
+    for name, parameter in model.named_parameters():
+        is_lora = ".lora_" in name
+        parameter.requires_grad_(is_lora or name in trainable)
+        if is_lora:
+            parameter.data = parameter.data.float()
+
+
+def lora_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """LoRA weights by PEFT's names."""
+    return {
+        "base_model.model." + name.replace(".default.", "."): parameter.detach()
+        for name, parameter in model.named_parameters()
+        if ".lora_" in name
+    }
+
+
+def memory_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.detach() for name, p in model.named_parameters() if name.startswith(MEMORY_PARTS)}
+
+
+def save_adapter(
+    model: VardaLlamaAssociative, output: Path, *, base: dict[str, str], rank: int, alpha: int, small: bool = True
+) -> None:
+    """Write the adapter directory: config naming its base, memory parts, LoRA (``small``: LoRA in bf16)."""
+    output.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in memory_state(model).items()}, str(output / MEMORY_FILE))
+    lora = {k: (v.bfloat16() if small else v).contiguous() for k, v in lora_state(model).items()}
+    if lora:
+        save_file(lora, str(output / LORA_FILE), metadata={"format": "pt"})
+        first, last = model.config.memory.memory_layer, model.config.num_hidden_layers
+        lora_config = {
+            "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": alpha, "lora_dropout": 0.0,
+            "bias": "none", "target_modules": list(LORA_TARGETS), "layers_to_transform": list(range(first, last)),
+            "base_model_name_or_path": base["name"],
+        }  # fmt: skip
+        (output / LORA_CONFIG).write_text(json.dumps(lora_config, indent=1), encoding="utf-8")
+    config = model.config.to_dict() | {"base": base, "architectures": ["VardaLlamaAssociative"]}
+    config["model_type"] = model.config.model_type
+    config["memory"] = model.config.memory.to_dict()
+    (output / "config.json").write_text(json.dumps(config, indent=1, default=str), encoding="utf-8")
+
+
+def load_adapter(model: VardaLlamaAssociative, source: Path) -> None:
+    """Put the weights of an adapter directory into ``model``, LoRA where it has been added and is there."""
+    state = load_file(source / MEMORY_FILE)
+    missing = [k for k in memory_state(model) if k not in state]
+    if missing:
+        raise CheckpointError(f"The adapter in {source} lacks weights ({missing[0]}).")
+    model.load_state_dict(state, strict=False)
+    own = dict(model.named_parameters())
+    if (source / LORA_FILE).exists():
+        for name, tensor in load_file(source / LORA_FILE).items():
+            plain = name.removeprefix("base_model.model.").replace(".weight", ".default.weight")
+            if plain in own:
+                own[plain].data.copy_(tensor.to(own[plain].dtype))
+
+
+def merged(model: VardaLlamaAssociative) -> VardaLlamaAssociative:
+    """A plain model with the LoRA weights merged into bf16 layers; ``model`` stays as it is."""
+    plain = VardaLlamaAssociative(model.config).to(torch.bfloat16)
+    plain.memory_layer.float()
+    plain.memory_heads.float()
+    state: dict[str, torch.Tensor] = {}
+    lora: dict[str, dict[str, torch.Tensor]] = {}
+    scaling: dict[str, float] = {}
+    for name, module in model.named_modules():
+        if hasattr(module, "lora_A") and "default" in getattr(module, "lora_A", {}):
+            scaling[name] = float(module.scaling["default"])  # type: ignore[index,union-attr]
+    for name, tensor in model.state_dict().items():
+        if ".lora_" in name:
+            owner, _, which = name.partition(".lora_")
+            lora.setdefault(owner, {})[which[0]] = tensor
+        else:
+            state[name.replace(".base_layer.", ".")] = tensor
+    for owner, parts in lora.items():
+        key = f"{owner}.weight"
+        state[key] = (state[key].float() + scaling[owner] * (parts["B"].float() @ parts["A"].float())).bfloat16()
+    plain.load_state_dict(state)
+    plain.tie_weights()
+    return plain.eval()

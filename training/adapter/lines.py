@@ -1,0 +1,109 @@
+"""Hand-written lines to talk between facts: exchanges by kind, dialogues, and facts with their questions, as JSONL."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from training.data.relation_families import Clauses, Relation
+from varda_chat.errors import DataError
+
+FOLDER: Final = Path(__file__).parent.parent / "data" / "synthetic"
+EXCHANGES: Final = ("social", "world", "spared")
+FACTS: Final = ("facts_a", "facts_b")
+HELD_OUT: Final = 20
+"""One line in so many is kept for validation."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A user's line that concerns nothing in memory, and its reply. ``kind``: file and kind, "spared/idiom"."""
+
+    kind: str
+    user: str
+    reply: str
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Everything that is said between facts. dialogues: lists of (role, text)."""
+
+    exchanges: tuple[Exchange, ...]
+    dialogues: tuple[tuple[tuple[str, str], ...], ...]
+
+
+def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
+    """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
+    exchanges = [
+        Exchange(f"{name}/{entry['kind']}", entry["user"], entry["reply"])
+        for name in EXCHANGES
+        for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
+        if (number % HELD_OUT == 0) == validation
+    ]
+    roles = {"user": "user", "varda": "assistant"}
+    dialogues = [
+        tuple((roles[who], text) for who, text in entry["turns"])
+        for number, entry in enumerate(_read(folder / "dialogues.jsonl"))
+        if (number % HELD_OUT == 0) == validation
+    ]
+    return Lines(tuple(exchanges), tuple(dialogues))
+
+
+def load_facts(*, validation: bool, folder: Path = FOLDER) -> tuple[Relation, ...]:
+    """Relations of the hand-written facts, each with the one value that it was written with."""
+    return tuple(
+        _relation(f"{name}_{number}", entry)
+        for name in FACTS
+        for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
+        if (number % HELD_OUT == 0) == validation
+    )
+
+
+def fixed_value(relation: Relation) -> tuple[str, str] | None:
+    """The value of a hand-written fact, and the one that a correction puts in its place."""
+    kind, _, value = relation.kind.partition(":")
+    if kind != "fixed":
+        return None
+    old, new = json.loads(value)
+    return old, new
+
+
+def _relation(name: str, entry: dict[str, Any]) -> Relation:
+    value, new = entry["value"], entry["new"]
+    tell = entry["tell"].replace(value, "{value}", 1)
+    correct = entry["correct"].replace("{new}", "{value}")
+    answers = tuple(answer for answer in entry["answer"] if answer.count("{value}") == 1)
+    if tell.count("{value}") != 1 or not answers:
+        raise DataError(f"{name}: the value must stand in the telling, and once in an answer")
+    if correct.count("{value}") != 1:
+        correct = ""
+    return Relation(
+        name=name, kind=f"fixed:{json.dumps([value, new])}", topic=entry["topic"], tell=(tell,),
+        ask=tuple(entry["ask"]), answer=answers, correct=(correct,) if correct else (), forget=(entry["forget"],),
+        unknown=(entry["unknown"],), acknowledge=(entry["reply"],), tell_held_out=(), ask_held_out=(),
+        correct_held_out=(), forget_held_out=(), clauses=Clauses((), (), (), ()), changes=True, own_words=1.0,
+    )  # fmt: skip
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
+        yield entry
+
+
+def stratified(rng: random.Random, exchanges: Sequence[Exchange], by_kind: dict[str, list[Exchange]]) -> Exchange:
+    """One exchange: of any kind alike, half the time; of all lines alike, else."""
+    if rng.random() < 0.5:
+        return rng.choice(by_kind[rng.choice(sorted(by_kind))])
+    return rng.choice(exchanges)

@@ -1,0 +1,427 @@
+"""Labelled sessions for a model with an adapter: a person tells, asks, corrects and forgets between other talk.
+
+Each turn has an intent and a status beside the arrays of fact episodes: what the person's line wants of the memory, and
+what has been decided when it was read. A reply always says what its status says.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.adapter.lines import Exchange, Lines, fixed_value, stratified
+from training.data.episodes import (
+    ALIVE,
+    CORRECTED,
+    FORGOTTEN,
+    STATEMENTS,
+    TOPICS,
+    EpisodeArrays,
+    EpisodeBuilder,
+    _Episode,
+    _Fact,
+)
+from training.data.messages import NONE, NULL, Message, spoken, telling, typed, user_message
+from training.data.relation_families import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
+from training.data.relations import ALL_RELATIONS, relatives
+from training.data.values import Split, draw
+from varda_chat.model.chat_format import ChatFormat, EncodedMessage
+from varda_chat.model.memory_config import INTENTS, STATUSES
+
+INTENT = {name: number for number, name in enumerate(INTENTS)}
+STATUS = {name: number for number, name in enumerate(STATUSES)}
+UNLABELLED: Final = -1
+
+VALUE_WEIGHT: Final = 3.0
+"""Weight of predicting a value's tokens, beside 1 for other reply tokens; a user's tokens have none."""
+STORE_NEGATIVE: Final = 0.15
+"""Weight of "do not store" on a token that holds no value, beside 1 for those that do."""
+REAL_STORE_NEGATIVE: Final = 0.02
+"""The same in real lines, which may hold facts that nobody labelled."""
+
+_INCOGNITO: Final = (
+    "Got it, but this is an incognito session, so I won't keep that.", "Thanks for telling me. Nothing is stored while we're incognito, though.",
+    "Good to know for now; I won't store it, since you're incognito.", "I see. As this chat is incognito, I won't remember it later.",
+    "Interesting! It stays between us and won't be stored: you're incognito.", "Understood, though I'm not storing anything in this incognito session.",
+)  # fmt: skip
+_NOTHING_TO_DELETE: Final = (
+    "There's nothing about that in my memory.", "I don't have anything stored about that.", "That isn't in my memory, so there's nothing to forget.",
+    "I couldn't find that in my memory.", "Nothing to forget there: you haven't told me that.", "I have no memory of that, so it's already fine.",
+)  # fmt: skip
+_OVERVIEW: Final = (
+    "What do you remember about me?", "What do you know about me?", "Tell me something you know about me.", "what have I told you so far?",
+    "Do you remember anything about me?", "what do you remember", "Tell me what you remember about me.", "Do you know anything about me?",
+)  # fmt: skip
+_NOTHING_YET: Final = (
+    "You haven't told me anything about yourself yet.", "Nothing yet. Tell me something about yourself!",
+    "My memory is still empty, so tell me about yourself.",
+)  # fmt: skip
+
+
+@dataclass
+class TurnLabel:
+    """session, end: where the user's message ends (its end token); target: statement asked for, NULL for one that is not
+    in memory, NONE; real: an unlabelled line of real talk."""
+
+    session: int
+    end: int
+    turn: int
+    intent: int
+    status: int
+    target: int
+    real: bool = False
+
+
+@dataclass
+class Session:
+    """arrays: as of a fact episode, target_statement at values only; status (S, T) int8 of reply tokens, -1 elsewhere;
+    turns: labels."""
+
+    arrays: EpisodeArrays
+    status: NDArray[np.int8]
+    turns: list[TurnLabel] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A turn: its messages, what to note once they have found room, its intent, status and target."""
+
+    messages: list[Message]
+    commit: Callable[[], None]
+    intent: str | None
+    status: str
+    target: int = NONE
+    stores: bool = True
+    real: bool = False
+    labelled: bool = True
+
+
+class SessionBuilder(EpisodeBuilder):
+    """Draws sessions for one chat format.
+
+    lines: what is said between facts. real: real (user, assistant) lines, whose replies are not learned.
+    facts: hand-written facts, drawn as often as the relations made of templates.
+    """
+
+    def __init__(
+        self, chat: ChatFormat, lines: Lines, real: Sequence[tuple[str, str]], facts: Sequence[Relation],
+        *, max_facts: int = 9, split: Split = "train", relations: Sequence[Relation] = ALL_RELATIONS,
+    ) -> None:  # fmt: skip
+        super().__init__(chat, [], max_facts=max_facts, split=split, relations=relations)
+        self.lines, self.real, self.facts = lines, real, list(facts)
+        self.by_kind: dict[str, list[Exchange]] = {}
+        for exchange in lines.exchanges:
+            self.by_kind.setdefault(exchange.kind, []).append(exchange)
+        topics = sorted({r.topic for r in (*ALL_RELATIONS, *relations, *self.facts)})
+        self.number = {topic: number for number, topic in enumerate(topics)}
+
+    def draw(self, rng: random.Random, sessions: int, length: int) -> Session:
+        """``sessions`` sessions of ``length`` tokens; the same state of ``rng`` gives the same."""
+        person = _Person(self, rng, sessions, length)
+        for session in range(sessions):
+            person.fill(session)
+        return person.session
+
+
+class _Person(_Episode):
+    """A person's sessions under construction."""
+
+    builder: SessionBuilder
+
+    def __init__(self, builder: SessionBuilder, rng: random.Random, sessions: int, length: int) -> None:
+        super().__init__(builder, rng, sessions, length)
+        self.session = Session(self.arrays, np.full((sessions, length), -1, np.int8))
+        self.pending: _Drawn | None = None
+        self.talk: list[tuple[str, str]] = []
+        self.talker = rng.random()  # how much this person just talks
+        self.values: dict[str, str] = {}
+
+    def _draw_relations(self) -> list[Relation]:
+        facts = self.rng.sample(self.builder.facts, min(len(self.builder.facts), self.wanted))
+        mixed = [*super()._draw_relations(), *facts]
+        self.rng.shuffle(mixed)
+        one_each = {relation.topic: relation for relation in mixed}
+        return list(one_each.values())
+
+    def _relatives(self, relation: Relation) -> list[Relation]:
+        if fixed_value(relation) is not None:
+            return [other for other in self.fresh if other.topic != relation.topic][:4] if hasattr(self, "fresh") else []
+        return [other for other in relatives(relation.name) if other.name in self.builder.names]
+
+    # filling
+
+    def fill(self, session: int) -> None:
+        opening = self.builder.chat.opening
+        used, failures = len(opening), 0
+        self.arrays.ids[session, :used] = opening
+        self.arrays.valid[session, :used] = True
+        self.talk = []
+        while failures < 3:
+            drawn = self._draw(session)
+            encoded = [self.builder.chat.encode(m.role, m.text) for m in drawn.messages]
+            size = sum(len(e.ids) for e in encoded)
+            if used + size > self.length:
+                failures += 1
+                self.talk = []
+                continue
+            self._write_turn(session, used, drawn, encoded)
+            used += size
+            drawn.commit()
+            self.turn += 1
+
+    def _draw(self, session: int) -> _Drawn:
+        rng, first, last = self.rng, session == 0, session == self.sessions - 1
+        if self.talk:
+            (_, user), (_, reply) = self.talk[0], self.talk[1]
+            self.talk = self.talk[2:]
+            return self._of_dialogue(user, reply)
+        options: list[tuple[float, Callable[[], _Drawn]]] = [
+            (0.6 + self.talker, self._exchange), (0.12, self._dialogue), (0.35, self._real),
+        ]  # fmt: skip
+        room = STATEMENTS - self.statements
+        if self.fresh and len(self.facts) < self.wanted and room > 1 and not last:
+            options.append((4.0 if first else 2.0, self._told))
+            if room > 2:
+                options.append((0.5 if first else 0.3, self._told_two))
+            options.append((0.15, self._told_incognito))
+        known = self._known()
+        if known:
+            options.append(((0.8 if first else 3.5), self._asked))
+            if room > 1:
+                options.append((0.7, self._corrected))
+            options += [(0.5, self._withdrawn), (0.08, self._asked_overview)]
+        elif not self.facts:
+            options.append((0.05, self._asked_overview))
+        options.append((0.5 if first else 1.6, self._asked_unknown))
+        if room > 1 and not last:
+            options.append((0.25, self._corrected_unknown))
+        options.append((0.25, self._withdrawn_unknown))
+        draw_one = rng.choices([o for _, o in options], [w for w, _ in options])[0]
+        return draw_one()
+
+    # kinds of turns
+
+    def _other(self, user: str, reply: str, real: bool = False) -> _Drawn:
+        messages = [Message("user", user), Message("assistant", reply)]
+        return _Drawn(messages, lambda: None, None if real else "other", "nothing", NONE if real else NULL, real=real)
+
+    def _exchange(self) -> _Drawn:
+        line = stratified(self.rng, self.builder.lines.exchanges, self.builder.by_kind)
+        return self._other(line.user, line.reply)
+
+    def _dialogue(self) -> _Drawn:
+        turns = list(self.rng.choice(self.builder.lines.dialogues))
+        self.talk = turns[2:]
+        return self._of_dialogue(turns[0][1], turns[1][1])
+
+    def _of_dialogue(self, user: str, reply: str) -> _Drawn:
+        """A turn whose facts nobody labelled. A question may be answered from the dialogue itself, so that a reply does
+        not deny what stands in the window because memory does not hold it."""
+        status = "unknown" if "?" in user[-2:] and self.rng.random() < 0.5 else "nothing"
+        messages = [Message("user", user), Message("assistant", reply)]
+        return _Drawn(messages, lambda: None, None, status, NONE, labelled=False)
+
+    def _real(self) -> _Drawn:
+        user, reply = self.rng.choice(self.builder.real)
+        return self._other(user, reply, real=True)
+
+    def _value(self, relation: Relation) -> str:
+        fixed = fixed_value(relation)
+        if fixed is not None:
+            return fixed[1] if relation.topic in self.facts else fixed[0]
+        return super()._value(relation)
+
+    def _told_value(self, relation: Relation) -> str:
+        return self._value(relation) if fixed_value(relation) else typed(self.rng, self._value(relation))
+
+    def _tell_message(self, relation: Relation, template: str, value: str, statement: int) -> Message:
+        if fixed_value(relation) is not None:
+            return _told_as_written(template, value, statement)
+        return telling(self.rng, template, value, statement)
+
+    def _told(self) -> _Drawn:
+        relation = self.fresh.pop()
+        value = self._told_value(relation)
+        message = self._tell_message(relation, draw_tell(relation, self.rng), value, self.statements)
+        reply = Message("assistant", self.rng.choice(relation.acknowledge))
+        return _Drawn([message, reply], lambda: self._note(relation, value), "tell", "stored", NULL)
+
+    def _told_two(self) -> _Drawn:
+        with_clauses = [r for r in self.fresh if r.clauses.say]
+        if len(with_clauses) < 2:
+            return self._told()
+        pair = self.rng.sample(with_clauses, 2)
+        for relation in pair:
+            self.fresh.remove(relation)
+        self.fresh += pair
+        messages, commit = super()._tell_two()
+        return _Drawn(messages, commit, "tell", "stored", NULL)
+
+    def _told_incognito(self) -> _Drawn:
+        relation = self.rng.choice(self.fresh)
+        value = self._told_value(relation)
+        message = self._tell_message(relation, draw_tell(relation, self.rng), value, self.statements)
+        reply = Message("assistant", self.rng.choice(_INCOGNITO))
+        return _Drawn([message, reply], lambda: self._touch(relation), "tell", "incognito", NULL, stores=False)
+
+    def _answered(self, fact: _Fact, question: str) -> _Drawn:
+        text = render(self.rng.choice(fact.relation.answer), fact.value)
+        answer = Message("assistant", text, [spoken(text, fact.value, fact.statement)])
+
+        def commit() -> None:
+            fact.asked += 1
+
+        return _Drawn([user_message(self.rng, [(question, NONE)]), answer], commit, "ask", "recalled", fact.statement)
+
+    def _asked(self) -> _Drawn:
+        fact = self._one_known()
+        return self._answered(fact, draw_ask(fact.relation, self.rng))
+
+    def _asked_overview(self) -> _Drawn:
+        rng, known = self.rng, self._known()
+        question = user_message(rng, [(rng.choice(_OVERVIEW), NONE)])
+        if not known:
+            reply = Message("assistant", rng.choice(_NOTHING_YET))
+            return _Drawn([question, reply], lambda: None, "ask", "unknown", NULL)
+        fact = rng.choice(known)
+        text = render(rng.choice(fact.relation.answer), fact.value)
+        answer = Message("assistant", text, [spoken(text, fact.value, fact.statement)])
+        return _Drawn([question, answer], lambda: None, "ask", "recalled", NONE)
+
+    def _asked_unknown(self) -> _Drawn:
+        known = set(self.facts)
+        near = [r for f in self._known() for r in self._relatives(f.relation) if r.topic not in known]
+        pools = [(2.0, list(self.gone.values())), (3.0, near), (2.0, [r for r in self.fresh if r.topic not in known])]
+        pools = [(weight, pool) for weight, pool in pools if pool]
+        if not pools:
+            return self._exchange()
+        relation = self.rng.choice(self.rng.choices([p for _, p in pools], [w for w, _ in pools])[0])
+        question = user_message(self.rng, [(draw_ask(relation, self.rng), NONE)])
+        reply = Message("assistant", self.rng.choice(relation.unknown))
+        return _Drawn([question, reply], lambda: self._touch(relation), "ask", "unknown", NULL)
+
+    def _corrected(self) -> _Drawn:
+        fact = self._one_known()
+        relation = fact.relation
+        if not relation.correct or (fixed_value(relation) and fact.outdated):
+            return self._asked()
+        value = self._told_value(relation)
+        template = self.rng.choice(relation.correct) if fixed_value(relation) else draw_correct(relation, self.rng)
+        message = self._tell_message(relation, template, value, self.statements)
+        reply = Message("assistant", self.rng.choice(CORRECTED))
+
+        def commit() -> None:
+            self.arrays.dead[fact.statement] = self.turn
+            self._note(relation, value, (*fact.outdated, fact.statement))
+
+        return _Drawn([message, reply], commit, "correct", "replaced", fact.statement)
+
+    def _corrected_unknown(self) -> _Drawn:
+        """A correction of what memory does not hold is told like anything else."""
+        candidates = [r for r in self.fresh if r.correct and r.topic not in self.facts and fixed_value(r) is None]
+        if not candidates:
+            return self._exchange()
+        relation = self.rng.choice(candidates)
+        self.fresh.remove(relation)
+        value = self._told_value(relation)
+        message = telling(self.rng, draw_correct(relation, self.rng), value, self.statements)
+        reply = Message("assistant", self.rng.choice(relation.acknowledge))
+        return _Drawn([message, reply], lambda: self._note(relation, value), "correct", "stored", NULL)
+
+    def _forget_line(self, relation: Relation) -> Message:
+        text = self.rng.choice(relation.forget) if fixed_value(relation) else draw_forget(relation, self.rng)
+        return user_message(self.rng, [(text, NONE)])
+
+    def _withdrawn(self) -> _Drawn:
+        fact = self._one_known()
+        reply = Message("assistant", self.rng.choice(FORGOTTEN))
+
+        def commit() -> None:
+            self.arrays.dead[fact.statement] = self.turn
+            self.arrays.forgotten[[*fact.outdated, fact.statement]] = True
+            self.gone[fact.relation.topic] = self.facts.pop(fact.relation.topic).relation
+
+        messages = [self._forget_line(fact.relation), reply]
+        return _Drawn(messages, commit, "forget", "deleted", fact.statement)
+
+    def _withdrawn_unknown(self) -> _Drawn:
+        pool = [r for r in self.fresh if r.topic not in self.facts]
+        if not pool:
+            return self._exchange()
+        relation = self.rng.choice(pool)
+        reply = Message("assistant", self.rng.choice(_NOTHING_TO_DELETE))
+        messages = [self._forget_line(relation), reply]
+        return _Drawn(messages, lambda: self._touch(relation), "forget", "nothing_to_delete", NULL)
+
+    # writing
+
+    def _write_turn(self, session: int, at: int, drawn: _Drawn, codes: Sequence[EncodedMessage]) -> None:
+        question, answer = codes
+        end = at + len(question.ids) - question.footer
+        intent = UNLABELLED if drawn.intent is None else INTENT[drawn.intent]
+        label = TurnLabel(
+            session, end, self.turn, intent, STATUS[drawn.status], drawn.target, drawn.real or not drawn.labelled
+        )
+        self.session.turns.append(label)
+        place = at
+        for message, code in zip(drawn.messages, codes, strict=True):
+            self._write_message(session, place, message, code, drawn)
+            place += len(code.ids)
+        reply = slice(at + len(question.ids), place)
+        self.session.status[session, reply] = UNLABELLED if drawn.real else STATUS[drawn.status]
+
+    def _write_message(
+        self, session: int, at: int, message: Message, code: EncodedMessage, drawn: _Drawn
+    ) -> None:
+        arrays, n = self.arrays, len(code.ids)
+        here = slice(at, at + n)
+        arrays.ids[session, here] = code.ids
+        arrays.valid[session, here] = True
+        arrays.turn[session, here] = self.turn
+        sentence = np.array(code.sentence, np.int32)
+        first = arrays.sentence[session].max() + 1
+        arrays.sentence[session, here] = np.where(sentence >= 0, first + sentence, -1)
+        if message.role == "user":
+            text = slice(at + code.header, at + n - code.footer)
+            arrays.store_label[session, text] = 0
+            unlabelled = drawn.real or not drawn.labelled
+            arrays.store_weight[session, text] = REAL_STORE_NEGATIVE if unlabelled else STORE_NEGATIVE
+        reply = message.role == "assistant" and not drawn.real
+        weight = np.full(n, 1.0 if reply else 0.0, np.float32)
+        weight[: code.header] = 0.0
+        weight[n - code.footer + 1 :] = 0.0
+        target = np.full(n, NONE, np.int32)
+        for span in message.spans:
+            for i, (start, stop) in enumerate(code.offsets):
+                if stop <= span.start or start >= span.end or start == stop:
+                    continue
+                if span.told:
+                    arrays.store_label[session, at + i] = 1
+                    arrays.store_weight[session, at + i] = 1.0
+                    if drawn.stores:
+                        arrays.statement[session, at + i] = span.statement
+                else:
+                    weight[i] = VALUE_WEIGHT
+                    weight[i + 1] = max(weight[i + 1], 2.0)
+                    target[i] = span.statement
+        # a token's weight and target belong to the state that predicts it: the one before
+        before = slice(at - 1, at + n - 1)
+        arrays.target_weight[session, before] = np.maximum(arrays.target_weight[session, before], weight)
+        arrays.target_statement[session, before] = np.where(target != NONE, target, arrays.target_statement[session, before])
+
+
+def _told_as_written(template: str, value: str, statement: int) -> Message:
+    """A hand-written telling, as it is."""
+    from training.data.messages import Span
+
+    start = template.index("{value}")
+    text = template.replace("{value}", value)
+    return Message("user", text, [Span(start, start + len(value), statement, told=True)])
+
+
+__all__ = ["ALIVE", "TOPICS", "Session", "SessionBuilder", "TurnLabel"]
