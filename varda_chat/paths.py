@@ -47,7 +47,7 @@ def config_file() -> Path:
 
 
 def cache_dir() -> Path:
-    """Where files are kept that can be rebuilt: ``cache`` in ``VARDA_CHAT_HOME``, else the platform's cache directory."""
+    """Where files are kept that can be rebuilt: ``cache`` in ``VARDA_CHAT_HOME``, else the platform's own place."""
     if os.environ.get(HOME_VARIABLE):
         return data_dir() / "cache"
     from platformdirs import user_cache_path
@@ -68,3 +68,10 @@ def reset_command(folder: Path) -> str:
 def bundled_checkpoint() -> Path:
     """The model that comes with the package."""
     return Path(__file__).parent / "checkpoints" / "default"
+
+
+def shipped_checkpoints() -> dict[str, Path]:
+    """The models that come with the package, by name, the default one first."""
+    bundled = bundled_checkpoint()
+    found = sorted(each.parent for each in bundled.parent.glob("*/config.json"))
+    return {each.name: each for each in sorted(found, key=lambda each: each != bundled)}

@@ -119,7 +119,7 @@ def merged_checkpoint(
 ) -> Path:
     """The directory, in the cache, of the adapter in ``adapter_dir`` merged with the base in ``base_dir``.
 
-    LoRA is merged in float32 and the base's weights are saved as bf16, the memory's parts as they are. Earlier merges of
+    LoRA is merged in float32; the base's weights are saved as bf16, the memory's parts as they are. Earlier merges of
     the same ``adapter_dir`` are deleted. Raises CheckpointError where the two do not fit or a file is damaged,
     StorageError where the disk refuses.
     """

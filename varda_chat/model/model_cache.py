@@ -130,7 +130,7 @@ def cached(
         return directory
     say = on_progress or (lambda _: None)
     with _writing(directory):
-        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(directory.parent)
         with _locked(directory, say):
             if intact(directory) is not None:  # another process was faster
                 return directory
@@ -179,6 +179,13 @@ def _finish(directory: Path, kind: str, name: str, sources: Mapping[str, str]) -
     for path in directory.iterdir():
         _sync(path)
     _sync(directory)
+
+
+def _make_private(directory: Path) -> None:
+    """Create ``directory`` and its missing parents, for this user only: the data directory may be among them."""
+    for place in (*reversed(directory.parents), directory):
+        if not place.exists():
+            place.mkdir(mode=0o700, exist_ok=True)
 
 
 def _discard(directory: Path) -> None:
