@@ -88,9 +88,18 @@ def list_models(base: Path | None, as_json: bool) -> None:
 @_base_option
 @_common
 def get(model: str, base: Path | None, as_json: bool) -> None:
-    """Prepare a model: find or download its base, convert and merge it. Prints the directory."""
+    """Prepare a model: find or download its base, convert and merge it. Prints the directory.
+
+    What is cached is checked byte by byte; damaged files are made again.
+    """
     directory = _directory_of(model)
-    ready = complete_checkpoint(directory, base, lambda step: click.echo(sanitize(step), err=True))
+    for cached in _cached_for(directory):
+        try:
+            model_cache.verify(cached)
+        except CheckpointError as error:
+            _progress(str(error))
+            model_cache.remove(cached, _progress)
+    ready = complete_checkpoint(directory, base, _progress)
     _say(as_json, {"name": model, "directory": str(ready)}, str(ready))
 
 
@@ -120,7 +129,7 @@ def remove(model: str | None, yes: bool, as_json: bool) -> None:
     if found and not confirmed(f"Delete {_megabytes(sum(sizes.values()))} of cached models?", yes, as_json):
         return
     for directory in found:
-        model_cache.remove(directory, lambda step: click.echo(step, err=True))
+        model_cache.remove(directory, _progress)
     freed = sum(sizes.values())
     answer = {"removed": [str(each) for each in found], "bytes": freed}
     _say(as_json, answer, f"{_megabytes(freed)} deleted." if found else "Nothing is cached.")
@@ -191,6 +200,10 @@ def _line(report: Report) -> str:
     elif report.state == "not prepared":
         head += f"\n{'':<23} prepare it: varda-chat models get {report.name}"
     return head + (f"\n{'':<23} {_megabytes(report.cache_bytes)} cached" if report.cache_bytes else "")
+
+
+def _progress(step: str) -> None:
+    click.echo(sanitize(step), err=True)
 
 
 def _megabytes(count: int) -> str:

@@ -99,6 +99,17 @@ def test_get_prepares_and_path_prints(shipped: Path) -> None:
     assert run("path", f"{shipped}/default").stdout == done.stdout
 
 
+def test_get_makes_damaged_files_again(shipped: Path) -> None:
+    directory = Path(run("get").stdout.strip())
+    weights = directory / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    done = run("get")
+    assert "model.safetensors is damaged: its SHA-256" in done.stderr
+    assert Path(done.stdout.strip()) == directory
+    assert weights.read_bytes() == whole
+
+
 def test_the_base_may_be_named(shipped: Path, base: Base, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bases, "_packaged", lambda _: None)
     place = tmp_path / "site" / "tiny_base_package"
