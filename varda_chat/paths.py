@@ -46,6 +46,15 @@ def config_file() -> Path:
     return user_config_path(APP_NAME, appauthor=False) / "config.toml"
 
 
+def cache_dir() -> Path:
+    """Where files are kept that can be rebuilt: ``cache`` in ``VARDA_CHAT_HOME``, else the platform's own place."""
+    if os.environ.get(HOME_VARIABLE):
+        return data_dir() / "cache"
+    from platformdirs import user_cache_path
+
+    return user_cache_path(APP_NAME, appauthor=False)
+
+
 def reset_command(folder: Path) -> str:
     """The command that clears the profile in ``folder``, as a person would type it."""
     command, profile, home = "varda-chat --reset-memory", folder.name, folder.parent.parent
@@ -59,3 +68,10 @@ def reset_command(folder: Path) -> str:
 def bundled_checkpoint() -> Path:
     """The model that comes with the package."""
     return Path(__file__).parent / "checkpoints" / "default"
+
+
+def shipped_checkpoints() -> dict[str, Path]:
+    """The models that come with the package, by name, the default one first."""
+    bundled = bundled_checkpoint()
+    found = sorted(each.parent for each in bundled.parent.glob("*/config.json"))
+    return {each.name: each for each in sorted(found, key=lambda each: each != bundled)}

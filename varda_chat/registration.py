@@ -30,7 +30,7 @@ def _watch(module: ModuleType) -> None:
 
     def first(cls: Any, *args: Any, **kwargs: Any) -> Any:
         auto.from_pretrained = original
-        import varda_chat.model  # noqa: F401 (importing it registers)
+        import varda_chat.model.modeling  # noqa: F401 (importing it registers)
 
         return cls.from_pretrained(*args, **kwargs)
 

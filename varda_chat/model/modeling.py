@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import Cache, GPT2LMHeadModel, GPT2Model
+from transformers import AutoConfig, AutoModelForCausalLM, Cache, GPT2LMHeadModel, GPT2Model
 from transformers import initialization as init
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.utils import ModelOutput
@@ -477,3 +477,7 @@ def mix_copy_distribution(logits: Tensor, copy_decision: Tensor, weights: Tensor
     normaliser = logits.float().logsumexp(dim=-1, keepdim=True)
     kept = torch.log1p(-share.sum(dim=-1, keepdim=True).clamp_max(1 - 1e-6))
     return torch.logaddexp(logits.float() + kept, copied.clamp_min(torch.finfo(torch.float32).tiny).log() + normaliser)
+
+
+AutoConfig.register(VardaGPTConfig.model_type, VardaGPTConfig, exist_ok=True)
+AutoModelForCausalLM.register(VardaGPTConfig, VardaGPTAssociative, exist_ok=True)
