@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 DATA ?= ../shared/data
 OUT ?= runs/mini
-CHECKPOINT ?= varda_chat/checkpoints/default
+CHECKPOINT ?= varda_chat/checkpoints/mini
 
 .DEFAULT_GOAL := help
 .PHONY: help chat test test-slow check format bench bench-memory bench-train bench-ui recall ablations train wikitext clean

@@ -29,6 +29,7 @@ def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test touches the user's memory."""
     home = tmp_path / "varda-home"
     monkeypatch.setenv("VARDA_CHAT_HOME", str(home))
+    monkeypatch.setenv("VARDA_CHAT_MODEL", "mini")  # the default's base is converted once a home, in half a minute
     return home
 
 

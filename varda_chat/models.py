@@ -50,7 +50,7 @@ def known(data_dir: Path, also: Iterable[str] = ()) -> tuple[Model, ...]:
 def look(source: str) -> Model:
     """What the files of ``source`` tell; 0 and nothing of those that are not there."""
     if source == BUNDLED:
-        return _of_folder(source, "bundled", paths.bundled_checkpoint())
+        return _of_folder(source, "bundled", paths.default_checkpoint())
     folder = Path(source).expanduser()
     return _of_folder(source, folder.name, folder) if folder.is_dir() else Model(source, source, None)
 

@@ -11,6 +11,8 @@ from varda_chat.errors import VardaError
 
 APP_NAME = "varda-chat"
 HOME_VARIABLE = "VARDA_CHAT_HOME"
+MODEL_VARIABLE = "VARDA_CHAT_MODEL"
+BASE_VARIABLE = "VARDA_CHAT_BASE"
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -66,12 +68,32 @@ def reset_command(folder: Path) -> str:
 
 
 def bundled_checkpoint() -> Path:
-    """The model that comes with the package."""
-    return Path(__file__).parent / "checkpoints" / "default"
+    """mini, the complete model that comes with the package and needs no base."""
+    return checkpoints_dir() / "mini"
+
+
+def checkpoints_dir() -> Path:
+    """Where the shipped models are."""
+    return Path(__file__).parent / "checkpoints"
+
+
+def default_checkpoint() -> Path:
+    """The model that a chat opens where none is named: ``VARDA_CHAT_MODEL`` (a shipped model's name or a directory), else
+    the shipped adapter, else mini."""
+    named = os.environ.get(MODEL_VARIABLE)
+    if named:
+        return shipped_checkpoints().get(named) or Path(named).expanduser()
+    adapter = checkpoints_dir() / "default"
+    return adapter if (adapter / "config.json").is_file() else bundled_checkpoint()
+
+
+def base_directory() -> Path | None:
+    """Where the person keeps the base model (``VARDA_CHAT_BASE``), if they said so."""
+    given = os.environ.get(BASE_VARIABLE)
+    return Path(given).expanduser() if given else None
 
 
 def shipped_checkpoints() -> dict[str, Path]:
     """The models that come with the package, by name, the default one first."""
-    bundled = bundled_checkpoint()
-    found = sorted(each.parent for each in bundled.parent.glob("*/config.json"))
-    return {each.name: each for each in sorted(found, key=lambda each: each != bundled)}
+    found = sorted(each.parent for each in checkpoints_dir().glob("*/config.json"))
+    return {each.name: each for each in sorted(found, key=lambda each: each.name != "default")}

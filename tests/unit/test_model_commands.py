@@ -45,7 +45,7 @@ def shipped(base: Base, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pyte
     place = tmp_path / "checkpoints"
     tiny_bases.save_adapter(place / "default", base)
     shutil.copytree(tiny_checkpoint, place / "mini")
-    monkeypatch.setattr(paths, "bundled_checkpoint", lambda: place / "default")
+    monkeypatch.setattr(paths, "checkpoints_dir", lambda: place)
     return place
 
 
@@ -152,7 +152,7 @@ def test_list_and_path_import_nothing_heavy(shipped: Path) -> None:
     probe = (
         "import sys; from pathlib import Path; from click.testing import CliRunner; from varda_chat import paths; "
         "from varda_chat.cli import main; from varda_chat.model import bases; "
-        "paths.bundled_checkpoint = lambda: Path(sys.argv[1]); "
+        "paths.checkpoints_dir = lambda: Path(sys.argv[1]).parent; "
         "bases.KNOWN['tiny'] = bases.Base('tiny', 'r1', sys.argv[2], hub_id='tiny/tiny'); "
         "commands = ['list'], ['path'], ['remove', '--yes'], ['list']; "
         "results = [CliRunner().invoke(main, ['models', *each]) for each in commands]; "

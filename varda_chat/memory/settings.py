@@ -34,7 +34,9 @@ class MemorySettings:
 
     @classmethod
     def of_model(cls, config: Mapping[str, Any]) -> MemorySettings:
-        """What a model's configuration asks for, by the names of VardaGPTConfig."""
+        """What a model's configuration asks for, by the names of VardaGPTConfig, or nested under ``memory``."""
+        nested = config.get("memory")
+        config = nested if isinstance(nested, Mapping) else config
         new = cls()
         return cls(
             size=config.get("memory_size", new.size),

@@ -64,7 +64,7 @@ class Place:
         """What a new memory of the model begins with, read without the model."""
         from varda_chat.memory.settings import MemorySettings
 
-        path = (Path(self.checkpoint) if self.checkpoint else paths.bundled_checkpoint()) / "config.json"
+        path = (Path(self.checkpoint) if self.checkpoint else paths.default_checkpoint()) / "config.json"
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -6,14 +6,18 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
 from varda_chat.errors import CheckpointError
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.model.adapters import base_needed, complete_checkpoint
+from varda_chat.model.chat_format import ChatFormat, chat_format_of
 from varda_chat.model.configuration import VardaGPTConfig
+from varda_chat.model.model_cache import Progress
 from varda_chat.model.modeling import VardaGPTAssociative
+from varda_chat.paths import base_directory, bundled_checkpoint, default_checkpoint, shipped_checkpoints
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,24 @@ class Checkpoint:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
-def load_checkpoint(source: str | Path) -> Checkpoint:
-    """Load ``source``, in evaluation mode, on the CPU. Raises CheckpointError."""
+def load_checkpoint(source: str | Path, on_progress: Progress | None = None) -> Checkpoint:
+    """Load ``source``, in evaluation mode, on the CPU; an adapter is merged with its base first, once. Raises
+    CheckpointError."""
     import json
     import struct
 
-    folder = _local_folder(source)
+    folder = named = _local_folder(source)
     try:
+        folder = complete_checkpoint(named, base_directory(), on_progress, download=False)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if not isinstance(config, dict) or config.get("model_type") != VardaGPTConfig.model_type:
+        kind = _architecture(config.get("model_type") if isinstance(config, dict) else None)
+        if kind is None:
             raise CheckpointError(f"{source} is not a varda-chat model: its config.json names another kind.")
+        model_class, dtype = kind
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        chat = ChatFormat(tokenizer)
-        model, report = VardaGPTAssociative.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+        chat = chat_format_of(tokenizer)
+        model, report = model_class.from_pretrained(
+            folder, local_files_only=True, dtype=dtype, output_loading_info=True
         )
         if report["missing_keys"]:
             raise CheckpointError(f"The checkpoint in {folder} lacks weights ({sorted(report['missing_keys'])[0]}).")
@@ -66,8 +74,31 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"The checkpoint in {folder} cannot be used: its tokenizer knows more tokens than the model."
         )
-    name = folder.resolve().name if Path(source).expanduser().is_dir() else str(source)
+    name = named.resolve().name if named.name == str(source) or Path(source).expanduser().is_dir() else str(source)
     return Checkpoint(model, chat, name, fingerprint(model))
+
+
+def load_default(on_progress: Progress | None = None) -> tuple[Checkpoint, str]:
+    """The default model, or mini where its base cannot be had; and a line that says so, "" for none."""
+    chosen = default_checkpoint()
+    try:
+        return load_checkpoint(chosen, on_progress), ""
+    except CheckpointError as error:
+        if chosen == bundled_checkpoint() or base_needed(chosen) is None:
+            raise
+        reason = _first_line(error)
+    return load_checkpoint(bundled_checkpoint()), f"Using the small model, mini: {reason}"
+
+
+def _architecture(model_type: object) -> tuple[Any, torch.dtype] | None:
+    """The class of a ``model_type`` and what its weights are computed in; None for one that is not ours."""
+    if model_type == VardaGPTConfig.model_type:
+        return VardaGPTAssociative, torch.float32
+    if model_type == "varda_llama":
+        from varda_chat.model.llama import VardaLlamaAssociative
+
+        return VardaLlamaAssociative, torch.bfloat16
+    return None
 
 
 def fingerprint(model: VardaGPTAssociative) -> str:
@@ -99,7 +130,7 @@ def _digest(weights: Mapping[str, torch.Tensor]) -> str:
 def _local_folder(source: str | Path) -> Path:
     """The folder of ``source``, fetched from the hub where it is no folder here."""
     try:
-        path = Path(source).expanduser()
+        path = shipped_checkpoints().get(str(source)) or Path(source).expanduser()
         if path.is_dir():
             return path
     except (OSError, RuntimeError, ValueError) as error:
