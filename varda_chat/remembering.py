@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
 StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
 
 
-def read_messages(model: VardaGPTAssociative, messages: Sequence[EncodedMessage], memory: Any = None) -> VardaGPTOutput:
+def read_messages(
+    model: Any, messages: Sequence[EncodedMessage], memory: Any = None, opening: Sequence[int] = ()
+) -> Any:
     """One pass over ``messages`` as one session, from which it is decided what is stored and deleted; tokens beyond the
-    window are left out. With a memory, it is read, and deletes are searched for."""
-    room = model.config.n_positions
+    window are left out. With a memory, it is read, and deletes are searched for. ``opening``: what the chat's sessions
+    begin with; the output is without it."""
+    room = model.config.n_positions - len(opening)
+    if hasattr(model, "memory_layer"):
+        return _lower_pass(model, messages, list(opening), room)
     ids = [token for message in messages for token in message.ids][:room]
     output: VardaGPTOutput = model(
         torch.tensor([ids], device=model.device),
@@ -35,8 +41,25 @@ def read_messages(model: VardaGPTAssociative, messages: Sequence[EncodedMessage]
     return output
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What a pass through the lower layers gives of some messages: store decisions and vectors, (1, T, …)."""
+
+    store_decision: torch.Tensor
+    storable_vector: torch.Tensor
+
+
+def _lower_pass(model: Any, messages: Sequence[EncodedMessage], opening: list[int], room: int) -> _Read:
+    ids = opening + [token for message in messages for token in message.ids][:room]
+    statements = [-1] * len(opening) + statement_numbers(messages)[:room]
+    done = model.lower_pass(
+        torch.tensor([ids], device=model.device), statements=torch.tensor([statements], device=model.device)
+    )
+    return _Read(done.store_logits[:, len(opening) :], done.vectors[:, len(opening) :])
+
+
 def statements_to_store(
-    output: VardaGPTOutput,
+    output: Any,
     message: EncodedMessage,
     start: int,
     chat: ChatFormat,
@@ -86,22 +109,27 @@ def statements_to_store(
 
 
 def matches(
-    model: VardaGPTAssociative, chat: ChatFormat, message: EncodedMessage, memory: Any, statement_ids: StatementIds
+    model: Any, chat: ChatFormat, message: EncodedMessage, memory: Any, statement_ids: StatementIds, limit: int = 10
 ) -> dict[int, float]:
     """For each statement that ``message`` finds: its largest share of what any of its tokens, or the role token of the
-    reply to it, reads."""
+    reply to it, reads. A model with a MemoryLayer searches with the end of the message, for ``limit`` statements or
+    more where there are as many."""
+    if hasattr(model, "memory_layer"):
+        from varda_chat.deciding import matches_at_end
+
+        return matches_at_end(model, [*chat.opening, *message.ids], message.footer, memory, statement_ids, limit)
     output: VardaGPTOutput = model(
         torch.tensor([[*message.ids, chat.assistant_id]], device=model.device), memory=memory, use_cache=False
     )
     if output.search_results is None or output.read_weights is None:
         return {}
-    return _largest(_by_statement(statement_ids(output.search_results.ids[0]), output.read_weights[0]))
+    return largest(by_statement(statement_ids(output.search_results.ids[0]), output.read_weights[0]))
 
 
 def recalls(output: VardaGPTOutput, start: int, statement_ids: StatementIds) -> dict[int, float]:
     """For each statement read from position ``start`` (the reply's role token) on: its largest share of the
     probability of any token, by copying; where the model does not copy, its largest read weight."""
-    return _largest(_shares_of_tokens(output, start, statement_ids))
+    return largest(_shares_of_tokens(output, start, statement_ids))
 
 
 def sources(
@@ -109,9 +137,14 @@ def sources(
 ) -> tuple[TokenSources, ...]:
     """For each token of ``answer`` (its role token at position ``start`` of the pass) that statements had a part in,
     their shares of it; as ``recalls``, but token by token."""
-    found = []
     # the row of a token says what the next one is made of; the last word is followed by the end token
-    for shares, span in zip(_shares_of_tokens(output, start, statement_ids), answer.offsets[1:-1], strict=False):
+    return sources_of(_shares_of_tokens(output, start, statement_ids), answer.offsets[1:-1])
+
+
+def sources_of(rows: Sequence[dict[int, float]], spans: Sequence[tuple[int, int]]) -> tuple[TokenSources, ...]:
+    """For each token, with its characters ``spans``, the statements with a share worth a mention in its row."""
+    found = []
+    for shares, span in zip(rows, spans, strict=False):
         named = sorted(((each, share) for each, share in shares.items() if share >= MENTIONED_SHARE), key=_by_share)
         if named:
             found.append(TokenSources(*span, tuple(named)))
@@ -130,10 +163,10 @@ def _shares_of_tokens(output: VardaGPTOutput, start: int, statement_ids: Stateme
     shares = output.read_weights[0, start:]
     if output.copy_decision is not None:
         shares = shares * torch.sigmoid(output.copy_decision[0, start:])
-    return _by_statement(statement_ids(output.search_results.ids[0, start:]), shares)
+    return by_statement(statement_ids(output.search_results.ids[0, start:]), shares)
 
 
-def _by_statement(statements: np.ndarray[Any, Any], shares: torch.Tensor) -> list[dict[int, float]]:
+def by_statement(statements: np.ndarray[Any, Any], shares: torch.Tensor) -> list[dict[int, float]]:
     """For each row of ``shares`` (T, k): what the vectors of each statement have, summed."""
     rows = []
     for row, row_shares in zip(statements.tolist(), shares.tolist(), strict=True):
@@ -145,7 +178,7 @@ def _by_statement(statements: np.ndarray[Any, Any], shares: torch.Tensor) -> lis
     return rows
 
 
-def _largest(rows: list[dict[int, float]]) -> dict[int, float]:
+def largest(rows: list[dict[int, float]]) -> dict[int, float]:
     """For each statement: the most that it has in any row."""
     largest: dict[int, float] = {}
     for row in rows:

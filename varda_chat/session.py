@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.lookups import TimedMemory
 from varda_chat.memory.records import MemoryEvent, TurnChanges
-from varda_chat.paths import bundled_checkpoint, profile_dir
+from varda_chat.paths import profile_dir
 from varda_chat.sanitize import sanitize
 from varda_chat.session_memory import SessionMemory
 from varda_chat.transcripts.recording import Recording
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from varda_chat.model.chat_format import EncodedMessage
     from varda_chat.model.checkpoint import Checkpoint
     from varda_chat.model.modeling import Memory
+    from varda_chat.model.reply import ReplyWriter
     from varda_chat.transcripts import Transcripts
 
 Progress = Callable[[str, float], None]
@@ -70,6 +71,8 @@ class ChatSession(SessionMemory):
         self.use_memory = use_memory
         self.recording = Recording(transcripts, lambda line: self.notices.append(line))
         self._store = store
+        self._writer = _writer_of(checkpoint)
+        self._mentioned: list[frozenset[int]] = []
         self._open_to_write: Callable[[], MemoryStore] | None = None
         self._history: list[EncodedMessage] = []
         self._past: _Past | None = None
@@ -122,9 +125,13 @@ class ChatSession(SessionMemory):
         transformers.utils.logging.disable_progress_bar()
         transformers.logging.set_verbosity_error()
         report("loading the model", 0.5)
-        from varda_chat.model.checkpoint import load_checkpoint
+        from varda_chat.model.checkpoint import load_checkpoint, load_default
 
-        loaded = load_checkpoint(checkpoint if checkpoint is not None else bundled_checkpoint())
+        notice = ""
+        if checkpoint is not None:
+            loaded = load_checkpoint(checkpoint, lambda what: report(what, 0.5))
+        else:
+            loaded, notice = load_default(lambda what: report(what, 0.5))
         report("opening the memory", 0.85)
         from varda_chat.memory import MemoryStore
         from varda_chat.memory.settings import MemorySettings
@@ -143,6 +150,8 @@ class ChatSession(SessionMemory):
         try:
             session = cls(loaded, store, incognito=incognito, generation=generation, transcripts=transcripts)
             session._open_to_write = None if read_only else open_store
+            if notice:
+                session.notices.append(notice)
             session._read_again(report)
         except BaseException:
             store.close()
@@ -237,7 +246,7 @@ class ChatSession(SessionMemory):
 
     def new(self) -> None:
         """Begin a new session: the window is empty, the memory stays."""
-        self._history, self._past = [], None
+        self._history, self._past, self._mentioned = [], None, []
         self.recording.begin()
 
     def resume(self, session_id: int) -> tuple[StoredTurn, ...]:
@@ -245,12 +254,15 @@ class ChatSession(SessionMemory):
         those that were looked at. Raises VardaError where there is no such session, StorageError as reading does."""
         turns = self.recording.resume(session_id, RESUMED_TURNS)
         chat = self.checkpoint.chat
-        self._history, self._past = [], None
+        self._history, self._past, self._mentioned = [], None, []
         for stored in turns:
             if stored.state in ("done", "stopped"):
                 self._past = _Past(Turn.from_stored(stored), tuple(self._history))
                 self._history += [chat.encode("user", stored.prompt), chat.encode("assistant", stored.reply)]
+                past = Turn.from_stored(stored)
+                self._mentioned.append(_statements_of(past.stored, past.recalled))
         self._history = self._fitting(self._history, 1)
+        self._mentioned = self._mentioned[len(self._mentioned) - len(self._history) // 2 :]
         return turns
 
     def set_incognito(self, incognito: bool, transcripts: Transcripts | None = None) -> None:
@@ -284,6 +296,8 @@ class ChatSession(SessionMemory):
         stop: threading.Event | None,
     ) -> Turn:
         """The turn after the messages ``before``; the window and the memory change at its end, together."""
+        if self._writer is not None:
+            return self._decided_turn(prompt, before, on_text, stop)
         import torch
 
         from varda_chat.model.blank import BlankMemory
@@ -331,6 +345,99 @@ class ChatSession(SessionMemory):
             left_window=(len(before) - len(history)) // 2,
         )
 
+    def _decided_turn(
+        self,
+        prompt: str,
+        before: list[EncodedMessage],
+        on_text: Callable[[str], None],
+        stop: threading.Event | None,
+    ) -> Turn:
+        """A turn of a model that decides what happens to the memory when it has read the line, and answers on that."""
+        import torch
+
+        from varda_chat.deciding import decide
+        from varda_chat.model.chat_format import statement_numbers
+        from varda_chat.model.reply import message_of_reply
+        from varda_chat.remembering import by_statement, largest, sources_of, statements_to_store
+
+        assert self._writer is not None
+        started = time.perf_counter()
+        chat, model = self.checkpoint.chat, self.checkpoint.model
+        memory = self._store if self.use_memory and self._store.size else None
+        timed = TimedMemory(memory) if memory is not None else None
+        whole = chat.encode("user", prompt)
+        message = self._shortened(whole)
+        history = self._fitting(before, len(message.ids))
+        context = [*chat.opening, *(token for past in history for token in past.ids), *message.ids]
+        start = len(context) - len(message.ids)
+        may_write = not (self.incognito or self._store.read_only)
+        with torch.inference_mode():
+            output, known = self._writer.read(context, timed, [-1] * start + statement_numbers([message]))
+            found = statements_to_store(output, message, start - known, chat, model.config.store_threshold)
+            end = len(context) - message.footer - known
+            decided = decide(model, output, end, tuple(found), timed, self._statements, may_write=may_write)
+            written = self._writer.write(decided.status, timed, self.generation, on_text, stop)
+            stopped = stop is not None and stop.is_set()
+            text, answer = message_of_reply(chat, written.ids)
+            text = sanitize(text).strip()
+            rows = (
+                []
+                if written.result_ids is None or written.shares is None
+                else by_statement(self._statements(written.result_ids), written.shares)
+            )
+            stores = decided.stores
+            if len(message.ids) < len(whole.ids):
+                early = self._read_beginning(whole, len(whole.ids) - len(message.ids), stop)
+                stores = (*early, *stores)
+        recalled = tuple(
+            Recalled(statement, self._store.statement(statement).text, share)
+            for statement, share in sorted(largest(rows).items(), key=lambda item: -item[1])
+            if share >= RECALLED_SHARE
+        )
+        stored: tuple[Remembered, ...] = ()
+        deleted: tuple[Remembered, ...] = ()
+        if may_write:
+            changes = TurnChanges(
+                stores=stores,
+                delete_statements=frozenset(decided.deletes),
+                recalled=frozenset(r.id for r in recalled),
+            )
+            applied = self._store.apply(changes, session=self._name)
+            stored = tuple(Remembered(s.id, s.text) for s in applied.stored)
+            deleted = tuple(Remembered(d.id, d.text) for d in applied.deleted)
+        dropped = (len(before) - len(history)) // 2
+        self._history = [*history, message, answer]
+        self._mentioned = [*self._mentioned[-len(history) // 2 :], frozenset()] if history else [frozenset()]
+        self._mentioned[-1] = _statements_of(stored, recalled)
+        if deleted:
+            self._leave_window(each.id for each in deleted)
+        return Turn(
+            prompt=prompt,
+            reply=text,
+            recalled=recalled,
+            stored=stored,
+            deleted=deleted,
+            memory_size=self._store.size,
+            prompt_tokens=len(context) + len(chat.reply_prompt),
+            reply_tokens=len(written.ids),
+            seconds=time.perf_counter() - started,
+            stopped=stopped,
+            sources=sources_of(rows, answer.offsets[answer.header : len(answer.ids) - answer.footer]),
+            lookup_seconds=timed.seconds_a_search if timed else 0.0,
+            left_window=dropped,
+            status=decided.status_name,
+        )
+
+    def _leave_window(self, statement_ids: Iterable[int]) -> None:
+        """Take the turns that told or named deleted statements out of the window: what is forgotten is not answered from
+        there either."""
+        gone = set(statement_ids)
+        if not gone or len(self._mentioned) * 2 != len(self._history):
+            return
+        kept = [place for place, ids in enumerate(self._mentioned) if not ids & gone]
+        self._history = [message for place in kept for message in self._history[2 * place : 2 * place + 2]]
+        self._mentioned = [self._mentioned[place] for place in kept]
+
     @property
     def _name(self) -> str:
         """The session's name in the records: its id in the transcripts, or else when it was opened."""
@@ -339,13 +446,14 @@ class ChatSession(SessionMemory):
 
     def _room(self) -> int:
         """Tokens that a prompt may have, so that a whole reply fits behind it."""
-        positions: int = self.checkpoint.model.config.n_positions
+        chat = self.checkpoint.chat
+        positions: int = self.checkpoint.model.config.n_positions - len(chat.opening) - len(chat.reply_prompt) + 1
         return max(positions - self.generation.max_new_tokens, positions // 2)
 
     def _shortened(self, message: EncodedMessage) -> EncodedMessage:
         """``message``, without its beginning where it is longer than the window: what is asked stands at the end."""
         excess = len(message.ids) + 1 - self._room()
-        return message if excess <= 0 else message.part(1 + excess, len(message.ids))
+        return message if excess <= 0 else message.part(message.header + excess, len(message.ids))
 
     def _fitting(self, messages: list[EncodedMessage], needed: int) -> list[EncodedMessage]:
         """The latest whole turns that fit beside ``needed`` tokens: the oldest leave the window, the memory stays."""
@@ -386,6 +494,20 @@ class ChatSession(SessionMemory):
             recalled=frozenset(r.id for r in recalled),
         )
         return recalled, sources(output, answer, replied, self._statements), changes
+
+
+def _statements_of(stored: Iterable[Remembered], recalled: Iterable[Recalled]) -> frozenset[int]:
+    """The statements that a turn told or named."""
+    return frozenset([*(each.id for each in stored), *(each.id for each in recalled)])
+
+
+def _writer_of(checkpoint: Checkpoint) -> ReplyWriter | None:
+    """What writes replies for a model that decides before it answers; None for one that decides afterwards."""
+    if not hasattr(checkpoint.model, "memory_layer"):
+        return None
+    from varda_chat.model.reply import ReplyWriter
+
+    return ReplyWriter(checkpoint.model, checkpoint.chat)
 
 
 __all__ = ["ChatSession", "MemoryEvent", "Recalled", "Remembered", "TokenSources", "Turn"]

@@ -86,7 +86,7 @@ class SessionMemory:
             return ()
         message = self._shortened(self.checkpoint.chat.encode("user", sanitize(text).strip()))
         with torch.inference_mode():
-            found = matches(self.checkpoint.model, self.checkpoint.chat, message, self._store, self._statements)
+            found = matches(self.checkpoint.model, self.checkpoint.chat, message, self._store, self._statements, limit)
         best = sorted(found.items(), key=lambda item: -item[1])[:limit]
         return tuple(Recalled(id_, self._store.statement(id_).text, weight) for id_, weight in best)
 
@@ -119,7 +119,9 @@ class SessionMemory:
     def forget(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
         """Delete statements, pinned ones too; ``undo`` brings them back. Raises VardaError while incognito."""
         self.check_writable("Nothing was forgotten")
-        return self._store.forget(statement_ids)
+        forgotten = self._store.forget(statement_ids)
+        self._leave_window(each.id for each in forgotten)
+        return forgotten
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
         """Put deleted statements back. Raises VardaError while incognito."""
@@ -208,7 +210,8 @@ class SessionMemory:
 
         message = self.checkpoint.chat.encode(role, sanitize(text).strip())
         with torch.inference_mode():
-            stores = self._read_beginning(message, len(message.ids) - 2, None, all_of_it=all_of_it)
+            cut = len(message.ids) - message.header - message.footer
+            stores = self._read_beginning(message, cut, None, all_of_it=all_of_it)
         return self._store.apply(TurnChanges(stores=tuple(stores)), session=self._name)
 
     def _leave_copy(self) -> None:
@@ -244,7 +247,7 @@ class SessionMemory:
 
         chat, model = self.checkpoint.chat, self.checkpoint.model
         message = self._shortened(chat.encode(statement.role, statement.text))
-        output = read_messages(model, [message])
+        output = read_messages(model, [message], opening=chat.opening)
         found = statements_to_store(output, message, 0, chat, model.config.store_threshold)
         # it was found worth storing once: keep at least what this model finds the most so
         found = found or statements_to_store(output, message, 0, chat, threshold=None)
@@ -254,6 +257,9 @@ class SessionMemory:
 
     @property
     def _name(self) -> str:
+        raise NotImplementedError
+
+    def _leave_window(self, statement_ids: Iterable[int]) -> None:
         raise NotImplementedError
 
     def _shortened(self, message: EncodedMessage) -> EncodedMessage:
@@ -272,11 +278,12 @@ class SessionMemory:
         chat, model = self.checkpoint.chat, self.checkpoint.model
         size = self._room() - 1
         found: list[NewStatement] = []
-        for start in range(1, cut + 1, size):
+        first = message.header
+        for start in range(first, cut + first, size):
             if stop is not None and stop.is_set():
                 break
-            piece = message.part(start, min(start + size, cut + 1))
-            output = read_messages(model, [piece])
+            piece = message.part(start, min(start + size, cut + first))
+            output = read_messages(model, [piece], opening=chat.opening)
             found += statements_to_store(output, piece, 0, chat, model.config.store_threshold, all_of_it=all_of_it)
         return found
 

@@ -50,6 +50,8 @@ class Turn:
     message to the durable memory. stopped: the reply was stopped and is partial. sources: of the tokens that were
     recalled, in order. lookup_seconds: a search of the memory took so long, on average; 0 where there was none.
     left_window: so many of the oldest turns left the window to make room for this one. turn_id: in the transcript.
+    status: what was decided when the message had been read (see model/memory_config.py); "" for models that decide
+    afterwards.
     """
 
     prompt: str
@@ -66,6 +68,7 @@ class Turn:
     lookup_seconds: float = 0.0
     left_window: int = 0
     turn_id: int | None = None
+    status: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The turn as the object that ``--json`` prints."""

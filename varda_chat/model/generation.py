@@ -22,7 +22,7 @@ REPEATED_NGRAM = 4
 """A reply says no run of this many tokens twice: small models fall into loops."""
 
 
-class _StopEvent(StoppingCriteria):
+class StopEvent(StoppingCriteria):
     """Ends generation when the event is set."""
 
     def __init__(self, event: threading.Event) -> None:
@@ -32,7 +32,7 @@ class _StopEvent(StoppingCriteria):
         return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
 
 
-class _NoLoops(LogitsProcessor):
+class NoLoops(LogitsProcessor):
     """Forbids a token that would repeat an n-gram of the reply (not of the prompt: answers may repeat that)."""
 
     def __init__(self, prompt_length: int, n: int = REPEATED_NGRAM) -> None:
@@ -54,7 +54,7 @@ class _NoLoops(LogitsProcessor):
         return scores
 
 
-class _OnlyText(LogitsProcessor):
+class OnlyText(LogitsProcessor):
     """Forbids the role tokens: a reply ends by ``<|end|>`` and does not speak for the user."""
 
     def __init__(self, banned: Sequence[int]) -> None:
@@ -99,7 +99,7 @@ class _SureAdmission(LogitsProcessor):
         return scores
 
 
-class _TextStreamer(BaseStreamer):
+class TextStreamer(BaseStreamer):
     """Hands each new piece of text to ``on_text``; holds back bytes that are not yet a whole character."""
 
     def __init__(self, chat: ChatFormat, on_text: Callable[[str], None]) -> None:
@@ -151,7 +151,7 @@ def generate_reply(
         if settings.temperature >= GREEDY_BELOW
         else {"do_sample": False}
     )
-    processors = [_OnlyText([chat.user_id, chat.assistant_id]), _NoLoops(len(prompt))]
+    processors = [OnlyText(chat.banned), NoLoops(len(prompt))]
     # an empty memory knows nothing, and a reply that says so needs no second thought
     holds_something = memory is not None and getattr(memory, "size", 1) > 0
     with ExitStack() as watches:
@@ -170,8 +170,8 @@ def generate_reply(
                 **sampling,
             ),
             logits_processor=LogitsProcessorList(processors),
-            stopping_criteria=StoppingCriteriaList([_StopEvent(stop)] if stop is not None else []),
-            streamer=_TextStreamer(chat, on_text) if on_text is not None else None,
+            stopping_criteria=StoppingCriteriaList([StopEvent(stop)] if stop is not None else []),
+            streamer=TextStreamer(chat, on_text) if on_text is not None else None,
             memory=memory,
         )
     reply: list[int] = output[0, len(prompt) :].tolist()
