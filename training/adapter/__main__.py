@@ -22,9 +22,10 @@ def main(base: Path, data_dir: Path, output_dir: Path, source: Path | None, sett
     values = dict(each.split("=", 1) for each in settings)
     kinds = {"int": int, "float": float, "bool": lambda text: text == "true"}
     config = AdapterConfig(**{name: kinds[str(fields[name].type)](value) for name, value in values.items()})
-    trainer = prepare(base, data_dir, output_dir, config, base_name={"name": "smollm2"}, say=lambda s: print(s, flush=True))
-    if source is not None and trainer.step == 0:
-        trainer.resume(fresh_schedule=True, source=source)
+    trainer = prepare(
+        base, data_dir, output_dir, config, base_name={"name": "smollm2"}, source=source,
+        say=lambda line: print(line, flush=True),
+    )  # fmt: skip
     trainer.run()
 
 

@@ -51,7 +51,7 @@ def with_memory(base: Path, memory: dict[str, Any] | None = None) -> tuple[ChatF
             if module in (model.memory_layer, model.memory_heads):
                 model._init_weights(module)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(MEMORY_PARTS))
+        parameter.requires_grad_(name.startswith(MEMORY_PARTS) and ".feature_" not in name)
     return chat, model
 
 

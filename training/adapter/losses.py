@@ -224,7 +224,7 @@ def speech(model: Any, output: Any, batch: SessionBatch) -> tuple[Tensor, dict[s
         right = said == wanted
     loss = -(log_p * weight[chosen]).sum() / weight.sum().clamp_min(1)
     spoken = batch.target_statement.flatten(0, 1)[chosen] >= 0
-    starts = (batch.target_statement.flatten(0, 1) >= 0)
+    starts = batch.target_statement.flatten(0, 1) >= 0
     starts = starts & ~F.pad(starts, (1, 0))[:, :-1]
     run = starts.flatten().cumsum(0).view(starts.shape)[chosen]
     wrong = run[spoken & ~right].unique().numel()

@@ -20,6 +20,14 @@ import torch
 from torch import Tensor
 
 from training.adapter import losses as L
+from training.adapter.address import (
+    LineStates,
+    address_losses,
+    draw_lines,
+    read_lines,
+    statements_by_topic,
+    train_address,
+)
 from training.adapter.assemble import add_lora, load_adapter, save_adapter, with_memory
 from training.adapter.batch import SessionBatch, VectorRing
 from training.adapter.lines import Lines, load_facts, load_lines
@@ -28,26 +36,34 @@ from training.adapter.teacher import SentenceEncoder, teacher_directory
 from training.data.corpora import Dialogue
 from training.data.dialogues import exchanges
 from training.data.prepare import load_dialogues
-from training.data.relation_families import draw_ask, draw_tell, render
 from training.data.relations import ALL_RELATIONS
-from training.data.values import draw
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.llama import VardaLlamaAssociative
 
 
+ADDRESS = ("memory_layer.fc_query.", "memory_layer.fc_storable_vector.")
+"""Parts that the first stage has taught."""
+
+
 @dataclass(frozen=True)
 class AdapterConfig:
-    """Settings of a run. people: of a step, with ``sessions`` sessions of ``length`` tokens each; lines: of a step's
-    distillation; address_steps: first steps without speech; rates: of the memory's parts, and of LoRA."""
+    """Settings of a run. people: of a step, with ``sessions`` sessions of ``length`` tokens each; lines: cached lines
+    of a step; line_steps, line_batch, line_rate: of the first stage on ``real_lines`` and drawn ones; address_steps: first steps without speech; rates: of the memory's parts, and of LoRA."""
 
     people: int = 5
     sessions: int = 2
     length: int = 448
-    lines: int = 64
+    lines: int = 384
+    real_lines: int = 9000
+    line_steps: int = 1200
+    line_batch: int = 768
+    line_rate: float = 1e-3
     address_steps: int = 150
     max_steps: int = 700
     warmup_steps: int = 20
-    memory_rate: float = 1.5e-3
+    memory_rate: float = 1e-3
+    address_rate: float = 1e-4
+    scalar_rate: float = 1e-2
     lora_rate: float = 4e-4
     rank: int = 32
     alpha: int = 32
@@ -88,7 +104,9 @@ def load_data(chat: ChatFormat, data_dir: Path) -> AdapterData:
         return about + rng.sample(other, min(len(other), len(about)))
 
     pairs = real(training)
-    lines = [user for user, _ in pairs if len(user.split()) > 3] + [reply for _, reply in pairs if len(reply.split()) > 3]
+    lines = [user for user, _ in pairs if len(user.split()) > 3] + [
+        reply for _, reply in pairs if len(reply.split()) > 3
+    ]
     return AdapterData(
         builder=SessionBuilder(chat, load_lines(validation=False), pairs, load_facts(validation=False)),
         validation=SessionBuilder(chat, load_lines(validation=True), real(validation), load_facts(validation=True),
@@ -115,18 +133,26 @@ class AdapterTrainer:
         self.teacher, self.base, self.say = teacher, base, say
         self.ring = VectorRing(config.ring, model.config.memory.memory_dim)
         lora = [p for n, p in model.named_parameters() if ".lora_" in n]
-        memory = [p for n, p in model.named_parameters() if p.requires_grad and ".lora_" not in n]
-        self.parameters = [*memory, *lora]
+        address = [p for n, p in model.named_parameters() if n.startswith(ADDRESS)]
+        memory = [
+            p for n, p in model.named_parameters() if p.requires_grad and ".lora_" not in n and not n.startswith(ADDRESS)
+        ]
+        self.parameters = [*address, *memory, *lora]
         self.optimizer = torch.optim.AdamW(
             [
+                {"params": address, "rate": config.address_rate},
                 {"params": [p for p in memory if p.ndim > 1], "rate": config.memory_rate},
-                {"params": [p for p in memory if p.ndim <= 1], "rate": config.memory_rate, "weight_decay": 0.0},
+                # one number cannot follow the others by a learning rate made for thousands
+                {"params": [p for p in memory if p.ndim == 0], "rate": config.scalar_rate, "weight_decay": 0.0},
+                {"params": [p for p in memory if p.ndim == 1], "rate": config.memory_rate, "weight_decay": 0.0},
                 {"params": lora, "rate": config.lora_rate, "weight_decay": 0.0},
             ],
             lr=1e-4, betas=(0.9, 0.98), weight_decay=config.weight_decay,
         )  # fmt: skip
         self.step = 0
         self.smooth: dict[str, float] = {}
+        self.lines: LineStates
+        self.by_topic: dict[int, list[int]] = {}
 
     # one step
 
@@ -190,47 +216,20 @@ class AdapterTrainer:
         self.ring.add(memory.vectors[stored], memory.tokens[stored], topic[stored])
 
     def line_losses(self, step: int) -> dict[str, Tensor]:
-        """Distillation on single lines, and the contrastive loss on the pairs among them."""
-        config, chat, layer = self.config, self.chat, self.model.memory_layer
-        rng = random.Random(f"{config.seed}/lines/{step}")
-        builder = self.data.builder
-        pairs, told, asked, topics = config.lines // 4, [], [], []
-        pool = [*rng.sample(list(builder.relations), pairs * 3), *rng.sample(builder.facts, pairs)]
-        rng.shuffle(pool)
-        numbers: dict[str, int] = {}
-        for relation in pool[:pairs]:
-            from training.adapter.lines import fixed_value
+        """Distillation and contrast on cached lines, so that what the first stage learned is kept."""
+        rng = random.Random(f"{self.config.seed}/lines/{step}")
+        pairs, distil = address_losses(
+            self.model.memory_layer, self.lines, self.by_topic, rng, self.config.lines, self.model.memory_layer.log_scale
+        )
+        return {"distil": distil, "pairs": pairs}
 
-            fixed = fixed_value(relation)
-            value = fixed[0] if fixed else draw(relation.kind, "train", rng)
-            told.append(render(rng.choice(relation.tell) if fixed else draw_tell(relation, rng), value))
-            asked.append(rng.choice(relation.ask) if fixed else draw_ask(relation, rng))
-            topics.append(numbers.setdefault(relation.topic, len(numbers)))
-        others = [line[:300] for line in rng.sample(self.data.real_lines, config.lines - 2 * pairs)]
-        texts = [*told, *asked, *others]
-        codes = [chat.encode("user", text) for text in texts]
-        opening = chat.opening
-        width = max(len(code.ids) - code.footer + 1 for code in codes) + len(opening)
-        ids = torch.full((len(codes), width), chat.end_id)
-        statements = torch.full((len(codes), width), -1)
-        ends = []
-        for row, code in enumerate(codes):
-            kept = len(code.ids) - code.footer + 1
-            ids[row, : len(opening) + kept] = torch.tensor([*opening, *code.ids[:kept]])
-            statements[row, len(opening) + code.header : len(opening) + kept - 1] = 0
-            ends.append(len(opening) + kept - 1)
-        done = self.model.lower_pass(ids, statements=statements)
-        assert done.address is not None and done.vectors is not None
-        rows, end = torch.arange(len(codes)), torch.tensor(ends)
-        address = L.Address(*(each[rows, end] for each in (done.address.mean, done.address.end, done.address.previous)))
-        query = layer.query_address(address)
-        about = done.vectors[rows, end - 1][:, : query.shape[-1]]
-        key = torch.nn.functional.normalize(about, dim=-1)
-        vectors = self.teacher(texts)
-        return {
-            "distil": L.distillation(query, key, vectors @ vectors.T),
-            "pairs": L.contrastive(query[pairs : 2 * pairs], key[:pairs], torch.tensor(topics), layer.log_scale.exp()),
-        }
+    @torch.no_grad()
+    def standardise(self) -> None:
+        """Set the layer's feature statistics from typical sessions."""
+        batch = self.batch(-1, 4, self.data.builder)
+        done = self.model.lower_pass(batch.rows)
+        assert done.features is not None and done.roles is not None
+        self.model.memory_layer.standardise(done.features[done.roles.text])
 
     def train_step(self) -> dict[str, float]:
         config, speech = self.config, self.step >= self.config.address_steps
@@ -260,6 +259,30 @@ class AdapterTrainer:
                 self.say(f"{self.step:5d} {rate:5.1f} s/step  {shown(self.smooth)}")
             if self.step % self.config.save_every == 0 or self.step == self.config.max_steps:
                 self.save()
+
+    # the first stage
+
+    def read_lines(self) -> None:
+        """Read the lines of the first stage, or load them from an earlier run's file in ``output``."""
+        cache = self.output / "lines.pt"
+        if cache.exists():
+            self.lines, self.held_lines = torch.load(cache, weights_only=False)
+        else:
+            rng = random.Random(self.config.seed + 4)
+            lines = draw_lines(self.data.builder, self.data.real_lines, rng, each=3, others=self.config.real_lines)
+            held = draw_lines(self.data.validation, [], random.Random(self.config.seed + 5), each=1, others=0)
+            self.lines = read_lines(self.model, self.chat, lines, self.teacher, self.say)
+            self.held_lines = read_lines(self.model, self.chat, held, self.teacher, self.say)
+            torch.save((self.lines, self.held_lines), cache)
+        self.by_topic = statements_by_topic(self.lines)
+
+    def learn_addresses(self) -> None:
+        """The first stage: what lines are about."""
+        config = self.config
+        train_address(
+            self.model.memory_layer, self.lines, self.held_lines, steps=config.line_steps, batch=config.line_batch,
+            rate=config.line_rate, seed=config.seed, contrast=0.5, say=self.say,
+        )  # fmt: skip
 
     # saves
 
@@ -312,7 +335,7 @@ def shown(smooth: dict[str, float]) -> str:
 
 def prepare(
     base: Path, data_dir: Path, output: Path, config: AdapterConfig, *, base_name: dict[str, str],
-    teacher: Path | None = None, say: Callable[[str], None] = print, memory: dict[str, Any] | None = None,
+    source: Path | None = None, teacher: Path | None = None, say: Callable[[str], None] = print, memory: dict[str, Any] | None = None,
 ) -> AdapterTrainer:  # fmt: skip
     """A trainer, new or as its last save left it."""
     output.mkdir(parents=True, exist_ok=True)
@@ -324,6 +347,14 @@ def prepare(
     trainer = AdapterTrainer(model, chat, data, config, output, encoder, base_name, say)
     if trainer.resume():
         say(f"Resumed at step {trainer.step}.")
+        trainer.read_lines()
+    else:
+        trainer.standardise()
+        trainer.read_lines()
+        if source is None:
+            trainer.learn_addresses()
+        else:
+            trainer.resume(fresh_schedule=True, source=source)
     return trainer
 
 

@@ -29,7 +29,7 @@ from training.data.episodes import (
 from training.data.messages import NONE, NULL, Message, spoken, telling, typed, user_message
 from training.data.relation_families import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.relations import ALL_RELATIONS, relatives
-from training.data.values import Split, draw
+from training.data.values import Split
 from varda_chat.model.chat_format import ChatFormat, EncodedMessage
 from varda_chat.model.memory_config import INTENTS, STATUSES
 
@@ -41,6 +41,8 @@ VALUE_WEIGHT: Final = 3.0
 """Weight of predicting a value's tokens, beside 1 for other reply tokens; a user's tokens have none."""
 STORE_NEGATIVE: Final = 0.15
 """Weight of "do not store" on a token that holds no value, beside 1 for those that do."""
+UNTOLD: Final = 0.08
+"""Share of replies that are not told what was decided."""
 REAL_STORE_NEGATIVE: Final = 0.02
 """The same in real lines, which may hold facts that nobody labelled."""
 
@@ -150,7 +152,9 @@ class _Person(_Episode):
 
     def _relatives(self, relation: Relation) -> list[Relation]:
         if fixed_value(relation) is not None:
-            return [other for other in self.fresh if other.topic != relation.topic][:4] if hasattr(self, "fresh") else []
+            return (
+                [other for other in self.fresh if other.topic != relation.topic][:4] if hasattr(self, "fresh") else []
+            )
         return [other for other in relatives(relation.name) if other.name in self.builder.names]
 
     # filling
@@ -193,8 +197,8 @@ class _Person(_Episode):
         if known:
             options.append(((0.8 if first else 3.5), self._asked))
             if room > 1:
-                options.append((0.7, self._corrected))
-            options += [(0.5, self._withdrawn), (0.08, self._asked_overview)]
+                options.append((1.0, self._corrected))
+            options += [(0.8, self._withdrawn), (0.08, self._asked_overview)]
         elif not self.facts:
             options.append((0.05, self._asked_overview))
         options.append((0.5 if first else 1.6, self._asked_unknown))
@@ -361,7 +365,7 @@ class _Person(_Episode):
     # writing
 
     def _write_turn(self, session: int, at: int, drawn: _Drawn, codes: Sequence[EncodedMessage]) -> None:
-        question, answer = codes
+        question = codes[0]
         end = at + len(question.ids) - question.footer
         intent = UNLABELLED if drawn.intent is None else INTENT[drawn.intent]
         label = TurnLabel(
@@ -373,11 +377,11 @@ class _Person(_Episode):
             self._write_message(session, place, message, code, drawn)
             place += len(code.ids)
         reply = slice(at + len(question.ids), place)
-        self.session.status[session, reply] = UNLABELLED if drawn.real else STATUS[drawn.status]
+        # now and then nothing is told, so that the model also answers without a decision
+        untold = drawn.real or self.rng.random() < UNTOLD
+        self.session.status[session, reply] = UNLABELLED if untold else STATUS[drawn.status]
 
-    def _write_message(
-        self, session: int, at: int, message: Message, code: EncodedMessage, drawn: _Drawn
-    ) -> None:
+    def _write_message(self, session: int, at: int, message: Message, code: EncodedMessage, drawn: _Drawn) -> None:
         arrays, n = self.arrays, len(code.ids)
         here = slice(at, at + n)
         arrays.ids[session, here] = code.ids
@@ -412,7 +416,9 @@ class _Person(_Episode):
         # a token's weight and target belong to the state that predicts it: the one before
         before = slice(at - 1, at + n - 1)
         arrays.target_weight[session, before] = np.maximum(arrays.target_weight[session, before], weight)
-        arrays.target_statement[session, before] = np.where(target != NONE, target, arrays.target_statement[session, before])
+        arrays.target_statement[session, before] = np.where(
+            target != NONE, target, arrays.target_statement[session, before]
+        )
 
 
 def _told_as_written(template: str, value: str, statement: int) -> Message:

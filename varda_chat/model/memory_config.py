@@ -42,6 +42,8 @@ class MemoryConfig(PreTrainedConfig):
         delete_threshold: a statement is deleted where the delete decision's probability exceeds this.
         recall_threshold: a question counts as answered by memory where the share of matching statements exceeds this.
         ask_threshold: a line counts as a question about the user's own facts above this probability.
+        change_threshold: only a line that is a correction or a request to forget above this probability deletes.
+        other_threshold: a line that concerns nothing in memory above this probability stores nothing.
         memory_size, index_type, num_clusters, forgetfulness_factor: what a new memory of this model begins with.
     """
 
@@ -54,8 +56,8 @@ class MemoryConfig(PreTrainedConfig):
     memory_layer: int | None = None
     feature_layers: list[int] | None = None
     hidden_dim: int = 128
-    score_scale: float = 16.0
-    no_match_similarity: float = 0.5
+    score_scale: float = 45.0
+    no_match_similarity: float = 0.3
     chain_similarity: float = 0.2
     start_token_id: int = 1
     user_token_id: int = 4093
@@ -67,6 +69,8 @@ class MemoryConfig(PreTrainedConfig):
     delete_threshold: float = 0.5
     recall_threshold: float = 0.5
     ask_threshold: float = 0.5
+    change_threshold: float = 0.5
+    other_threshold: float = 0.9
     memory_size: int = 10_000
     index_type: str = "flat"
     num_clusters: int = 1024

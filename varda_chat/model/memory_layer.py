@@ -136,7 +136,7 @@ class MemoryLayer(nn.Module):
         self.fc_deletable_vector = nn.Linear(2 * features, statement_dim)
         self.fc_delete_turn = nn.Linear(2 * features, config.hidden_dim)
         self.fc_delete_statement = nn.Linear(statement_dim, config.hidden_dim)
-        self.fc_delete_decision = Decision(3 * config.hidden_dim + 2, config.hidden_dim, 1)
+        self.fc_delete_decision = Decision(3 * config.hidden_dim + 2 + len(INTENTS), config.hidden_dim, 1)
         self.fc_intent = Decision(3 * features, config.hidden_dim, len(INTENTS))
         self.fc = nn.Linear(k * dim, width)
         self.fc_token = nn.Linear(width, width, bias=False)
@@ -144,6 +144,9 @@ class MemoryLayer(nn.Module):
         self.no_match_token = nn.Linear(features, 1)
         self.no_match_status = nn.Embedding(len(STATUSES), 1)
         self.status = nn.Embedding(len(STATUSES), width)
+        # states of pretrained layers have a few dimensions that dwarf all others: each is standardised, once and for all
+        self.feature_mean = nn.Parameter(torch.empty(features), requires_grad=False)
+        self.feature_scale = nn.Parameter(torch.empty(features), requires_grad=False)
         # weights of the turn and the turn before it in a statement's address, and of the turn before in a query's
         self.turn_weights = nn.Parameter(torch.empty(3))
         self.log_scale = nn.Parameter(torch.empty(()))
@@ -159,6 +162,8 @@ class MemoryLayer(nn.Module):
         init.constant_(self.no_match_score, config.no_match_similarity)
         init.constant_(self.chain_score, config.chain_similarity)
         init.constant_(self.turn_weights, 0.1)
+        init.zeros_(self.feature_mean)
+        init.ones_(self.feature_scale)
         init.constant_(self.fc_query_share.bias, math.log(config.token_share / (1 - config.token_share)))
         for zero in (self.fc_query_share.weight, self.no_match_proj.weight, self.no_match_token.weight,
                      self.no_match_proj.bias, self.no_match_token.bias, self.no_match_status.weight,
@@ -175,6 +180,16 @@ class MemoryLayer(nn.Module):
         init.constant_(self.fc_delete_decision.fc_out.bias, -2.0)
 
     # queries
+
+    def features(self, taps: list[Tensor]) -> Tensor:
+        """(B, T, F) of the normalised states (B, T, width) of the feature layers."""
+        return (torch.cat(taps, dim=-1) - self.feature_mean) * self.feature_scale
+
+    @torch.no_grad()
+    def standardise(self, features: Tensor) -> None:
+        """Set mean and scale from ``features`` (n, F) of typical tokens, computed with mean 0 and scale 1."""
+        self.feature_mean.copy_(features.mean(dim=0))
+        self.feature_scale.copy_(1.0 / features.std(dim=0).clamp_min(1e-3))
 
     def query(self, features: Tensor, before: Tensor, address: Address) -> Tensor:
         """Unit queries (B, T, memory_dim) of tokens with ``features`` and those of the token before (B, T, F)."""
@@ -285,8 +300,9 @@ class MemoryLayer(nn.Module):
         wanted = self.deletable_vector(address)[..., : about.shape[-1]].unsqueeze(-2)
         close = (wanted * about).sum(-1, keepdim=True)
         turn = turn.expand_as(statement)
+        intent = self.intent_logits(address).softmax(dim=-1).unsqueeze(-2).expand(*statement.shape[:-1], -1)
         logits: Tensor = self.fc_delete_decision(
-            torch.cat([turn, statement, turn * statement, 4 * near, 4 * close], dim=-1)
+            torch.cat([turn, statement, turn * statement, 4 * near, 4 * close, intent], dim=-1)
         )
         return logits.squeeze(-1)
 
@@ -334,7 +350,7 @@ class Pass:
     def _apply(self, hidden: Tensor) -> Tensor:
         assert self.taps is not None
         layer, new = self.layer, self.ids.shape[1]
-        self.features = torch.cat(self.taps, dim=-1)
+        self.features = layer.features(self.taps)
         before, ids, features = self._with_history()
         self.roles, self.address = self._address(ids, features, new)
         if self.statements is not None:

@@ -1,0 +1,179 @@
+"""Chooses the thresholds of an adapter's decisions on held-out sessions and on lines that concern nothing in memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.adapter import losses as L
+from training.adapter.batch import SessionBatch, VectorRing
+from training.adapter.sessions import STATUS, SessionBuilder
+from training.data.episodes import STATEMENTS
+from training.data.messages import NONE, NULL
+from varda_chat.model.llama import VardaLlamaAssociative
+from varda_chat.model.memory_config import INTENTS
+from varda_chat.model.modeling import MASKED_SCORE
+
+WRONG_DELETE = 40.0
+"""What deleting an unconcerned statement costs, beside 1 for leaving an obsolete one."""
+DENIAL = 2.0
+"""What denying a known fact costs, beside 1 for claiming to know one."""
+GRID = tuple(round(0.02 * step, 2) for step in range(1, 50))
+DELETE_GRID = (*GRID, 0.985, 0.99, 0.995, 0.998)
+
+
+@dataclass
+class Evidence:
+    """Of T turns of held-out people: intents (T, 5) probabilities, wanted intent (T,), -1 for unlabelled; match (T,) share
+    of what the end of the line reads; target (T,); right (T,) bool: the best match is the target; obsolete (T,) delete
+    probability of the statement that the turn ends, nan for none; wrongly (T,) the largest of any other statement."""
+
+    intents: Tensor
+    intent: Tensor
+    match: Tensor
+    target: Tensor
+    right: Tensor
+    obsolete: Tensor
+    wrongly: Tensor
+    store_chance: Tensor
+    store_label: Tensor
+
+
+@torch.no_grad()
+def gather(model: VardaLlamaAssociative, builder: SessionBuilder, people: int, sessions: int, length: int) -> Evidence:
+    """Read ``people`` held-out people as in chat, each with the vectors of others in memory."""
+    layer = model.memory_layer
+    ring = VectorRing(4096, model.config.memory.memory_dim)
+    parts: list[Evidence] = []
+    for start in range(0, people, 4):
+        drawn = [builder.draw(random.Random(f"calibrate/{start + i}"), sessions, length) for i in range(4)]
+        batch = SessionBatch.of(drawn)
+        memory = batch.memory(0.5, ring.sample(256 if start % 8 else 0, torch.Generator().manual_seed(start)))
+        done = model.lower_pass(batch.rows, statements=batch.statements())
+        assert done.vectors is not None and done.store_logits is not None and done.query is not None
+        assert done.address is not None and done.no_match is not None
+        bound = memory.over(done.vectors, done.store_logits)
+        people_here, total = memory.tokens.shape
+        lower = L.Lower(
+            done.query.reshape(people_here, total, -1), done.no_match, done.address, done.store_logits, bound
+        )
+        address = L.address_at(lower.address, batch)
+        place = batch.row % batch.ids.shape[1] * batch.ids.shape[2] + batch.end
+        seen = bound.visible[batch.person, place]
+        scores = L.candidates(layer, lower, lower.query[batch.person, place], batch.person, seen)
+        null = lower.no_match.view(people_here, total)[batch.person, place].unsqueeze(1)
+        weights = torch.cat([scores, null], 1).softmax(1)
+        best = scores.argmax(1)
+        statement = batch.statement.flatten(1)[batch.person]
+        known = best < total
+        right = known & (statement.gather(1, best.clamp_max(total - 1).unsqueeze(1)).squeeze(1) == batch.target)
+        right &= (batch.target >= 0) & (scores.amax(1) > MASKED_SCORE / 2)
+        obsolete, wrongly = _deletes(model, lower, address, batch)
+        mine = batch.store_label.flatten(0, 1) >= 0
+        parts.append(
+            Evidence(
+                layer.intent_logits(address).softmax(-1), batch.intent, 1 - weights[:, -1], batch.target, right, obsolete,
+                wrongly, torch.sigmoid(done.store_logits.squeeze(-1))[mine], batch.store_label.flatten(0, 1)[mine],
+            )  # fmt: skip
+        )
+        stored = bound.log_gates > -1.0 if bound.log_gates is not None else None
+        if stored is not None and bound.vectors is not None:
+            ring.add(bound.vectors[stored], bound.tokens[stored], torch.full((int(stored.sum()),), -1))
+    return Evidence(*(torch.cat([getattr(p, name) for p in parts]) for name in Evidence.__dataclass_fields__))
+
+
+def _deletes(
+    model: VardaLlamaAssociative, lower: L.Lower, address: L.Address, batch: SessionBatch
+) -> tuple[Tensor, Tensor]:
+    layer, memory = model.memory_layer, lower.memory
+    assert memory.vectors is not None
+    people, total = memory.tokens.shape
+    statement = batch.statement.flatten(1)
+    place = torch.arange(total).expand(people, -1)
+    firsts = torch.full((people, STATEMENTS + 1), total - 1)
+    firsts = firsts.scatter_reduce(1, statement.masked_fill(statement < 0, STATEMENTS).long(), place, "amin")
+    own = memory.vectors.gather(1, firsts[:, :STATEMENTS].unsqueeze(-1).expand(-1, -1, memory.vectors.shape[-1]))
+    told, dead, now = batch.told[batch.person], batch.dead[batch.person], batch.turn_number.unsqueeze(1)
+    alive = (told >= 0) & (told < now) & (dead >= now)
+    ends = alive & (dead == now)
+    chance = torch.sigmoid(layer.delete_logits(address, own[batch.person]))
+    obsolete = torch.where(ends, chance, -1).amax(1)
+    obsolete = torch.where(ends.any(1), obsolete, torch.nan)
+    wrongly = torch.where(alive & ~ends, chance, 0).amax(1)
+    if memory.distractors is not None:
+        strange = torch.sigmoid(layer.delete_logits(address, memory.distractors[:256].expand(len(now), -1, -1)))
+        wrongly = torch.maximum(wrongly, strange.amax(1))
+    return obsolete, wrongly
+
+
+def calibrate(model: VardaLlamaAssociative, builder: SessionBuilder, *, people: int, say: Callable[[str], None]) -> None:
+    """Set the thresholds in ``model.config.memory``, and report what they give."""
+    found = gather(model, builder, people, 2, 448)
+    memory = model.config.memory
+    chance = dict(zip(INTENTS, found.intents.T, strict=True))
+    change = chance["correct"] + chance["forget"]
+    obsolete, known = found.obsolete, ~found.obsolete.isnan()
+
+    def delete_cost(delete: float, wanted: float) -> float:
+        lost = (known & ~((obsolete > delete) & (change > wanted))).sum()
+        wrong = ((found.wrongly > delete) & (change > wanted)).sum()
+        return float(lost + WRONG_DELETE * wrong)
+
+    memory.delete_threshold, memory.change_threshold = min(
+        ((d, c) for d in DELETE_GRID for c in GRID), key=lambda pair: (delete_cost(*pair), -pair[0] - pair[1])
+    )
+    opened = change > memory.change_threshold
+    deleted = (known & (obsolete > memory.delete_threshold) & opened).sum()
+    wrong = ((found.wrongly > memory.delete_threshold) & opened).sum()
+    asks = found.intent == INTENTS.index("ask")
+    told, untold = asks & (found.target >= 0), asks & (found.target == NULL)
+
+    def recall_cost(threshold: float) -> float:
+        return float(DENIAL * (found.match[told] <= threshold).sum() + (found.match[untold] > threshold).sum())
+
+    memory.recall_threshold = min(GRID, key=recall_cost)
+    labelled = found.intent >= 0
+
+    def ask_cost(threshold: float) -> float:
+        said = chance["ask"] > threshold
+        return float((labelled & asks & ~said).sum() + (labelled & ~asks & said).sum())
+
+    memory.ask_threshold = min(GRID, key=ask_cost)
+    tells = (found.intent == INTENTS.index("tell")) | (found.intent == INTENTS.index("correct"))
+    others = found.intent == INTENTS.index("other")
+
+    def other_cost(threshold: float) -> float:
+        quiet = chance["other"] > threshold
+        return float(3 * (tells & quiet).sum() + (others & ~quiet).sum())
+
+    memory.other_threshold = min(GRID, key=other_cost)
+    value = found.store_label == 1
+
+    def store_cost(threshold: float) -> float:
+        kept = found.store_chance > threshold
+        return float(4 * (value & ~kept).sum() + (~value & kept).sum())
+
+    memory.store_threshold = min(GRID, key=store_cost)
+    kept = found.store_chance > memory.store_threshold
+    say(
+        f"delete {memory.delete_threshold} change {memory.change_threshold}: {int(deleted)} of {int(known.sum())} deleted, "
+        f"{int(wrong)} wrong in {len(known)} turns\n"
+        f"recall {memory.recall_threshold}: known answered {_share(found.match[told] > memory.recall_threshold)}, right "
+        f"first {_share(found.right[told])}; unknown admitted {_share(found.match[untold] <= memory.recall_threshold)}\n"
+        f"ask {memory.ask_threshold}: {_share(chance['ask'][asks] > memory.ask_threshold)} of questions, "
+        f"{_share(chance['ask'][labelled & ~asks] > memory.ask_threshold)} of others\n"
+        f"other {memory.other_threshold}: {_share(chance['other'][others] > memory.other_threshold)} of other lines, "
+        f"{_share(chance['other'][tells] > memory.other_threshold)} of tellings\n"
+        f"store {memory.store_threshold}: {_share(kept[value])} of value tokens, {_share(kept[~value])} of others"
+    )
+
+
+def _share(chosen: Tensor) -> str:
+    return f"{100 * float(chosen.float().mean()):.1f}%" if len(chosen) else "-"
+
+
+__all__ = ["NONE", "STATUS", "Evidence", "calibrate", "gather"]

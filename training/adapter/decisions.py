@@ -1,0 +1,119 @@
+"""The last stage: what a line wants and which statements it makes obsolete, learned on cached ends of turns.
+
+Everything else is frozen, so each turn is read once, and each is then weighed hundreds of times against its person's
+statements and against hundreds of other people's.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.adapter.batch import SessionBatch
+from training.adapter.losses import CHANGES
+from training.adapter.sessions import SessionBuilder
+from training.data.episodes import STATEMENTS
+from varda_chat.model.memory_layer import Address
+
+PARTS = ("fc_delete_turn", "fc_delete_statement", "fc_delete_decision", "fc_deletable_vector", "fc_intent")
+POSITIVE = 3.0
+"""What a deletion that should happen weighs, beside 1 for each that should not."""
+OTHERS = 48
+"""Statements of other people that each turn is weighed against."""
+
+
+@dataclass
+class TurnEnds:
+    """Of T turns, float16: address parts (T, F) each. intent (T,), -1 for unlabelled real lines and -2 for other
+    unlabelled ones; statements (T, STATEMENTS, D): vectors of the person's; alive, obsolete (T, STATEMENTS) bool."""
+
+    mean: Tensor
+    end: Tensor
+    previous: Tensor
+    intent: Tensor
+    statements: Tensor
+    alive: Tensor
+    obsolete: Tensor
+
+
+@torch.no_grad()
+def read_turns(
+    model: Any, builder: SessionBuilder, people: int, seed: str, length: int, say: Callable[[str], None]
+) -> TurnEnds:
+    """Read the sessions of ``people`` people once."""
+    parts: list[TurnEnds] = []
+    for start in range(0, people, 4):
+        drawn = [builder.draw(random.Random(f"{seed}/{start + i}"), 2, length) for i in range(4)]
+        batch = SessionBatch.of(drawn)
+        done = model.lower_pass(batch.rows, statements=batch.statements())
+        count, total = batch.ids.shape[0], batch.ids[0].numel()
+        vectors = done.vectors.reshape(count, total, -1)
+        statement = batch.statement.flatten(1)
+        place = torch.arange(total).expand(count, -1)
+        firsts = torch.full((count, STATEMENTS + 1), total - 1)
+        firsts = firsts.scatter_reduce(1, statement.masked_fill(statement < 0, STATEMENTS).long(), place, "amin")
+        own = vectors.gather(1, firsts[:, :STATEMENTS].unsqueeze(-1).expand(-1, -1, vectors.shape[-1]))
+        told, dead, now = batch.told[batch.person], batch.dead[batch.person], batch.turn_number.unsqueeze(1)
+        alive = (told >= 0) & (told < now) & (dead >= now)
+        address = (each[batch.row, batch.end].half() for each in
+                   (done.address.mean, done.address.end, done.address.previous))  # fmt: skip
+        parts.append(TurnEnds(*address, batch.intent, own[batch.person].half(), alive, alive & (dead == now)))
+        if start % 40 == 0:
+            say(f"read the turns of {start + 4} of {people} people")
+    return TurnEnds(*(torch.cat([getattr(p, name) for p in parts]) for name in TurnEnds.__dataclass_fields__))
+
+
+def train_decisions(
+    layer: Any, turns: TurnEnds, *, steps: int, batch: int, rate: float, seed: int, say: Callable[[str], None]
+) -> None:
+    """Train the parts of ``layer`` that decide on intents and deletes, and nothing else."""
+    modules = [getattr(layer, name) for name in PARTS]
+    parameters = [p for module in modules for p in module.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.05, betas=(0.9, 0.98))
+    generator = torch.Generator().manual_seed(seed)
+    pool = turns.statements[turns.alive]
+    for step in range(steps):
+        factor = min(1.0, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate * max(factor, 0.02)
+        rows = torch.randint(0, len(turns.intent), (batch,), generator=generator)
+        # turns that change something are few: half of a batch has one
+        changing = turns.obsolete.any(1).nonzero()[:, 0]
+        rows[: batch // 4] = changing[torch.randint(0, len(changing), (batch // 4,), generator=generator)]
+        address = Address(*(each[rows].float() for each in (turns.mean, turns.end, turns.previous)))
+        strange = pool[torch.randint(0, len(pool), (OTHERS,), generator=generator)].float()
+        loss, shares = decision_losses(layer, address, turns, rows, strange)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        if step % 50 == 49 or step == steps - 1:
+            say(f"decisions {step + 1}: loss {float(loss.detach()):.3f} " + " ".join(f"{k} {v}" for k, v in shares.items()))
+
+
+def decision_losses(
+    layer: Any, address: Address, turns: TurnEnds, rows: Tensor, strange: Tensor
+) -> tuple[Tensor, dict[str, str]]:
+    """Loss of turns ``rows`` against their own statements and ``strange`` ones (M, D), and shares for display."""
+    intent, alive, obsolete = turns.intent[rows], turns.alive[rows], turns.obsolete[rows]
+    logits = layer.intent_logits(address)
+    known = intent >= 0
+    loss = F.cross_entropy(logits[known], intent[known])
+    real = intent < 0
+    changes = logits[real].softmax(-1)[:, CHANGES].sum(-1)
+    loss = loss - 0.5 * torch.log1p(-changes.clamp_max(1 - 1e-5)).mean() if bool(real.any()) else loss
+    own = layer.delete_logits(address, turns.statements[rows].float())
+    other = layer.delete_logits(address, strange.expand(len(rows), -1, -1))
+    lost = POSITIVE * (F.softplus(-own) * obsolete).sum() + (F.softplus(own) * (alive & ~obsolete)).sum()
+    loss = loss + 3.0 * (lost + 0.3 * F.softplus(other).sum()) / len(rows)
+    deleted = f"{int(((own > 0) & obsolete).sum())}/{int(obsolete.sum())}"
+    wrong = int(((own > 0) & alive & ~obsolete).sum()) + int((other > 0).sum())
+    right = float((logits[known].argmax(-1) == intent[known]).float().mean())
+    return loss, {"deleted": deleted, "wrong": str(wrong), "intents": f"{100 * right:.0f}%"}
