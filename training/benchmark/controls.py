@@ -135,15 +135,17 @@ def _bm25s() -> Any:
 def prompt_of(checkpoint: Checkpoint, turns: Sequence[Said], question: str) -> list[int]:
     """Token ids of the latest ``turns`` that fit, the question, and the assistant's role token."""
     chat = checkpoint.chat
-    asked = chat.encode("user", question).ids
-    asked = [asked[0], *asked[1:][-(room(checkpoint) - 2) :], chat.assistant_id]
+    message = chat.encode("user", question)
+    header, text = message.ids[: message.header], message.ids[message.header :]
+    asked = [*header, *text[-(room(checkpoint) - len(header) - len(chat.opening) - len(chat.reply_prompt)) :]]
+    asked += chat.reply_prompt
     before: list[int] = []
     for text, reply in reversed(turns):
         ids = chat.encode("user", text).ids + chat.encode("assistant", reply).ids
-        if len(ids) + len(before) + len(asked) > room(checkpoint):
+        if len(chat.opening) + len(ids) + len(before) + len(asked) > room(checkpoint):
             break
         before = ids + before
-    return before + asked
+    return [*chat.opening, *before, *asked]
 
 
 def reply_after(checkpoint: Checkpoint, turns: Sequence[Said], question: str) -> str:

@@ -239,7 +239,7 @@ def remember(checkpoint: Checkpoint, dialogue: Dialogue, store: MemoryStore) -> 
         while before and sum(len(m.ids) for m in before) + len(message.ids) > size:
             del before[0]
         start = sum(len(past.ids) for past in before)
-        output = read_messages(model, [*before, message])
+        output = read_messages(model, [*before, message], opening=chat.opening)
         found = statements_to_store(output, message, start, chat, model.config.store_threshold)
         store.apply(TurnChanges(stores=tuple(found)), session=dialogue.id)
         kept += sum(len(statement.vectors) for statement in found)

@@ -51,11 +51,11 @@ def read_session(checkpoint: Checkpoint, turns: Sequence[tuple[str, str | None]]
         message = chat.encode("user", text)
         excess = len(message.ids) + 1 - room(checkpoint)
         if excess > 0:
-            message = message.part(1 + excess, len(message.ids))
+            message = message.part(message.header + excess, len(message.ids))
         while history and sum(len(past.ids) for past in history) + len(message.ids) + 1 > room(checkpoint):
             del history[:2]
         start = sum(len(past.ids) for past in history)
-        output = read_messages(model, [*history, message])
+        output = read_messages(model, [*history, message], opening=chat.opening)
         assert output.store_decision is not None and output.storable_vector is not None
         chances = torch.sigmoid(output.store_decision[0, start:, 0]).tolist()
         vectors = output.storable_vector[0, start:].float().cpu().numpy()
