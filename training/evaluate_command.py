@@ -12,7 +12,10 @@ from training.flags import HELP, console, flag, folder, run
 
 @click.command(context_settings=HELP)
 @click.argument("checkpoint", metavar="CHECKPOINT")
-@click.argument("measure", type=click.Choice(["recall", "perplexity", "dialogue", "exchanges", "speed"]))
+@click.argument(
+    "measure",
+    type=click.Choice(["recall", "perplexity", "dialogue", "exchanges", "speed"]),
+)
 @flag("facts", type=click.IntRange(min=1), default=100, help="recall: facts told for each task and tier.")
 @flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
 @flag(
@@ -63,7 +66,14 @@ from training.flags import HELP, console, flag, folder, run
 @flag("count", type=click.IntRange(min=1), default=40, help="exchanges: how many.")
 @flag("memory-size", type=click.IntRange(min=1), default=10_000, help="speed: vectors in memory.")
 @flag("seed", type=int, default=0, help="Seed of facts, phrasings and samples.")
-@flag("json", is_flag=True, help="Print one JSON object instead of tables.")
+@flag(
+    "json",
+    is_flag=False,
+    flag_value="-",
+    default=None,
+    metavar="[FILE]",
+    help="Print JSON instead of tables; with FILE, write it there and print the tables.",
+)
 @flag("show", type=click.IntRange(min=0), default=0, help="recall: print this many wrong answers too.")
 def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
     """Measure a checkpoint.
