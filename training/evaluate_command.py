@@ -14,7 +14,7 @@ from training.flags import HELP, console, flag, folder, run
 @click.argument("checkpoint", metavar="CHECKPOINT")
 @click.argument(
     "measure",
-    type=click.Choice(["recall", "perplexity", "dialogue", "exchanges", "speed"]),
+    type=click.Choice(["recall", "spared", "perplexity", "dialogue", "exchanges", "speed"]),
 )
 @flag("facts", type=click.IntRange(min=1), default=100, help="recall: facts told for each task and tier.")
 @flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
@@ -34,7 +34,7 @@ from training.flags import HELP, console, flag, folder, run
 @flag(
     "data-dir",
     **folder(),
-    help="Folder of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk.",
+    help="Folder of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk, spared.",
 )
 @flag(
     "chart",
@@ -67,6 +67,18 @@ from training.flags import HELP, console, flag, folder, run
 @flag("memory-size", type=click.IntRange(min=1), default=10_000, help="speed: vectors in memory.")
 @flag("seed", type=int, default=0, help="Seed of facts, phrasings and samples.")
 @flag(
+    "delete-thresholds",
+    default=None,
+    metavar="P,P,…",
+    help="spared: also run with each of these delete thresholds, for a curve.",
+)
+@flag(
+    "exchanges",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="spared: write every exchange to this Markdown file.",
+)
+@flag(
     "json",
     is_flag=False,
     flag_value="-",
@@ -80,6 +92,7 @@ def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
 
     \b
     recall     is it known in the next session what was told in this one?
+    spared     which facts survive lines that do not concern them?
     perplexity of a text: does the memory of what came before help? also accuracy, F1
     dialogue   does the memory help to predict held-out human dialogue?
     exchanges  sample exchanges, unedited, as markdown

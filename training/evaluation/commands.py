@@ -1,4 +1,4 @@
-"""What ``varda-eval`` does for measures of this package: check the flags, measure, print, write files."""
+"""What ``varda-eval`` does for spared, conversation and retrieval: check the flags, measure, print, write files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,30 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from varda_chat.errors import VardaError
+
 Load = Callable[[str], Any]
 """From a checkpoint's directory or hub id to the loaded checkpoint."""
 
 
-MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {}
+def spared(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """``varda-eval CHECKPOINT spared``."""
+    from training.evaluation.spared import measure, read_sets
+    from training.evaluation.spared_report import spared_json, spared_markdown, spared_tables
+
+    thresholds = _shares(flags["delete_thresholds"], "--delete-thresholds")
+    sets = read_sets(flags["data_dir"], flags["seed"])
+    checkpoint = load(source)
+    with progress("spared") as show:
+        found = measure(checkpoint, sets, seed=flags["seed"], on_progress=show)
+        write(flags["exchanges"], lambda: spared_markdown(found))
+        others = [
+            measure(checkpoint, sets, seed=flags["seed"], threshold=each, on_progress=show) for each in thresholds
+        ]
+    show_result(spared_json(found, others), spared_tables(found, others), flags, console, notices=found.notices)
+
+
+MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {"spared": spared}
 
 
 def show_result(
@@ -38,6 +57,16 @@ def write(path: Path | None, text: Callable[[], str]) -> None:
     """Write a file that the user asked for, if they did."""
     if path is not None:
         path.write_text(text(), encoding="utf-8")
+
+
+def _shares(text: str | None, name: str) -> list[float]:
+    try:
+        values = [float(part) for part in (text or "").split(",") if part.strip()]
+    except ValueError as error:
+        raise VardaError(f"{name}: {text!r} is not a list of numbers separated by commas.") from error
+    if not all(0 <= value <= 1 for value in values):
+        raise VardaError(f"{name}: every number must be between 0 and 1.")
+    return values
 
 
 @contextmanager
