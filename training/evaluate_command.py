@@ -14,7 +14,7 @@ from training.flags import HELP, console, flag, folder, run
 @click.argument("checkpoint", metavar="CHECKPOINT")
 @click.argument(
     "measure",
-    type=click.Choice(["recall", "spared", "perplexity", "dialogue", "exchanges", "speed"]),
+    type=click.Choice(["recall", "spared", "conversation", "perplexity", "dialogue", "exchanges", "speed"]),
 )
 @flag("facts", type=click.IntRange(min=1), default=100, help="recall: facts told for each task and tier.")
 @flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
@@ -34,7 +34,8 @@ from training.flags import HELP, console, flag, folder, run
 @flag(
     "data-dir",
     **folder(),
-    help="Folder of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk, spared.",
+    help="Folder of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk, the real "
+    "lines of spared, the torn words of conversation.",
 )
 @flag(
     "chart",
@@ -76,7 +77,7 @@ from training.flags import HELP, console, flag, folder, run
     "exchanges",
     type=click.Path(path_type=Path, dir_okay=False),
     default=None,
-    help="spared: write every exchange to this Markdown file.",
+    help="spared, conversation: write every exchange to this Markdown file.",
 )
 @flag(
     "json",
@@ -93,6 +94,7 @@ def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
     \b
     recall     is it known in the next session what was told in this one?
     spared     which facts survive lines that do not concern them?
+    conversation  are everyday replies sensible, with an empty and a full memory?
     perplexity of a text: does the memory of what came before help? also accuracy, F1
     dialogue   does the memory help to predict held-out human dialogue?
     exchanges  sample exchanges, unedited, as markdown

@@ -1,4 +1,4 @@
-"""What ``varda-eval`` does for spared, conversation and retrieval: check the flags, measure, print, write files."""
+"""What ``varda-eval`` does for spared and conversation: check the flags, measure, print, write files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,27 @@ def spared(source: str, flags: dict[str, Any], load: Load, console: Console) -> 
     show_result(spared_json(found, others), spared_tables(found, others), flags, console, notices=found.notices)
 
 
-MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {"spared": spared}
+def conversation(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """``varda-eval CHECKPOINT conversation``."""
+    from training.evaluation.conversation import SEEDS, measure
+    from training.evaluation.conversation_report import (
+        conversation_json,
+        conversation_markdown,
+        conversation_tables,
+    )
+
+    seeds = [flags["seed"] + each for each in SEEDS]
+    checkpoint = load(source)
+    with progress("conversation") as show:
+        found = measure(checkpoint, data_dir=flags["data_dir"], seeds=seeds, on_progress=show)
+    write(flags["exchanges"], lambda: conversation_markdown(found))
+    show_result(conversation_json(found), conversation_tables(found), flags, console, found.notices)
+
+
+MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
+    "spared": spared,
+    "conversation": conversation,
+}
 
 
 def show_result(
