@@ -117,6 +117,8 @@ def run(measure: str, source: str, flags: dict[str, Any], load: Load, console: C
     """Measure the checkpoint ``source``. Raises VardaError or click's UsageError, each with what to do."""
     if flags["data_dir"] is not None and not flags["data_dir"].is_dir():
         raise VardaError(f"--data-dir: there is no folder {flags['data_dir']}.")
+    if flags["files"] and measure != "retrieval":
+        raise click.UsageError(f"{measure} takes no files, but {flags['files'][0]} was given.")
     MEASURES[measure](source, flags, load, console)
 
 

@@ -1,4 +1,4 @@
-"""What ``varda-eval`` does for spared and conversation: check the flags, measure, print, write files."""
+"""What ``varda-eval`` does for spared, conversation and retrieval: check the flags, measure, print, write files."""
 
 from __future__ import annotations
 
@@ -52,9 +52,32 @@ def conversation(source: str, flags: dict[str, Any], load: Load, console: Consol
     show_result(conversation_json(found), conversation_tables(found), flags, console, found.notices)
 
 
+def retrieval(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """``varda-eval CHECKPOINT retrieval FILE...``."""
+    from training.evaluation.retrieval import SYSTEMS, check_libraries, measure
+    from training.evaluation.retrieval_data import read_conversations
+    from training.evaluation.retrieval_report import retrieval_json, retrieval_tables
+
+    if not flags["files"]:
+        raise click.UsageError(
+            "retrieval needs conversations with questions: LoCoMo's .json, BEAM's directory, .jsonl."
+        )
+    check_libraries()
+    systems = [each.strip() for each in flags["systems"].split(";")] if flags["systems"] != "all" else SYSTEMS
+    conversations = [each for path in flags["files"] for each in read_conversations(path)]
+    checkpoint = load(source)
+    with progress("retrieval") as show:
+        found = measure(
+            checkpoint, conversations, systems=systems, rankings=flags["rankings"], seed=flags["seed"],
+            on_progress=show,
+        )  # fmt: skip
+    show_result(retrieval_json(found), retrieval_tables(found), flags, console, found.notices)
+
+
 MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
     "spared": spared,
     "conversation": conversation,
+    "retrieval": retrieval,
 }
 
 
