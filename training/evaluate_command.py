@@ -9,10 +9,48 @@ import click
 
 from training.flags import HELP, console, flag, folder, run
 
+BUILD = "build-retrieval"
+
+
+class _Evaluate(click.Command):
+    """The command, which hands over to another one where the first word is not a checkpoint but that one's name."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == [BUILD]:
+            return build_retrieval.make_context(f"{info_name} {BUILD}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
 
 @click.command(context_settings=HELP)
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@flag("data-dir", **(folder() | {"required": True}), help="Directory of the corpora, with msc.valid.jsonl.xz.")
+@flag("seed", type=int, default=0, help="Seed of the unanswerable questions.")
+def build_retrieval(out: Path, data_dir: Path, seed: int) -> None:
+    """Build a development set for retrieval from the held-out part of msc.valid and write it to OUT (JSONL)."""
+
+    def action() -> None:
+        from training.evaluation.retrieval_build import write
+
+        conversations, questions = write(data_dir, out, seed)
+        click.echo(f"{out}: {conversations} conversations, {questions} questions")
+
+    run(action)
+
+
+@click.command(cls=_Evaluate, context_settings=HELP)
 @click.argument("checkpoint", metavar="CHECKPOINT")
-@click.argument("measure", type=click.Choice(["recall", "perplexity", "dialogue", "exchanges", "speed"]))
+@click.argument(
+    "measure",
+    type=click.Choice(
+        ["recall", "retrieval", "spared", "conversation", "perplexity", "dialogue", "exchanges", "speed"]
+    ),
+)
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path, exists=True))
 @flag("facts", type=click.IntRange(min=1), default=100, help="recall: facts told for each task and tier.")
 @flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
 @flag(
@@ -31,7 +69,8 @@ from training.flags import HELP, console, flag, folder, run
 @flag(
     "data-dir",
     **folder(),
-    help="Folder of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk.",
+    help="Folder of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk, the real "
+    "lines of spared, the torn words of conversation.",
 )
 @flag(
     "chart",
@@ -63,17 +102,50 @@ from training.flags import HELP, console, flag, folder, run
 @flag("count", type=click.IntRange(min=1), default=40, help="exchanges: how many.")
 @flag("memory-size", type=click.IntRange(min=1), default=10_000, help="speed: vectors in memory.")
 @flag("seed", type=int, default=0, help="Seed of facts, phrasings and samples.")
-@flag("json", is_flag=True, help="Print one JSON object instead of tables.")
+@flag(
+    "delete-thresholds",
+    default=None,
+    metavar="P,P,…",
+    help="spared: also run with each of these delete thresholds, for a curve.",
+)
+@flag(
+    "exchanges",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="spared, conversation: write every exchange to this Markdown file.",
+)
+@flag("systems", default="all", metavar="NAME;NAME", help="retrieval: only these rows (and BM25), by their names.")
+@flag(
+    "rankings",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="retrieval: score the rankings of another system too.",
+)
+@flag(
+    "json",
+    is_flag=False,
+    flag_value="-",
+    default=None,
+    metavar="[FILE]",
+    help="Print JSON instead of tables; with FILE, write it there and print the tables.",
+)
 @flag("show", type=click.IntRange(min=0), default=0, help="recall: print this many wrong answers too.")
 def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
     """Measure a checkpoint.
 
     \b
     recall     is it known in the next session what was told in this one?
+    retrieval  does the memory's search find the turns that answer a question? Of FILEs:
+               LoCoMo's locomo10.json, a directory of BEAM (chats/100K) or JSONL
+    spared     which facts survive lines that do not concern them?
+    conversation  are everyday replies sensible, with an empty and a full memory?
     perplexity of a text: does the memory of what came before help? also accuracy, F1
     dialogue   does the memory help to predict held-out human dialogue?
     exchanges  sample exchanges, unedited, as markdown
     speed      what does the memory cost?
+
+    `varda-eval build-retrieval --data-dir DIR OUT` builds a development set for retrieval.
     """
 
     def action() -> None:

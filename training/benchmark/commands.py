@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 
+from training.evaluation.commands import MEASURES as EVALUATIONS
+from training.evaluation.commands import Load, progress, show_result
 from varda_chat.errors import VardaError
-
-Load = Callable[[str], Any]
-"""From a checkpoint's folder or hub id to the loaded checkpoint."""
 
 
 def recall(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
@@ -39,19 +35,12 @@ def recall(source: str, flags: dict[str, Any], load: Load, console: Console) -> 
         if "recall" not in plan.tasks:
             raise VardaError("--chart draws the recall task, which --tasks leaves out.")
     checkpoint = load(source)
-    with _progress("recall") as show:
+    with progress("recall") as show:
         found = measure(checkpoint, plan, data_dir=flags["data_dir"], on_progress=show)
     if flags["chart"] is not None:
         draw_chart(found, flags["chart"])
-    if flags["json"]:
-        click.echo(json.dumps(recall_json(found)))
-        return
-    for table in recall_tables(found):
-        console.print(table)
-    for notice in found.notices:
-        click.echo(notice)
-    for line in wrong_answers(found, flags["show"]):
-        click.echo(line)
+    lines = (*found.notices, *wrong_answers(found, flags["show"]))
+    show_result(recall_json(found), recall_tables(found), flags, console, lines)
 
 
 def dialogue(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
@@ -63,15 +52,11 @@ def dialogue(source: str, flags: dict[str, Any], load: Load, console: Console) -
         raise click.UsageError("dialogue needs the folder of the corpora: --data-dir.")
     checkpoint = load(source)
     twin = None if flags["twin"] is None else load_twin(flags["twin"], checkpoint)
-    with _progress("dialogue") as show:
+    with progress("dialogue") as show:
         found = measure_dialogue(
             checkpoint, flags["data_dir"], twin=twin, on_progress=lambda done, total: show("dialogue", done, total)
         )
-    if flags["json"]:
-        click.echo(json.dumps(dialogue_json(found)))
-        return
-    for table in dialogue_tables(found):
-        console.print(table)
+    show_result(dialogue_json(found), dialogue_tables(found), flags, console)
 
 
 def perplexity(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
@@ -86,7 +71,7 @@ def perplexity(source: str, flags: dict[str, Any], load: Load, console: Console)
         raise click.UsageError("perplexity needs a text: --dataset, a corpus' name, your files, or prepared text.")
     checkpoint = load(source)
     against = None if flags["against"] is None else load_plain(flags["against"], checkpoint.chat)
-    with _progress("preparing") as show:
+    with progress("preparing") as show:
         texts = open_datasets(
             flags["datasets"], places_of(flags["data_dir"]), How(tokenizer=checkpoint.chat.tokenizer),
             lambda line: click.echo(line, err=True), lambda doing, done, total: show(doing, done, total or 0),
@@ -98,10 +83,7 @@ def perplexity(source: str, flags: dict[str, Any], load: Load, console: Console)
             window=flags["window"], stride=flags["stride"], at_most=flags["documents"], against=against,
             on_progress=lambda done, total: show("perplexity", done, total),
         )  # fmt: skip
-    if flags["json"]:
-        click.echo(json.dumps(perplexity_json(found)))
-        return
-    console.print(perplexity_table(found))
+    show_result(perplexity_json(found), [perplexity_table(found)], flags, console)
 
 
 def exchanges(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
@@ -111,7 +93,7 @@ def exchanges(source: str, flags: dict[str, Any], load: Load, console: Console) 
 
     talk = small_talk(flags["data_dir"])
     found = sample_exchanges(load(source), flags["count"], flags["seed"], talk)
-    click.echo(json.dumps(exchanges_json(found)) if flags["json"] else as_markdown(found))
+    show_result(exchanges_json(found), [], flags, console, (as_markdown(found),))
 
 
 def speed(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
@@ -123,21 +105,20 @@ def speed(source: str, flags: dict[str, Any], load: Load, console: Console) -> N
     from training.benchmark.speed import measure_speed
 
     speeds = measure_speed(load(source).model, memory_size=flags["memory_size"])
-    if flags["json"]:
-        click.echo(json.dumps([asdict(each) | {"ratio": each.ratio} for each in speeds]))
-        return
     table = Table("work", title="Tokens a second, against plain GPT-2 of the same size", title_justify="left")
     for column in ("plain GPT-2", "with memory parts", "ratio"):
         table.add_column(column, justify="right")
     for each in speeds:
         table.add_row(each.work, f"{each.plain:,.0f}", f"{each.ours:,.0f}", f"{each.ratio:.2f}")
-    console.print(table)
+    show_result([asdict(each) | {"ratio": each.ratio} for each in speeds], [table], flags, console)
 
 
 def run(measure: str, source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """Measure the checkpoint ``source``. Raises VardaError or click's UsageError, each with what to do."""
     if flags["data_dir"] is not None and not flags["data_dir"].is_dir():
         raise VardaError(f"--data-dir: there is no folder {flags['data_dir']}.")
+    if flags["files"] and measure != "retrieval":
+        raise click.UsageError(f"{measure} takes no files, but {flags['files'][0]} was given.")
     MEASURES[measure](source, flags, load, console)
 
 
@@ -147,6 +128,7 @@ MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
     "perplexity": perplexity,
     "exchanges": exchanges,
     "speed": speed,
+    **EVALUATIONS,
 }
 
 
@@ -164,11 +146,3 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part.replace("_", "")) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise VardaError(f"--distractors: {text!r} are not whole numbers separated by commas.") from error
-
-
-@contextmanager
-def _progress(first: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on stderr; what it gives is called with what is being done, how much is done, and of how much."""
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task(first, total=None)
-        yield lambda doing, done, total: progress.update(task, description=doing, completed=done, total=total)

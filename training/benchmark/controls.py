@@ -100,28 +100,30 @@ def store_blindly(checkpoint: Checkpoint, person: Person, folder: Path, budget: 
 def text_search(said: Sequence[Said]) -> Callable[[str], list[Said]]:
     """A function from a question to the LINES_FOUND turns whose messages BM25 ranks highest, in the order they were
     said. Raises VardaError where the library is not installed."""
-    bm25s = _bm25s()
+    bm25s = load_bm25s()
     found_at_most = min(LINES_FOUND, len(said))
     index = bm25s.BM25()
-    index.index(_words([text for text, _ in said]), show_progress=False)
+    index.index(search_words([text for text, _ in said]), show_progress=False)
 
     def search(question: str) -> list[Said]:
-        places, _ = index.retrieve(_words([question]), k=found_at_most, show_progress=False)
+        places, _ = index.retrieve(search_words([question]), k=found_at_most, show_progress=False)
         return [said[place] for place in sorted(int(place) for place in places[0])]
 
     return search
 
 
-def _words(texts: list[str]) -> Any:
-    return _bm25s().tokenize(texts, stopwords="en", show_progress=False, return_ids=False)
+def search_words(texts: list[str]) -> Any:
+    """The words of each text as BM25 sees them: lower case, without English stop words."""
+    return load_bm25s().tokenize(texts, stopwords="en", show_progress=False, return_ids=False)
 
 
 def check_text_search() -> None:
     """Raises VardaError, with what to do, where the text search's library is not installed."""
-    _bm25s()
+    load_bm25s()
 
 
-def _bm25s() -> Any:
+def load_bm25s() -> Any:
+    """The library bm25s. Raises VardaError, with what to do, where it is not installed."""
     try:
         import bm25s
     except ImportError as error:

@@ -25,6 +25,7 @@ from training.benchmark.exchanges import Exchange, looping, recalled
 from training.benchmark.recall import Benchmark, Condition
 from training.benchmark.scoring import Score, loops
 from training.benchmark.scripts import MEASURES, Tier
+from training.evaluation.tables import new_table, score_json, share_text
 
 RATIOS: tuple[tuple[Reader, Reader], ...] = (
     ("memory", "no memory"),
@@ -59,10 +60,12 @@ def recall_tables(benchmark: Benchmark) -> list[Table]:
 def task_table(benchmark: Benchmark) -> Table:
     """Each task's measures, by tier."""
     plan = benchmark.plan
-    table = _table("What the memory is for, by how it was phrased", "task", "right is", *plan.tiers)
+    table = new_table(
+        "What the memory is for, by how it was phrased", "task", "right is", *plan.tiers, left=("right is",)
+    )
     for task in plan.tasks:
         for number, measure in enumerate(MEASURES[task]):
-            cells = [_share(benchmark.score(task, measure, tier)) for tier in plan.tiers]
+            cells = [share_text(benchmark.score(task, measure, tier)) for tier in plan.tiers]
             last = number + 1 == len(MEASURES[task])
             table.add_row(_words(task) if number == 0 else "", measure, *cells, end_section=last)
     table.caption = f"{plan.per_person} facts to a memory; greedy; in brackets right/total and 95 % intervals"
@@ -71,20 +74,20 @@ def task_table(benchmark: Benchmark) -> Table:
 
 def recall_table(benchmark: Benchmark) -> Table:
     """Facts recalled with the memory and under the controls, by tier."""
-    table = _table("Facts with unseen values, asked for in a new session (greedy)", "answered right",
+    table = new_table("Facts with unseen values, asked for in a new session (greedy)", "answered right",
                    *benchmark.plan.tiers)  # fmt: skip
     for condition in conditions(benchmark):
-        cells = [_share(benchmark.recall(condition, tier)) for tier in benchmark.plan.tiers]
+        cells = [share_text(benchmark.recall(condition, tier)) for tier in benchmark.plan.tiers]
         table.add_row(_words(condition), *cells)
     table.caption = _stored(benchmark.economy)
     return table
 
 
 def _distractor_table(benchmark: Benchmark) -> Table:
-    table = _table("Facts recalled among other stored vectors, of unrelated real chat", "other vectors",
+    table = new_table("Facts recalled among other stored vectors, of unrelated real chat", "other vectors",
                    *benchmark.plan.tiers)  # fmt: skip
     for level in benchmark.plan.distractors:
-        table.add_row(f"{level:,}", *(_share(_among(benchmark, tier, level)) for tier in benchmark.plan.tiers))
+        table.add_row(f"{level:,}", *(share_text(_among(benchmark, tier, level)) for tier in benchmark.plan.tiers))
     return table
 
 
@@ -93,17 +96,17 @@ def _among(benchmark: Benchmark, tier: Tier, level: int) -> Score:
 
 
 def _economy_table(economy: Sequence[Economy]) -> Table:
-    table = _table("What it costs (the recall task's memories)", "", *(each.tier for each in economy))
+    table = new_table("What it costs (the recall task's memories)", "", *(each.tier for each in economy))
     rows: list[tuple[str, list[str]]] = [
-        ("facts stored, of those told", [_share(each.recall) for each in economy]),
-        ("user tokens stored", [_share(each.share_stored) for each in economy]),
-        ("stored tokens that lie in a value", [_share(each.precision) for each in economy]),
-        ("stored tokens in a message with a fact", [_share(each.precision_of_facts) for each in economy]),
+        ("facts stored, of those told", [share_text(each.recall) for each in economy]),
+        ("user tokens stored", [share_text(each.share_stored) for each in economy]),
+        ("stored tokens that lie in a value", [share_text(each.precision) for each in economy]),
+        ("stored tokens in a message with a fact", [share_text(each.precision_of_facts) for each in economy]),
         ("vectors a fact", [f"{each.vectors_a_fact:.1f}" for each in economy]),
         ("vectors from the model's own replies", [f"{each.reply_vectors}" for each in economy]),
         ("bytes a fact, on disk", [f"{each.bytes_a_fact:,.0f}" for each in economy]),
         ("of these the vectors", [f"{each.vector_bytes / max(1, each.facts):,.0f}" for each in economy]),
-        ("statements deleted by mistake", [_share(Score(each.deleted, each.statements)) for each in economy]),
+        ("statements deleted by mistake", [share_text(Score(each.deleted, each.statements)) for each in economy]),
     ]
     for name, cells in rows:
         table.add_row(name, *cells)
@@ -125,7 +128,7 @@ def recall_json(benchmark: Benchmark) -> dict[str, Any]:
         "settings": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(plan).items()},
         "tasks": {
             task: {
-                measure: {tier: _score(benchmark.score(task, measure, tier)) for tier in plan.tiers}
+                measure: {tier: score_json(benchmark.score(task, measure, tier)) for tier in plan.tiers}
                 for measure in MEASURES[task]
             }
             for task in plan.tasks
@@ -133,15 +136,15 @@ def recall_json(benchmark: Benchmark) -> dict[str, Any]:
     }
     if "recall" in plan.tasks:
         found["conditions"] = {
-            condition: {tier: _score(benchmark.recall(condition, tier)) for tier in plan.tiers}
+            condition: {tier: score_json(benchmark.recall(condition, tier)) for tier in plan.tiers}
             for condition in conditions(benchmark)
         }
         found["distractors"] = {
-            str(level): {tier: _score(_among(benchmark, tier, level)) for tier in plan.tiers}
+            str(level): {tier: score_json(_among(benchmark, tier, level)) for tier in plan.tiers}
             for level in plan.distractors
         }
         found["economy"] = {each.tier: _economy(each) for each in benchmark.economy}
-    found["replies_in_loops"] = _score(Score.of(loops(reply) for reply in replies))
+    found["replies_in_loops"] = score_json(Score.of(loops(reply) for reply in replies))
     found["notices"] = list(benchmark.notices)
     return found
 
@@ -149,10 +152,10 @@ def recall_json(benchmark: Benchmark) -> dict[str, Any]:
 def _economy(economy: Economy) -> dict[str, Any]:
     counts = {name: value for name, value in asdict(economy).items() if name != "tier"}
     return counts | {
-        "recall": _score(economy.recall),
-        "precision": _score(economy.precision),
-        "precision_of_facts": _score(economy.precision_of_facts),
-        "share_stored": _score(economy.share_stored),
+        "recall": score_json(economy.recall),
+        "precision": score_json(economy.precision),
+        "precision_of_facts": score_json(economy.precision_of_facts),
+        "share_stored": score_json(economy.share_stored),
         "vectors_a_fact": round(economy.vectors_a_fact, 3),
         "bytes_a_fact": round(economy.bytes_a_fact, 1),
     }
@@ -172,8 +175,8 @@ def wrong_answers(benchmark: Benchmark, count: int) -> list[str]:
 def dialogue_tables(predictions: Sequence[Prediction]) -> list[Table]:
     """Perplexity of each corpus by reader, and what the readers reach of each other's."""
     readers = [reader for reader in READERS if any(reader in p.losses for p in predictions)]
-    table = _table("Perplexity on held-out human dialogue", "corpus", "tokens", *readers)
-    ratios = _table("Ratios of perplexity: below 1, the first is better", "corpus", "of", "ratio", "95 % interval")
+    table = new_table("Perplexity on held-out human dialogue", "corpus", "tokens", *readers)
+    ratios = new_table("Ratios of perplexity: below 1, the first is better", "corpus", "of", "ratio", "95 % interval")
     ratios.columns[1].justify = "left"
     for p in predictions:
         cells = [f"{p.perplexity(reader):.2f}" if reader in p.losses else "" for reader in readers]
@@ -221,37 +224,13 @@ def exchanges_json(exchanges: Sequence[Exchange]) -> dict[str, Any]:
     """See the module."""
     return {
         "exchanges": [asdict(exchange) | {"loops": exchange.loops} for exchange in exchanges],
-        "recalled": _score(recalled(exchanges)),
-        "in_loops": _score(looping(exchanges)),
+        "recalled": score_json(recalled(exchanges)),
+        "in_loops": score_json(looping(exchanges)),
     }
 
 
 # Within
 
 
-def _table(title: str, first: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.add_column(first)
-    for column in columns:
-        table.add_column(column, justify="left" if column == "right is" else "right")
-    return table
-
-
 def _words(name: str) -> str:
     return name.replace("-", " ")
-
-
-def _share(score: Score) -> str:
-    if not score.total:
-        return "none"
-    low, high = score.interval
-    return f"{score.share:.1%} ({score.right}/{score.total}; {low:.0%} to {high:.0%})"
-
-
-def _score(score: Score) -> dict[str, Any]:
-    return {
-        "right": score.right,
-        "total": score.total,
-        "share": round(score.share, 4) if score.total else None,
-        "interval": [round(bound, 4) for bound in score.interval],
-    }
