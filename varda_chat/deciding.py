@@ -1,6 +1,8 @@
 """What a person's line does to the memory, decided when it has been read and before it is answered; changes nothing.
 
-For models with a MemoryLayer. The reply is conditioned on the status decided here, so that reply and act agree.
+For models with a MemoryLayer. The end of the line searches the memory; of each statement found, learned decisions say
+whether it answers the line and whether the line ends it. The reply is conditioned on the status that follows, and reads
+what was found to answer, so that reply and act agree.
 """
 
 from __future__ import annotations
@@ -11,35 +13,107 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from varda_chat.memory.records import NewStatement
 from varda_chat.model.memory_config import INTENTS, STATUSES
 from varda_chat.model.memory_layer import Address
+from varda_chat.model.modeling import SearchResults
 
-NEAR = 24
-"""Vectors looked at for statements that a line may make obsolete: several a statement."""
-KEPT_IN_SIGHT = 0.05
-"""A statement with at least this share of what the end of a question reads is reported as a match."""
+NEAR = 48
+"""Vectors looked at for each of what a line asks for and what it would end: several a statement."""
+MOST_ANSWERS = 3
+"""Statements that a reply may read."""
 
 StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A statement near a line: the probability that it answers the line, and that the line ends it."""
+
+    statement: int
+    answers: float
+    ends: float
+
+
+@dataclass(frozen=True)
 class Decisions:
-    """stores: what the line adds; deletes: statement -> probability, those that leave; candidates: the same of all that
-    were looked at; status: index into STATUSES; intents: probability of each of INTENTS; match: statement -> share of
-    what the end of the line reads; the rest to 1 is the no-match slot's."""
+    """stores: what the line adds; deletes: statements that leave; candidates: those that were looked at; status: index
+    into STATUSES; intents: probability of each of INTENTS; reads: what the reply reads, None for nothing."""
 
     stores: tuple[NewStatement, ...]
-    deletes: dict[int, float]
-    candidates: dict[int, float]
+    deletes: frozenset[int]
+    candidates: tuple[Candidate, ...]
     status: int
     intents: tuple[float, ...]
-    match: dict[int, float]
+    reads: FoundMemory | None
 
     @property
     def status_name(self) -> str:
         return STATUSES[self.status]
+
+
+class FoundMemory:
+    """The vectors of a few statements, as the memory that a reply reads: ids (n,), vectors (n, dim), token_ids (n,).
+    What follows a copied token is looked up in the whole memory."""
+
+    def __init__(self, ids: Tensor, vectors: Tensor, token_ids: Tensor, whole: Any) -> None:
+        self._ids, self._vectors, self._tokens, self._whole = ids, vectors.float(), token_ids, whole
+
+    @property
+    def size(self) -> int:
+        """Vectors that can be read."""
+        return len(self._ids)
+
+    def search(self, query: Tensor, k: int) -> SearchResults:
+        """The ``k`` nearest of them to each query (batch, seq, dim); see SearchResults."""
+        similarity = query.float() @ self._vectors.T
+        best = similarity.topk(min(k, self.size), dim=-1)
+        missing = k - best.indices.shape[-1]
+        pad = torch.nn.functional.pad
+        distances = (2.0 - 2.0 * best.values).clamp_min(0.0)
+        return SearchResults(
+            ids=pad(self._ids[best.indices], (0, missing), value=-1),
+            distances=pad(distances, (0, missing), value=torch.inf),
+            vectors=pad(self._vectors[best.indices], (0, 0, 0, missing)),
+            token_ids=pad(self._tokens[best.indices], (0, missing), value=-1),
+        )
+
+    def successors(self, ids: Tensor) -> Any:
+        """As the memory's own."""
+        return self._whole.successors(ids)
+
+    def vectors_of(self, ids: Tensor) -> Any:
+        """As the memory's own."""
+        return self._whole.vectors_of(ids)
+
+
+@dataclass(frozen=True)
+class _Near:
+    """Vectors near a line: ids (n,), vectors (n, dim), tokens (n,), their statements, and both decisions (n,)."""
+
+    ids: Tensor
+    vectors: Tensor
+    tokens: Tensor
+    statements: list[int]
+    answers: list[float]
+    ends: list[float]
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Statement by statement, those that answer best first."""
+        best: dict[int, Candidate] = {}
+        for statement, answers, ends in zip(self.statements, self.answers, self.ends, strict=True):
+            known = best.get(statement)
+            if known is not None:
+                answers, ends = max(answers, known.answers), max(ends, known.ends)
+            best[statement] = Candidate(statement, answers, ends)
+        return tuple(sorted(best.values(), key=lambda each: -each.answers))
+
+    def memory_of(self, statements: Sequence[int], whole: Any) -> FoundMemory:
+        kept = [place for place, statement in enumerate(self.statements) if statement in set(statements)]
+        order = sorted(kept, key=lambda place: int(self.ids[place]))
+        return FoundMemory(self.ids[order], self.vectors[order], self.tokens[order], whole)
 
 
 def decide(
@@ -61,65 +135,50 @@ def decide(
     """
     layer, config = model.memory_layer, model.config.memory
     address = Address(*(each[0, end] for each in (output.address.mean, output.address.end, output.address.previous)))
-    intents = layer.intent_logits(address).softmax(-1)
-    chance = dict(zip(INTENTS, intents.tolist(), strict=True))
-    match = _match(output, end, statement_ids)
-    candidates = {} if memory is None else _candidates(layer, address, memory, statement_ids)
-    wants_change = chance["correct"] + chance["forget"]
-    deletes = {
-        statement: p
-        for statement, p in candidates.items()
-        if p > config.delete_threshold and wants_change > config.change_threshold
-    }
-    found = sum(match.values())
-    if deletes and stores:
+    intents = layer.intent_logits(address).softmax(-1).tolist()
+    chance = dict(zip(INTENTS, intents, strict=True))
+    near = None if memory is None else _near(layer, address, memory, statement_ids)
+    candidates = () if near is None else near.candidates()
+    changes = chance["correct"] + chance["forget"] > config.change_threshold
+    deletes = frozenset(each.statement for each in candidates if changes and each.ends > config.delete_threshold)
+    answers = [each.statement for each in candidates if each.answers > config.recall_threshold][:MOST_ANSWERS]
+    reads: FoundMemory | None = None
+    forgets = changes and chance["forget"] > chance["correct"]
+    if forgets:
+        status, stores = ("deleted" if deletes else "nothing_to_delete"), ()
+    elif deletes and stores:
         status = "replaced"
-    elif deletes:
-        status = "deleted"
-    elif chance["forget"] > config.change_threshold:
-        status, stores = "nothing_to_delete", ()
     elif chance["ask"] > config.ask_threshold:
-        status, stores = ("recalled" if found > config.recall_threshold else "unknown"), ()
-    elif chance["other"] > config.other_threshold:
+        status, stores = ("recalled" if answers else "unknown"), ()
+        reads = near.memory_of(answers, memory) if near is not None and answers else None
+    elif chance["other"] > config.other_threshold or not stores:
         status, stores = "nothing", ()
     else:
-        status = "stored" if stores else "nothing"
-    if chance["forget"] > chance["correct"] and deletes:
-        status, stores = "deleted", ()
+        status = "stored"
+    if status not in ("deleted", "replaced"):
+        deletes = frozenset()
     if not may_write and status in ("stored", "replaced", "deleted"):
         status = "incognito"
-    return Decisions(
-        stores=tuple(stores), deletes=deletes, candidates=candidates, status=STATUSES.index(status),
-        intents=tuple(intents.tolist()), match=match,
-    )  # fmt: skip
+    return Decisions(tuple(stores), deletes, candidates, STATUSES.index(status), tuple(intents), reads)
 
 
-def _match(output: Any, end: int, statement_ids: StatementIds) -> dict[int, float]:
-    if output.search_results is None or output.read_weights is None:
-        return {}
-    statements = statement_ids(output.search_results.ids[0, end])
-    shares: dict[int, float] = {}
-    for statement, weight in zip(statements.tolist(), output.read_weights[0, end].tolist(), strict=True):
-        if statement >= 0 and weight > 0:
-            shares[statement] = shares.get(statement, 0.0) + weight
-    return {s: w for s, w in shares.items() if w >= KEPT_IN_SIGHT}
-
-
-def _candidates(layer: Any, address: Address, memory: Any, statement_ids: StatementIds) -> dict[int, float]:
-    """Delete probability of each statement near the line, by what it asks for and by what it would make obsolete."""
+def _near(layer: Any, address: Address, memory: Any, statement_ids: StatementIds) -> _Near:
+    """What is near the line, by what it asks for and by what it would end."""
     asked = torch.nn.functional.pad(layer.query_address(address), (0, layer.config.token_dim))
-    queries = torch.stack([layer.deletable_vector(address), asked]).unsqueeze(0)
-    results = memory.search(queries, NEAR)
+    results = memory.search(torch.stack([layer.deletable_vector(address), asked]).unsqueeze(0), NEAR)
     ids = results.ids.flatten()
-    vectors = results.vectors.flatten(0, 2).float()
-    logits = layer.delete_logits(address, vectors.unsqueeze(0)).flatten()
-    probabilities: dict[int, float] = {}
-    for statement, logit, there in zip(
-        statement_ids(ids).tolist(), torch.sigmoid(logits).tolist(), (ids >= 0).tolist(), strict=True
-    ):
-        if there and statement >= 0:
-            probabilities[statement] = max(probabilities.get(statement, 0.0), logit)
-    return probabilities
+    ids, first = np.unique(ids.cpu().numpy(), return_index=True)
+    kept = torch.from_numpy(first[ids >= 0])
+    found = results.ids.flatten()[kept]
+    vectors = results.vectors.flatten(0, 2)[kept].float()
+    return _Near(
+        ids=found,
+        vectors=vectors,
+        tokens=results.token_ids.flatten()[kept],
+        statements=statement_ids(found).tolist(),
+        answers=torch.sigmoid(layer.answer_logits(address, vectors)).tolist(),
+        ends=torch.sigmoid(layer.delete_logits(address, vectors)).tolist(),
+    )
 
 
 @torch.inference_mode()
@@ -132,19 +191,18 @@ def matches_at_end(
     done = model.lower_pass(torch.tensor([list(ids)[-room:]], device=model.device))
     end = -footer
     layer = model.memory_layer
-    query = done.query[:, end].unsqueeze(1)
+    address = Address(*(each[0, end] for each in (done.address.mean, done.address.end, done.address.previous)))
+    query = torch.nn.functional.pad(layer.query_address(address), (0, layer.config.token_dim))
     wanted = 4 * limit
     while True:
-        results = memory.search(query, wanted)
+        results = memory.search(query.view(1, 1, -1), wanted)
         statements = statement_ids(results.ids[0, 0]).tolist()
         if len({each for each in statements if each >= 0}) >= limit or -1 in statements or wanted >= memory.size:
             break
         wanted *= 4
-    similarity = results.vectors[0, 0].float() @ query[0, 0]
-    scores = torch.cat([layer.scores(similarity, None), done.no_match[0, end]])
-    scores[:-1][results.ids[0, 0] < 0] = -1e4
-    shares: dict[int, float] = {}
-    for statement, share in zip(statements, scores.softmax(-1)[:-1].tolist(), strict=True):
+    best: dict[int, float] = {}
+    for statement, similarity in zip(statements, (results.vectors[0, 0].float() @ query).tolist(), strict=True):
         if statement >= 0:
-            shares[statement] = shares.get(statement, 0.0) + share
-    return shares
+            best[statement] = max(best.get(statement, -1.0), similarity)
+    scores = torch.cat([layer.scores(torch.tensor(list(best.values())), None), done.no_match[0, end]])
+    return dict(zip(best, scores.softmax(-1)[:-1].tolist(), strict=True))

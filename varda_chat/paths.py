@@ -78,8 +78,8 @@ def checkpoints_dir() -> Path:
 
 
 def default_checkpoint() -> Path:
-    """The model that a chat opens where none is named: ``VARDA_CHAT_MODEL`` (a shipped model's name or a directory), else
-    the shipped adapter, else mini."""
+    """The model that a chat opens where none is named: ``VARDA_CHAT_MODEL`` (a shipped model's name or a directory),
+    else the shipped adapter, else mini."""
     named = os.environ.get(MODEL_VARIABLE)
     if named:
         return shipped_checkpoints().get(named) or Path(named).expanduser()

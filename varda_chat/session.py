@@ -372,11 +372,11 @@ class ChatSession(SessionMemory):
         start = len(context) - len(message.ids)
         may_write = not (self.incognito or self._store.read_only)
         with torch.inference_mode():
-            output, known = self._writer.read(context, timed, [-1] * start + statement_numbers([message]))
+            output, known = self._writer.read(context, None, [-1] * start + statement_numbers([message]))
             found = statements_to_store(output, message, start - known, chat, model.config.store_threshold)
             end = len(context) - message.footer - known
             decided = decide(model, output, end, tuple(found), timed, self._statements, may_write=may_write)
-            written = self._writer.write(decided.status, timed, self.generation, on_text, stop)
+            written = self._writer.write(decided.status, decided.reads, self.generation, on_text, stop)
             stopped = stop is not None and stop.is_set()
             text, answer = message_of_reply(chat, written.ids)
             text = sanitize(text).strip()
@@ -399,7 +399,7 @@ class ChatSession(SessionMemory):
         if may_write:
             changes = TurnChanges(
                 stores=stores,
-                delete_statements=frozenset(decided.deletes),
+                delete_statements=decided.deletes,
                 recalled=frozenset(r.id for r in recalled),
             )
             applied = self._store.apply(changes, session=self._name)
@@ -429,8 +429,8 @@ class ChatSession(SessionMemory):
         )
 
     def _leave_window(self, statement_ids: Iterable[int]) -> None:
-        """Take the turns that told or named deleted statements out of the window: what is forgotten is not answered from
-        there either."""
+        """Take the turns that told or named deleted statements out of the window: what is forgotten is not answered
+        from there either."""
         gone = set(statement_ids)
         if not gone or len(self._mentioned) * 2 != len(self._history):
             return

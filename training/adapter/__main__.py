@@ -38,16 +38,20 @@ def settings_of(texts: tuple[str, ...]) -> AdapterConfig:
 
 @click.command()
 @click.option("--base", type=click.Path(path_type=Path, exists=True), help="Directory of the base model.")
-@click.option("--data-dir", type=click.Path(path_type=Path, exists=True), required=True, help="Directory of the corpora.")
-@click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Saves, and the adapter at the end.")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path, exists=True), required=True, help="Directory of the corpora."
+)
+@click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Saves, then the adapter.")
 @click.option("--from", "source", type=click.Path(path_type=Path, exists=True), help="Start with another run's save.")
 @click.option("--teacher", type=click.Path(path_type=Path, exists=True), help="A sentence-transformers directory.")
-@click.option("--decision-people", default=240, show_default=True, help="People whose turns the last stage learns from.")
+@click.option(
+    "--decision-people", default=240, show_default=True, help="People whose turns the last stage learns from."
+)
 @click.option("--decision-steps", default=400, show_default=True, help="Steps of the last stage; 0 leaves it out.")
 @click.option("--set", "settings", multiple=True, help="NAME=VALUE of AdapterConfig.")
 def main(
-    base: Path | None, data_dir: Path, output_dir: Path, source: Path | None, teacher: Path | None, decision_people: int,
-    decision_steps: int, settings: tuple[str, ...],
+    base: Path | None, data_dir: Path, output_dir: Path, source: Path | None, teacher: Path | None,
+    decision_people: int, decision_steps: int, settings: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Train an adapter; started again, it resumes from its last save."""
     directory = resolve_base(SMOLLM2, base, say)
@@ -57,7 +61,14 @@ def main(
     else:
         record = {"name": SMOLLM2.name, "revision": SMOLLM2.revision, "sha256": SMOLLM2.sha256}
     trainer = prepare(
-        directory, data_dir, output_dir, settings_of(settings), base_name=record, source=source, teacher=teacher, say=say
+        directory,
+        data_dir,
+        output_dir,
+        settings_of(settings),
+        base_name=record,
+        source=source,
+        teacher=teacher,
+        say=say,
     )
     trainer.run()
     finish(trainer, directory, output_dir / "adapter", people=decision_people, steps=decision_steps, say=say)

@@ -40,7 +40,7 @@ class Line:
 
 @dataclass
 class LineStates:
-    """Of N lines, float16: as a query (mean and end), and as a statement (mean and end), (N, F) each; ``teacher`` (N, D)."""
+    """Of N lines, float16: as a query (mean and end), and as a statement (mean, end), (N, F) each; teacher (N, D)."""
 
     mean: Tensor
     end: Tensor
@@ -107,7 +107,10 @@ def read_lines(
         values = (done.address.mean[here, ends], done.features[here, ends], of_text, done.features[here, ends - 1])
         similar = teacher([lines[i].text for i in rows])
         if not found:
-            found = {name: torch.zeros(len(lines), v.shape[-1], dtype=torch.float16) for name, v in zip(names, values, strict=True)}
+            found = {
+                name: torch.zeros(len(lines), v.shape[-1], dtype=torch.float16)
+                for name, v in zip(names, values, strict=True)
+            }
             teachers = torch.zeros(len(lines), similar.shape[-1])
         for name, value in zip(names, values, strict=True):
             found[name][rows] = value.half()
@@ -134,7 +137,7 @@ def addresses_of(layer: Any, states: LineStates, rows: Tensor) -> tuple[Tensor, 
 
 @torch.no_grad()
 def first_found(layer: Any, states: LineStates) -> dict[str, float]:
-    """Share of questions whose nearest statement is of their topic, and that have one among the nearest three and five."""
+    """Share of questions that have a statement of their topic among the nearest one, three and five."""
     asked = ((states.topic >= 0) & states.asks).nonzero()[:, 0]
     told = ((states.topic >= 0) & ~states.asks).nonzero()[:, 0]
     query, _ = addresses_of(layer, states, asked)
@@ -161,9 +164,13 @@ def statements_by_topic(states: LineStates) -> dict[int, list[int]]:
 def address_losses(
     layer: Any, states: LineStates, by_topic: dict[int, list[int]], rng: random.Random, batch: int, log_scale: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Of ``batch`` lines, a third of them questions, a third statements that answer these, the rest any: the contrastive
-    loss (questions find statements of their topic), and the distillation loss."""
-    asked = [row for row in ((states.topic >= 0) & states.asks).nonzero()[:, 0].tolist() if int(states.topic[row]) in by_topic]
+    """Of ``batch`` lines, a third of them questions, a third statements that answer these, the rest any: the
+    contrastive loss (questions find statements of their topic), and the distillation loss."""
+    asked = [
+        row
+        for row in ((states.topic >= 0) & states.asks).nonzero()[:, 0].tolist()
+        if int(states.topic[row]) in by_topic
+    ]
     n = batch // 3
     chosen = torch.tensor(rng.choices(asked, k=n))
     told = torch.tensor([rng.choice(by_topic[int(states.topic[row])]) for row in chosen.tolist()])

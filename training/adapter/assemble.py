@@ -106,12 +106,15 @@ def save_adapter(
     (output / "config.json").write_text(json.dumps(config, indent=1, default=str), encoding="utf-8")
 
 
-def load_adapter(model: VardaLlamaAssociative, source: Path) -> None:
-    """Put the weights of an adapter directory into ``model``, LoRA where it has been added and is there."""
+def load_adapter(model: VardaLlamaAssociative, source: Path, fresh: tuple[str, ...] = ()) -> None:
+    """Put the weights of an adapter directory into ``model``, LoRA where it has been added and is there. ``fresh``: how
+    the names of parts begin that may be missing and then keep their initial values."""
     state = load_file(source / MEMORY_FILE)
-    missing = [k for k in memory_state(model) if k not in state]
+    missing = [k for k in memory_state(model) if k not in state and not k.startswith(fresh)]
     if missing:
         raise CheckpointError(f"The adapter in {source} lacks weights ({missing[0]}).")
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    state = {name: tensor for name, tensor in state.items() if shapes.get(name) == tensor.shape}
     model.load_state_dict(state, strict=False)
     own = dict(model.named_parameters())
     if (source / LORA_FILE).exists():

@@ -16,7 +16,6 @@ from training.data.episodes import STATEMENTS
 from training.data.messages import NONE, NULL
 from varda_chat.model.llama import VardaLlamaAssociative
 from varda_chat.model.memory_config import INTENTS
-from varda_chat.model.modeling import MASKED_SCORE
 
 WRONG_DELETE = 40.0
 """What deleting an unconcerned statement costs, beside 1 for leaving an obsolete one."""
@@ -28,9 +27,10 @@ DELETE_GRID = (*GRID, 0.985, 0.99, 0.995, 0.998)
 
 @dataclass
 class Evidence:
-    """Of T turns of held-out people: intents (T, 5) probabilities, wanted intent (T,), -1 for unlabelled; match (T,) share
-    of what the end of the line reads; target (T,); right (T,) bool: the best match is the target; obsolete (T,) delete
-    probability of the statement that the turn ends, nan for none; wrongly (T,) the largest of any other statement."""
+    """Of T turns of held-out people: intents (T, 5) probabilities, wanted intent (T,), -1 for unlabelled; match (T,)
+    the largest probability that a statement answers; target (T,); right (T,) bool: the best match is the target;
+    obsolete (T,) delete probability of the statement that the turn ends, nan for none; wrongly (T,) the largest of any
+    other statement; store_chance and store_label of the tokens of users' lines."""
 
     intents: Tensor
     intent: Tensor
@@ -62,33 +62,21 @@ def gather(model: VardaLlamaAssociative, builder: SessionBuilder, people: int, s
             done.query.reshape(people_here, total, -1), done.no_match, done.address, done.store_logits, bound
         )
         address = L.address_at(lower.address, batch)
-        place = batch.row % batch.ids.shape[1] * batch.ids.shape[2] + batch.end
-        seen = bound.visible[batch.person, place]
-        scores = L.candidates(layer, lower, lower.query[batch.person, place], batch.person, seen)
-        null = lower.no_match.view(people_here, total)[batch.person, place].unsqueeze(1)
-        weights = torch.cat([scores, null], 1).softmax(1)
-        best = scores.argmax(1)
-        statement = batch.statement.flatten(1)[batch.person]
-        known = best < total
-        right = known & (statement.gather(1, best.clamp_max(total - 1).unsqueeze(1)).squeeze(1) == batch.target)
-        right &= (batch.target >= 0) & (scores.amax(1) > MASKED_SCORE / 2)
-        obsolete, wrongly = _deletes(model, lower, address, batch)
+        match, right, obsolete, wrongly = _pairs(model, lower, address, batch)
         mine = batch.store_label.flatten(0, 1) >= 0
-        parts.append(
-            Evidence(
-                layer.intent_logits(address).softmax(-1), batch.intent, 1 - weights[:, -1], batch.target, right, obsolete,
-                wrongly, torch.sigmoid(done.store_logits.squeeze(-1))[mine], batch.store_label.flatten(0, 1)[mine],
-            )  # fmt: skip
-        )
+        intents, chance = layer.intent_logits(address).softmax(-1), torch.sigmoid(done.store_logits.squeeze(-1))[mine]
+        label = batch.store_label.flatten(0, 1)[mine]
+        parts.append(Evidence(intents, batch.intent, match, batch.target, right, obsolete, wrongly, chance, label))
         stored = bound.log_gates > -1.0 if bound.log_gates is not None else None
         if stored is not None and bound.vectors is not None:
             ring.add(bound.vectors[stored], bound.tokens[stored], torch.full((int(stored.sum()),), -1))
     return Evidence(*(torch.cat([getattr(p, name) for p in parts]) for name in Evidence.__dataclass_fields__))
 
 
-def _deletes(
+def _pairs(
     model: VardaLlamaAssociative, lower: L.Lower, address: L.Address, batch: SessionBatch
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """match, right, obsolete and wrongly, as of Evidence."""
     layer, memory = model.memory_layer, lower.memory
     assert memory.vectors is not None
     people, total = memory.tokens.shape
@@ -97,20 +85,24 @@ def _deletes(
     firsts = torch.full((people, STATEMENTS + 1), total - 1)
     firsts = firsts.scatter_reduce(1, statement.masked_fill(statement < 0, STATEMENTS).long(), place, "amin")
     own = memory.vectors.gather(1, firsts[:, :STATEMENTS].unsqueeze(-1).expand(-1, -1, memory.vectors.shape[-1]))
+    own = own[batch.person]
     told, dead, now = batch.told[batch.person], batch.dead[batch.person], batch.turn_number.unsqueeze(1)
     alive = (told >= 0) & (told < now) & (dead >= now)
     ends = alive & (dead == now)
-    chance = torch.sigmoid(layer.delete_logits(address, own[batch.person]))
-    obsolete = torch.where(ends, chance, -1).amax(1)
-    obsolete = torch.where(ends.any(1), obsolete, torch.nan)
+    chance = torch.sigmoid(layer.delete_logits(address, own))
+    obsolete = torch.where(ends.any(1), torch.where(ends, chance, -1).amax(1), torch.nan)
     wrongly = torch.where(alive & ~ends, chance, 0).amax(1)
     if memory.distractors is not None:
         strange = torch.sigmoid(layer.delete_logits(address, memory.distractors[:256].expand(len(now), -1, -1)))
         wrongly = torch.maximum(wrongly, strange.amax(1))
-    return obsolete, wrongly
+    answers = torch.where(alive, torch.sigmoid(layer.answer_logits(address, own)), -1)
+    match, best = answers.max(1)
+    return match.clamp_min(0), (best == batch.target) & (match >= 0), obsolete, wrongly
 
 
-def calibrate(model: VardaLlamaAssociative, builder: SessionBuilder, *, people: int, say: Callable[[str], None]) -> None:
+def calibrate(
+    model: VardaLlamaAssociative, builder: SessionBuilder, *, people: int, say: Callable[[str], None]
+) -> None:
     """Set the thresholds in ``model.config.memory``, and report what they give."""
     found = gather(model, builder, people, 2, 448)
     memory = model.config.memory
@@ -160,10 +152,11 @@ def calibrate(model: VardaLlamaAssociative, builder: SessionBuilder, *, people: 
     memory.store_threshold = min(GRID, key=store_cost)
     kept = found.store_chance > memory.store_threshold
     say(
-        f"delete {memory.delete_threshold} change {memory.change_threshold}: {int(deleted)} of {int(known.sum())} deleted, "
-        f"{int(wrong)} wrong in {len(known)} turns\n"
-        f"recall {memory.recall_threshold}: known answered {_share(found.match[told] > memory.recall_threshold)}, right "
-        f"first {_share(found.right[told])}; unknown admitted {_share(found.match[untold] <= memory.recall_threshold)}\n"
+        f"delete {memory.delete_threshold} change {memory.change_threshold}: {int(deleted)} of {int(known.sum())} "
+        f"deleted, {int(wrong)} wrong in {len(known)} turns\n"
+        f"recall {memory.recall_threshold}: {_share(found.match[told] > memory.recall_threshold)} of known answered, "
+        f"{_share(found.right[told])} with the right one first; "
+        f"{_share(found.match[untold] <= memory.recall_threshold)} of unknown admitted\n"
         f"ask {memory.ask_threshold}: {_share(chance['ask'][asks] > memory.ask_threshold)} of questions, "
         f"{_share(chance['ask'][labelled & ~asks] > memory.ask_threshold)} of others\n"
         f"other {memory.other_threshold}: {_share(chance['other'][others] > memory.other_threshold)} of other lines, "

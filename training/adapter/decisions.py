@@ -20,9 +20,11 @@ from training.adapter.batch import SessionBatch
 from training.adapter.losses import CHANGES
 from training.adapter.sessions import SessionBuilder
 from training.data.episodes import STATEMENTS
+from training.data.messages import NONE
+from varda_chat.model.memory_config import INTENTS
 from varda_chat.model.memory_layer import Address
 
-PARTS = ("fc_delete_turn", "fc_delete_statement", "fc_delete_decision", "fc_deletable_vector", "fc_intent")
+PARTS = ("fc_delete_decision", "fc_deletable_vector", "fc_answer_decision", "fc_intent")
 POSITIVE = 3.0
 """What a deletion that should happen weighs, beside 1 for each that should not."""
 OTHERS = 48
@@ -32,7 +34,8 @@ OTHERS = 48
 @dataclass
 class TurnEnds:
     """Of T turns, float16: address parts (T, F) each. intent (T,), -1 for unlabelled real lines and -2 for other
-    unlabelled ones; statements (T, STATEMENTS, D): vectors of the person's; alive, obsolete (T, STATEMENTS) bool."""
+    unlabelled ones; statements (T, STATEMENTS, D): vectors of the person's; alive, obsolete, answers (T, STATEMENTS)
+    bool: in memory; ended by the turn; what a question asks for."""
 
     mean: Tensor
     end: Tensor
@@ -41,6 +44,7 @@ class TurnEnds:
     statements: Tensor
     alive: Tensor
     obsolete: Tensor
+    answers: Tensor
 
 
 @torch.no_grad()
@@ -64,7 +68,13 @@ def read_turns(
         alive = (told >= 0) & (told < now) & (dead >= now)
         address = (each[batch.row, batch.end].half() for each in
                    (done.address.mean, done.address.end, done.address.previous))  # fmt: skip
-        parts.append(TurnEnds(*address, batch.intent, own[batch.person].half(), alive, alive & (dead == now)))
+        numbers = torch.arange(STATEMENTS).expand_as(alive)
+        asks = batch.intent == INTENTS.index("ask")
+        # asked for what it remembers at all, anything will do
+        answers = (
+            alive & asks.unsqueeze(1) & ((numbers == batch.target.unsqueeze(1)) | (batch.target == NONE).unsqueeze(1))
+        )
+        parts.append(TurnEnds(*address, batch.intent, own[batch.person].half(), alive, alive & (dead == now), answers))
         if start % 40 == 0:
             say(f"read the turns of {start + 4} of {people} people")
     return TurnEnds(*(torch.cat([getattr(p, name) for p in parts]) for name in TurnEnds.__dataclass_fields__))
@@ -95,7 +105,10 @@ def train_decisions(
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if step % 50 == 49 or step == steps - 1:
-            say(f"decisions {step + 1}: loss {float(loss.detach()):.3f} " + " ".join(f"{k} {v}" for k, v in shares.items()))
+            say(
+                f"decisions {step + 1}: loss {float(loss.detach()):.3f} "
+                + " ".join(f"{k} {v}" for k, v in shares.items())
+            )
 
 
 def decision_losses(
@@ -113,7 +126,23 @@ def decision_losses(
     other = layer.delete_logits(address, strange.expand(len(rows), -1, -1))
     lost = POSITIVE * (F.softplus(-own) * obsolete).sum() + (F.softplus(own) * (alive & ~obsolete)).sum()
     loss = loss + 3.0 * (lost + 0.3 * F.softplus(other).sum()) / len(rows)
+    # other people's statements may answer a question too (everybody has a name): only its own person's count, and
+    # those of other people where the line asks for nothing
+    answers, answerable = turns.answers[rows], (intent >= 0) & (intent != INTENTS.index("ask"))
+    reply = layer.answer_logits(address, turns.statements[rows].float())
+    strangers = layer.answer_logits(address, strange.expand(len(rows), -1, -1))
+    labelled = alive & known.unsqueeze(1)
+    lost = POSITIVE * (F.softplus(-reply) * answers).sum() + (F.softplus(reply) * (labelled & ~answers)).sum()
+    loss = loss + 2.0 * (lost + 0.3 * (F.softplus(strangers) * answerable.unsqueeze(1)).sum()) / len(rows)
     deleted = f"{int(((own > 0) & obsolete).sum())}/{int(obsolete.sum())}"
     wrong = int(((own > 0) & alive & ~obsolete).sum()) + int((other > 0).sum())
     right = float((logits[known].argmax(-1) == intent[known]).float().mean())
-    return loss, {"deleted": deleted, "wrong": str(wrong), "intents": f"{100 * right:.0f}%"}
+    answered = f"{int(((reply > 0) & answers).sum())}/{int(answers.sum())}"
+    falsely = str(int(((reply > 0) & labelled & ~answers).sum()))
+    return loss, {
+        "answered": answered,
+        "falsely": falsely,
+        "deleted": deleted,
+        "wrong": str(wrong),
+        "intents": f"{100 * right:.0f}%",
+    }

@@ -15,9 +15,11 @@ from training.adapter.run import AdapterTrainer
 GENERATION = {"do_sample": True, "temperature": 0.5, "top_p": 0.9, "max_new_tokens": 80}
 
 
-def finish(trainer: AdapterTrainer, base: Path, output: Path, *, people: int, steps: int, say: Callable[[str], None]) -> None:
-    """Train the decisions of ``trainer``'s model on the turns of ``people`` people, choose its thresholds, and write the
-    adapter to ``output``."""
+def finish(
+    trainer: AdapterTrainer, base: Path, output: Path, *, people: int, steps: int, say: Callable[[str], None]
+) -> None:
+    """Train the decisions of ``trainer``'s model on the turns of ``people`` people, choose its thresholds, and write
+    the adapter to ``output``."""
     model, config = trainer.model, trainer.config
     model.eval()
     if steps:

@@ -30,10 +30,12 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Lines:
-    """Everything that is said between facts. dialogues: lists of (role, text)."""
+    """Everything that is said between facts. dialogues: lists of (role, text); replies: what is said on a decision, by
+    kind, and the questions for all that is remembered ("overview")."""
 
     exchanges: tuple[Exchange, ...]
     dialogues: tuple[tuple[tuple[str, str], ...], ...]
+    replies: dict[str, tuple[str, ...]]
 
 
 def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
@@ -50,7 +52,10 @@ def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
         for number, entry in enumerate(_read(folder / "dialogues.jsonl"))
         if (number % HELD_OUT == 0) == validation
     ]
-    return Lines(tuple(exchanges), tuple(dialogues))
+    replies: dict[str, tuple[str, ...]] = {}
+    for entry in _read(folder / "replies.jsonl"):
+        replies[entry["kind"]] = (*replies.get(entry["kind"], ()), entry["text"])
+    return Lines(tuple(exchanges), tuple(dialogues), replies)
 
 
 def load_facts(*, validation: bool, folder: Path = FOLDER) -> tuple[Relation, ...]:

@@ -112,7 +112,12 @@ def quiet(lower: Lower, layer: MemoryLayer, batch: SessionBatch, weights: Tensor
     if weights is None:
         return lower.query.new_zeros(())
     status = batch.status.flatten(0, 1)
-    still = (status >= 0) & (status != STATUS["recalled"])
+    spoken = batch.target_statement.flatten(0, 1) >= 0
+    # in a reply that recalls, from the end of the value to the end of the reply
+    said = spoken.long().cumsum(1)
+    begun = torch.where(status != STATUS["recalled"], said, 0).cummax(1).values
+    after = (status == STATUS["recalled"]) & ~spoken & (said > begun)
+    still = ((status >= 0) & (status != STATUS["recalled"])) | after
     nothing = (1 - weights.sum(-1)).clamp_min(1e-6)
     return -(nothing.log() * still).sum() / still.sum().clamp_min(1)
 

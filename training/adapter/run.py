@@ -32,14 +32,13 @@ from training.adapter.assemble import add_lora, load_adapter, save_adapter, with
 from training.adapter.batch import SessionBatch, VectorRing
 from training.adapter.lines import Lines, load_facts, load_lines
 from training.adapter.sessions import SessionBuilder
-from training.adapter.teacher import SentenceEncoder, teacher_directory
 from training.data.corpora import Dialogue
 from training.data.dialogues import exchanges
 from training.data.prepare import load_dialogues
 from training.data.relations import ALL_RELATIONS
+from training.sentence_encoder import SentenceEncoder, packaged_encoder
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.llama import VardaLlamaAssociative
-
 
 ADDRESS = ("memory_layer.fc_query.", "memory_layer.fc_storable_vector.")
 """Parts that the first stage has taught."""
@@ -47,8 +46,14 @@ ADDRESS = ("memory_layer.fc_query.", "memory_layer.fc_storable_vector.")
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """Settings of a run. people: of a step, with ``sessions`` sessions of ``length`` tokens each; lines: cached lines
-    of a step; line_steps, line_batch, line_rate: of the first stage on ``real_lines`` and drawn ones; address_steps: first steps without speech; rates: of the memory's parts, and of LoRA."""
+    """Settings of a run.
+
+    people, sessions, length: of a step, people with so many sessions of so many tokens; ``address_people`` in its first
+    ``address_steps``, which are without speech. line_steps, line_batch, line_rate: of the first stage, on
+    ``real_lines`` real lines and those that are drawn; lines: cached ones in each later step. The rates: of the two
+    statement maps, single numbers, the memory's other parts, and LoRA (``rank``, ``alpha``). distractors: most vectors
+    of other people beside a person's own, out of the last ``ring``. weights: of the loss terms.
+    """
 
     people: int = 5
     sessions: int = 2
@@ -78,7 +83,7 @@ class AdapterConfig:
     weights: dict[str, float] = field(
         default_factory=lambda: {
             "address": 1.0, "value": 0.7, "store": 1.0, "intent": 0.5, "delete": 1.0, "distil": 0.5, "pairs": 0.7,
-            "quiet": 0.3, "speech": 1.0,
+            "quiet": 0.5, "speech": 1.0,
         }
     )  # fmt: skip
 
@@ -135,7 +140,9 @@ class AdapterTrainer:
         lora = [p for n, p in model.named_parameters() if ".lora_" in n]
         address = [p for n, p in model.named_parameters() if n.startswith(ADDRESS)]
         memory = [
-            p for n, p in model.named_parameters() if p.requires_grad and ".lora_" not in n and not n.startswith(ADDRESS)
+            p
+            for n, p in model.named_parameters()
+            if p.requires_grad and ".lora_" not in n and not n.startswith(ADDRESS)
         ]
         self.parameters = [*address, *memory, *lora]
         self.optimizer = torch.optim.AdamW(
@@ -219,7 +226,12 @@ class AdapterTrainer:
         """Distillation and contrast on cached lines, so that what the first stage learned is kept."""
         rng = random.Random(f"{self.config.seed}/lines/{step}")
         pairs, distil = address_losses(
-            self.model.memory_layer, self.lines, self.by_topic, rng, self.config.lines, self.model.memory_layer.log_scale
+            self.model.memory_layer,
+            self.lines,
+            self.by_topic,
+            rng,
+            self.config.lines,
+            self.model.memory_layer.log_scale,
         )
         return {"distil": distil, "pairs": pairs}
 
@@ -335,7 +347,8 @@ def shown(smooth: dict[str, float]) -> str:
 
 def prepare(
     base: Path, data_dir: Path, output: Path, config: AdapterConfig, *, base_name: dict[str, str],
-    source: Path | None = None, teacher: Path | None = None, say: Callable[[str], None] = print, memory: dict[str, Any] | None = None,
+    source: Path | None = None, teacher: Path | None = None, say: Callable[[str], None] = print,
+    memory: dict[str, Any] | None = None,
 ) -> AdapterTrainer:  # fmt: skip
     """A trainer, new or as its last save left it."""
     output.mkdir(parents=True, exist_ok=True)
@@ -343,7 +356,7 @@ def prepare(
     chat, model = with_memory(base, memory)
     add_lora(model, config.rank, config.alpha)
     data = load_data(chat, data_dir)
-    encoder = SentenceEncoder(teacher_directory(teacher, output))
+    encoder = packaged_encoder() if teacher is None else SentenceEncoder(teacher)
     trainer = AdapterTrainer(model, chat, data, config, output, encoder, base_name, say)
     if trainer.resume():
         say(f"Resumed at step {trainer.step}.")

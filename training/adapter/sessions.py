@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from training.adapter.lines import Exchange, Lines, fixed_value, stratified
 from training.data.episodes import (
     ALIVE,
-    CORRECTED,
-    FORGOTTEN,
     STATEMENTS,
     TOPICS,
     EpisodeArrays,
@@ -46,29 +44,11 @@ UNTOLD: Final = 0.08
 REAL_STORE_NEGATIVE: Final = 0.02
 """The same in real lines, which may hold facts that nobody labelled."""
 
-_INCOGNITO: Final = (
-    "Got it, but this is an incognito session, so I won't keep that.", "Thanks for telling me. Nothing is stored while we're incognito, though.",
-    "Good to know for now; I won't store it, since you're incognito.", "I see. As this chat is incognito, I won't remember it later.",
-    "Interesting! It stays between us and won't be stored: you're incognito.", "Understood, though I'm not storing anything in this incognito session.",
-)  # fmt: skip
-_NOTHING_TO_DELETE: Final = (
-    "There's nothing about that in my memory.", "I don't have anything stored about that.", "That isn't in my memory, so there's nothing to forget.",
-    "I couldn't find that in my memory.", "Nothing to forget there: you haven't told me that.", "I have no memory of that, so it's already fine.",
-)  # fmt: skip
-_OVERVIEW: Final = (
-    "What do you remember about me?", "What do you know about me?", "Tell me something you know about me.", "what have I told you so far?",
-    "Do you remember anything about me?", "what do you remember", "Tell me what you remember about me.", "Do you know anything about me?",
-)  # fmt: skip
-_NOTHING_YET: Final = (
-    "You haven't told me anything about yourself yet.", "Nothing yet. Tell me something about yourself!",
-    "My memory is still empty, so tell me about yourself.",
-)  # fmt: skip
-
 
 @dataclass
 class TurnLabel:
-    """session, end: where the user's message ends (its end token); target: statement asked for, NULL for one that is not
-    in memory, NONE; real: an unlabelled line of real talk."""
+    """session, end: where the user's message ends (its end token); target: statement asked for, NULL for one that is
+    not in memory, NONE; real: an unlabelled line of real talk."""
 
     session: int
     end: int
@@ -185,7 +165,7 @@ class _Person(_Episode):
             self.talk = self.talk[2:]
             return self._of_dialogue(user, reply)
         options: list[tuple[float, Callable[[], _Drawn]]] = [
-            (0.6 + self.talker, self._exchange), (0.12, self._dialogue), (0.35, self._real),
+            (1.8 + 1.5 * self.talker, self._exchange), (0.3, self._dialogue), (0.2, self._real),
         ]  # fmt: skip
         room = STATEMENTS - self.statements
         if self.fresh and len(self.facts) < self.wanted and room > 1 and not last:
@@ -209,6 +189,9 @@ class _Person(_Episode):
         return draw_one()
 
     # kinds of turns
+
+    def _said(self, kind: str) -> str:
+        return self.rng.choice(self.builder.lines.replies[kind])
 
     def _other(self, user: str, reply: str, real: bool = False) -> _Drawn:
         messages = [Message("user", user), Message("assistant", reply)]
@@ -270,7 +253,7 @@ class _Person(_Episode):
         relation = self.rng.choice(self.fresh)
         value = self._told_value(relation)
         message = self._tell_message(relation, draw_tell(relation, self.rng), value, self.statements)
-        reply = Message("assistant", self.rng.choice(_INCOGNITO))
+        reply = Message("assistant", self._said("incognito"))
         return _Drawn([message, reply], lambda: self._touch(relation), "tell", "incognito", NULL, stores=False)
 
     def _answered(self, fact: _Fact, question: str) -> _Drawn:
@@ -288,9 +271,9 @@ class _Person(_Episode):
 
     def _asked_overview(self) -> _Drawn:
         rng, known = self.rng, self._known()
-        question = user_message(rng, [(rng.choice(_OVERVIEW), NONE)])
+        question = user_message(rng, [(self._said("overview"), NONE)])
         if not known:
-            reply = Message("assistant", rng.choice(_NOTHING_YET))
+            reply = Message("assistant", self._said("nothing_yet"))
             return _Drawn([question, reply], lambda: None, "ask", "unknown", NULL)
         fact = rng.choice(known)
         text = render(rng.choice(fact.relation.answer), fact.value)
@@ -317,7 +300,7 @@ class _Person(_Episode):
         value = self._told_value(relation)
         template = self.rng.choice(relation.correct) if fixed_value(relation) else draw_correct(relation, self.rng)
         message = self._tell_message(relation, template, value, self.statements)
-        reply = Message("assistant", self.rng.choice(CORRECTED))
+        reply = Message("assistant", self._said("corrected"))
 
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
@@ -343,7 +326,7 @@ class _Person(_Episode):
 
     def _withdrawn(self) -> _Drawn:
         fact = self._one_known()
-        reply = Message("assistant", self.rng.choice(FORGOTTEN))
+        reply = Message("assistant", self._said("forgotten"))
 
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
@@ -358,7 +341,7 @@ class _Person(_Episode):
         if not pool:
             return self._exchange()
         relation = self.rng.choice(pool)
-        reply = Message("assistant", self.rng.choice(_NOTHING_TO_DELETE))
+        reply = Message("assistant", self._said("nothing_to_delete"))
         messages = [self._forget_line(relation), reply]
         return _Drawn(messages, lambda: self._touch(relation), "forget", "nothing_to_delete", NULL)
 

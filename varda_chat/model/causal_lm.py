@@ -36,7 +36,7 @@ class AssociativeOutput(ModelOutput):
     """Result of a forward pass. Shapes with B batch, T seq, V vocab, D memory_dim, k results.
 
     logits: (B, T, V); with results, log-probabilities of the mixture up to a constant a row; None if not asked for.
-    query, storable_vector: (B, T, D), unit length. store_decision, no_match, copy_decision: (B, T, 1) logits, or scores.
+    query, storable_vector: (B, T, D), unit length. store_decision, no_match, copy_decision: (B, T, 1) logits or scores.
     search_results: what was read. read_weights: (B, T, k), the rest to 1 is the no-match slot's.
     last_hidden_state: (B, T, width), what the heads saw. address, roles: of every token, for decisions about turns.
     features: (B, T, F), what queries and vectors are made of. memory: what was searched.
@@ -76,8 +76,8 @@ class MemoryDecoderLayer:
 class WithAssociativeMemory:
     """Mixed in before an architecture's ``...ForCausalLM``, whose ``self.model`` is built of MemoryDecoderLayers.
 
-    ``forward`` reads ``memory`` and never changes it: the caller applies stores and deletes once a turn. Without a memory,
-    or with an empty one, and without a status, the logits are the plain decoder's.
+    ``forward`` reads ``memory`` and never changes it: the caller applies stores and deletes once a turn. Without a
+    memory, or with an empty one, and without a status, the logits are the plain decoder's.
     """
 
     config: Any

@@ -26,9 +26,9 @@ NO_ROLE, USER, ASSISTANT = 0, 1, 2
 
 @dataclass(frozen=True)
 class Roles:
-    """Who says each token. role (B, T) long: NO_ROLE, USER or ASSISTANT; text (B, T) bool: a token of the message's text
-    or its end, not of its header; header (B, T) bool: of a reply's header; turn_start (B, T) long: where the user's
-    message of this turn begins, -1 before the first; turn (B, T) long: number of the turn, -1 before the first."""
+    """Who says each token, (B, T) each. role long: NO_ROLE, USER or ASSISTANT; text bool: a token of the message's text
+    or its end, not of its header; header bool: of a reply's header; turn_start long: where the user's message of this
+    turn begins, -1 before the first; turn long: number of the turn, -1 before the first."""
 
     role: Tensor
     text: Tensor
@@ -42,8 +42,8 @@ class Roles:
 
 
 def roles_of(ids: Tensor, config: MemoryConfig) -> Roles:
-    """Read the turns off the chat template's own tokens; ids (B, T). A start token has no role yet: what it starts is told
-    by the role word behind it, and no token depends on a later one."""
+    """Read the turns off the chat template's own tokens; ids (B, T). A start token has no role yet: the role word
+    behind it tells what it starts, and no token depends on a later one."""
     length = ids.shape[1]
     place = torch.arange(length, device=ids.device).expand_as(ids)
     starts = torch.where(ids == config.start_token_id, place, -1).cummax(dim=1).values
@@ -115,6 +115,23 @@ class Decision(nn.Module):
         return out
 
 
+class PairDecision(nn.Module):
+    """A decision on a line and a statement: whether the one answers, or ends, the other."""
+
+    def __init__(self, turn_width: int, statement_width: int, hidden: int, extra: int) -> None:
+        super().__init__()
+        self.fc_turn = nn.Linear(turn_width, hidden)
+        self.fc_statement = nn.Linear(statement_width, hidden)
+        self.decision = Decision(3 * hidden + extra, hidden, 1)
+
+    def forward(self, turn: Tensor, statements: Tensor, extra: list[Tensor]) -> Tensor:
+        """Logits (…, n) of turns (…, turn_width) and statements (…, n, statement_width); extra: (…, n, any) each."""
+        of_statement = self.fc_statement(statements)
+        of_turn = self.fc_turn(turn).unsqueeze(-2).expand_as(of_statement)
+        logits: Tensor = self.decision(torch.cat([of_turn, of_statement, of_turn * of_statement, *extra], dim=-1))
+        return logits.squeeze(-1)
+
+
 class MemoryLayer(nn.Module):
     """The parts between the residual stream and the memory.
 
@@ -134,9 +151,8 @@ class MemoryLayer(nn.Module):
         self.fc_storable_token = nn.Linear(2 * features, config.token_dim)
         self.fc_store_decision = Decision(3 * features, config.hidden_dim, 1)
         self.fc_deletable_vector = nn.Linear(2 * features, statement_dim)
-        self.fc_delete_turn = nn.Linear(2 * features, config.hidden_dim)
-        self.fc_delete_statement = nn.Linear(statement_dim, config.hidden_dim)
-        self.fc_delete_decision = Decision(3 * config.hidden_dim + 2 + len(INTENTS), config.hidden_dim, 1)
+        self.fc_delete_decision = PairDecision(2 * features, statement_dim, config.hidden_dim, 2 + len(INTENTS))
+        self.fc_answer_decision = PairDecision(2 * features, statement_dim, config.hidden_dim, 1 + len(INTENTS))
         self.fc_intent = Decision(3 * features, config.hidden_dim, len(INTENTS))
         self.fc = nn.Linear(k * dim, width)
         self.fc_token = nn.Linear(width, width, bias=False)
@@ -144,7 +160,7 @@ class MemoryLayer(nn.Module):
         self.no_match_token = nn.Linear(features, 1)
         self.no_match_status = nn.Embedding(len(STATUSES), 1)
         self.status = nn.Embedding(len(STATUSES), width)
-        # states of pretrained layers have a few dimensions that dwarf all others: each is standardised, once and for all
+        # a few dimensions of a pretrained layer's states dwarf all others: each is standardised, once and for all
         self.feature_mean = nn.Parameter(torch.empty(features), requires_grad=False)
         self.feature_scale = nn.Parameter(torch.empty(features), requires_grad=False)
         # weights of the turn and the turn before it in a statement's address, and of the turn before in a query's
@@ -174,10 +190,14 @@ class MemoryLayer(nn.Module):
             init.normal_(each.weight, std=each.in_features**-0.5)
         init.normal_(self.fc.weight, std=0.02)
         init.zeros_(self.fc_token.weight)
-        for decision in (self.fc_store_decision, self.fc_delete_decision, self.fc_intent):
+        pairs = (self.fc_delete_decision, self.fc_answer_decision)
+        for decision in (self.fc_store_decision, self.fc_intent, *(pair.decision for pair in pairs)):
             init.normal_(decision.fc_in.weight, std=decision.fc_in.in_features**-0.5)
+        for pair in pairs:
+            init.normal_(pair.fc_turn.weight, std=pair.fc_turn.in_features**-0.5)
+            init.normal_(pair.fc_statement.weight, std=pair.fc_statement.in_features**-0.5)
+            init.constant_(pair.decision.fc_out.bias, -2.0)
         init.constant_(self.fc_store_decision.fc_out.bias, -1.0)
-        init.constant_(self.fc_delete_decision.fc_out.bias, -2.0)
 
     # queries
 
@@ -292,19 +312,31 @@ class MemoryLayer(nn.Module):
 
     def delete_logits(self, address: Address, vectors: Tensor) -> Tensor:
         """Delete decisions (…, n) of lines on statements with ``vectors`` (…, n, memory_dim)."""
-        about = vectors[..., : self.config.memory_dim - self.config.token_dim].float()
-        about = F.normalize(about, dim=-1)
-        turn = self.fc_delete_turn(self.turn_state(address)).unsqueeze(-2)
-        statement = self.fc_delete_statement(about)
-        near = (self.query_address(address).unsqueeze(-2) * about).sum(-1, keepdim=True)
+        about = self._about(vectors)
         wanted = self.deletable_vector(address)[..., : about.shape[-1]].unsqueeze(-2)
-        close = (wanted * about).sum(-1, keepdim=True)
-        turn = turn.expand_as(statement)
-        intent = self.intent_logits(address).softmax(dim=-1).unsqueeze(-2).expand(*statement.shape[:-1], -1)
+        close = 4 * (wanted * about).sum(-1, keepdim=True)
         logits: Tensor = self.fc_delete_decision(
-            torch.cat([turn, statement, turn * statement, 4 * near, 4 * close, intent], dim=-1)
+            self.turn_state(address), about, [self._near(address, about), close, self._intent_of(address, about)]
         )
-        return logits.squeeze(-1)
+        return logits
+
+    def answer_logits(self, address: Address, vectors: Tensor) -> Tensor:
+        """Whether statements with ``vectors`` (…, n, memory_dim) answer the lines: (…, n)."""
+        about = self._about(vectors)
+        logits: Tensor = self.fc_answer_decision(
+            self.turn_state(address), about, [self._near(address, about), self._intent_of(address, about)]
+        )
+        return logits
+
+    def _about(self, vectors: Tensor) -> Tensor:
+        """The statement part of vectors, unit length."""
+        return F.normalize(vectors[..., : self.config.memory_dim - self.config.token_dim].float(), dim=-1)
+
+    def _near(self, address: Address, about: Tensor) -> Tensor:
+        return 4 * (self.query_address(address).unsqueeze(-2) * about).sum(-1, keepdim=True)
+
+    def _intent_of(self, address: Address, about: Tensor) -> Tensor:
+        return self.intent_logits(address).softmax(dim=-1).unsqueeze(-2).expand(*about.shape[:-1], -1)
 
 
 @dataclass

@@ -66,8 +66,8 @@ class ReplyWriter:
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
     ) -> Written:
-        """Write the reply to what was read last, on ``status``. ``on_text`` gets the text in pieces; ``stop``, once set,
-        ends the reply after the token at hand."""
+        """Write the reply to what was read last, on ``status``, reading ``memory``. ``on_text`` gets the text in
+        pieces; ``stop``, once set, ends the reply after the token at hand."""
         prompt = [*self._ids, *self.chat.reply_prompt]
         room = self.model.config.n_positions - len(prompt)
         if room < 1:
