@@ -33,6 +33,8 @@ Progress = Callable[[str, float], None]
 
 RECALLED_SHARE = 0.1
 """A statement counts as recalled when it gave at least this share of some token's probability."""
+UNLIKE_LAST = 6
+"""A reply that recalls nothing does not repeat what this many replies before it said."""
 RESUMED_TURNS = 64
 """At most so many turns of a resumed session are read into the window again."""
 
@@ -376,7 +378,10 @@ class ChatSession(SessionMemory):
             found = statements_to_store(output, message, start - known, chat, model.config.store_threshold)
             end = len(context) - message.footer - known
             decided = decide(model, output, end, tuple(found), timed, self._statements, may_write=may_write)
-            written = self._writer.write(decided.status, decided.reads, self.generation, on_text, stop)
+            said = [past.ids[past.header : -past.footer] for past in history[1::2][-UNLIKE_LAST:]]
+            written = self._writer.write(
+                decided.status, decided.reads, self.generation, on_text, stop, said if decided.reads is None else ()
+            )
             stopped = stop is not None and stop.is_set()
             text, answer = message_of_reply(chat, written.ids)
             text = sanitize(text).strip()

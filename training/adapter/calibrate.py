@@ -89,13 +89,13 @@ def _pairs(
     told, dead, now = batch.told[batch.person], batch.dead[batch.person], batch.turn_number.unsqueeze(1)
     alive = (told >= 0) & (told < now) & (dead >= now)
     ends = alive & (dead == now)
-    chance = torch.sigmoid(layer.delete_logits(address, own))
+    chance = torch.sigmoid(layer.delete_logits(address, own, alive))
     obsolete = torch.where(ends.any(1), torch.where(ends, chance, -1).amax(1), torch.nan)
     wrongly = torch.where(alive & ~ends, chance, 0).amax(1)
     if memory.distractors is not None:
         strange = torch.sigmoid(layer.delete_logits(address, memory.distractors[:256].expand(len(now), -1, -1)))
         wrongly = torch.maximum(wrongly, strange.amax(1))
-    answers = torch.where(alive, torch.sigmoid(layer.answer_logits(address, own)), -1)
+    answers = torch.where(alive, torch.sigmoid(layer.answer_logits(address, own, alive)), -1)
     match, best = answers.max(1)
     return match.clamp_min(0), (best == batch.target) & (match >= 0), obsolete, wrongly
 

@@ -27,7 +27,7 @@ from varda_chat.model.memory_layer import Address
 PARTS = ("fc_delete_decision", "fc_deletable_vector", "fc_answer_decision", "fc_intent")
 POSITIVE = 3.0
 """What a deletion that should happen weighs, beside 1 for each that should not."""
-OTHERS = 48
+OTHERS = 32
 """Statements of other people that each turn is weighed against."""
 
 
@@ -122,15 +122,17 @@ def decision_losses(
     real = intent < 0
     changes = logits[real].softmax(-1)[:, CHANGES].sum(-1)
     loss = loss - 0.5 * torch.log1p(-changes.clamp_max(1 - 1e-5)).mean() if bool(real.any()) else loss
-    own = layer.delete_logits(address, turns.statements[rows].float())
-    other = layer.delete_logits(address, strange.expand(len(rows), -1, -1))
+    both = torch.cat([turns.statements[rows].float(), strange.expand(len(rows), -1, -1)], dim=1)
+    there = torch.cat([alive, torch.ones(len(rows), len(strange), dtype=torch.bool)], dim=1)
+    own, other = layer.delete_logits(address, both, there).split([STATEMENTS, len(strange)], dim=1)
     lost = POSITIVE * (F.softplus(-own) * obsolete).sum() + (F.softplus(own) * (alive & ~obsolete)).sum()
     loss = loss + 3.0 * (lost + 0.3 * F.softplus(other).sum()) / len(rows)
     # other people's statements may answer a question too (everybody has a name): only its own person's count, and
     # those of other people where the line asks for nothing
     answers, answerable = turns.answers[rows], (intent >= 0) & (intent != INTENTS.index("ask"))
-    reply = layer.answer_logits(address, turns.statements[rows].float())
-    strangers = layer.answer_logits(address, strange.expand(len(rows), -1, -1))
+    # compared with its own person's statements alone half of the time, as in a young memory
+    alone = torch.cat([alive, (torch.rand(len(rows), 1) < 0.5).expand(-1, len(strange))], dim=1)
+    reply, strangers = layer.answer_logits(address, both, alone).split([STATEMENTS, len(strange)], dim=1)
     labelled = alive & known.unsqueeze(1)
     lost = POSITIVE * (F.softplus(-reply) * answers).sum() + (F.softplus(reply) * (labelled & ~answers)).sum()
     loss = loss + 2.0 * (lost + 0.3 * (F.softplus(strangers) * answerable.unsqueeze(1)).sum()) / len(rows)

@@ -168,7 +168,7 @@ def delete(layer: MemoryLayer, lower: Lower, address: Address, batch: SessionBat
     told, dead, now = batch.told[batch.person], batch.dead[batch.person], batch.turn_number.unsqueeze(1)
     alive = (told >= 0) & (told < now) & (dead >= now)
     obsolete = alive & (dead == now)
-    logits = layer.delete_logits(address, own[batch.person])
+    logits = layer.delete_logits(address, own[batch.person], alive)
     positive = F.softplus(-logits) * obsolete * DELETE_POSITIVE
     negative = F.softplus(logits) * (alive & ~obsolete)
     loss = (positive + negative).sum() / (alive.sum() + (DELETE_POSITIVE - 1) * obsolete.sum()).clamp_min(1)

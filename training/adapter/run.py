@@ -52,7 +52,9 @@ class AdapterConfig:
     ``address_steps``, which are without speech. line_steps, line_batch, line_rate: of the first stage, on
     ``real_lines`` real lines and those that are drawn; lines: cached ones in each later step. The rates: of the two
     statement maps, single numbers, the memory's other parts, and LoRA (``rank``, ``alpha``). distractors: most vectors
-    of other people beside a person's own, out of the last ``ring``. weights: of the loss terms.
+    of other people beside a person's own, out of the last ``ring``. talkative: how much is said between facts, 1 as
+    usual; speech_only: 1 leaves the decisions as they are, and learns speech and what it reads. weights: of the loss
+    terms.
     """
 
     people: int = 5
@@ -79,6 +81,8 @@ class AdapterConfig:
     seed: int = 1
     save_every: int = 50
     address_people: int = 7
+    talkative: float = 1.0
+    speech_only: int = 0
     frozen_address: bool = False
     weights: dict[str, float] = field(
         default_factory=lambda: {
@@ -200,11 +204,8 @@ class AdapterTrainer:
             )  # fmt: skip
         found, counts = L.retrieval(layer, lower, batch)
         terms |= found
-        terms["store"], stored = L.store(lower, batch)
-        address = L.address_at(lower.address, batch)
-        terms["intent"], intents = L.intent(layer, address, batch)
-        terms["delete"], deleted = L.delete(layer, lower, address, batch)
-        counts |= stored | intents | deleted
+        if not self.config.speech_only:
+            self._add_decisions(terms, counts, lower, batch)
         if speech:
             terms["quiet"] = L.quiet(lower, layer, batch, output.read_weights)
             with torch.autocast("cpu", torch.bfloat16):
@@ -212,6 +213,17 @@ class AdapterTrainer:
             counts |= said
         self._remember(lower, batch)
         return terms, counts
+
+    def _add_decisions(
+        self, terms: dict[str, Tensor], counts: dict[str, Tensor], lower: L.Lower, batch: SessionBatch
+    ) -> None:
+        """The terms of what is decided: stores, intents, deletes."""
+        layer = self.model.memory_layer
+        terms["store"], stored = L.store(lower, batch)
+        address = L.address_at(lower.address, batch)
+        terms["intent"], intents = L.intent(layer, address, batch)
+        terms["delete"], deleted = L.delete(layer, lower, address, batch)
+        counts |= stored | intents | deleted
 
     @torch.no_grad()
     def _remember(self, lower: L.Lower, batch: SessionBatch) -> None:
@@ -250,7 +262,8 @@ class AdapterTrainer:
             group["lr"] = group["rate"] * factor
         batch = self.batch(self.step, config.people if speech else config.address_people, self.data.builder)
         terms, counts = self.losses(batch, self.step, speech)
-        terms |= self.line_losses(self.step)
+        if not config.speech_only:
+            terms |= self.line_losses(self.step)
         loss = sum((config.weights[name] * term for name, term in terms.items()), torch.zeros(()))
         if not math.isfinite(loss.item()):
             raise RuntimeError(f"the loss became {loss.item()} at step {self.step}")
@@ -356,6 +369,7 @@ def prepare(
     chat, model = with_memory(base, memory)
     add_lora(model, config.rank, config.alpha)
     data = load_data(chat, data_dir)
+    data.builder.talkative = config.talkative
     encoder = packaged_encoder() if teacher is None else SentenceEncoder(teacher)
     trainer = AdapterTrainer(model, chat, data, config, output, encoder, base_name, say)
     if trainer.resume():

@@ -96,6 +96,7 @@ class SessionBuilder(EpisodeBuilder):
     ) -> None:  # fmt: skip
         super().__init__(chat, [], max_facts=max_facts, split=split, relations=relations)
         self.lines, self.real, self.facts = lines, real, list(facts)
+        self.talkative = 1.0
         self.by_kind: dict[str, list[Exchange]] = {}
         for exchange in lines.exchanges:
             self.by_kind.setdefault(exchange.kind, []).append(exchange)
@@ -165,7 +166,9 @@ class _Person(_Episode):
             self.talk = self.talk[2:]
             return self._of_dialogue(user, reply)
         options: list[tuple[float, Callable[[], _Drawn]]] = [
-            (1.8 + 1.5 * self.talker, self._exchange), (0.3, self._dialogue), (0.2, self._real),
+            (self.builder.talkative * (1.8 + 1.5 * self.talker), self._exchange),
+            (self.builder.talkative * 0.3, self._dialogue),
+            (0.2, self._real),
         ]  # fmt: skip
         room = STATEMENTS - self.statements
         if self.fresh and len(self.facts) < self.wanted and room > 1 and not last:

@@ -18,6 +18,8 @@ from varda_chat.model.modeling import Memory, VardaGPTAssociative, VardaGPTOutpu
 
 GREEDY_BELOW = 1e-3
 """A temperature below this is greedy decoding: dividing by it would overflow."""
+SAID_NGRAM = 6
+"""A reply that recalls nothing says no run of so many tokens that stood in one of the last few replies."""
 REPEATED_NGRAM = 4
 """A reply says no run of this many tokens twice: small models fall into loops."""
 
@@ -33,21 +35,27 @@ class StopEvent(StoppingCriteria):
 
 
 class NoLoops(LogitsProcessor):
-    """Forbids a token that would repeat an n-gram of the reply (not of the prompt: answers may repeat that)."""
+    """Forbids a token that would repeat an n-gram of the reply (not of the prompt: answers may repeat that), or a
+    longer one of ``earlier`` replies."""
 
-    def __init__(self, prompt_length: int, n: int = REPEATED_NGRAM) -> None:
+    def __init__(self, prompt_length: int, n: int = REPEATED_NGRAM, earlier: Sequence[Sequence[int]] = ()) -> None:
         self.prompt_length = prompt_length
         self.n = n
+        self.followers: dict[tuple[int, ...], list[int]] = {}
+        for reply in earlier:
+            for i in range(len(reply) - SAID_NGRAM + 1):
+                run = tuple(reply[i : i + SAID_NGRAM])
+                self.followers.setdefault(run[:-1], []).append(run[-1])
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         for row in range(input_ids.shape[0]):
             reply = input_ids[row, self.prompt_length :].tolist()
-            if len(reply) < self.n:
-                continue
-            last = reply[-(self.n - 1) :]
-            banned = [
-                reply[i + self.n - 1] for i in range(len(reply) - self.n + 1) if reply[i : i + self.n - 1] == last
-            ]
+            banned = list(self.followers.get(tuple(reply[-(SAID_NGRAM - 1) :]), ()))
+            if len(reply) >= self.n:
+                last = reply[-(self.n - 1) :]
+                banned += [
+                    reply[i + self.n - 1] for i in range(len(reply) - self.n + 1) if reply[i : i + self.n - 1] == last
+                ]
             if banned:
                 scores = scores.clone()
                 scores[row, banned] = -torch.inf

@@ -22,6 +22,10 @@ from varda_chat.model.memory_config import INTENTS, STATUSES, MemoryConfig
 from varda_chat.model.modeling import MASKED_SCORE, BatchMemory, SearchResults, statement_means
 
 NO_ROLE, USER, ASSISTANT = 0, 1, 2
+PAIR_EXTRA = 4 + len(INTENTS)
+"""Numbers that a pair decision sees beside the two states."""
+NEAR_SLOPE, NEAR_ENOUGH = 24.0, 0.45
+"""Where a pair decision begins: with the sigmoid of the slope times what the cosine is above enough."""
 
 
 @dataclass(frozen=True)
@@ -116,19 +120,24 @@ class Decision(nn.Module):
 
 
 class PairDecision(nn.Module):
-    """A decision on a line and a statement: whether the one answers, or ends, the other."""
+    """A decision on a line and a statement: whether the one answers, or ends, the other.
+
+    It begins as a threshold on how near the two are, and learns what nearness does not tell.
+    """
 
     def __init__(self, turn_width: int, statement_width: int, hidden: int, extra: int) -> None:
         super().__init__()
         self.fc_turn = nn.Linear(turn_width, hidden)
         self.fc_statement = nn.Linear(statement_width, hidden)
         self.decision = Decision(3 * hidden + extra, hidden, 1)
+        self.fc_near = nn.Linear(extra, 1)
 
-    def forward(self, turn: Tensor, statements: Tensor, extra: list[Tensor]) -> Tensor:
-        """Logits (…, n) of turns (…, turn_width) and statements (…, n, statement_width); extra: (…, n, any) each."""
+    def forward(self, turn: Tensor, statements: Tensor, extra: Tensor) -> Tensor:
+        """Logits (…, n) of turns (…, turn_width) and statements (…, n, statement_width); extra (…, n, extra)."""
         of_statement = self.fc_statement(statements)
         of_turn = self.fc_turn(turn).unsqueeze(-2).expand_as(of_statement)
-        logits: Tensor = self.decision(torch.cat([of_turn, of_statement, of_turn * of_statement, *extra], dim=-1))
+        pair = torch.cat([of_turn, of_statement, of_turn * of_statement, extra], dim=-1)
+        logits: Tensor = self.decision(pair) + self.fc_near(extra)
         return logits.squeeze(-1)
 
 
@@ -151,8 +160,8 @@ class MemoryLayer(nn.Module):
         self.fc_storable_token = nn.Linear(2 * features, config.token_dim)
         self.fc_store_decision = Decision(3 * features, config.hidden_dim, 1)
         self.fc_deletable_vector = nn.Linear(2 * features, statement_dim)
-        self.fc_delete_decision = PairDecision(2 * features, statement_dim, config.hidden_dim, 2 + len(INTENTS))
-        self.fc_answer_decision = PairDecision(2 * features, statement_dim, config.hidden_dim, 1 + len(INTENTS))
+        self.fc_delete_decision = PairDecision(2 * features, statement_dim, config.hidden_dim, PAIR_EXTRA)
+        self.fc_answer_decision = PairDecision(2 * features, statement_dim, config.hidden_dim, PAIR_EXTRA)
         self.fc_intent = Decision(3 * features, config.hidden_dim, len(INTENTS))
         self.fc = nn.Linear(k * dim, width)
         self.fc_token = nn.Linear(width, width, bias=False)
@@ -196,7 +205,11 @@ class MemoryLayer(nn.Module):
         for pair in pairs:
             init.normal_(pair.fc_turn.weight, std=pair.fc_turn.in_features**-0.5)
             init.normal_(pair.fc_statement.weight, std=pair.fc_statement.in_features**-0.5)
-            init.constant_(pair.decision.fc_out.bias, -2.0)
+            init.zeros_(pair.decision.fc_out.weight)
+            init.zeros_(pair.decision.fc_out.bias)
+            init.zeros_(pair.fc_near.weight)
+            init.constant_(pair.fc_near.weight[:, :1], NEAR_SLOPE)
+            init.constant_(pair.fc_near.bias, -NEAR_SLOPE * NEAR_ENOUGH)
         init.constant_(self.fc_store_decision.fc_out.bias, -1.0)
 
     # queries
@@ -310,33 +323,34 @@ class MemoryLayer(nn.Module):
         about = F.normalize(self.fc_deletable_vector(self.turn_state(address)), dim=-1)
         return F.pad(about, (0, self.config.token_dim))
 
-    def delete_logits(self, address: Address, vectors: Tensor) -> Tensor:
-        """Delete decisions (…, n) of lines on statements with ``vectors`` (…, n, memory_dim)."""
+    def delete_logits(self, address: Address, vectors: Tensor, there: Tensor | None = None) -> Tensor:
+        """Delete decisions (…, n) of lines on statements with ``vectors`` (…, n, memory_dim). ``there``: (…, n) bool,
+        those in memory, with which a statement is compared; None for all."""
         about = self._about(vectors)
-        wanted = self.deletable_vector(address)[..., : about.shape[-1]].unsqueeze(-2)
-        close = 4 * (wanted * about).sum(-1, keepdim=True)
-        logits: Tensor = self.fc_delete_decision(
-            self.turn_state(address), about, [self._near(address, about), close, self._intent_of(address, about)]
-        )
+        logits: Tensor = self.fc_delete_decision(self.turn_state(address), about, self._extra(address, about, there))
         return logits
 
-    def answer_logits(self, address: Address, vectors: Tensor) -> Tensor:
-        """Whether statements with ``vectors`` (…, n, memory_dim) answer the lines: (…, n)."""
+    def answer_logits(self, address: Address, vectors: Tensor, there: Tensor | None = None) -> Tensor:
+        """Whether statements with ``vectors`` (…, n, memory_dim) answer the lines: (…, n); ``there`` as above."""
         about = self._about(vectors)
-        logits: Tensor = self.fc_answer_decision(
-            self.turn_state(address), about, [self._near(address, about), self._intent_of(address, about)]
-        )
+        logits: Tensor = self.fc_answer_decision(self.turn_state(address), about, self._extra(address, about, there))
         return logits
 
     def _about(self, vectors: Tensor) -> Tensor:
         """The statement part of vectors, unit length."""
         return F.normalize(vectors[..., : self.config.memory_dim - self.config.token_dim].float(), dim=-1)
 
-    def _near(self, address: Address, about: Tensor) -> Tensor:
-        return 4 * (self.query_address(address).unsqueeze(-2) * about).sum(-1, keepdim=True)
-
-    def _intent_of(self, address: Address, about: Tensor) -> Tensor:
-        return self.intent_logits(address).softmax(dim=-1).unsqueeze(-2).expand(*about.shape[:-1], -1)
+    def _extra(self, address: Address, about: Tensor, there: Tensor | None) -> Tensor:
+        """(…, n, PAIR_EXTRA): how near each statement is to what the line asks for, and how much less than the nearest;
+        the same for what the line would end; and what the line wants."""
+        columns = []
+        wanted = self.deletable_vector(address)[..., : about.shape[-1]]
+        for query in (self.query_address(address), wanted):
+            near = (query.unsqueeze(-2) * about).sum(-1)
+            seen = near if there is None else near.masked_fill(~there, -1.0)
+            columns += [near, near - seen.amax(dim=-1, keepdim=True)]
+        intent = self.intent_logits(address).softmax(dim=-1).unsqueeze(-2).expand(*about.shape[:-1], -1)
+        return torch.cat([torch.stack(columns, dim=-1), intent], dim=-1)
 
 
 @dataclass

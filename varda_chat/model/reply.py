@@ -20,6 +20,9 @@ from varda_chat.model.chat_format import ChatFormat, EncodedMessage
 from varda_chat.model.generation import GREEDY_BELOW, NoLoops, OnlyText, StopEvent, TextStreamer
 from varda_chat.model.memory_cache import MemoryCache
 
+LOOP_NGRAM = 3
+"""A reply says no run of so many tokens twice."""
+
 
 @dataclass(frozen=True)
 class Written:
@@ -65,9 +68,10 @@ class ReplyWriter:
         settings: GenerationSettings,
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
+        earlier: Sequence[Sequence[int]] = (),
     ) -> Written:
         """Write the reply to what was read last, on ``status``, reading ``memory``. ``on_text`` gets the text in
-        pieces; ``stop``, once set, ends the reply after the token at hand."""
+        pieces; ``stop``, once set, ends the reply after the token at hand; ``earlier``: replies not to repeat."""
         prompt = [*self._ids, *self.chat.reply_prompt]
         room = self.model.config.n_positions - len(prompt)
         if room < 1:
@@ -88,7 +92,9 @@ class ReplyWriter:
                     max_new_tokens=min(settings.max_new_tokens, room), eos_token_id=end, pad_token_id=end,
                     bos_token_id=end, **sampling,
                 ),
-                logits_processor=LogitsProcessorList([OnlyText(self.chat.banned), NoLoops(len(prompt))]),
+                logits_processor=LogitsProcessorList(
+                    [OnlyText(self.chat.banned), NoLoops(len(prompt), LOOP_NGRAM, earlier)]
+                ),
                 stopping_criteria=StoppingCriteriaList([StopEvent(stop)] if stop is not None else []),
                 streamer=TextStreamer(self.chat, on_text) if on_text is not None else None,
                 memory=memory,
