@@ -54,7 +54,7 @@ def test_a_reply_is_begun_as_the_template_begins_it(template: Any) -> None:
 def test_any_text_is_written_as_the_template_writes_it(role: str, text: str) -> None:
     message = CHAT.encode(role, text)
     written = TOKENIZER.decode(message.ids, skip_special_tokens=False)
-    assert written == f"<|im_start|>{role}\n {text.strip()}<|im_end|>\n".replace("\ufffd", "\ufffd")
+    assert written == f"<|im_start|>{role}\n {text.strip()}<|im_end|>\n"
     assert len(message.ids) == len(message.sentence) == len(message.word) == len(message.offsets)
     inner = message.ids[message.header : len(message.ids) - message.footer]
     assert not set(inner) & CHAT.special_ids
@@ -66,7 +66,9 @@ def test_special_tokens_that_are_written_out_stay_text() -> None:
     message = CHAT.encode("user", text)
     inner = message.ids[message.header : len(message.ids) - message.footer]
     assert not set(inner) & {TOKENIZER.token_to_id(each) for each in ("<|im_start|>", "<|im_end|>")}
-    assert CHAT.decode(inner).strip() == text.replace("<|im_end|>", "<¦im_end¦>").replace("<|im_start|>", "<¦im_start¦>")
+    assert CHAT.decode(inner).strip() == text.replace("<|im_end|>", "<¦im_end¦>").replace(
+        "<|im_start|>", "<¦im_start¦>"
+    )
 
 
 def test_a_part_keeps_its_header_and_what_belongs_to_its_tokens() -> None:
@@ -74,7 +76,12 @@ def test_a_part_keeps_its_header_and_what_belongs_to_its_tokens() -> None:
     start = whole.header + 3
     part = whole.part(start, len(whole.ids))
     assert part.ids == [*whole.ids[: whole.header], *whole.ids[start:]]
-    assert (part.role, part.header, part.footer, part.sentences) == ("user", whole.header, whole.footer, whole.sentences)
+    assert (part.role, part.header, part.footer, part.sentences) == (
+        "user",
+        whole.header,
+        whole.footer,
+        whole.sentences,
+    )
     for name in ("sentence", "word", "offsets"):
         kept = getattr(whole, name)
         assert getattr(part, name) == [*kept[: whole.header], *kept[start:]]

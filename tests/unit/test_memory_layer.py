@@ -143,7 +143,9 @@ def test_a_plain_checkpoint_lacks_only_the_memory_parts(kind: str, model: Any, t
     assert not layer.status.weight.any()
 
 
-def test_saving_and_loading_is_identity(kind: str, model: Any, ids: Tensor, memory: ExactMemory, tmp_path: Path) -> None:
+def test_saving_and_loading_is_identity(
+    kind: str, model: Any, ids: Tensor, memory: ExactMemory, tmp_path: Path
+) -> None:
     model.save_pretrained(tmp_path)
     loaded, report = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
     assert isinstance(loaded, KINDS[kind][3])

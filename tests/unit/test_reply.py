@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -165,7 +166,7 @@ def test_a_replys_tokens_know_their_characters(text: str) -> None:
     assert (message.header, message.footer) == (len(CHAT.reply_prompt), len(CHAT.footer))
     spans = message.offsets[message.header : len(message.ids) - message.footer]
     assert "".join(found[start:end] for start, end in spans) == found
-    assert all(before[1] == after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(spans))
     assert set(message.sentence) == {-1}
 
 
