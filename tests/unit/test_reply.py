@@ -132,10 +132,9 @@ def test_a_changed_past_is_read_anew(model: Any, memory: ChainedMemory, change: 
 def test_what_was_read_is_told_token_by_token(model: Any, memory: ChainedMemory) -> None:
     ids, statements = context("What is my dog called?")
     writer = ReplyWriter(model, CHAT)
-    said: list[str] = []
     with torch.inference_mode():
         writer.read(ids, None, statements)
-        written = writer.write(RECALLED, memory, GREEDY, said.append)
+        written = writer.write(RECALLED, memory, GREEDY)
         unread = ReplyWriter(model, CHAT)
         unread.read(ids, None, statements)
         plain = unread.write(RECALLED, None, GREEDY)
@@ -144,14 +143,14 @@ def test_what_was_read_is_told_token_by_token(model: Any, memory: ChainedMemory)
     assert bool((written.shares >= 0).all()) and bool((written.shares.sum(-1) <= 1).all())
     assert (plain.result_ids, plain.shares) == (None, None)
     assert not set(written.ids) & CHAT.special_ids
-    assert "".join(said).strip() == CHAT.decode(written.ids).strip()
 
 
 def test_a_prompt_that_fills_the_window_is_refused(model: Any) -> None:
     ids, _ = context("word " * 300)
     writer = ReplyWriter(model, CHAT)
     with torch.inference_mode():
-        writer.read(ids[:250], None, [-1] * 250)
+        room = model.config.n_positions - 1
+        writer.read(ids[:room], None, [-1] * room)
         with pytest.raises(ValueError, match="leaves no room"):
             writer.write(0, None, GREEDY)
 
