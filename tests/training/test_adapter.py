@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.unit.tiny_chatml import chatml_tokenizer, with_template
 from training.adapter.assemble import add_lora, merged, with_memory
-from training.adapter.lines import Exchange, Lines
+from training.adapter.lines import Exchange, load_lines
 from training.adapter.run import AdapterConfig, AdapterData, AdapterTrainer
 from training.adapter.sessions import INTENT, STATUS, Session, SessionBuilder
 from training.data.relations import ALL_RELATIONS
@@ -32,13 +33,17 @@ CONFIG = AdapterConfig(
 
 
 def a_builder() -> SessionBuilder:
-    lines = Lines(
-        (
-            Exchange("social/greeting", "Hello!", "Hi there!"),
-            Exchange("spared/idiom", "Forget it, fine.", "All right."),
-        ),
-        ((("user", "I slept badly."), ("assistant", "Oh no."), ("user", "Never mind."), ("assistant", "Rest well.")),),
+    greeting, idiom = (
+        Exchange("social/greeting", "Hello!", "Hi!"),
+        Exchange("spared/idiom", "Forget it.", "All right."),
     )
+    dialogue = (
+        ("user", "I slept badly."),
+        ("assistant", "Oh no."),
+        ("user", "Never mind."),
+        ("assistant", "Rest well."),
+    )
+    lines = replace(load_lines(validation=False), exchanges=(greeting, idiom), dialogues=(dialogue,))
     return SessionBuilder(CHAT, lines, REAL, [], relations=ALL_RELATIONS[:12])
 
 

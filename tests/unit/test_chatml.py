@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -50,6 +50,7 @@ def test_a_reply_is_begun_as_the_template_begins_it(template: Any) -> None:
     assert CHAT.footer[0] == CHAT.end_id
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["user", "assistant"]), st.text(max_size=80))
 def test_any_text_is_written_as_the_template_writes_it(role: str, text: str) -> None:
     message = CHAT.encode(role, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -56,6 +56,7 @@ def slow_addresses(features: Tensor, roles: list[dict[str, int | bool]]) -> list
     return found
 
 
+@settings(deadline=None)
 @given(rows)
 def test_roles_are_those_of_a_slow_reading(row: list[int]) -> None:
     found = roles_of(torch.tensor([row]), CONFIG)
@@ -63,6 +64,7 @@ def test_roles_are_those_of_a_slow_reading(row: list[int]) -> None:
         assert getattr(found, name)[0].tolist() == [each[name] for each in slow_roles(row)], name
 
 
+@settings(deadline=None)
 @given(rows, st.integers(0, 100))
 def test_addresses_are_those_of_a_slow_reading(row: list[int], seed: int) -> None:
     features = torch.randn(1, len(row), 3, generator=torch.Generator().manual_seed(seed))
@@ -73,6 +75,7 @@ def test_addresses_are_those_of_a_slow_reading(row: list[int], seed: int) -> Non
         torch.testing.assert_close(getattr(found, name)[0], expected, atol=1e-5, rtol=1e-5, msg=name)
 
 
+@settings(deadline=None)
 @given(rows, st.data())
 def test_no_token_depends_on_a_later_one(row: list[int], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(row) - 1))
