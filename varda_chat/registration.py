@@ -1,7 +1,8 @@
-"""Lets transformers' Auto classes know our model after ``import varda_chat``, which itself loads neither."""
+"""Lets transformers' Auto classes know our models after ``import varda_chat``, which itself loads neither."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -12,10 +13,12 @@ from typing import Any
 
 AUTO = "transformers.models.auto.configuration_auto"
 """The module of AutoConfig, which every Auto class asks first."""
+MODULES = ("varda_chat.model.modeling", "varda_chat.model.llama", "varda_chat.model.qwen2")
+"""Importing them registers our models."""
 
 
 def register_when_needed() -> None:
-    """Register our model when a configuration is first loaded by AutoConfig, and not before."""
+    """Register our models when a configuration is first loaded by AutoConfig, and not before."""
     if AUTO in sys.modules:
         _watch(sys.modules[AUTO])
     elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
@@ -23,14 +26,15 @@ def register_when_needed() -> None:
 
 
 def _watch(module: ModuleType) -> None:
-    """Let AutoConfig's first ``from_pretrained`` register. (To import our model while transformers is being imported
+    """Let AutoConfig's first ``from_pretrained`` register. (To import our models while transformers is being imported
     would go in a circle.)"""
     auto: Any = module.AutoConfig
     original = auto.__dict__["from_pretrained"]
 
     def first(cls: Any, *args: Any, **kwargs: Any) -> Any:
         auto.from_pretrained = original
-        import varda_chat.model.modeling  # noqa: F401 (importing it registers)
+        for module in MODULES:
+            importlib.import_module(module)
 
         return cls.from_pretrained(*args, **kwargs)
 

@@ -60,7 +60,7 @@ def test_a_chain_is_followed_to_the_end_of_its_statement() -> None:
     assert followed.flatten().tolist() == [False, True, True, False, False]
     assert results.token_ids.flatten().tolist() == [11, 12, 13, 23, 23]
     torch.testing.assert_close(results.vectors[0, 2, 0], memory.vectors[2])
-    assert pool.ids.tolist() == [[[-1, 5]]]
+    assert pool.ids.tolist() == [[[-1, 0], [1, 5], [2, 5], [-1, 5], [-1, 5]]]
 
 
 def test_what_was_not_said_is_not_followed() -> None:

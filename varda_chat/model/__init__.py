@@ -1,20 +1,43 @@
-"""The language model with an associative memory. The public names load on first use, so that what needs no torch, such
-as finding a model's files, does not wait for it; loading them registers the model with transformers' Auto classes."""
+"""Language models with an associative memory. The public names load on first use, so that what needs no torch, such
+as finding a model's files, does not wait for it; loading them registers the models with transformers' Auto classes."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from varda_chat.model.configuration import VardaGPTConfig
+    from varda_chat.model.llama import VardaLlamaAssociative, VardaLlamaConfig
+    from varda_chat.model.memory_config import MemoryConfig
     from varda_chat.model.modeling import Memory, SearchResults, VardaGPTAssociative, VardaGPTOutput
+    from varda_chat.model.qwen2 import VardaQwenAssociative, VardaQwenConfig
 
-__all__ = ["Memory", "SearchResults", "VardaGPTAssociative", "VardaGPTConfig", "VardaGPTOutput"]
+__all__ = [
+    "Memory",
+    "MemoryConfig",
+    "SearchResults",
+    "VardaGPTAssociative",
+    "VardaGPTConfig",
+    "VardaGPTOutput",
+    "VardaLlamaAssociative",
+    "VardaLlamaConfig",
+    "VardaQwenAssociative",
+    "VardaQwenConfig",
+]
+
+_HOMES = {
+    "MemoryConfig": "memory_config",
+    "VardaLlamaAssociative": "llama",
+    "VardaLlamaConfig": "llama",
+    "VardaQwenAssociative": "qwen2",
+    "VardaQwenConfig": "qwen2",
+}
+"""Modules of the names that are not in ``modeling``."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from varda_chat.model import modeling
-
-    return getattr(modeling, name)
+    module = import_module(f"{__name__}.{_HOMES.get(name, 'modeling')}")
+    return getattr(module, name)

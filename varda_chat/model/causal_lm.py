@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, DynamicCache
+from transformers import Cache
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from varda_chat.model.memory_cache import MemoryCache, memory_state_of
-from varda_chat.model.memory_layer import Address, MemoryLayer, Pass, Roles, StopBelow
+from varda_chat.model.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
+from varda_chat.model.memory_layer import ASSISTANT, Address, MemoryLayer, Pass, Roles, StopBelow
 from varda_chat.model.modeling import BatchMemory, Memory, SearchResults, mix_copy_distribution
 
 
@@ -73,7 +73,7 @@ class MemoryDecoderLayer:
         return super().__call__(hidden_states, *args, **kwargs)  # type: ignore[misc]
 
 
-class WithAssociativeMemory:
+class WithAssociativeMemory(GeneratesWithMemoryCache):
     """Mixed in before an architecture's ``...ForCausalLM``, whose ``self.model`` is built of MemoryDecoderLayers.
 
     ``forward`` reads ``memory`` and never changes it: the caller applies stores and deletes once a turn. Without a
@@ -99,17 +99,26 @@ class WithAssociativeMemory:
         elif isinstance(module, MemoryHeads):
             init.constant_(module.fc_copy_decision.bias, -2.0)
 
-    def _pass(self, ids: Tensor | None, memory: Any, statements: Tensor | None, status: Any, cache: Any) -> Pass:
+    def _pass(
+        self,
+        ids: Tensor | None,
+        mask: Tensor | None,
+        statements: Tensor | None,
+        memory: Any = None,
+        status: Any = None,
+        cache: Any = None,
+    ) -> Pass:
         if ids is None:
             raise ValueError("the memory layer needs input_ids: it reads the turns off them")
         state = None if cache is None else memory_state_of(cache)
-        return Pass(self.memory_layer, self.model.embed_tokens, memory, ids, statements, status, state)
+        real = real_tokens(mask, ids.shape[1])
+        return Pass(self.memory_layer, self.model.embed_tokens, memory, ids, statements, status, state, real)
 
     def lower_pass(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, statements: Tensor | None = None
     ) -> Pass:
         """Run only the layers below the memory, on whole sequences (B, T), for their features, queries and vectors."""
-        done = self._pass(input_ids, None, statements, None, None)
+        done = self._pass(input_ids, attention_mask, statements)
         done.stop_below = True
         with suppress(StopBelow):
             self.model(input_ids, attention_mask=attention_mask, use_cache=False, memory_pass=done)
@@ -147,13 +156,14 @@ class WithAssociativeMemory:
             use_cache = bool(getattr(self.config, "use_cache", False)) and not self.training  # type: ignore[attr-defined]
         if use_cache and past_key_values is None:
             past_key_values = MemoryCache(config=self.config)
-        done = self._pass(input_ids, memory, statements, status, past_key_values if use_cache else None)
+        done = self._pass(input_ids, attention_mask, statements, memory, status, past_key_values)
         outputs = self.model(
             input_ids,
             past_key_values=past_key_values,
             attention_mask=attention_mask,
             position_ids=position_ids,
             use_cache=use_cache,
+            return_dict=True,
             memory_pass=done,
             **{name: value for name, value in kwargs.items() if name != "num_items_in_batch"},
         )
@@ -164,7 +174,9 @@ class WithAssociativeMemory:
         logits = self.lm_head(hidden[:, keep]) if with_logits else None
         tokens = None if results is None else results.token_ids
         if logits is not None and mix_copies and weights is not None and tokens is not None:
-            logits = mix_copy_distribution(logits, copy_decision[:, keep], weights[:, keep], tokens[:, keep])
+            assert done.roles is not None
+            read = weights * (done.roles.role == ASSISTANT).unsqueeze(-1)  # only replies copy
+            logits = mix_copy_distribution(logits, copy_decision[:, keep], read[:, keep], tokens[:, keep])
         loss = None
         if labels is not None:
             extra = {name: kwargs[name] for name in ("num_items_in_batch",) if name in kwargs}
@@ -188,14 +200,6 @@ class WithAssociativeMemory:
             roles=done.roles,
             memory=done.memory,
         )
-        if return_dict is False:
-            return output.to_tuple()
-        return output
-
-    def _prepare_cache_for_generation(
-        self, generation_config: Any, model_kwargs: Any, *args: Any, **kwargs: Any
-    ) -> Any:
-        found = super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)  # type: ignore[misc]
-        if type(model_kwargs.get("past_key_values")) is DynamicCache:
-            model_kwargs["past_key_values"] = MemoryCache(config=self.config)
-        return found
+        if return_dict is None:
+            return_dict = self.config.return_dict
+        return output if return_dict else output.to_tuple()

@@ -164,7 +164,10 @@ class ChatFormat:
     def _break_special(self, text: str) -> str:
         """``text`` with written-out special tokens broken up, one character for one, so that they stay text."""
         for token in self.special_tokens:
-            text = text.replace(token, token.replace("|", "¦"))
+            broken = (
+                token.replace("|", "¦") if "|" in token else f"\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}{token[1:]}"
+            )
+            text = text.replace(token, broken)
         return text
 
 
@@ -189,7 +192,9 @@ class ChatMLFormat(ChatFormat):
         self.opening = encoded(f"{CHATML_TOKENS[0]}system\n{SYSTEM_PROMPT}{CHATML_TOKENS[1]}\n")
         self.end_id = end
         self.user_id, self.assistant_id = self.headers["user"][1], self.headers["assistant"][1]
-        self.special_tokens = CHATML_TOKENS
+        self.special_tokens = tuple(
+            added.content for added in tokenizer.get_added_tokens_decoder().values() if added.special
+        )
         self.special_ids = frozenset((start, end))
         self.banned = [start]
 

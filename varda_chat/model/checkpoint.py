@@ -98,6 +98,10 @@ def _architecture(model_type: object) -> tuple[Any, torch.dtype] | None:
         from varda_chat.model.llama import VardaLlamaAssociative
 
         return VardaLlamaAssociative, torch.bfloat16
+    if model_type == "varda_qwen2":
+        from varda_chat.model.qwen2 import VardaQwenAssociative
+
+        return VardaQwenAssociative, torch.bfloat16
     return None
 
 
@@ -114,8 +118,9 @@ def fingerprint_of_file(folder: Path) -> str:
         weights = load_file(folder / "model.safetensors")
     except Exception as error:  # safetensors raises a class of its own, straight from Rust
         raise CheckpointError(f"The weights in {folder} cannot be read: {_first_line(error)}") from error
-    if "transformer.wte.weight" in weights:  # the head shares the embeddings' weights, which are saved once
-        weights.setdefault("lm_head.weight", weights["transformer.wte.weight"])
+    for embeddings in ("transformer.wte.weight", "model.embed_tokens.weight"):
+        if embeddings in weights:  # a head that shares the embeddings' weights is not saved
+            weights.setdefault("lm_head.weight", weights[embeddings])
     return _digest(weights)
 
 

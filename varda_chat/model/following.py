@@ -28,7 +28,7 @@ class Followable(Protocol):
 
 
 class Pool(NamedTuple):
-    """What may be followed from a step: ids and token_ids (batch, seq, k + 1), what is followed there first."""
+    """What may be followed from each step: ids and token_ids (batch, seq, k + 1), what is followed there first."""
 
     ids: Tensor
     token_ids: Tensor
@@ -43,10 +43,10 @@ def follow(
         results: SearchResults of every step, with tokens.
         query: (batch, seq, memory_dim).
         tokens: (batch, seq), the model's input; a step's results stand for the token after it.
-        before: the pool of the step before the first one; None at the start.
+        before: the pool of the step before the first one, (batch, 1, n) each; None at the start.
 
     Returns the results, in which the followed vector has the place of the farthest where it was not found anyway; which
-    of them is followed (batch, seq, k) bool; and the last step's pool, for the step after.
+    of them is followed (batch, seq, k) bool; and the pool of every step, the last one for the step after.
     """
     nothing = torch.full_like(results.ids[..., :1], -1)
     followed, followed_tokens = nothing, nothing
@@ -60,9 +60,8 @@ def follow(
         if torch.equal(after, followed):
             break
         followed, followed_tokens = after, after_tokens
-    last = Pool(pool.ids[:, -1:], pool.token_ids[:, -1:])
     if not bool((followed >= 0).any()):
-        return results, torch.zeros_like(results.ids, dtype=torch.bool), last
+        return results, torch.zeros_like(results.ids, dtype=torch.bool), pool
     there = (results.ids == followed) & (followed >= 0)
     missing = (followed >= 0) & ~there.any(dim=-1, keepdim=True)  # (batch, seq, 1)
     place = torch.zeros_like(there)
@@ -79,7 +78,7 @@ def follow(
             **({} if gates is None else {"log_gates": torch.where(place, gates, results.log_gates)}),
         ),
         there | place,
-        last,
+        pool,
     )
 
 

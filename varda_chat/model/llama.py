@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, LlamaModel
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
+from varda_chat.model.building import without_layers
 from varda_chat.model.causal_lm import MemoryDecoderLayer, WithAssociativeMemory
 from varda_chat.model.memory_config import MemoryConfig, WithMemory
 
@@ -39,9 +40,8 @@ class VardaLlamaModel(LlamaModel):
     config_class = VardaLlamaConfig
 
     def __init__(self, config: VardaLlamaConfig) -> None:
-        depth, config.num_hidden_layers = config.num_hidden_layers, 0
-        super().__init__(config)  # without layers: ours are built once, below
-        config.num_hidden_layers = depth
+        with without_layers(config) as depth:
+            super().__init__(config)
         self.layers = nn.ModuleList(VardaLlamaLayer(config, index) for index in range(depth))
         self.post_init()
 
@@ -52,9 +52,12 @@ class VardaLlamaAssociative(WithAssociativeMemory, LlamaForCausalLM):
     config_class = VardaLlamaConfig
 
     def __init__(self, config: VardaLlamaConfig) -> None:
-        depth, config.num_hidden_layers = config.num_hidden_layers, 0
-        super().__init__(config)
-        config.num_hidden_layers = depth
+        with without_layers(config):
+            super().__init__(config)
         self.model = VardaLlamaModel(config)
         self.add_memory(config.hidden_size)
         self.post_init()
+
+
+AutoConfig.register(VardaLlamaConfig.model_type, VardaLlamaConfig, exist_ok=True)
+AutoModelForCausalLM.register(VardaLlamaConfig, VardaLlamaAssociative, exist_ok=True)

@@ -7,82 +7,72 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import DynamicCache
 
 from varda_chat.model.following import Pool
 
+_POOL = ("pool_ids", "pool_tokens")
+
 
 class MemoryState:
-    """What the memory layer needs of the tokens read so far.
+    """What the memory layer needs of the tokens read so far: tensors (B, T, ...) by name, of every position.
 
-    ids (B, T) long, features (B, T, F) float and pools (ids and token_ids (B, T, k + 1) each) of every position, kept
-    as the chunks they came in; so that any operation on the cache is the same operation on these.
+    They are kept as the chunks they came in, so that any operation on the cache is the same operation on these.
     """
 
     def __init__(self) -> None:
-        self._ids: list[Tensor] = []
-        self._features: list[Tensor] = []
-        self._pools: list[Pool] = []
+        self._chunks: dict[str, list[Tensor]] = {}
+        self._length = 0
         self.context: Any = None
         """The turn at hand as the layer summarised it; None after any change but an append."""
 
     def __len__(self) -> int:
-        return sum(ids.shape[1] for ids in self._ids)
+        return self._length
 
-    def append(self, ids: Tensor, features: Tensor, pool: Pool | None) -> None:
-        """Add a chunk; ``pool`` None where nothing was searched."""
-        self._ids.append(ids)
-        self._features.append(features)
+    def append(self, pool: Pool | None, **tensors: Tensor) -> None:
+        """Add a chunk of T positions: tensors (B, T, ...), and its pool, (B, T, k + 1) each; None where nothing was
+        searched."""
+        rows, length = next(iter(tensors.values())).shape[:2]
         if pool is None:
-            width = self._pools[-1].ids.shape[-1] if self._pools else 1
-            nothing = torch.full((*ids.shape, width), -1, dtype=torch.long, device=ids.device)
+            nothing = torch.full((rows, length, 1), -1, device=next(iter(tensors.values())).device)
             pool = Pool(nothing, nothing)
-        self._pools.append(pool)
+        for name, tensor in (*tensors.items(), *zip(_POOL, pool, strict=True)):
+            self._chunks.setdefault(name, []).append(tensor)
+        self._length += length
 
-    def history(self) -> tuple[Tensor, Tensor]:
-        """ids (B, T) and features (B, T, F) of all positions."""
-        if len(self._ids) > 1:
-            self._ids = [torch.cat(self._ids, dim=1)]
-            self._features = [torch.cat(self._features, dim=1)]
-        return self._ids[0], self._features[0]
+    def all(self, name: str) -> Tensor:
+        """(B, T, ...), of all positions."""
+        chunks = self._chunks[name]
+        if len(chunks) > 1:
+            if name in _POOL:  # of a step without results it is narrower
+                widest = max(each.shape[-1] for each in chunks)
+                chunks = [F.pad(each, (0, widest - each.shape[-1]), value=-1) for each in chunks]
+            self._chunks[name] = chunks = [torch.cat(chunks, dim=1)]
+        return chunks[0]
+
+    def last(self, name: str) -> Tensor | None:
+        """(B, 1, ...), of the last position; None before the first."""
+        return self._chunks[name][-1][:, -1:] if self._length else None
 
     @property
-    def last_features(self) -> Tensor:
-        """(B, 1, F), of the last position."""
-        return self._features[-1][:, -1:]
-
-    @property
-    def last_ids(self) -> Tensor:
-        """(B, 1), of the last position."""
-        return self._ids[-1][:, -1:]
-
-    @property
-    def last_pool(self) -> Pool:
-        pool = self._pools[-1]
-        return Pool(pool.ids[:, -1:], pool.token_ids[:, -1:])
+    def last_pool(self) -> Pool | None:
+        """(B, 1, k + 1) each, of the last position; None before the first."""
+        ids, tokens = (self.last(name) for name in _POOL)
+        return None if ids is None or tokens is None else Pool(ids, tokens)
 
     def rows(self, change: Callable[[Tensor], Tensor]) -> None:
         """Apply ``change`` to the batch dimension of everything."""
-        self._ids = [change(each) for each in self._ids]
-        self._features = [change(each) for each in self._features]
-        self._pools = [Pool(change(each.ids), change(each.token_ids)) for each in self._pools]
+        self._chunks = {name: [change(each) for each in chunks] for name, chunks in self._chunks.items()}
         self.context = None
 
     def crop(self, length: int) -> None:
         """Keep the first ``length`` positions."""
-        kept = 0
-        for place, ids in enumerate(self._ids):
-            if kept + ids.shape[1] >= length:
-                room = length - kept
-                self._ids = [*self._ids[:place], ids[:, :room]]
-                self._features = [*self._features[:place], self._features[place][:, :room]]
-                break
-            kept += ids.shape[1]
-        widths = {pool.ids.shape[-1] for pool in self._pools}
-        widest = max(widths, default=1)
-        pad = torch.nn.functional.pad
-        padded = [Pool(*(pad(each, (0, widest - each.shape[-1]), value=-1) for each in pool)) for pool in self._pools]
-        self._pools = [Pool(*(torch.cat(parts, dim=1)[:, :length] for parts in zip(*padded, strict=True)))]
+        if length >= self._length:
+            return
+        kept = {name: [self.all(name)[:, :length]] for name in self._chunks}
+        self._chunks = kept if length else {}
+        self._length = length
         self.context = None
 
 
@@ -106,8 +96,28 @@ class MemoryCache(DynamicCache):
         self.memory_state.rows(lambda tensor: tensor[indices])
 
     def crop(self, *args: Any, **kwargs: Any) -> None:
+        """Remove the last tokens, as many as a negative number says."""
         super().crop(*args, **kwargs)
         self.memory_state.crop(self.get_seq_length())
+
+    def reset(self) -> None:
+        super().reset()
+        self.memory_state = MemoryState()
+
+
+class GeneratesWithMemoryCache:
+    """Mixed in before a causal LM: ``generate`` keeps the memory layer's state too."""
+
+    config: Any
+
+    def _prepare_cache_for_generation(
+        self, generation_config: Any, model_kwargs: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        found = super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)  # type: ignore[misc]
+        cache = model_kwargs.get("past_key_values")
+        if type(cache) is DynamicCache and not cache.get_seq_length():
+            model_kwargs["past_key_values"] = MemoryCache(config=self.config)
+        return found
 
 
 def memory_state_of(cache: Any) -> MemoryState:
@@ -116,3 +126,12 @@ def memory_state_of(cache: Any) -> MemoryState:
     if state is None:
         state = cache.memory_state = MemoryState()
     return state
+
+
+def real_tokens(attention_mask: Tensor | None, length: int) -> Tensor | None:
+    """(B, length) bool, which of the last ``length`` tokens are no padding; None where all are, or where the mask
+    (B, all tokens) does not tell."""
+    if attention_mask is None or attention_mask.ndim != 2 or attention_mask.shape[1] < length:
+        return None
+    real = attention_mask[:, attention_mask.shape[1] - length :] > 0
+    return None if bool(real.all()) else real

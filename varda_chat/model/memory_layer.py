@@ -19,7 +19,7 @@ from transformers import initialization as init
 from varda_chat.model.following import Followable, Pool, follow
 from varda_chat.model.memory_cache import MemoryState
 from varda_chat.model.memory_config import INTENTS, STATUSES, MemoryConfig
-from varda_chat.model.modeling import MASKED_SCORE, BatchMemory, SearchResults, statement_means
+from varda_chat.model.modeling import MASKED_SCORE, BatchMemory, SearchResults, statement_means, without_padding
 
 NO_ROLE, USER, ASSISTANT = 0, 1, 2
 PAIR_EXTRA = 4 + len(INTENTS)
@@ -358,7 +358,7 @@ class Pass:
     """One forward pass's dealings with the memory: the layers show it the stream, and it fills in the rest.
 
     memory: what to search, or a maker of it (BatchMemory); ids (B, T); statements (B, T) or None; status (B,) or (B, T)
-    long or None; state: the cache's, or None.
+    long or None; state: the cache's, or None; real (B, T) bool: no padding, None where all are.
     """
 
     layer: MemoryLayer
@@ -368,6 +368,7 @@ class Pass:
     statements: Tensor | None
     status: Tensor | None
     state: MemoryState | None
+    real: Tensor | None = None
     stop_below: bool = False
     taps: list[Tensor] | None = None
     features: Tensor | None = None
@@ -397,6 +398,8 @@ class Pass:
         assert self.taps is not None
         layer, new = self.layer, self.ids.shape[1]
         self.features = layer.features(self.taps)
+        if self.real is not None:  # to a token behind padding, as to a first one, nothing comes before
+            self.features = self.features * self.real.unsqueeze(-1)
         before, ids, features = self._with_history()
         self.roles, self.address = self._address(ids, features, new)
         if self.statements is not None:
@@ -407,17 +410,19 @@ class Pass:
             assert self.vectors is not None and self.store_logits is not None
             self.memory = self.memory.over(self.vectors, self.store_logits)
         self.query = layer.query(self.features, before, self.address)
+        reply = self.roles.role == ASSISTANT
         status = self.status
-        if status is not None and status.ndim == 1:
-            status = status.unsqueeze(1).expand(-1, new)
+        if status is not None:
+            if status.ndim == 1:
+                status = status.unsqueeze(1).expand(-1, new)
+            status = status.masked_fill(~reply, -1)
         self.no_match = layer.no_match_scores(self.features, self.address, status)
         pool: Pool | None = None
-        reply = self.roles.role == ASSISTANT
         if self.memory is not None:
-            found = self.memory.search(self.query, layer.config.num_search_results)
+            found = without_padding(self.memory.search(self.query, layer.config.num_search_results), self.real)
             continued = None
             if isinstance(self.memory, Followable) and found.token_ids is not None:
-                earlier = self.state.last_pool if self.state is not None and len(self.state) else None
+                earlier = None if self.state is None else self.state.last_pool
                 found, continued, pool = _follow(found, self.query, self.ids, earlier, self.memory)
             self.results = found
             self.weights = layer.weights(self.query, found, self.no_match, continued)
@@ -426,20 +431,21 @@ class Pass:
             told = self.roles.header & (status >= 0)
             hidden = hidden + (layer.status(status.clamp_min(0)) * told.unsqueeze(-1)).to(hidden.dtype)
         if self.state is not None:
-            self.state.append(self.ids, self.features.detach(), pool)
+            self.state.append(pool, ids=self.ids, features=self.features.detach())
             self.state.context = (self.roles, self.address)
         return hidden
 
     def _with_history(self) -> tuple[Tensor, Tensor, Tensor]:
         """The features of the token before each; and ids and features of all tokens that the turn depends on."""
         assert self.features is not None
-        if self.state is None or not len(self.state):
+        last = None if self.state is None else self.state.last("features")
+        if self.state is None or last is None:
             first = torch.zeros_like(self.features[:, :1])
             return torch.cat([first, self.features[:, :-1]], dim=1), self.ids, self.features
-        before = torch.cat([self.state.last_features, self.features[:, :-1]], dim=1)
+        before = torch.cat([last, self.features[:, :-1]], dim=1)
         if self.state.context is not None and self._is_reply():
             return before, self.ids, self.features  # the turn is summarised already
-        ids, features = self.state.history()
+        ids, features = self.state.all("ids"), self.state.all("features")
         return before, torch.cat([ids, self.ids], dim=1), torch.cat([features, self.features], dim=1)
 
     def _is_reply(self) -> bool:
@@ -454,8 +460,10 @@ class Pass:
         if self.state is not None and self.state.context is not None and ids.shape[1] == new and len(self.state):
             roles, address = self.state.context
             shape = (-1, new)
+            # what follows the reply's end is no text
+            ends = torch.cat([self.state.last("ids"), ids[:, :-1]], dim=1) == self.layer.config.end_token_id
             last = Roles(
-                roles.role[:, -1:].expand(shape), roles.text[:, -1:].expand(shape),
+                roles.role[:, -1:].expand(shape), roles.text[:, -1:] & ~ends.cummax(dim=1).values,
                 torch.zeros_like(ids, dtype=torch.bool), roles.turn_start[:, -1:].expand(shape),
                 roles.turn[:, -1:].expand(shape),
             )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -14,8 +14,16 @@ from transformers import initialization as init
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.utils import ModelOutput
 
+from varda_chat.model.building import without_layers
 from varda_chat.model.configuration import VardaGPTConfig
 from varda_chat.model.following import Followable, Pool, follow
+from varda_chat.model.memory_cache import (
+    GeneratesWithMemoryCache,
+    MemoryCache,
+    MemoryState,
+    memory_state_of,
+    real_tokens,
+)
 
 MASKED_SCORE = -1e4
 """Score of a result that is not there: exp() of it is zero in float32, and it stays finite in every dtype."""
@@ -56,6 +64,18 @@ class BatchMemory(Protocol):
     """A memory made of the vectors that the same forward pass writes, as in training on whole episodes."""
 
     def over(self, vectors: Tensor, store_logits: Tensor) -> Memory: ...
+
+
+def without_padding(results: Any, real: Tensor | None) -> Any:
+    """``results`` of (batch, seq) queries, of which those of padding (not ``real``) find nothing."""
+    if real is None:
+        return results
+    found, tokens = real.unsqueeze(-1), results.token_ids
+    return replace(
+        results,
+        ids=results.ids.masked_fill(~found, -1),
+        token_ids=None if tokens is None else tokens.masked_fill(~found, -1),
+    )
 
 
 @dataclass
@@ -110,37 +130,45 @@ class MemoryReader(nn.Module):
         self.null_score = nn.Parameter(torch.empty(()))
         self.follow_score = nn.Parameter(torch.empty(())) if config.follow_copies else None
 
-    def query(self, hidden: Tensor, before: RunningMean | None = None) -> tuple[Tensor, RunningMean | None]:
+    def query(
+        self, hidden: Tensor, before: RunningMean | None = None, real: Tensor | None = None
+    ) -> tuple[Tensor, RunningMean | None]:
         """Memory input: states (B, T, n_embd), and the running mean of those before them, -> unit vectors (B, T, D),
-        float32, and the running mean at the last."""
+        float32, and the running mean at each; ``real`` (B, T) bool: no padding, None where all are."""
         state = self.ln_query(hidden)
         after = None
         if self.config.query_context:
-            means, after = running_means(state, before, self.config.query_decay)
+            means, after = running_means(state, before, self.config.query_decay, real)
             state = torch.cat([state, means], dim=-1)
         return F.normalize(self.fc_query(state).float(), dim=-1), after
 
-    def write(self, hidden: Tensor, previous: Tensor | None, statements: Tensor | None) -> tuple[Tensor, Tensor]:
+    def write(
+        self, hidden: Tensor, previous: Tensor | None, statements: Tensor | None, real: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """What the tokens would store.
 
         Args:
             hidden: states (B, T, n_embd).
-            previous: the state before the first of them (B, 1, n_embd), None at the start.
+            previous: the written state before the first of them (B, 1, n_embd), None at the start.
             statements: (B, T) long, equal numbers for the tokens of one statement of a row, -1 for those of none; None
                 where no statement is finished, as while a reply is being written. Such vectors are not for storing.
+            real: (B, T) bool, no padding; None where all are. Before the token behind padding comes nothing.
 
-        Returns storable vectors (B, T, D), unit length, and store logits (B, T, 1), both float32.
+        Returns storable vectors (B, T, D), unit length, and store logits (B, T, 1), both float32; and the states that
+        they were written from (B, T, n_embd).
         """
-        state = self.ln_store(hidden)
+        state = written = self.ln_store(hidden)
+        if real is not None:
+            written = written * real.unsqueeze(-1)
         parts = [state]
         if self.config.store_previous_state:
-            first = torch.zeros_like(state[:, :1]) if previous is None else self.ln_store(previous).to(state.dtype)
-            parts.append(torch.cat([first, state[:, :-1]], dim=1))
+            first = torch.zeros_like(state[:, :1]) if previous is None else previous.to(state.dtype)
+            parts.append(torch.cat([first, written[:, :-1]], dim=1))
         if self.config.store_statement_state:
             parts.append(torch.zeros_like(state) if statements is None else statement_means(state, statements))
         state = torch.cat(parts, dim=-1)
         vectors = F.normalize(self.fc_storable_vector(state).float(), dim=-1)
-        return vectors, self.fc_store_decision(state).float()
+        return vectors, self.fc_store_decision(state).float(), written
 
     def scores(self, similarity: Tensor, log_gates: Tensor | None) -> Tensor:
         """Read scores before the softmax: tau * q.v + log gate, float32, of the same shape as ``similarity``."""
@@ -192,26 +220,30 @@ class MemoryReader(nn.Module):
 
 
 class RunningMean(NamedTuple):
-    """A mean in which what is older weighs less: a weighted sum (B, 1, n) and the sum of its weights (a number)."""
+    """A mean in which what is older weighs less, at each of T states: weighted sums (B, T, n) and the sums of their
+    weights (B or 1, T, 1)."""
 
     total: Tensor
-    weight: float
+    weight: Tensor
 
 
-def running_means(state: Tensor, before: RunningMean | None, decay: float) -> tuple[Tensor, RunningMean]:
+def running_means(
+    state: Tensor, before: RunningMean | None, decay: float, real: Tensor | None = None
+) -> tuple[Tensor, RunningMean]:
     """At each of the states (B, T, n) the mean of it and those before it, each weighing ``decay`` times the one after
-    it; and what to go on with."""
-    rows, length, width = state.shape
-    total = state.new_zeros(rows, 1, width, dtype=torch.float32) if before is None else before.total
-    weight = 0.0 if before is None else before.weight
-    ages = torch.arange(length, device=state.device)
-    steps = (ages.unsqueeze(1) - ages).clamp_min(0)
-    kernel = torch.tril(torch.full_like(steps, decay, dtype=torch.float32) ** steps)  # (T, T), [t, j] = decay^(t - j)
-    faded = decay ** (ages + 1).float()
-    sums = kernel @ state.float() + faded.view(1, -1, 1) * total
-    weights = kernel.sum(dim=1) + faded * weight
-    means = (sums / weights.view(1, -1, 1)).to(state.dtype)
-    return means, RunningMean(sums[:, -1:].detach(), float(weights[-1]))
+    it; and what to go on with, at its last state. Padding, not ``real`` (B, T), does not count."""
+    length = state.shape[1]
+    there = torch.ones(1, length, device=state.device) if real is None else real.float()
+    ages = there.cumsum(dim=1)  # (B or 1, T), states so far
+    steps = (ages.unsqueeze(2) - ages.unsqueeze(1)).clamp_min(0)
+    # (B or 1, T, T), [t, j] = decay^(states from j to t)
+    kernel = torch.tril(torch.full_like(steps, decay) ** steps) * there.unsqueeze(1)
+    sums, weights = kernel @ state.float(), kernel.sum(dim=2, keepdim=True)
+    if before is not None:
+        faded = (decay**ages).unsqueeze(2)
+        sums, weights = sums + faded * before.total[:, -1:], weights + faded * before.weight[:, -1:]
+    means = (sums / weights.clamp_min(torch.finfo(torch.float32).tiny)).to(state.dtype)
+    return means, RunningMean(sums.detach(), weights)
 
 
 def statement_means(state: Tensor, statements: Tensor) -> Tensor:
@@ -254,26 +286,30 @@ class MemoryHeads(nn.Module):
 
 
 class _ReadPass:
-    """One forward pass's dealings with the memory; blocks call it as the stream goes by."""
+    """One forward pass's dealings with the memory; blocks call it as the stream goes by.
+
+    tokens (B, T), None for given embeddings; state: the cache's, or None; real (B, T) bool: no padding, None where all
+    are.
+    """
 
     def __init__(
         self,
         reader: MemoryReader,
         memory: Memory | BatchMemory | None,
-        previous: Tensor | None,
         statements: Tensor | None,
         tokens: Tensor | None,
-        pool: Pool | None,
-        mean: RunningMean | None,
+        state: MemoryState | None,
+        real: Tensor | None,
     ) -> None:
-        self.mean = mean
-        self.tokens = tokens
-        self.pool = pool
         self.reader = reader
         self.memory: Any = memory
-        self.previous = previous
         self.statements = statements
-        self.last_state: Tensor | None = None
+        self.tokens = tokens
+        self.state = state
+        self.real = real
+        self.written: Tensor | None = None
+        self.mean: RunningMean | None = None
+        self.pool: Pool | None = None
         self.unread: Tensor | None = None
         self.query: Tensor | None = None
         self.vectors: Tensor | None = None
@@ -285,44 +321,68 @@ class _ReadPass:
         """Called with the stream after ``layer`` blocks; returns the stream to go on with."""
         config = self.reader.config
         if layer == config.store_layer:
-            self.vectors, self.store_logits = self.reader.write(hidden, self.previous, self.statements)
-            self.last_state = hidden[:, -1:].detach()
+            previous = None if self.state is None else self.state.last("written")
+            self.vectors, self.store_logits, self.written = self.reader.write(
+                hidden, previous, self.statements, self.real
+            )
         if layer == config.memory_layer:
             self.unread = hidden
-            self.query, self.mean = self.reader.query(hidden, self.mean)
+            self.query, self.mean = self.reader.query(hidden, self._mean_before(), self.real)
             if isinstance(self.memory, BatchMemory):
                 if self.vectors is None or self.store_logits is None:
                     raise ValueError("a batch memory needs store_layer <= memory_layer")
                 self.memory = self.memory.over(self.vectors, self.store_logits)
             if self.memory is not None:
-                self.results = self.memory.search(self.query, config.num_search_results)
+                found = self.memory.search(self.query, config.num_search_results)
+                self.results = without_padding(found, self.real)
                 followed = self._follow()
                 self.weights = self.reader.weights(hidden, self.query, self.results, followed)
                 hidden = self.reader.read(hidden, self.results, self.weights)
         return hidden
+
+    def finish(self) -> None:
+        """Keep what the next step goes on with: cached decoding reads and writes what uncached does."""
+        if self.state is None:
+            return
+        assert self.written is not None
+        tensors = {"written": self.written.detach()}
+        if self.mean is not None:
+            rows = len(self.written)
+            tensors |= {"total": self.mean.total, "weight": self.mean.weight.expand(rows, -1, -1)}
+        self.state.append(self.pool, **tensors)
+
+    def _mean_before(self) -> RunningMean | None:
+        if self.state is None or not self.reader.config.query_context:
+            return None
+        total, weight = self.state.last("total"), self.state.last("weight")
+        return None if total is None or weight is None else RunningMean(total, weight)
 
     def _follow(self) -> Tensor | None:
         """Put what is being copied among the results; which of them it is."""
         if not (self.reader.config.follow_copies and isinstance(self.memory, Followable)) or self.tokens is None:
             return None
         assert self.query is not None
-        self.results, followed, self.pool = follow(self.results, self.query, self.tokens, self.pool, self.memory)
+        before = None if self.state is None else self.state.last_pool
+        self.results, followed, self.pool = follow(self.results, self.query, self.tokens, before, self.memory)
         return followed
 
 
 class VardaGPTBlock(GPT2Block):
-    """GPT-2's block, which shows the stream to the memory on its way in (and, the last one, on its way out)."""
+    """GPT-2's block, which shows the stream to the memory on its way in (and, the last one, on its way out).
+
+    By ``__call__``, outside of gradient checkpointing: a recomputed block does not read the memory a second time.
+    """
 
     def __init__(self, config: VardaGPTConfig, layer_idx: int) -> None:
         super().__init__(config, layer_idx=layer_idx)
         self.layer = layer_idx
-        self.is_last = layer_idx == config.n_layer - 1
 
-    def forward(self, hidden_states: Tensor, *args: Any, read_pass: _ReadPass | None = None, **kwargs: Any) -> Tensor:
+    def __call__(self, hidden_states: Tensor, *args: Any, read_pass: _ReadPass | None = None, **kwargs: Any) -> Any:
         if read_pass is None:
-            return super().forward(hidden_states, *args, **kwargs)
-        hidden_states = super().forward(read_pass.at_layer(self.layer, hidden_states), *args, **kwargs)
-        return read_pass.at_layer(self.layer + 1, hidden_states) if self.is_last else hidden_states
+            return super().__call__(hidden_states, *args, **kwargs)
+        hidden_states = super().__call__(read_pass.at_layer(self.layer, hidden_states), *args, **kwargs)
+        is_last = self.layer == read_pass.reader.config.n_layer - 1
+        return read_pass.at_layer(self.layer + 1, hidden_states) if is_last else hidden_states
 
 
 class VardaGPTModel(GPT2Model):
@@ -331,12 +391,13 @@ class VardaGPTModel(GPT2Model):
     config_class = VardaGPTConfig
 
     def __init__(self, config: VardaGPTConfig) -> None:
-        super().__init__(config)
-        self.h = nn.ModuleList(VardaGPTBlock(config, layer_idx=i) for i in range(config.n_layer))
+        with without_layers(config) as depth:
+            super().__init__(config)
+        self.h = nn.ModuleList(VardaGPTBlock(config, layer_idx=i) for i in range(depth))
         self.post_init()
 
 
-class VardaGPTAssociative(GPT2LMHeadModel):
+class VardaGPTAssociative(GeneratesWithMemoryCache, GPT2LMHeadModel):
     """GPT-2 with an associative memory.
 
     ``forward`` reads ``memory`` and never changes it: it returns the vectors and decisions, and the caller applies
@@ -346,7 +407,8 @@ class VardaGPTAssociative(GPT2LMHeadModel):
     config_class = VardaGPTConfig
 
     def __init__(self, config: VardaGPTConfig) -> None:
-        super().__init__(config)
+        with without_layers(config):
+            super().__init__(config)
         self.transformer = VardaGPTModel(config)
         self.memory_reader = MemoryReader(config)
         self.memory_heads = MemoryHeads(config)
@@ -389,8 +451,10 @@ class VardaGPTAssociative(GPT2LMHeadModel):
         statements: Tensor | None = None,
         return_deletes: bool = False,
         mix_copies: bool = True,
+        return_dict: bool | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
-    ) -> VardaGPTOutput:
+    ) -> Any:
         """Run the model over (B, T) tokens, reading ``memory`` at every one.
 
         Args:
@@ -399,11 +463,24 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             return_deletes: also search the memory for the deletable vectors and decide on what is found.
             mix_copies: False leaves ``logits`` as the language model's own (training mixes on the targets only).
             labels: (B, T), shifted inside, -100 ignored: the loss of the (mixed) next-token distribution.
+            num_items_in_batch: what to divide the loss's sum by; the number of labels if None.
+
+        Returns a VardaGPTOutput, or a tuple of what is not None in it where ``return_dict`` is False.
         """
-        previous = getattr(past_key_values, "last_store_state", None)
-        pool = getattr(past_key_values, "last_pool", None)
-        mean = getattr(past_key_values, "last_mean", None)
-        read_pass = _ReadPass(self.memory_reader, memory, previous, statements, input_ids, pool, mean)
+        if use_cache is None:
+            use_cache = bool(self.config.use_cache) and not self.training
+        if use_cache and past_key_values is None:
+            past_key_values = MemoryCache(config=self.config)
+        given = input_ids if input_ids is not None else inputs_embeds
+        if given is None:
+            raise ValueError("either input_ids or inputs_embeds must be given")
+        length = given.shape[1]
+        if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
+            # padding on the left takes no position
+            position_ids = (attention_mask.long().cumsum(dim=1) - 1).clamp_min(0)[:, -length:]
+        state = None if past_key_values is None else memory_state_of(past_key_values)
+        real = real_tokens(attention_mask, length)
+        read_pass = _ReadPass(self.memory_reader, memory, statements, input_ids, state, real)
         outputs = self.transformer(
             input_ids,
             past_key_values=past_key_values,
@@ -411,15 +488,11 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
+            return_dict=True,
             read_pass=read_pass,
             **kwargs,
         )
-        cache = outputs.past_key_values
-        if cache is not None:
-            # the next step's vectors are written from this state too: cached decoding writes what uncached does
-            cache.last_store_state = read_pass.last_state
-            cache.last_pool = read_pass.pool
-            cache.last_mean = read_pass.mean
+        read_pass.finish()
         hidden = outputs.last_hidden_state
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(hidden[:, keep])
@@ -431,17 +504,19 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             logits = mix_copy_distribution(logits, copy_decision[:, keep], weights[:, keep], tokens[:, keep])
         loss = None
         if labels is not None:
-            loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size)
+            loss = self.loss_function(
+                logits, labels, vocab_size=self.config.vocab_size, num_items_in_batch=num_items_in_batch
+            )
 
         deletable = heads.deletable_vector(hidden)
         delete_results = delete_decision = None
         if return_deletes and read_pass.memory is not None:
             delete_results = read_pass.memory.search(deletable, self.config.num_search_results)
             delete_decision = heads.delete_logits(hidden, delete_results.vectors)
-        return VardaGPTOutput(
+        output = VardaGPTOutput(
             loss=loss,
             logits=logits,
-            past_key_values=cache,
+            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             query=read_pass.query,
@@ -457,6 +532,9 @@ class VardaGPTAssociative(GPT2LMHeadModel):
             unread_state=read_pass.unread,
             memory=read_pass.memory,
         )
+        if return_dict is None:
+            return_dict = self.config.return_dict
+        return output if return_dict else output.to_tuple()
 
     def delete_probability(self, delete_logits: Tensor, cosine: Tensor) -> Tensor:
         """Probability that one token deletes one vector: the decision says so *and* the vectors are close enough."""

@@ -1,0 +1,172 @@
+"""What a line does to the memory: statuses by intents and by what is found, with a real memory; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
+from varda_chat.deciding import MOST_ANSWERS, Decisions, decide, matches_at_end
+from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
+from varda_chat.model.chat_format import ChatMLFormat
+from varda_chat.model.memory_config import INTENTS
+from varda_chat.model.memory_layer import Address
+
+CHAT = ChatMLFormat(chatml_tokenizer())
+DIM = 16
+NEW = (NewStatement("My dog is called Bo.", "user", ()),)
+
+
+@pytest.fixture
+def model() -> Any:
+    return chatml_model(CHAT)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[MemoryStore]:
+    """A memory of five statements of three vectors each."""
+    drawn = np.random.default_rng(0).standard_normal((5, 3, DIM)).astype(np.float32)
+    drawn /= np.linalg.norm(drawn, axis=-1, keepdims=True)
+    with MemoryStore.open(tmp_path, embedding_dim=DIM, fingerprint="f") as opened:
+        stores = tuple(
+            NewStatement(f"statement {n}", "user", tuple(NewVector(v, 20 + n, "t", 1.0) for v in vectors))
+            for n, vectors in enumerate(drawn)
+        )
+        opened.apply(TurnChanges(stores=stores), session="s")
+        yield opened
+
+
+def statements_of(store: MemoryStore) -> Any:
+    return lambda ids: store.statement_ids(ids.cpu().numpy())
+
+
+def set_decisions(model: Any, intent: str | None = None, *, ends: bool = False, answers: bool = False) -> None:
+    """Let the line have this intent, and end or answer everything or nothing."""
+    layer = model.memory_layer
+    with torch.no_grad():
+        layer.fc_intent.fc_out.weight.zero_()
+        layer.fc_intent.fc_out.bias.fill_(0.0)
+        if intent is not None:
+            layer.fc_intent.fc_out.bias[INTENTS.index(intent)] = 12.0
+        for part, says in ((layer.fc_delete_decision, ends), (layer.fc_answer_decision, answers)):
+            part.decision.fc_out.weight.zero_()
+            part.decision.fc_out.bias.fill_(9.0 if says else -9.0)
+
+
+def decided(
+    model: Any, store: MemoryStore | None, stores: tuple[NewStatement, ...] = NEW, *, may_write: bool = True
+) -> Decisions:
+    line = CHAT.encode("user", "What is my dog called?")
+    ids = [*CHAT.opening, *line.ids]
+    with torch.inference_mode():
+        output = model(torch.tensor([ids]), use_cache=True)
+        return decide(
+            model, output, len(ids) - line.footer, stores, store,
+            statements_of(store) if store is not None else lambda ids: np.full(ids.shape, -1), may_write=may_write,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("intent", "ends", "answers", "stores", "status", "keeps", "deletes"),
+    [
+        ("tell", False, False, NEW, "stored", True, False),
+        ("tell", True, True, NEW, "stored", True, False),
+        ("tell", False, False, (), "nothing", False, False),
+        ("other", True, True, NEW, "nothing", False, False),
+        ("ask", False, True, NEW, "recalled", False, False),
+        ("ask", True, True, NEW, "recalled", False, False),
+        ("ask", False, False, NEW, "unknown", False, False),
+        ("correct", True, False, NEW, "replaced", True, True),
+        ("correct", False, False, NEW, "stored", True, False),
+        ("forget", True, False, NEW, "deleted", False, True),
+        ("forget", False, True, NEW, "nothing_to_delete", False, False),
+    ],
+)
+def test_what_is_done_follows_from_the_intent_and_from_what_is_found(
+    model: Any, store: MemoryStore, intent: str, ends: bool, answers: bool, stores: tuple[NewStatement, ...],
+    status: str, keeps: bool, deletes: bool,
+) -> None:  # fmt: skip
+    set_decisions(model, intent, ends=ends, answers=answers)
+    before = store.size
+    found = decided(model, store, stores)
+    assert found.status_name == status
+    assert found.stores == (stores if keeps else ())
+    assert bool(found.deletes) is deletes
+    assert (found.reads is not None) is (status == "recalled")
+    assert found.intents[INTENTS.index(intent)] > 0.9
+    assert store.size == before == 15
+
+
+@pytest.mark.parametrize(
+    ("intent", "ends", "status"),
+    [
+        ("tell", False, "incognito"),
+        ("correct", True, "incognito"),
+        ("forget", True, "incognito"),
+        ("forget", False, "nothing_to_delete"),
+        ("ask", False, "recalled"),
+        ("other", False, "nothing"),
+    ],
+)
+def test_incognito_nothing_is_said_to_be_kept(
+    model: Any, store: MemoryStore, intent: str, ends: bool, status: str
+) -> None:
+    set_decisions(model, intent, ends=ends, answers=True)
+    assert decided(model, store, may_write=False).status_name == status
+
+
+@pytest.mark.parametrize(
+    ("intent", "status"),
+    [("ask", "unknown"), ("forget", "nothing_to_delete"), ("correct", "stored"), ("tell", "stored")],
+)
+def test_an_empty_memory_has_nothing_to_recall_or_delete(model: Any, intent: str, status: str) -> None:
+    set_decisions(model, intent, ends=True, answers=True)
+    found = decided(model, None)
+    assert (found.status_name, found.candidates, found.deletes, found.reads) == (status, (), frozenset(), None)
+
+
+def test_every_statement_near_the_line_is_a_candidate_once(model: Any, store: MemoryStore) -> None:
+    found = decided(model, store)
+    numbers = [each.statement for each in found.candidates]
+    assert sorted(numbers) == sorted({int(n) for n in store.statement_ids(np.arange(1, 16))} - {-1})
+    assert len(set(numbers)) == len(numbers) == 5
+    chances = [each.answers for each in found.candidates]
+    assert chances == sorted(chances, reverse=True)
+    assert all(0 <= each.ends <= 1 for each in found.candidates)
+
+
+def test_a_reply_reads_only_what_answers(model: Any, store: MemoryStore) -> None:
+    set_decisions(model, "ask", answers=True)
+    reads = decided(model, store).reads
+    assert reads is not None
+    results = reads.search(torch.randn(1, 2, DIM), 50)
+    ids = {int(each) for each in results.ids.flatten()} - {-1}
+    assert len({int(n) for n in store.statement_ids(np.array(sorted(ids)))}) == MOST_ANSWERS
+    assert reads.size == len(ids) == 3 * MOST_ANSWERS
+    assert results.ids.shape == results.token_ids.shape == (1, 2, 50)
+    assert bool((results.distances[..., : reads.size].diff() >= 0).all())
+    first = results.ids[:, :, :1]
+    assert torch.equal(reads.successors(first)[0], store.successors(first)[0])
+
+
+def test_a_search_by_a_line_finds_the_statement_that_it_is_about(model: Any, store: MemoryStore) -> None:
+    ids = [*CHAT.opening, *CHAT.encode("user", "What is my dog called?").ids]
+    footer = len(CHAT.footer)
+    with torch.inference_mode():
+        done = model.lower_pass(torch.tensor([ids]))
+        address = Address(*(each[0, -footer] for each in (done.address.mean, done.address.end, done.address.previous)))
+        about = torch.nn.functional.pad(model.memory_layer.query_address(address), (0, 4)).numpy()
+    wanted = NewStatement("wanted", "user", (NewVector(about, 20, "t", 1.0),))
+    store.apply(TurnChanges(stores=(wanted,)), session="s")
+    shares = matches_at_end(model, ids, footer, store, statements_of(store), 10)
+    assert len(shares) == 6
+    best = max(shares, key=lambda each: shares[each])
+    assert store.statement(best).text == "wanted"
+    assert 0 < sum(shares.values()) <= 1 + 1e-6
+    few = matches_at_end(model, ids, footer, store, statements_of(store), 1)
+    assert best in few

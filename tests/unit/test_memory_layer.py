@@ -1,0 +1,406 @@
+"""Properties of a decoder with a memory layer: without memory it is the plain decoder, cached is uncached, rows and
+tokens see what they may see. Llama and Qwen2."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from tests.unit.tiny_decoders import (
+    ASSISTANT,
+    END,
+    FIRST_WORD,
+    KINDS,
+    MEMORY,
+    PAD,
+    USER,
+    ChainedMemory,
+    ExactMemory,
+    as_row,
+    checkpoint_layers,
+    conversation,
+    decoder_settings,
+    message,
+    tiny_decoder,
+    words,
+)
+from varda_chat.model.memory_config import STATUSES
+from varda_chat.model.memory_layer import Address, Roles
+
+CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+TENSORS = ("logits", "query", "no_match", "read_weights", "copy_decision")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def model(kind: str) -> Any:
+    return tiny_decoder(kind)
+
+
+@pytest.fixture(scope="module")
+def ids() -> Tensor:
+    return torch.tensor([as_row(conversation(0)), as_row(conversation(7))])
+
+
+@pytest.fixture
+def memory() -> ChainedMemory:
+    return ChainedMemory.of(9)
+
+
+def plain_twin(kind: str, model: Any) -> Any:
+    config_class, model_class, _, _ = KINDS[kind]
+    twin = model_class(config_class(**decoder_settings())).eval()
+    found = twin.load_state_dict(model.state_dict(), strict=False)
+    assert not found.missing_keys, "every weight of the plain decoder has its name in ours"
+    assert all(name.startswith(("memory_layer.", "memory_heads.")) for name in found.unexpected_keys)
+    return twin
+
+
+def assert_same(whole: Any, part: Any, start: int, end: int, *, vectors: bool = False) -> None:
+    """``part`` is what ``whole`` has at positions ``start`` to ``end``."""
+    for name in (*TENSORS, *(("storable_vector", "store_decision") if vectors else ())):
+        torch.testing.assert_close(getattr(whole, name)[:, start:end], getattr(part, name), **CLOSE, msg=name)
+    for fields, kinds in ((whole.address, Address), (whole.roles, Roles)):
+        other = part.address if kinds is Address else part.roles
+        for name in kinds.__dataclass_fields__:
+            torch.testing.assert_close(getattr(fields, name)[:, start:end], getattr(other, name), **CLOSE)
+    assert torch.equal(whole.search_results.ids[:, start:end], part.search_results.ids)
+
+
+def in_chunks(model: Any, ids: Tensor, sizes: list[int], cache: Any = None, **given: Any) -> list[tuple[int, int, Any]]:
+    """(start, end, output) of each chunk, read one after the other with a cache; (B, T) tensors are cut likewise."""
+    parts, start = [], 0
+    for size in sizes:
+        cut = {
+            name: value[:, start : start + size] if isinstance(value, Tensor) and value.ndim == 2 else value
+            for name, value in given.items()
+        }
+        output = model(ids[:, start : start + size], past_key_values=cache, use_cache=True, **cut)
+        cache = output.past_key_values
+        parts.append((start, start + size, output))
+        start += size
+    assert start == ids.shape[1]
+    return parts
+
+
+# the plain decoder
+
+
+def test_without_memory_it_is_the_plain_decoder_exactly(kind: str, model: Any, ids: Tensor) -> None:
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, plain_twin(kind, model)(ids).logits)
+
+
+def test_an_empty_memory_changes_nothing(model: Any, ids: Tensor) -> None:
+    with torch.no_grad():
+        output = model(ids, memory=ExactMemory.of(0))
+        torch.testing.assert_close(output.logits, model(ids).logits, atol=1e-5, rtol=1e-5)
+    assert not output.read_weights.any()
+
+
+def test_each_layer_is_built_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, config_class, model_class = KINDS[kind]
+    layer_class = type(tiny_decoder(kind, layers=2).model.layers[0]).__mro__[2]
+    built = []
+    original = layer_class.__init__
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> None:
+        built.append(self)
+        original(self, *args, **kwargs)
+
+    monkeypatch.setattr(layer_class, "__init__", counted)
+    model = model_class(config_class(**decoder_settings(3), memory=MEMORY))
+    assert len(built) == len(model.model.layers) == model.config.num_hidden_layers == 3
+
+
+def test_a_plain_checkpoint_lacks_only_the_memory_parts(kind: str, model: Any, tmp_path: Path) -> None:
+    plain_twin(kind, model).save_pretrained(tmp_path)
+    _, _, config_class, model_class = KINDS[kind]
+    config = config_class(**decoder_settings(), memory=MEMORY)
+    loaded, report = model_class.from_pretrained(tmp_path, config=config, output_loading_info=True)
+    parts = {name for name in model.state_dict() if name.startswith(("memory_layer.", "memory_heads."))}
+    assert set(report["missing_keys"]) == parts
+    assert not report["unexpected_keys"]
+    state = model.state_dict()
+    for name, tensor in loaded.state_dict().items():
+        if name not in parts:
+            assert torch.equal(tensor, state[name]), name
+        assert torch.isfinite(tensor).all(), name
+    layer = loaded.memory_layer
+    assert layer.log_scale.item() == pytest.approx(math.log(16.0))
+    assert bool((layer.feature_scale == 1).all())
+    assert not layer.status.weight.any()
+
+
+def test_saving_and_loading_is_identity(
+    kind: str, model: Any, ids: Tensor, memory: ExactMemory, tmp_path: Path
+) -> None:
+    model.save_pretrained(tmp_path)
+    loaded, report = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
+    assert isinstance(loaded, KINDS[kind][3])
+    assert not any(report.values()), report
+    settings = [each.config.memory.to_dict() | {"dtype": None} for each in (model, loaded)]
+    assert settings[0] == settings[1]
+    status = torch.tensor([1, 2])
+    with torch.no_grad():
+        expected = model(ids, memory=memory, status=status).logits
+        found = loaded.eval()(ids, memory=memory, status=status).logits
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+
+
+def test_the_memory_parts_stay_in_float32(kind: str, model: Any, ids: Tensor, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+    state = model.state_dict()
+    for name, tensor in loaded.state_dict().items():
+        if name.startswith(("memory_layer.", "memory_heads.")):
+            assert torch.equal(tensor, state[name]), name
+        else:
+            assert tensor.dtype == torch.bfloat16
+    with torch.no_grad():
+        output = loaded(ids, memory=ExactMemory.of(9), status=torch.tensor([1, 2]))
+    assert output.query.dtype == torch.float32
+    assert torch.isfinite(output.logits).all()
+
+
+# cached decoding
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_cached_equals_uncached(model: Any, ids: Tensor, memory: ChainedMemory, size: int) -> None:
+    length = ids.shape[1]
+    sizes = [size] * (length // size) + ([length % size] if length % size else [])
+    # another status in each turn
+    status = torch.where(torch.arange(length) < length // 2, 1, 6).expand(2, -1)
+    with torch.no_grad():
+        whole = model(ids, memory=memory, status=status)
+        parts = in_chunks(model, ids, sizes, memory=memory, status=status)
+    for start, end, part in parts:
+        assert_same(whole, part, start, end)
+
+
+def test_what_is_stored_is_the_same_where_whole_messages_are_read(model: Any, memory: ChainedMemory) -> None:
+    messages = conversation()
+    ids = torch.tensor([as_row(messages)])
+    sizes = [len(each) for each in messages]
+    statements = torch.full_like(ids, -1)
+    start = 0
+    for number, each in enumerate(messages):
+        end = start + len(each) - 2
+        middle = (start + 3 + end) // 2
+        statements[:, start + 3 : middle] = 2 * number
+        statements[:, middle:end] = 2 * number + 1
+        start += len(each)
+    with torch.no_grad():
+        whole = model(ids, memory=memory, statements=statements)
+        parts = in_chunks(model, ids, sizes, memory=memory, statements=statements)
+    for start, end, part in parts:
+        assert_same(whole, part, start, end, vectors=True)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_generating_with_a_cache_equals_without(model: Any, memory: ChainedMemory, beams: int) -> None:
+    prompts = torch.tensor([as_row(conversation(seed)[:-1]) + message(ASSISTANT, [], closed=False) for seed in (0, 7)])
+    with_cache, without = (
+        model.generate(
+            prompts, attention_mask=torch.ones_like(prompts), memory=memory, status=torch.tensor([6, 1]),
+            num_beams=beams, num_return_sequences=beams, do_sample=False, max_new_tokens=12, min_new_tokens=12,
+            pad_token_id=PAD, use_cache=use_cache, return_dict_in_generate=True, output_scores=True,
+        )
+        for use_cache in (True, False)
+    )  # fmt: skip
+    assert torch.equal(with_cache.sequences, without.sequences)
+    torch.testing.assert_close(torch.stack(with_cache.scores), torch.stack(without.scores), **CLOSE)
+
+
+@pytest.mark.parametrize("removed", [1, 5, 11])
+def test_a_cropped_cache_goes_on_from_where_it_was_cropped(
+    model: Any, ids: Tensor, memory: ChainedMemory, removed: int
+) -> None:
+    kept = ids.shape[1] - removed
+    other = torch.tensor([words(removed, 50), words(removed, 51)])
+    with torch.no_grad():
+        *_, (_, _, last) = in_chunks(model, ids, [20, ids.shape[1] - 22, 2], memory=memory)
+        last.past_key_values.crop(-removed)
+        part = model(other, past_key_values=last.past_key_values, memory=memory)
+        whole = model(torch.cat([ids[:, :kept], other], dim=1), memory=memory)
+    assert_same(whole, part, kept, ids.shape[1])
+
+
+def test_a_cache_can_be_emptied(model: Any, ids: Tensor, memory: ChainedMemory) -> None:
+    with torch.no_grad():
+        whole = model(ids, memory=memory, use_cache=True)
+        cache = whole.past_key_values
+        cache.crop(-ids.shape[1])
+        again = model(ids, memory=memory, past_key_values=cache)
+        assert_same(whole, again, 0, ids.shape[1])
+        cache.reset()
+        assert len(cache.memory_state) == 0
+    empty = type(cache)(config=model.config)
+    empty.crop(0)
+    assert len(empty.memory_state) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        (lambda cache: cache.batch_repeat_interleave(2), [0, 0, 1, 1]),
+        (lambda cache: cache.batch_select_indices(torch.tensor([1])), [1]),
+        (lambda cache: cache.reorder_cache(torch.tensor([1, 0])), [1, 0]),
+    ],
+    ids=["repeat", "select", "reorder"],
+)
+def test_the_memory_follows_the_rows_of_the_cache(
+    model: Any, ids: Tensor, memory: ChainedMemory, change: Any, rows: list[int]
+) -> None:
+    split = ids.shape[1] - 4
+    more = torch.tensor([words(4, 60 + place) for place in range(len(rows))])
+    with torch.no_grad():
+        cache = model(ids[:, :split], memory=memory, use_cache=True).past_key_values
+        change(cache)
+        part = model(more, past_key_values=cache, memory=memory)
+        whole = model(torch.cat([ids[rows, :split], more], dim=1), memory=memory)
+    assert_same(whole, part, split, ids.shape[1])
+
+
+# batches
+
+
+@pytest.mark.parametrize("padding", [PAD, END])
+@pytest.mark.parametrize("cached", [False, True])
+def test_left_padded_rows_are_as_if_alone(model: Any, memory: ChainedMemory, padding: int, cached: bool) -> None:
+    rows = [as_row(conversation(0, first=2)), as_row(conversation(7, first=9))]
+    width = max(map(len, rows))
+    ids = torch.tensor([[padding] * (width - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    status = torch.tensor([1, 6])
+    with torch.no_grad():
+        if cached:
+            split = width - 6
+            cache = model(ids[:, :split], attention_mask=mask[:, :split], memory=memory, status=status, use_cache=True)
+            together = model(
+                ids[:, split:], attention_mask=mask, memory=memory, status=status,
+                past_key_values=cache.past_key_values,
+            )  # fmt: skip
+        else:
+            together = model(ids, attention_mask=mask, memory=memory, status=status)
+        for place, row in enumerate(rows):
+            alone = model(torch.tensor([row]), memory=memory, status=status[place : place + 1])
+            shown = min(len(row), together.logits.shape[1])
+            for name in TENSORS:
+                torch.testing.assert_close(
+                    getattr(together, name)[place, -shown:], getattr(alone, name)[0, -shown:], **CLOSE, msg=name
+                )
+
+
+def test_rows_do_not_see_each_other(model: Any, ids: Tensor, memory: ChainedMemory) -> None:
+    other = ids.clone()
+    other[1] = torch.tensor(as_row(conversation(20)))
+    with torch.no_grad():
+        before, after = model(ids, memory=memory).logits, model(other, memory=memory).logits
+    torch.testing.assert_close(before[0], after[0], **CLOSE)
+    assert not torch.allclose(before[1], after[1], **CLOSE)
+
+
+# training
+
+
+def test_gradient_checkpointing_reads_the_memory_once(kind: str, ids: Tensor) -> None:
+    gradients, searches = [], []
+    for checkpointing in (False, True):
+        model, memory = tiny_decoder(kind).train(), ChainedMemory.of(9)
+        if checkpointing:
+            checkpoint_layers(model)
+        loss = model(ids, memory=memory, labels=ids, status=torch.tensor([1, 6]), use_cache=False).loss
+        loss.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+        searches.append(len(memory.searches))
+    assert searches == [1, 1]
+    assert gradients[0].keys() == gradients[1].keys()
+    assert {"memory_layer.fc_query.weight", "memory_layer.status.weight"} <= gradients[0].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_the_loss_is_divided_by_what_the_trainer_says(model: Any, ids: Tensor) -> None:
+    labels = ids.masked_fill(torch.arange(ids.shape[1]) % 2 == 0, -100)
+    with torch.no_grad():
+        mean = model(ids, labels=labels).loss
+        counted = model(ids, labels=labels, num_items_in_batch=torch.tensor(7)).loss
+    torch.testing.assert_close(counted * 7, mean * (labels[:, 1:] >= 0).sum())
+
+
+def test_a_tuple_comes_where_no_dict_is_wanted(model: Any, ids: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.no_grad():
+        expected = model(ids, labels=ids)
+        found = model(ids, labels=ids, return_dict=False)
+        monkeypatch.setattr(model.config, "return_dict", False)
+        configured = model(ids, labels=ids)
+    for each in (found, configured):
+        assert isinstance(each, tuple)
+        assert torch.equal(each[0], expected.loss)
+        assert torch.equal(each[1], expected.logits)
+
+
+# what a token sees
+
+
+def test_a_later_token_changes_nothing_earlier(model: Any, ids: Tensor, memory: ChainedMemory) -> None:
+    with torch.no_grad():
+        before = model(ids, memory=memory, status=torch.tensor([1, 6]))
+        for place in range(2, ids.shape[1], 5):
+            for token in (FIRST_WORD + 13, USER, END):
+                changed = ids.clone()
+                changed[:, place] = token
+                after = model(changed, memory=memory, status=torch.tensor([1, 6]))
+                for name in TENSORS:
+                    old, new = (getattr(output, name)[:, :place] for output in (before, after))
+                    torch.testing.assert_close(new, old, **CLOSE, msg=f"{name} before {place}")
+
+
+@pytest.mark.parametrize("with_memory", [False, True])
+def test_a_status_changes_only_replies(model: Any, with_memory: bool) -> None:
+    lead = [*message(USER, words(5, 0)), *message(ASSISTANT, words(4, 1)), *message(USER, words(5, 2))]
+    ids = torch.tensor([[*lead, *message(ASSISTANT, words(4, 3))]])
+    first = len(message(USER, words(5, 0))) + 1
+    memory = ChainedMemory.of(9) if with_memory else None
+    with torch.no_grad():
+        none, *outputs = (
+            model(ids, memory=memory, status=status)
+            for status in (None, *(torch.tensor([number]) for number in range(len(STATUSES))))
+        )
+        late = torch.full_like(ids, -1)
+        late[:, len(lead) :] = STATUSES.index("deleted")
+        second = model(ids, memory=memory, status=late)
+    for output in outputs:
+        assert torch.equal(output.logits[:, :first], none.logits[:, :first])
+        assert (output.logits[:, first:] - none.logits[:, first:]).abs().max() > 1e-3
+    assert torch.equal(second.logits[:, : len(lead) + 1], none.logits[:, : len(lead) + 1])
+    assert (second.logits[:, len(lead) + 1 :] - none.logits[:, len(lead) + 1 :]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("size", [2, 9])
+def test_weights_of_results_sum_with_the_no_match_slot_to_one(model: Any, ids: Tensor, size: int) -> None:
+    layer = model.memory_layer
+    with torch.no_grad():
+        output = model(ids, memory=ExactMemory.of(size))
+        results = output.search_results
+        similarity = torch.einsum("btd,btkd->btk", output.query, results.vectors)
+        scores = layer.scores(similarity, None).masked_fill(results.ids < 0, -torch.inf)
+        no_match = torch.exp(output.no_match - torch.cat([scores, output.no_match], -1).logsumexp(-1, keepdim=True))
+    total = output.read_weights.sum(-1, keepdim=True) + no_match
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert not output.read_weights[results.ids < 0].any()
