@@ -117,6 +117,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # the share of the unpinned statements that is forgotten at random when a session ends
         "ALTER TABLE meta ADD COLUMN forgetfulness REAL NOT NULL DEFAULT 0",
     ),
+    (
+        # a purge that has begun, until nothing is left of what it takes out: ids of statements, and texts, as JSON
+        "CREATE TABLE purges (id INTEGER PRIMARY KEY, ids TEXT NOT NULL, texts TEXT NOT NULL)",
+    ),
 )
 
 GENERATIONS_KEPT = 10_000
@@ -128,6 +132,7 @@ _TABLES: tuple[frozenset[str], ...] = (
     frozenset({"removed_statements", "removed_vectors", "learned"}),
     frozenset({"history"}),
     frozenset(),
+    frozenset({"purges"}),
 )
 
 

@@ -27,7 +27,7 @@ from varda_chat.memory.files import (
 )
 from varda_chat.memory.lock import take_lock
 from varda_chat.memory.opening import open_for_writing
-from varda_chat.memory.purge import wipe_all
+from varda_chat.memory.purge_files import wipe_all
 from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside
 from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, was_once
 from varda_chat.wording import numbered, were
