@@ -59,11 +59,14 @@ def wipe(db: sqlite3.Connection, purge: Purge) -> None:
     gone = json.dumps(
         [id_ for id_, text in db.execute("SELECT id, text FROM removed_statements") if purge.words.stand_in(text)]
     )
-    db.execute(f"DELETE FROM removed_statements WHERE id {_AMONG} OR id {_AMONG}", (ids, gone))
-    db.execute(
-        f"UPDATE events SET text = ?, act = NULL WHERE statement_id {_AMONG} OR id {_AMONG}",
-        (FORGOTTEN_TEXT, ids, held),
-    )
+    for query, values in (
+        (f"DELETE FROM removed_statements WHERE id {_AMONG} OR id {_AMONG}", (ids, gone)),
+        (
+            f"UPDATE events SET text = ?, act = NULL WHERE statement_id {_AMONG} OR id {_AMONG}",
+            (FORGOTTEN_TEXT, ids, held),
+        ),
+    ):
+        db.execute(query, values)
 
 
 def blank(db: sqlite3.Connection, purge: Purge) -> None:

@@ -214,6 +214,7 @@ _EVENT: dict[str, Callable[[Any], Any]] = {
     "text": _text,
     "at": _number,
 }
+_PURGE: dict[str, Callable[[Any], Any]] = {"id": _whole, "ids": _text, "texts": _text}
 
 
 def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
@@ -240,6 +241,8 @@ def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
         into.execute("INSERT OR IGNORE INTO events VALUES (:id, :kind, :statement_id, :text, :at, NULL)", row)
         last["statements"] = max(last["statements"], row["statement_id"])
         last["events"] = max(last["events"], row["id"])
+    for row in _rows(source, "purges", _PURGE):
+        into.execute("INSERT OR IGNORE INTO purges VALUES (:id, :ids, :texts)", row)
     _continue_ids(source, into, last)
 
 

@@ -100,6 +100,8 @@ def verify(folder: str | Path) -> tuple[str, ...]:
             if short:
                 problems.append(f"memory.db: vectors of {numbered(short, 'statement')} are missing.")
             has_history = schema_version(db) == SCHEMA_VERSION
+        if not path.with_name(INDEX).exists():
+            return tuple(problems)  # only a cache, which the next start makes
         try:
             label = read_container(path.with_name(INDEX), whole=True).header["label"]
             with closing(connect_reader(path)) as db:  # one that is behind catches up
@@ -190,13 +192,17 @@ def restore(folder: str | Path, source: str | Path) -> Path | None:
         opened = open_for_writing(folder)
         try:
             given = dict(opened.db.execute("SELECT name, seq FROM sqlite_sequence"))
+            begun = opened.db.execute("SELECT ids, texts FROM purges").fetchall()
             with closing(connect_reader(source)) as old:
                 old.backup(opened.db)
             migrate(opened.db)
             with transaction(opened.db):
                 for table, number in given.items():
                     opened.db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (number, table))
+                opened.db.execute("DELETE FROM purges")
+                opened.db.executemany("INSERT INTO purges (ids, texts) VALUES (?, ?)", begun)
                 bump_generation(opened.db)
+            (folder / INDEX).unlink(missing_ok=True)  # of the memory before
         finally:
             opened.close()
     return kept

@@ -43,11 +43,12 @@ class Place:
         """The memory without a model. Looking takes no lock; changing where there is none is refused."""
         from varda_chat.memory.files import DATABASE
         from varda_chat.memory.store import MemoryStore
+        from varda_chat.purging import finish as finish_purges
 
         if not read_only and not (self.folder / DATABASE).exists():
             raise VardaError(f"There is no memory in {self.folder}.")
         store = MemoryStore.open_records(self.folder, read_only=read_only)
-        for notice in store.notices:
+        for notice in [*store.notices, *finish_purges(store)]:
             click.echo(sanitize(notice), err=True)
         return store
 

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory.database import connect_copy, connect_writer, disk_errors, is_damage, transaction
 from varda_chat.memory.files import COMPANIONS, beside, make_private_folder
+from varda_chat.memory.purge_files import empty_the_log
 from varda_chat.memory.rescue import set_aside
+from varda_chat.memory.words import Words
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts import searching
 from varda_chat.transcripts.records import FoundTurn, SessionInfo, StoredTurn, TurnState
@@ -31,8 +33,6 @@ _SESSION = (
     "FROM sessions s"
 )
 _TURN = "SELECT id, session_id, prompt, reply, state, at, details FROM turns"
-FORGOTTEN_TEXT = "(forgotten)"
-"""What stands in a transcript for words that the person had purged."""
 
 
 class Transcripts:
@@ -183,28 +183,30 @@ class Transcripts:
         return gone
 
     def purge(self, texts: Iterable[str]) -> int:
-        """Put "(forgotten)" where a turn or a name holds one of ``texts``, for good; returns how many turns did."""
-        wanted = sorted({text for text in texts if text.strip()}, key=len, reverse=True)
-        if not wanted:
+        """Put "(forgotten)" where a turn or a name holds one of ``texts``, for good; returns how many turns did.
+
+        Of an answer that was recalled from one of them, their words go too, one by one.
+        """
+        words = Words(texts)
+        if not words:
             return 0
         changed = 0
         with self._changing("Nothing was purged"):
             for turn_id, *said in self._db.execute("SELECT id, prompt, reply, details FROM turns").fetchall():
-                less = [searching.without(part, wanted, FORGOTTEN_TEXT) for part in said[:2]]
-                details = searching.without_in_json(said[2], wanted, FORGOTTEN_TEXT)
-                if [*less, details] != said:
+                less = list(searching.turn_without(*said, words))
+                if less != said:
                     self._db.execute(
-                        "UPDATE turns SET prompt = ?, reply = ?, details = ? WHERE id = ?", (*less, details, turn_id)
+                        "UPDATE turns SET prompt = ?, reply = ?, details = ? WHERE id = ?", (*less, turn_id)
                     )
                     changed += 1
-            for session_id, name in self._db.execute("SELECT id, name FROM sessions WHERE named = 0").fetchall():
+            for session_id, name, named in self._db.execute("SELECT id, name, named FROM sessions").fetchall():
                 first = self._db.execute(
                     "SELECT prompt FROM turns WHERE session_id = ? ORDER BY id LIMIT 1", (session_id,)
                 ).fetchone()
-                if first is not None and _name(first[0]) != name:
-                    self._db.execute("UPDATE sessions SET name = ? WHERE id = ?", (_name(first[0]), session_id))
-        if changed:
-            self._leave_no_trace()
+                new = words.taken_out(name) if named or first is None else _name(first[0])
+                if new != name:
+                    self._db.execute("UPDATE sessions SET name = ? WHERE id = ?", (new, session_id))
+        self._leave_no_trace()  # also where nothing was found: an earlier purge may have been cut off before this
         return changed
 
     def close(self) -> None:
@@ -227,8 +229,7 @@ class Transcripts:
         with self._lock, disk_errors("What was deleted may still be in the files", FILE_NAME):
             self._db.execute("INSERT INTO said (said) VALUES ('optimize')")
             if self.writable:
-                self._db.execute("VACUUM")
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                empty_the_log(self._db)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
