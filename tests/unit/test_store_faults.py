@@ -24,7 +24,7 @@ from varda_chat.memory.upkeep import restore
 
 
 def test_a_missing_index_is_made_anew_in_silence(tmp_path: Path) -> None:
-    """It is only a cache: after an import without the model, or a kill before it was first written, nothing is wrong."""
+    """It is only a cache: after an import without the model, or a kill before it was written, nothing is wrong."""
     filled(tmp_path)
     (tmp_path / "memory.faiss").unlink()
     assert verify(tmp_path) == ()

@@ -14,6 +14,8 @@ from varda_chat.memory.records import FORGOTTEN_TEXT
 from varda_chat.memory.words import Words
 
 _AMONG = "IN (SELECT value FROM json_each(?))"
+_WIPE_REMOVED = f"DELETE FROM removed_statements WHERE id {_AMONG} OR id {_AMONG}"  # noqa: S608 - only constants
+_WIPE_EVENTS = f"UPDATE events SET text = ?, act = NULL WHERE statement_id {_AMONG} OR id {_AMONG}"  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,8 @@ def wipe(db: sqlite3.Connection, purge: Purge) -> None:
     gone = json.dumps(
         [id_ for id_, text in db.execute("SELECT id, text FROM removed_statements") if purge.words.stand_in(text)]
     )
-    for query, values in (
-        (f"DELETE FROM removed_statements WHERE id {_AMONG} OR id {_AMONG}", (ids, gone)),
-        (
-            f"UPDATE events SET text = ?, act = NULL WHERE statement_id {_AMONG} OR id {_AMONG}",
-            (FORGOTTEN_TEXT, ids, held),
-        ),
-    ):
-        db.execute(query, values)
+    db.execute(_WIPE_REMOVED, (ids, gone))
+    db.execute(_WIPE_EVENTS, (FORGOTTEN_TEXT, ids, held))
 
 
 def blank(db: sqlite3.Connection, purge: Purge) -> None:
