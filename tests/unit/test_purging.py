@@ -83,7 +83,7 @@ def kept(folder: Path) -> bool:
 
 
 def test_a_purge_reaches_every_file_and_is_proved(profile: Path) -> None:
-    assert len(holding(profile)) == 9
+    assert len(holding(profile)) == 8
     assert run("purge", "zyxw", "--check").exit_code == 1
     result = run("forget", "zyxw", "--purge", "--yes")
     assert result.exit_code == 0, result.output

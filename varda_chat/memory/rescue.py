@@ -11,7 +11,9 @@ from typing import Any
 from varda_chat.errors import VardaError
 from varda_chat.memory.database import connect_reader, connect_writer, error_code, is_damage, transaction
 from varda_chat.memory.files import COMPANIONS, INDEX, beside, make_private_file, sync_folder, utc_stamp
-from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, tables
+from varda_chat.memory.image import LARGEST, open_image
+from varda_chat.memory.schema import SCHEMA_VERSION, altered, bump_generation, migrate, schema_version, tables
+from varda_chat.memory.wal import lost_frames
 from varda_chat.wording import numbered, were
 
 SAVED = ".saved"
@@ -50,11 +52,24 @@ def damage(path: Path, *, thorough: bool = True) -> str | None:
             names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if missing := tables(version) - names:
                 return f"tables are missing: {', '.join(sorted(missing))}"
+            if (finding := altered(db)) is not None:
+                return finding
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             return str(error)
         raise
     return None
+
+
+def torn_log(path: Path) -> str | None:
+    """What to tell the person where changes were acknowledged that the log of the database has no longer; else None."""
+    lost = lost_frames(path)
+    if not lost:
+        return None
+    return (
+        f"{path.name}-wal is damaged: {numbered(lost, 'page')} of the last changes cannot be read. "
+        "What was stored or deleted last may be missing."
+    )
 
 
 def quick_check(db: sqlite3.Connection) -> str | None:
@@ -98,8 +113,10 @@ def settle(path: Path) -> list[str]:
     """
     saved = beside(path, SAVED)
     if path.exists():
+        torn = torn_log(path)
         finding = damage(path, thorough=not is_read_later(path))
-        notices = [] if finding is None else [_replace_damaged(path, saved, finding)]
+        notices = [] if torn is None else [torn]
+        notices += [] if finding is None else [_replace_damaged(path, saved, finding)]
         path.with_name(SUSPECT).unlink(missing_ok=True)
         return notices
     orphan = beside(path, "-wal")
@@ -124,7 +141,7 @@ def salvage(damaged: Path, into: sqlite3.Connection) -> tuple[int, int]:
     """
     with transaction(into):
         try:
-            with closing(connect_reader(damaged)) as source:
+            with closing(_best_copy(damaged)) as source:
                 source.text_factory = bytes  # one broken character must not end the reading
                 _copy(source, into)
         except sqlite3.DatabaseError as error:
@@ -138,6 +155,17 @@ def salvage(damaged: Path, into: sqlite3.Connection) -> tuple[int, int]:
     (statements,) = into.execute("SELECT count(*) FROM statements").fetchone()
     (vectors,) = into.execute("SELECT count(*) FROM vectors").fetchone()
     return int(statements), int(vectors)
+
+
+def _best_copy(damaged: Path) -> sqlite3.Connection:
+    if damaged.stat().st_size > LARGEST:
+        return connect_reader(damaged)
+    try:
+        with closing(connect_reader(damaged)) as db:
+            version = schema_version(db)
+    except sqlite3.DatabaseError:
+        version = SCHEMA_VERSION
+    return open_image(damaged, min(version, SCHEMA_VERSION) or SCHEMA_VERSION)
 
 
 def _replace_damaged(path: Path, saved: Path, finding: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from contextlib import closing
+from functools import lru_cache
 
 from varda_chat.memory.database import transaction
 from varda_chat.memory.sameness import statement_key
@@ -146,10 +148,30 @@ def schema_version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring ``db`` to SCHEMA_VERSION, one transaction a migration. Raises sqlite3.Error."""
+@lru_cache
+def reference(version: int) -> tuple[tuple[str, str, str, str], ...]:
+    """Type, name, table and SQL of all that a database of schema ``version`` has, in the order in which it was made."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        migrate(db, version)
+        query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY rowid"
+        return tuple(db.execute(query).fetchall())
+
+
+def altered(db: sqlite3.Connection) -> str | None:
+    """What of the tables of ``db`` is not as its migrations make it, None where nothing is. Raises sqlite3.Error."""
+    for kind, name, _, sql in reference(schema_version(db)):
+        row = db.execute("SELECT sql FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)).fetchone()
+        if row is None:
+            return f"the {kind} {name} is missing"
+        if (row[0] or "").split() != sql.split():
+            return f"the {kind} {name} is not as it was made"
+    return None
+
+
+def migrate(db: sqlite3.Connection, to: int = SCHEMA_VERSION) -> None:
+    """Bring ``db`` to schema ``to``, one transaction a migration. Raises sqlite3.Error."""
     db.create_function("statement_key", 2, statement_key, deterministic=True)
-    for version in range(schema_version(db), SCHEMA_VERSION):
+    for version in range(schema_version(db), to):
         with transaction(db):
             for statement in MIGRATIONS[version]:
                 db.execute(statement)

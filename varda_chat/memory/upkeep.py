@@ -28,7 +28,7 @@ from varda_chat.memory.files import (
 from varda_chat.memory.lock import take_lock
 from varda_chat.memory.opening import open_for_writing
 from varda_chat.memory.purge_files import wipe_all
-from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside
+from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside, torn_log
 from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, was_once
 from varda_chat.wording import numbered, were
 
@@ -82,10 +82,11 @@ def verify(folder: str | Path) -> tuple[str, ...]:
     if not path.exists():
         raise VardaError(f"There is no memory in {folder}.")
     with disk_errors(f"The memory in {folder} cannot be read"):
+        torn = torn_log(path)
+        problems = [] if torn is None else [torn]
         finding = damage(path)
         if finding is not None:
-            return (f"memory.db is damaged: {finding}.",)
-        problems: list[str] = []
+            return (*problems, f"memory.db is damaged: {finding}.")
         with closing(connect_reader(path)) as db:
             problems += [f"memory.db: {row[0]}." for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
             if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
