@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from varda_chat.memory.database import connect_copy, connect_writer
 from varda_chat.memory.files import DATABASE, make_private_folder, refuse_links
 from varda_chat.memory.lock import take_lock
-from varda_chat.memory.rescue import damage, salvage, settle
+from varda_chat.memory.rescue import damage, is_read_later, salvage, settle
+from varda_chat.memory.row_checksums import altered_texts
 from varda_chat.memory.schema import migrate
 from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+_HOW_TO_MEND = "varda-chat memory verify --repair puts the right one back where a copy of it is left."
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def open_for_reading(folder: Path) -> Opened:
 def _migrated(opened: Opened) -> Opened:
     try:
         migrate(opened.db)
+        if opened.lock is None or not is_read_later(opened.folder / DATABASE):
+            opened.notices.extend(f"{line} {_HOW_TO_MEND}" for line in altered_texts(opened.db))
     except BaseException:
         opened.close()
         raise

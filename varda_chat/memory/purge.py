@@ -15,7 +15,7 @@ from varda_chat.memory.words import Words
 
 _AMONG = "IN (SELECT value FROM json_each(?))"
 _WIPE_REMOVED = f"DELETE FROM removed_statements WHERE id {_AMONG} OR id {_AMONG}"  # noqa: S608 - only constants
-_WIPE_EVENTS = f"UPDATE events SET text = ?, act = NULL WHERE statement_id {_AMONG} OR id {_AMONG}"  # noqa: S608
+_WIPE_EVENTS = f"UPDATE events SET text = ?, act = NULL, crc = NULL WHERE statement_id {_AMONG} OR id {_AMONG}"  # noqa: S608
 
 
 @dataclass(frozen=True)

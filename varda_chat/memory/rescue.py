@@ -12,6 +12,7 @@ from varda_chat.errors import VardaError
 from varda_chat.memory.database import connect_reader, connect_writer, error_code, is_damage, transaction
 from varda_chat.memory.files import COMPANIONS, INDEX, beside, make_private_file, sync_folder, utc_stamp
 from varda_chat.memory.image import LARGEST, open_image
+from varda_chat.memory.row_checksums import text_crc
 from varda_chat.memory.schema import SCHEMA_VERSION, altered, bump_generation, migrate, schema_version, tables
 from varda_chat.memory.wal import lost_frames
 from varda_chat.wording import numbered, were
@@ -247,12 +248,13 @@ _PURGE: dict[str, Callable[[Any], Any]] = {"id": _whole, "ids": _text, "texts": 
 
 def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
     known: set[int] = set()
+    checksums = _checksums(source)
     last = {"statements": 0, "vectors": 0, "events": 0}
     for row in _rows(source, "statements", _STATEMENT):
         cursor = into.execute(
             "INSERT OR IGNORE INTO statements VALUES (:id, :text, :role, :session, :created_at, :recalled_at, "
-            ":recall_count, :pinned, :fingerprint, :strength, :vector_count, statement_key(:role, :text), NULL)",
-            row,
+            ":recall_count, :pinned, :fingerprint, :strength, :vector_count, statement_key(:role, :text), NULL, :crc)",
+            row | {"crc": checksums.get(row["id"], text_crc(row["text"]))},
         )
         if cursor.rowcount:
             known.add(row["id"])
@@ -266,12 +268,23 @@ def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
                 row,
             )
     for row in _rows(source, "events", _EVENT):
-        into.execute("INSERT OR IGNORE INTO events VALUES (:id, :kind, :statement_id, :text, :at, NULL)", row)
+        into.execute("INSERT OR IGNORE INTO events VALUES (:id, :kind, :statement_id, :text, :at, NULL, NULL)", row)
         last["statements"] = max(last["statements"], row["statement_id"])
         last["events"] = max(last["events"], row["id"])
     for row in _rows(source, "purges", _PURGE):
         into.execute("INSERT OR IGNORE INTO purges VALUES (:id, :ids, :texts)", row)
     _continue_ids(source, into, last)
+
+
+def _checksums(source: sqlite3.Connection) -> dict[int, int]:
+    """What the texts of the statements must be by their checksums, as far as that can be read."""
+    found: dict[int, int] = {}
+    try:
+        for id_, crc in source.execute("SELECT id, crc FROM statements WHERE crc IS NOT NULL"):
+            found[id_] = crc
+    except sqlite3.DatabaseError:
+        return found
+    return found
 
 
 def _continue_ids(source: sqlite3.Connection, into: sqlite3.Connection, last: dict[str, int]) -> None:

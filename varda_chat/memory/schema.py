@@ -8,6 +8,7 @@ from contextlib import closing
 from functools import lru_cache
 
 from varda_chat.memory.database import transaction
+from varda_chat.memory.row_checksums import text_crc
 from varda_chat.memory.sameness import statement_key
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -122,6 +123,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # a purge that has begun, until nothing is left of what it takes out: ids of statements, and texts, as JSON
         "CREATE TABLE purges (id INTEGER PRIMARY KEY, ids TEXT NOT NULL, texts TEXT NOT NULL)",
+        # crc: row_checksums.text_crc of text; NULL where it is not known
+        "ALTER TABLE statements ADD COLUMN crc INTEGER",
+        "ALTER TABLE removed_statements ADD COLUMN crc INTEGER",
+        "ALTER TABLE events ADD COLUMN crc INTEGER",
+        "UPDATE statements SET crc = text_crc(text)",
+        "UPDATE removed_statements SET crc = text_crc(text)",
+        "UPDATE events SET crc = text_crc(text)",
+        # how long the memory has been in use, in seconds, by a clock of its own that no jump of the computer's moves
+        # by more than a day, and what the computer's said last; what was removed counts its age by it
+        "ALTER TABLE meta ADD COLUMN age REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE meta ADD COLUMN seen_at REAL",
+        "ALTER TABLE removed_statements ADD COLUMN removed_age REAL NOT NULL DEFAULT 0",
     ),
 )
 
@@ -171,6 +184,7 @@ def altered(db: sqlite3.Connection) -> str | None:
 def migrate(db: sqlite3.Connection, to: int = SCHEMA_VERSION) -> None:
     """Bring ``db`` to schema ``to``, one transaction a migration. Raises sqlite3.Error."""
     db.create_function("statement_key", 2, statement_key, deterministic=True)
+    db.create_function("text_crc", 1, text_crc, deterministic=True)
     for version in range(schema_version(db), to):
         with transaction(db):
             for statement in MIGRATIONS[version]:
