@@ -61,11 +61,11 @@ def profile(own_data_folder: Path) -> Path:
     return folder
 
 
-def holding(folder: Path, secret: str = "zyxw") -> list[str]:
+def holding(folder: Path, word: str = "zyxw") -> list[str]:
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and secret.encode() in path.read_bytes().lower()
+        if path.is_file() and word.encode() in path.read_bytes().lower()
     ]
 
 

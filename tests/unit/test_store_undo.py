@@ -33,9 +33,13 @@ def test_undo_takes_back_one_act_after_another(tmp_path: Path) -> None:
         done = store.undo_last()
         assert [each.id for each in done.restored] == [second.id]
         assert store.statement(second.id).pinned
+        done = store.undo_last()  # of a turn that deleted one and stored another: the delete first
+        assert ([each.text for each in done.restored], done.removed) == (["a"], ())
+        assert [each.text for each in done.left] == ["c"]
+        assert texts_of(store) == ["a", "b", "c"]
         done = store.undo_last()
-        assert ([each.text for each in done.restored], [each.text for each in done.removed]) == (["a"], ["c"])
-        assert [event.kind for event in store.recent(2)] == ["stored", "deleted"]
+        assert (done.restored, [each.text for each in done.removed], done.left) == ((), ["c"], ())
+        assert [event.kind for event in store.recent(2)] == ["deleted", "stored"]
         agrees(store)
     with opened(tmp_path) as store:
         assert store.notices == []
@@ -52,6 +56,8 @@ def test_what_a_full_memory_dropped_comes_back(tmp_path: Path) -> None:
     with opened(tmp_path, memory_size=4) as store:
         store.apply(turn(told("a", strength=0.1), told("b")), session="s")
         assert [each.text for each in store.apply(turn(told("c")), session="s").deleted] == ["a"]
+        store.undo_last()
+        assert texts_of(store) == ["a", "b", "c"]
         store.undo_last()
         assert texts_of(store) == ["a", "b"]
         agrees(store)

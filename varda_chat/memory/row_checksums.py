@@ -1,4 +1,4 @@
-"""Checksums of rows: a text that the disk has changed is found, and mended from another copy of it where there is one."""
+"""Checksums of rows: a text that the disk has changed is found, and mended where another copy of it is left."""
 
 from __future__ import annotations
 

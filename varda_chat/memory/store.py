@@ -175,9 +175,9 @@ class MemoryStore(MemoryReader):
                 purge_rows.strike(self._db, begun)
 
     def undo_last(self) -> Undone:
-        """Take back the last act: bring back what it deleted, take out what it stored.
+        """Take back one part of the last act: bring back what it deleted, or where that is done, take out what it stored.
 
-        Called again, it takes back the act before. Acts older than ``tombstones`` keeps are past undoing. May
+        Called again, it takes back the other part, then the act before. Acts older than ``tombstones`` keeps are past undoing. May
         pass ``capacity``: the next ``apply`` makes room.
         """
         with self._changing("Nothing was undone"):
@@ -185,10 +185,10 @@ class MemoryStore(MemoryReader):
                 act = tombstones.last_act(self._db)
                 if act is None:
                     return Undone()
-                restored, removed = tombstones.undo(self._db, act, time.time())
+                done = tombstones.undo(self._db, act, time.time())
                 bump_generation(self._db)
-            self._follow(restored, removed)
-            return Undone(restored, removed)
+            self._follow(done.restored, done.removed)
+            return done
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
         """Put deleted statements (of ``removed``) back into memory, and return them."""

@@ -11,14 +11,17 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from varda_chat.memory import rows
-from varda_chat.memory.records import Removed, Statement
+from varda_chat.memory.records import Removed, Statement, Undone
 
 ACTS_KEPT = 100
 DAYS_KEPT = 7.0
 """What was removed before the last ACTS_KEPT acts, or more than DAYS_KEPT of use ago, is gone for good."""
 
 _DAY = 24 * 3600.0
-_COLUMNS = "id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint, strength, vector_count, key, crc"
+_COLUMNS = (
+    "id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint, strength, vector_count, "
+    "key, crc"
+)
 _VECTOR_COLUMNS = "statement_id, token_id, token, strength, crc, vector"
 _AMONG = "IN (SELECT value FROM json_each(?))"
 
@@ -73,18 +76,21 @@ def bring_back(db: sqlite3.Connection, ids: Iterable[int], now: float) -> tuple[
     return found
 
 
-def undo(db: sqlite3.Connection, act: int, now: float) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
-    """Take back an act: returns the statements brought back, and those taken out that it had stored.
+def undo(db: sqlite3.Connection, act: int, now: float) -> Undone:
+    """Take back one part of an act: what it deleted comes back; where it deleted nothing (any more), what it stored is
+    taken out. So an undo that is meant for a delete costs no statement of the same turn.
 
-    These stay aside too, and can be brought back by their ids.
+    What is taken out stays aside, and can be brought back by its ids.
     """
     removed = [id_ for (id_,) in db.execute("SELECT id FROM removed_statements WHERE act = ?", (act,))]
-    taken = rows.statements_of(db, [id_ for (id_,) in db.execute("SELECT id FROM statements WHERE act = ?", (act,))])
+    stored = rows.statements_of(db, [id_ for (id_,) in db.execute("SELECT id FROM statements WHERE act = ?", (act,))])
+    if removed:
+        back = bring_back(db, removed, now)
+        db.execute("UPDATE removed_statements SET act = NULL WHERE act = ?", (act,))
+        return Undone(restored=back, left=stored)
     db.execute("UPDATE statements SET act = NULL WHERE act = ?", (act,))
-    remove(db, taken, now, None)
-    back = bring_back(db, removed, now)
-    db.execute("UPDATE removed_statements SET act = NULL WHERE act = ?", (act,))
-    return back, taken
+    remove(db, stored, now, None)
+    return Undone(removed=stored)
 
 
 def expire(db: sqlite3.Connection, now: float) -> None:

@@ -21,9 +21,10 @@ _LARGE = 64 * 2**20
 
 @dataclass(frozen=True)
 class Log:
-    """pages: what the log's whole transactions have put in place of pages of the database, by number. page_count: of the
-    database after the last of them, 0 where there is none. lost: frames of transactions that were committed and cannot
-    be read."""
+    """pages: what the log's whole transactions have put in place of pages of the database, by number.
+    page_count: of the database after the last of them, 0 where there is none.
+    lost: frames of transactions that were committed and cannot be read.
+    """
 
     pages: dict[int, bytes]
     page_count: int

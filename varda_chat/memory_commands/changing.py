@@ -42,13 +42,16 @@ def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
 @click.argument("statement_id", metavar="[ID]", type=int, required=False)
 @at_a_place()
 def undo(place: Place, statement_id: int | None) -> None:
-    """Take back the last stores and deletes, or bring back the deleted statement ID."""
+    """Take back the last deletes or stores, or bring back the deleted statement ID.
+
+    Of a turn that deleted and stored, the first undo brings back what it deleted, the next takes out what it stored.
+    """
     with place.records() as store:
         if statement_id is None:
             done = store.undo_last()
-            restored, removed = done.restored, done.removed
+            restored, removed, left = done.restored, done.removed, done.left
         else:
-            restored, removed = store.bring_back([statement_id]), ()
+            restored, removed, left = store.bring_back([statement_id]), (), ()
     if not restored and not removed:
         raise VardaError(
             "There is nothing to undo." if statement_id is None else f"No deleted statement has the id {statement_id}."
@@ -56,7 +59,14 @@ def undo(place: Place, statement_id: int | None) -> None:
     lines = [f"+ {one_line(each.text)}" for each in restored] + [f"- {one_line(each.text)}" for each in removed]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN:,} more; back: {len(restored):,}, gone: {len(removed):,}"]
-    answer = {"restored": [as_dict(each) for each in restored], "removed": [as_dict(each) for each in removed]}
+    if left:
+        stored = ", ".join(repr(one_line(each.text, 60)) for each in left[:3]) + (", ..." if len(left) > 3 else "")
+        lines.append(f"The same turn stored {stored}; varda-chat memory undo once more takes that out.")
+    answer = {
+        "restored": [as_dict(each) for each in restored],
+        "removed": [as_dict(each) for each in removed],
+        "left": [as_dict(each) for each in left],
+    }
     place.say(answer, "\n".join(lines))
 
 
