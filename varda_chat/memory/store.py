@@ -175,10 +175,11 @@ class MemoryStore(MemoryReader):
                 purge_rows.strike(self._db, begun)
 
     def undo_last(self) -> Undone:
-        """Take back one part of the last act: bring back what it deleted, or where that is done, take out what it stored.
+        """Take back one part of the last act: bring back what it deleted or, where that is done, take out what it
+        stored.
 
-        Called again, it takes back the other part, then the act before. Acts older than ``tombstones`` keeps are past undoing. May
-        pass ``capacity``: the next ``apply`` makes room.
+        Called again, it takes back the other part, then the act before. Acts older than ``tombstones`` keeps are past
+        undoing. May pass ``capacity``: the next ``apply`` makes room.
         """
         with self._changing("Nothing was undone"):
             with transaction(self._db):

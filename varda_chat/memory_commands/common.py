@@ -79,7 +79,16 @@ class Place:
 
     def say(self, answer: Any, line: str) -> None:
         """Print ``answer`` as one JSON object, or ``line`` for a person."""
-        click.echo(json.dumps(answer, ensure_ascii=False) if self.as_json else line)
+        click.echo(_as_json(answer) if self.as_json else line)
+
+
+def _as_json(answer: Any) -> str:
+    text = json.dumps(answer, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a byte of a path that is no UTF-8: escaped, it can be read back
+        return json.dumps(answer)
+    return text
 
 
 def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:

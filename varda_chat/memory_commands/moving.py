@@ -136,6 +136,8 @@ def restore(place: Place, file: Path | None, yes: bool) -> None:
     if (place.folder / DATABASE).exists():
         place.records().close()  # finishes a purge that was cut off, which the backup made now must not undo
     kept = upkeep.restore(place.folder, source)
+    for problem in upkeep.verify(place.folder):
+        click.echo(sanitize(problem), err=True)
     count = upkeep.peek(place.folder).statements
     note = f" The memory before is in {kept}." if kept else ""
     answer = {"restored": str(source), "statements": count, "backup": str(kept) if kept else None}

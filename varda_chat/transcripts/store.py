@@ -221,6 +221,14 @@ class Transcripts:
         self._leave_no_trace()  # also where nothing was found: an earlier purge may have been cut off before this
         return changed
 
+    def accept_altered(self) -> int:
+        """Take what the disk has made of altered turns and names for what they are; returns how many there were."""
+        with self._changing("The sessions were not repaired"):
+            turns, sessions = altered_rows(self._db)
+            self._db.executemany(_SEAL_TURN, [(id_,) for id_ in turns])
+            self._db.executemany("UPDATE sessions SET crc = text_crc(name) WHERE id = ?", [(id_,) for id_ in sessions])
+        return len(turns) + len(sessions)
+
     def close(self) -> None:
         """May be called again."""
         with self._lock:
