@@ -53,6 +53,8 @@ def purge_everywhere(place: Place, what: str, yes: bool) -> None:
     read = () if by_id else purging.trace(place.folder, Words([what]))
     files = [each.name for each in read if each.holds]
     with MemoryStore.open_records(place.folder) as store:
+        for notice in store.notices:
+            click.echo(sanitize(notice), err=True)
         begun = store.purges()
         removed = store.removed()
         of_id = [each.text for each in (*store.statements(), *removed) if by_id and each.id == int(what)]
