@@ -226,7 +226,10 @@ def _speak_utf8() -> None:
 
 def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     """Say what would go, ask, back up, clear."""
+    from varda_chat.memory.files import DATABASE
+    from varda_chat.memory.store import MemoryStore
     from varda_chat.memory.upkeep import peek, reset
+    from varda_chat.purging import finish as finish_purges
     from varda_chat.transcripts.store import FILE_NAME as SESSIONS
     from varda_chat.transcripts.store import remove_file
     from varda_chat.tui.history import FILE_NAME
@@ -247,6 +250,10 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     if not yes and not click.confirm(question):
         click.echo("Nothing was changed.")
         return
+    if not (purge or found.damaged) and (folder / DATABASE).exists():
+        with MemoryStore.open_records(folder) as store:  # what was to be purged must not stay in the backup
+            for line in finish_purges(store):
+                click.echo(sanitize(line), err=True)
     backup = reset(folder, purge=purge)
     typed.unlink(missing_ok=True)
     said = "The memory is empty, and the list of what you typed."

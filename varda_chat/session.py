@@ -137,6 +137,7 @@ class ChatSession(SessionMemory):
         report("opening the memory", 0.85)
         from varda_chat.memory import MemoryStore
         from varda_chat.memory.settings import MemorySettings
+        from varda_chat.purging import finish as finish_purges
 
         folder = profile if isinstance(profile, Path) else profile_dir(profile)
         open_store = partial(
@@ -150,6 +151,7 @@ class ChatSession(SessionMemory):
         )
         store = open_store(read_only=incognito or read_only)
         try:
+            store.notices += finish_purges(store)
             session = cls(loaded, store, incognito=incognito, generation=generation, transcripts=transcripts)
             session._open_to_write = None if read_only else open_store
             if notice:

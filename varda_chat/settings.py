@@ -80,7 +80,7 @@ def read(path: Path, *, required: bool = False) -> SettingsFile:
     Raises VardaError, naming file and key, for what no setting is called and for wrong values.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         if required:
             raise VardaError(f"There is no settings file {path}.") from None
@@ -167,7 +167,7 @@ def _document(path: Path) -> TOMLDocument:
     import tomlkit
 
     if path.exists():
-        return tomlkit.parse(path.read_text("utf-8"))
+        return tomlkit.parse(path.read_text("utf-8-sig"))
     document = tomlkit.document()
     document.add(tomlkit.comment(_HEAD))
     return document

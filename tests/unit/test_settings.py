@@ -173,3 +173,9 @@ def test_the_file_reaches_the_session(tiny_checkpoint: Path, own_data_folder: Pa
         assert 0 < answer["memory_size"] <= 6
     with MemoryStore.open_records(own_data_folder / "profiles" / "default", read_only=True) as store:
         assert store.size <= 6
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b'\xef\xbb\xbftheme = "varda-light"\n')
+    assert read(path).settings.theme == "varda-light"

@@ -33,9 +33,13 @@ def test_undo_takes_back_one_act_after_another(tmp_path: Path) -> None:
         done = store.undo_last()
         assert [each.id for each in done.restored] == [second.id]
         assert store.statement(second.id).pinned
+        done = store.undo_last()  # of a turn that deleted one and stored another: the delete first
+        assert ([each.text for each in done.restored], done.removed) == (["a"], ())
+        assert [each.text for each in done.left] == ["c"]
+        assert texts_of(store) == ["a", "b", "c"]
         done = store.undo_last()
-        assert ([each.text for each in done.restored], [each.text for each in done.removed]) == (["a"], ["c"])
-        assert [event.kind for event in store.recent(2)] == ["stored", "deleted"]
+        assert (done.restored, [each.text for each in done.removed], done.left) == ((), ["c"], ())
+        assert [event.kind for event in store.recent(2)] == ["deleted", "stored"]
         agrees(store)
     with opened(tmp_path) as store:
         assert store.notices == []
@@ -53,6 +57,8 @@ def test_what_a_full_memory_dropped_comes_back(tmp_path: Path) -> None:
         store.apply(turn(told("a", strength=0.1), told("b")), session="s")
         assert [each.text for each in store.apply(turn(told("c")), session="s").deleted] == ["a"]
         store.undo_last()
+        assert texts_of(store) == ["a", "b", "c"]
+        store.undo_last()
         assert texts_of(store) == ["a", "b"]
         agrees(store)
 
@@ -66,8 +72,12 @@ def test_the_window_closes_by_acts_and_by_days(tmp_path: Path, monkeypatch: pyte
         assert [each.id for each in store.removed()] == [gone.id]
         store.forget([2])
         assert [each.id for each in store.removed()] == [2]
-        later = time.time() + (DAYS_KEPT + 1) * 24 * 3600
+        later = time.time()
         monkeypatch.setattr(time, "time", lambda: later)
+        for _ in range(int(DAYS_KEPT) + 1):
+            assert [each.id for each in store.removed()] == [2]
+            later += 24 * 3600
+            store.apply(turn(), session="s")
         store.forget([3])
         assert [each.id for each in store.removed()] == [3]
 
@@ -283,3 +293,17 @@ def test_a_hundred_thousand_vectors_are_searched_soon_after_the_start(
             )
         seconds.append(float(done.stdout.split()[1]))
     assert seconds[0] < 2.0
+
+
+def test_a_clock_years_ahead_for_a_while_ends_no_undo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    with opened(tmp_path) as store:
+        gone = store.apply(turn(told("gone"), told("kept")), session="s").stored[0]
+        store.forget([gone.id])
+    for years in (10, 0, 10, 0):
+        monkeypatch.setattr(time, "time", lambda years=years: now + years * 365 * 24 * 3600)
+        with opened(tmp_path) as store:
+            store.apply(turn(told(f"n{years}", years + 1)), session="s")
+            assert [each.id for each in store.removed()] == [gone.id]
+    with opened(tmp_path) as store:
+        assert [each.text for each in store.bring_back([gone.id])] == ["gone"]

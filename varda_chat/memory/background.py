@@ -11,6 +11,7 @@ from pathlib import Path
 from varda_chat.memory.container import Container
 from varda_chat.memory.database import connect_reader, is_damage
 from varda_chat.memory.rescue import quick_check, suspect
+from varda_chat.memory.row_checksums import altered_texts
 from varda_chat.memory.snapshot import Snapshot
 
 
@@ -32,6 +33,7 @@ class Background:
         *,
         index_damaged: Callable[[], None],
         database_damaged: Callable[[str], None],
+        texts_altered: Callable[[list[str]], None],
     ) -> None:
         """Read every byte of the index file and of the database, where they are given."""
 
@@ -41,6 +43,8 @@ class Background:
             finding = None if database is None else _damage(database)
             if finding is not None:
                 database_damaged(finding)
+            elif database is not None and (lines := _altered(database)):
+                texts_altered(lines)
 
         if index is not None or database is not None:
             self._checking = _started(work, "memory-check")
@@ -91,6 +95,15 @@ def _started(work: Callable[[], None], name: str) -> threading.Thread:
     thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def _altered(path: Path) -> list[str]:
+    """What to tell of texts in the open database at ``path`` that the disk has changed."""
+    try:
+        with closing(connect_reader(path, in_use=True)) as db:
+            return altered_texts(db)
+    except sqlite3.Error:
+        return []  # it cannot be said, and the next start looks again
 
 
 def _damage(path: Path) -> str | None:

@@ -14,7 +14,7 @@ from varda_chat.memory.background import Background
 from varda_chat.memory.database import disk_errors, transaction
 from varda_chat.memory.files import DATABASE, INDEX
 from varda_chat.memory.mirror import IndexMirror
-from varda_chat.memory.opening import Opened
+from varda_chat.memory.opening import HOW_TO_MEND, Opened
 from varda_chat.memory.records import Statement
 from varda_chat.memory.rescue import is_read_later
 from varda_chat.memory.schema import bump_generation
@@ -145,6 +145,7 @@ class MemoryCore:
             database if not self.read_only and is_read_later(database) else None,
             index_damaged=self._make_index_anew,
             database_damaged=self._tell_of_damage,
+            texts_altered=self._tell_of_texts,
         )
 
     def _make_index_anew(self) -> None:
@@ -161,6 +162,10 @@ class MemoryCore:
                 return
             self._index_is_damaged = False
             self.notices += notices
+
+    def _tell_of_texts(self, lines: list[str]) -> None:
+        with self._lock:
+            self.notices += [f"{line} {HOW_TO_MEND}" for line in lines]
 
     def _tell_of_damage(self, finding: str) -> None:
         with self._lock:

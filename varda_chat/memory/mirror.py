@@ -64,8 +64,8 @@ class IndexMirror:
             mirror = cls._from_file(db, path, embedding_dim, fingerprint)
             return mirror, mirror._catch_up(db)
         except IndexFileError as error:
+            unheard = not path.exists()  # of a new memory, an import without the model, a kill before the first writing
             mirror, notices = cls.made_anew(db, embedding_dim, fingerprint, str(error))
-            unheard = not len(mirror) and not path.exists()  # of a new memory
             return mirror, notices[1:] if unheard else notices
 
     @classmethod

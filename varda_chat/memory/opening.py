@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from varda_chat.memory.database import connect_copy, connect_writer
 from varda_chat.memory.files import DATABASE, make_private_folder, refuse_links
 from varda_chat.memory.lock import take_lock
-from varda_chat.memory.rescue import damage, salvage, settle
+from varda_chat.memory.rescue import damage, is_read_later, salvage, settle, torn_log
+from varda_chat.memory.row_checksums import altered_texts
 from varda_chat.memory.schema import migrate
 from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+HOW_TO_MEND = "varda-chat memory verify --repair puts the right one back where a copy of it is left."
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,12 @@ def open_for_reading(folder: Path) -> Opened:
     path = folder / DATABASE
     if not path.exists():
         return _migrated(Opened(folder, connect_copy(None), None, []))
+    torn = torn_log(path)  # first: a reader makes SQLite forget how long the log has been
+    notices = [] if torn is None else [torn]
     finding = damage(path)
     if finding is None:
-        return _migrated(Opened(folder, connect_copy(path), None, []))
-    opened = _migrated(Opened(folder, connect_copy(None), None, []))
+        return _migrated(Opened(folder, connect_copy(path), None, notices))
+    opened = _migrated(Opened(folder, connect_copy(None), None, notices))
     statements, vectors = salvage(path, opened.db)
     opened.notices.append(
         f"memory.db is damaged ({finding}); {numbered(statements, 'statement')} with "
@@ -77,6 +82,8 @@ def open_for_reading(folder: Path) -> Opened:
 def _migrated(opened: Opened) -> Opened:
     try:
         migrate(opened.db)
+        if opened.lock is None or not is_read_later(opened.folder / DATABASE):
+            opened.notices.extend(f"{line} {HOW_TO_MEND}" for line in altered_texts(opened.db))
     except BaseException:
         opened.close()
         raise

@@ -1,79 +1,89 @@
-"""Leave no trace of what a person wants gone: not in the tables, the events, the backups or set-aside databases."""
+"""The purge of statements, as rows of memory.db: written down before it begins, wiped, and struck out at its end.
+
+The caller holds the transaction.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
-from pathlib import Path
+from dataclasses import dataclass
 
-from varda_chat.memory.database import connect_writer, is_damage, transaction
-from varda_chat.memory.files import BACKUPS, DATABASE, sync_folder
 from varda_chat.memory.records import FORGOTTEN_TEXT
+from varda_chat.memory.words import Words
 
-_TEXTS = ("statements", "removed_statements", "events")
+_AMONG = "IN (SELECT value FROM json_each(?))"
+_WIPE_REMOVED = f"DELETE FROM removed_statements WHERE id {_AMONG} OR id {_AMONG}"  # noqa: S608 - only constants
+_WIPE_EVENTS = f"UPDATE events SET text = ?, act = NULL, crc = NULL WHERE statement_id {_AMONG} OR id {_AMONG}"  # noqa: S608
 
 
-def wipe_rows(db: sqlite3.Connection, statement_ids: Iterable[int]) -> frozenset[str]:
-    """Take statements that were removed out of memory.db for good, with all that says the same; returns their texts.
+@dataclass(frozen=True)
+class Purge:
+    """What is to leave no trace: the statements ``ids``, and whatever holds one of ``words``."""
 
-    Inside a transaction.
+    id: int
+    ids: frozenset[int]
+    words: Words
+
+
+def write_down(db: sqlite3.Connection, ids: Iterable[int], texts: Iterable[str]) -> Purge:
+    """Note a purge of the statements ``ids`` and of all that holds one of ``texts``.
+
+    What those statements say, and said before they were edited, is a part of it.
     """
-    ids = json.dumps(list(statement_ids))
-    texts = {
-        text
-        for (text,) in db.execute(
-            "SELECT text FROM removed_statements WHERE id IN (SELECT value FROM json_each(?1)) "
-            "UNION SELECT text FROM events WHERE statement_id IN (SELECT value FROM json_each(?1))",
-            (ids,),
-        )
-    } - {FORGOTTEN_TEXT}
-    wanted = json.dumps(sorted(texts))
-    db.execute(
-        "DELETE FROM removed_statements WHERE id IN (SELECT value FROM json_each(?)) "
-        "OR text IN (SELECT value FROM json_each(?))",
-        (ids, wanted),
+    wanted, words = {int(id_) for id_ in ids}, Words(texts)
+    wanted |= _holding(db, words)
+    said = {text for id_, text in _texts(db) if id_ in wanted or words.stand_in(text)}
+    purge = Purge(0, frozenset(wanted), Words({*words.texts, *said} - {FORGOTTEN_TEXT}))
+    cursor = db.execute(
+        "INSERT INTO purges (ids, texts) VALUES (?, ?)",
+        (json.dumps(sorted(purge.ids)), json.dumps(purge.words.texts, ensure_ascii=False)),
     )
-    db.execute(
-        "UPDATE events SET text = ?, act = NULL WHERE statement_id IN (SELECT value FROM json_each(?)) "
-        "OR text IN (SELECT value FROM json_each(?))",
-        (FORGOTTEN_TEXT, ids, wanted),
+    return Purge(int(cursor.lastrowid or 0), purge.ids, purge.words)
+
+
+def begun(db: sqlite3.Connection) -> tuple[Purge, ...]:
+    """The purges that were written down and not struck out, the oldest first."""
+    found = db.execute("SELECT id, ids, texts FROM purges ORDER BY id").fetchall()
+    return tuple(Purge(id_, frozenset(json.loads(ids)), Words(json.loads(texts))) for id_, ids, texts in found)
+
+
+def statement_ids(db: sqlite3.Connection, purge: Purge) -> frozenset[int]:
+    """The statements that a purge is about, also those that hold its words by chance."""
+    return purge.ids | _holding(db, purge.words)
+
+
+def wipe(db: sqlite3.Connection, purge: Purge) -> None:
+    """Take what a purge is about out of what was deleted and out of the events."""
+    ids = json.dumps(sorted(purge.ids))
+    held = json.dumps([id_ for id_, text in db.execute("SELECT id, text FROM events") if purge.words.stand_in(text)])
+    gone = json.dumps(
+        [id_ for id_, text in db.execute("SELECT id, text FROM removed_statements") if purge.words.stand_in(text)]
     )
-    return frozenset(texts)
+    db.execute(_WIPE_REMOVED, (ids, gone))
+    db.execute(_WIPE_EVENTS, (FORGOTTEN_TEXT, ids, held))
 
 
-def wipe_backups(folder: Path, texts: Iterable[str]) -> None:
-    """Take everything with one of ``texts`` out of the backups in ``folder``. Raises OSError, sqlite3.Error."""
-    wanted = json.dumps(sorted(texts))
-    for path in sorted((folder / BACKUPS).glob("*.db")):
-        if path.is_symlink():
-            continue  # what it leads to is no backup of ours
-        try:
-            with closing(connect_writer(path)) as db:
-                db.execute("PRAGMA journal_mode = DELETE")  # one file, as it was
-                there = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-                with transaction(db):
-                    for table in _TEXTS:
-                        if table in there:
-                            query = f"DELETE FROM {table} WHERE text IN (SELECT value FROM json_each(?))"  # noqa: S608
-                            db.execute(query, (wanted,))
-                db.execute("VACUUM")
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            path.unlink()  # it cannot be searched, and nothing can be restored from it
+def blank(db: sqlite3.Connection, purge: Purge) -> None:
+    """Take the words out of the note of a purge; the note stays."""
+    db.execute("UPDATE purges SET ids = '[]', texts = '[]' WHERE id = ?", (purge.id,))
 
 
-def wipe_set_aside(folder: Path) -> None:
-    """Remove the damaged databases that were set aside: nothing can be taken out of them. Raises OSError."""
-    for path in folder.glob(DATABASE + ".damaged-*"):
-        path.unlink()
-    sync_folder(folder)
+def strike(db: sqlite3.Connection, purge: Purge) -> None:
+    """Remove the note of a purge."""
+    db.execute("DELETE FROM purges WHERE id = ?", (purge.id,))
 
 
-def wipe_all(folder: Path) -> None:
-    """Remove every backup and set-aside database of ``folder``. Raises OSError."""
-    for path in (folder / BACKUPS).glob("*"):
-        path.unlink()
-    wipe_set_aside(folder)
+def _texts(db: sqlite3.Connection) -> list[tuple[int, str]]:
+    return db.execute(
+        "SELECT id, text FROM statements UNION SELECT id, text FROM removed_statements "
+        "UNION SELECT statement_id, text FROM events"
+    ).fetchall()
+
+
+def _holding(db: sqlite3.Connection, words: Words) -> set[int]:
+    if not words:
+        return set()
+    found = db.execute("SELECT id, text FROM statements UNION SELECT id, text FROM removed_statements")
+    return {id_ for id_, text in found if words.stand_in(text)}

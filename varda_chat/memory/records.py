@@ -111,10 +111,12 @@ class Removed:
 
 @dataclass(frozen=True)
 class Undone:
-    """What an undo did: ``restored`` are in memory again, ``removed`` had been stored and are not any more."""
+    """What an undo did: ``restored`` are in memory again, ``removed`` had been stored and are not any more, ``left``
+    were stored by the same act as what was restored: the next undo takes them out."""
 
     restored: tuple[Statement, ...] = ()
     removed: tuple[Statement, ...] = ()
+    left: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ from typing import Any
 from varda_chat.errors import VardaError
 from varda_chat.memory.database import connect_reader, connect_writer, error_code, is_damage, transaction
 from varda_chat.memory.files import COMPANIONS, INDEX, beside, make_private_file, sync_folder, utc_stamp
-from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, tables
+from varda_chat.memory.image import LARGEST, open_image
+from varda_chat.memory.row_checksums import text_crc
+from varda_chat.memory.schema import SCHEMA_VERSION, altered, bump_generation, migrate, schema_version, tables
+from varda_chat.memory.wal import lost_frames
 from varda_chat.wording import numbered, were
 
 SAVED = ".saved"
@@ -50,11 +53,24 @@ def damage(path: Path, *, thorough: bool = True) -> str | None:
             names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if missing := tables(version) - names:
                 return f"tables are missing: {', '.join(sorted(missing))}"
+            if (finding := altered(db)) is not None:
+                return finding
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             return str(error)
         raise
     return None
+
+
+def torn_log(path: Path) -> str | None:
+    """What to tell the person where changes were acknowledged that the log of the database has no longer; else None."""
+    lost = lost_frames(path)
+    if not lost:
+        return None
+    return (
+        f"{path.name}-wal is damaged: {numbered(lost, 'page')} of the last changes cannot be read. "
+        "What was stored or deleted last may be missing."
+    )
 
 
 def quick_check(db: sqlite3.Connection) -> str | None:
@@ -98,8 +114,10 @@ def settle(path: Path) -> list[str]:
     """
     saved = beside(path, SAVED)
     if path.exists():
+        torn = torn_log(path)
         finding = damage(path, thorough=not is_read_later(path))
-        notices = [] if finding is None else [_replace_damaged(path, saved, finding)]
+        notices = [] if torn is None else [torn]
+        notices += [] if finding is None else [_replace_damaged(path, saved, finding)]
         path.with_name(SUSPECT).unlink(missing_ok=True)
         return notices
     orphan = beside(path, "-wal")
@@ -124,7 +142,7 @@ def salvage(damaged: Path, into: sqlite3.Connection) -> tuple[int, int]:
     """
     with transaction(into):
         try:
-            with closing(connect_reader(damaged)) as source:
+            with closing(_best_copy(damaged)) as source:
                 source.text_factory = bytes  # one broken character must not end the reading
                 _copy(source, into)
         except sqlite3.DatabaseError as error:
@@ -138,6 +156,17 @@ def salvage(damaged: Path, into: sqlite3.Connection) -> tuple[int, int]:
     (statements,) = into.execute("SELECT count(*) FROM statements").fetchone()
     (vectors,) = into.execute("SELECT count(*) FROM vectors").fetchone()
     return int(statements), int(vectors)
+
+
+def _best_copy(damaged: Path) -> sqlite3.Connection:
+    if damaged.stat().st_size > LARGEST:
+        return connect_reader(damaged)
+    try:
+        with closing(connect_reader(damaged)) as db:
+            version = schema_version(db)
+    except sqlite3.DatabaseError:
+        version = SCHEMA_VERSION
+    return open_image(damaged, min(version, SCHEMA_VERSION) or SCHEMA_VERSION)
 
 
 def _replace_damaged(path: Path, saved: Path, finding: str) -> str:
@@ -214,16 +243,18 @@ _EVENT: dict[str, Callable[[Any], Any]] = {
     "text": _text,
     "at": _number,
 }
+_PURGE: dict[str, Callable[[Any], Any]] = {"id": _whole, "ids": _text, "texts": _text}
 
 
 def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
     known: set[int] = set()
+    checksums = _checksums(source)
     last = {"statements": 0, "vectors": 0, "events": 0}
     for row in _rows(source, "statements", _STATEMENT):
         cursor = into.execute(
             "INSERT OR IGNORE INTO statements VALUES (:id, :text, :role, :session, :created_at, :recalled_at, "
-            ":recall_count, :pinned, :fingerprint, :strength, :vector_count, statement_key(:role, :text), NULL)",
-            row,
+            ":recall_count, :pinned, :fingerprint, :strength, :vector_count, statement_key(:role, :text), NULL, :crc)",
+            row | {"crc": checksums.get(row["id"], text_crc(row["text"]))},
         )
         if cursor.rowcount:
             known.add(row["id"])
@@ -237,10 +268,23 @@ def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
                 row,
             )
     for row in _rows(source, "events", _EVENT):
-        into.execute("INSERT OR IGNORE INTO events VALUES (:id, :kind, :statement_id, :text, :at, NULL)", row)
+        into.execute("INSERT OR IGNORE INTO events VALUES (:id, :kind, :statement_id, :text, :at, NULL, NULL)", row)
         last["statements"] = max(last["statements"], row["statement_id"])
         last["events"] = max(last["events"], row["id"])
+    for row in _rows(source, "purges", _PURGE):
+        into.execute("INSERT OR IGNORE INTO purges VALUES (:id, :ids, :texts)", row)
     _continue_ids(source, into, last)
+
+
+def _checksums(source: sqlite3.Connection) -> dict[int, int]:
+    """What the texts of the statements must be by their checksums, as far as that can be read."""
+    found: dict[int, int] = {}
+    try:
+        for id_, crc in source.execute("SELECT id, crc FROM statements WHERE crc IS NOT NULL"):
+            found[id_] = crc
+    except sqlite3.DatabaseError:
+        return found
+    return found
 
 
 def _continue_ids(source: sqlite3.Connection, into: sqlite3.Connection, last: dict[str, int]) -> None:

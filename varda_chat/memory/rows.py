@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.memory.records import Imported, MemoryEvent, NewStatement, NewVector, Record, Statement
+from varda_chat.memory.row_checksums import text_crc
 from varda_chat.memory.sameness import normal_form, statement_key
 from varda_chat.memory.vector_rows import DTYPE, is_intact
 
@@ -136,8 +137,8 @@ def insert_statement(
 ) -> tuple[Statement, list[int]]:
     """Store ``new`` with its vectors and a "stored" event, as a part of ``act``; returns it with its vectors' ids."""
     cursor = db.execute(
-        "INSERT INTO statements (text, role, session, created_at, fingerprint, strength, vector_count, key, act) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO statements (text, role, session, created_at, fingerprint, strength, vector_count, key, act, crc) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             new.text,
             new.role,
@@ -148,6 +149,7 @@ def insert_statement(
             len(new.vectors),
             statement_key(new.role, new.text),
             act,
+            text_crc(new.text),
         ),
     )
     id_ = int(cursor.lastrowid or 0)
@@ -213,8 +215,8 @@ def replace_vectors(
 def insert_events(db: sqlite3.Connection, kind: str, said: Sequence[tuple[int, str]], at: float) -> None:
     """Note what happened to statements (id, text), and drop the events before the last EVENTS_KEPT."""
     db.executemany(
-        "INSERT INTO events (kind, statement_id, text, at) VALUES (?, ?, ?, ?)",
-        [(kind, id_, text, at) for id_, text in said[-EVENTS_KEPT:]],
+        "INSERT INTO events (kind, statement_id, text, at, crc) VALUES (?, ?, ?, ?, ?)",
+        [(kind, id_, text, at, text_crc(text)) for id_, text in said[-EVENTS_KEPT:]],
     )
     db.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (EVENTS_KEPT,))
 
@@ -229,8 +231,8 @@ def set_text(db: sqlite3.Connection, statement: Statement, text: str, now: float
     """Give a statement other words. Its vectors go: it waits to be read again."""
     db.execute("DELETE FROM vectors WHERE statement_id = ?", (statement.id,))
     db.execute(
-        "UPDATE statements SET text = ?, key = ?, fingerprint = '', vector_count = 0 WHERE id = ?",
-        (text, statement_key(statement.role, text), statement.id),
+        "UPDATE statements SET text = ?, key = ?, crc = ?, fingerprint = '', vector_count = 0 WHERE id = ?",
+        (text, statement_key(statement.role, text), text_crc(text), statement.id),
     )
     insert_events(db, "stored", [(statement.id, text)], now)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from contextlib import closing
+from functools import lru_cache
 
 from varda_chat.memory.database import transaction
+from varda_chat.memory.row_checksums import text_crc
 from varda_chat.memory.sameness import statement_key
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -117,6 +120,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # the share of the unpinned statements that is forgotten at random when a session ends
         "ALTER TABLE meta ADD COLUMN forgetfulness REAL NOT NULL DEFAULT 0",
     ),
+    (
+        # a purge that has begun, until nothing is left of what it takes out: ids of statements, and texts, as JSON
+        "CREATE TABLE purges (id INTEGER PRIMARY KEY, ids TEXT NOT NULL, texts TEXT NOT NULL)",
+        # crc: row_checksums.text_crc of text; NULL where it is not known
+        "ALTER TABLE statements ADD COLUMN crc INTEGER",
+        "ALTER TABLE removed_statements ADD COLUMN crc INTEGER",
+        "ALTER TABLE events ADD COLUMN crc INTEGER",
+        "UPDATE statements SET crc = text_crc(text)",
+        "UPDATE removed_statements SET crc = text_crc(text)",
+        "UPDATE events SET crc = text_crc(text)",
+        # how long the memory has been in use, in seconds, by a clock of its own that no jump of the computer's moves
+        # by more than a day, and what the computer's said last; what was removed counts its age by it
+        "ALTER TABLE meta ADD COLUMN age REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE meta ADD COLUMN seen_at REAL",
+        "ALTER TABLE removed_statements ADD COLUMN removed_age REAL NOT NULL DEFAULT 0",
+    ),
 )
 
 GENERATIONS_KEPT = 10_000
@@ -128,6 +147,7 @@ _TABLES: tuple[frozenset[str], ...] = (
     frozenset({"removed_statements", "removed_vectors", "learned"}),
     frozenset({"history"}),
     frozenset(),
+    frozenset({"purges"}),
 )
 
 
@@ -141,10 +161,31 @@ def schema_version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring ``db`` to SCHEMA_VERSION, one transaction a migration. Raises sqlite3.Error."""
+@lru_cache
+def reference(version: int) -> tuple[tuple[str, str, str, str], ...]:
+    """Type, name, table and SQL of all that a database of schema ``version`` has, in the order in which it was made."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        migrate(db, version)
+        query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY rowid"
+        return tuple(db.execute(query).fetchall())
+
+
+def altered(db: sqlite3.Connection) -> str | None:
+    """What of the tables of ``db`` is not as its migrations make it, None where nothing is. Raises sqlite3.Error."""
+    for kind, name, _, sql in reference(schema_version(db)):
+        row = db.execute("SELECT sql FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)).fetchone()
+        if row is None:
+            return f"the {kind} {name} is missing"
+        if (row[0] or "").split() != sql.split():
+            return f"the {kind} {name} is not as it was made"
+    return None
+
+
+def migrate(db: sqlite3.Connection, to: int = SCHEMA_VERSION) -> None:
+    """Bring ``db`` to schema ``to``, one transaction a migration. Raises sqlite3.Error."""
     db.create_function("statement_key", 2, statement_key, deterministic=True)
-    for version in range(schema_version(db), SCHEMA_VERSION):
+    db.create_function("text_crc", 1, text_crc, deterministic=True)
+    for version in range(schema_version(db), to):
         with transaction(db):
             for statement in MIGRATIONS[version]:
                 db.execute(statement)

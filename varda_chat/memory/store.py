@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from varda_chat.errors import VardaError
-from varda_chat.memory import rows, schema, tombstones
+from varda_chat.memory import purge as purge_rows
+from varda_chat.memory import purge_files, rows, schema, tombstones
 from varda_chat.memory.checks import check_text, checked, checked_vector
 from varda_chat.memory.database import disk_errors, transaction
 from varda_chat.memory.files import INDEX
 from varda_chat.memory.mirror import IndexMirror
 from varda_chat.memory.opening import open_for_reading, open_for_writing
-from varda_chat.memory.purge import wipe_backups, wipe_rows, wipe_set_aside
+from varda_chat.memory.purge import Purge
 from varda_chat.memory.reading import MemoryReader
 from varda_chat.memory.records import Imported, NewVector, Statement, TurnApplied, TurnChanges, Undone
 from varda_chat.memory.retention import share_of
@@ -123,39 +124,72 @@ class MemoryStore(MemoryReader):
         """Delete statements, pinned ones too, and return them; ids that are not there are passed over.
 
         They can be brought back for a while. With ``purge`` they cannot: what they say leaves every file of the
-        folder that is ours, the backups and set-aside databases too; ``statement_ids`` may then also be of
-        statements deleted before.
+        memory, the backups and set-aside databases too; ``statement_ids`` may then also be of statements deleted
+        before. A purge that stops half-way stays among ``purges``.
         """
         if purge:
-            self._background.wait_for_check()
+            begun = self.begin_purge(statement_ids)
+            gone = self.wipe(begun)
+            self.end_purge(begun)
+            return gone
         with self._changing("Nothing was forgotten"):
-            ids = [int(id_) for id_ in statement_ids]
-            gone = rows.statements_of(self._db, ids)
+            gone = rows.statements_of(self._db, statement_ids)
             if gone:
                 self._delete(gone)
-            if purge:
-                with transaction(self._db):
-                    texts = wipe_rows(self._db, ids)
-                self._wipe_traces()
-                wipe_set_aside(self.folder)
-                wipe_backups(self.folder, texts)
             return gone
 
-    def undo_last(self) -> Undone:
-        """Take back the last act: bring back what it deleted, take out what it stored.
+    def begin_purge(self, statement_ids: Iterable[int], texts: Iterable[str] = ()) -> Purge:
+        """Write down that these statements, and all that holds one of ``texts``, are to leave no trace. Nothing is gone
+        yet; ``purges`` has it, also after a crash, until ``end_purge``."""
+        with self._changing("Nothing was forgotten"), transaction(self._db):
+            return purge_rows.write_down(self._db, statement_ids, texts)
 
-        Called again, it takes back the act before. Acts older than ``tombstones`` keeps are past undoing. May
-        pass ``capacity``: the next ``apply`` makes room.
+    def purges(self) -> tuple[Purge, ...]:
+        """The purges that have begun and not ended, the oldest first."""
+        with self._reading():
+            return purge_rows.begun(self._db)
+
+    def wipe(self, begun: Purge) -> tuple[Statement, ...]:
+        """Take what a purge is about out of every file of the memory, as often as it is called; returns the statements
+        that were still there. Raises StorageError, which names the first file that could not be cleaned; the others
+        are clean then."""
+        self._background.wait_for_check()
+        with self._changing("The purge is not finished"):
+            gone = rows.statements_of(self._db, purge_rows.statement_ids(self._db, begun))
+            if gone:
+                self._delete(gone)
+            with transaction(self._db):
+                purge_rows.wipe(self._db, begun)
+            self._wipe_traces()
+            purge_files.wipe_leftovers(self.folder)
+            purge_files.wipe_backups(self.folder, begun.words)
+            return gone
+
+    def end_purge(self, begun: Purge) -> None:
+        """Note that nothing is left of what a purge was about; the note of it goes as well."""
+        with self._changing("The purge is not finished"):
+            with transaction(self._db):
+                purge_rows.blank(self._db, begun)  # what is in the log from here on holds no text
+            self._wipe_traces()
+            with transaction(self._db):
+                purge_rows.strike(self._db, begun)
+
+    def undo_last(self) -> Undone:
+        """Take back one part of the last act: bring back what it deleted or, where that is done, take out what it
+        stored.
+
+        Called again, it takes back the other part, then the act before. Acts older than ``tombstones`` keeps are past
+        undoing. May pass ``capacity``: the next ``apply`` makes room.
         """
         with self._changing("Nothing was undone"):
             with transaction(self._db):
                 act = tombstones.last_act(self._db)
                 if act is None:
                     return Undone()
-                restored, removed = tombstones.undo(self._db, act, time.time())
+                done = tombstones.undo(self._db, act, time.time())
                 bump_generation(self._db)
-            self._follow(restored, removed)
-            return Undone(restored, removed)
+            self._follow(done.restored, done.removed)
+            return done
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
         """Put deleted statements (of ``removed``) back into memory, and return them."""
@@ -293,11 +327,10 @@ class MemoryStore(MemoryReader):
         path = self.folder / INDEX
         self._background.stop_writing()  # nothing older may reach the disk afterwards
         try:
-            self._db.execute("VACUUM")
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             if self._mirror is None:
                 path.unlink(missing_ok=True)
             else:
                 self._write_index()
         except (OSError, sqlite3.OperationalError):
-            path.unlink(missing_ok=True)  # it is forgotten either way: the old index must not keep it
+            path.unlink(missing_ok=True)  # the old index must not keep it; the next start makes another
+        purge_files.empty_the_log(self._db)

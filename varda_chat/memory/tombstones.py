@@ -11,15 +11,16 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from varda_chat.memory import rows
-from varda_chat.memory.records import Removed, Statement
+from varda_chat.memory.records import Removed, Statement, Undone
 
 ACTS_KEPT = 100
 DAYS_KEPT = 7.0
-"""What was removed before the last ACTS_KEPT acts, or more than DAYS_KEPT ago, is gone for good."""
+"""What was removed before the last ACTS_KEPT acts, or more than DAYS_KEPT of use ago, is gone for good."""
 
 _DAY = 24 * 3600.0
 _COLUMNS = (
-    "id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint, strength, vector_count, key"
+    "id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint, strength, vector_count, "
+    "key, crc"
 )
 _VECTOR_COLUMNS = "statement_id, token_id, token, strength, crc, vector"
 _AMONG = "IN (SELECT value FROM json_each(?))"
@@ -44,9 +45,9 @@ def remove(db: sqlite3.Connection, gone: Sequence[Statement], now: float, act: i
     if gone:
         ids = json.dumps([each.id for each in gone])
         db.execute(
-            f"INSERT OR REPLACE INTO removed_statements ({_COLUMNS}, stored_act, act, removed_at) "
-            f"SELECT {_COLUMNS}, act, ?, ? FROM statements WHERE id {_AMONG}",
-            (act, now, ids),
+            f"INSERT OR REPLACE INTO removed_statements ({_COLUMNS}, stored_act, act, removed_at, removed_age) "
+            f"SELECT {_COLUMNS}, act, ?, ?, ? FROM statements WHERE id {_AMONG}",
+            (act, now, _grown(db, now), ids),
         )
         db.execute(
             f"INSERT INTO removed_vectors SELECT {_VECTOR_COLUMNS} FROM vectors WHERE statement_id {_AMONG} "
@@ -75,26 +76,42 @@ def bring_back(db: sqlite3.Connection, ids: Iterable[int], now: float) -> tuple[
     return found
 
 
-def undo(db: sqlite3.Connection, act: int, now: float) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
-    """Take back an act: returns the statements brought back, and those taken out that it had stored.
+def undo(db: sqlite3.Connection, act: int, now: float) -> Undone:
+    """Take back one part of an act: what it deleted comes back; where it deleted nothing (any more), what it stored is
+    taken out. So an undo that is meant for a delete costs no statement of the same turn.
 
-    These stay aside too, and can be brought back by their ids.
+    What is taken out stays aside, and can be brought back by its ids.
     """
     removed = [id_ for (id_,) in db.execute("SELECT id FROM removed_statements WHERE act = ?", (act,))]
-    taken = rows.statements_of(db, [id_ for (id_,) in db.execute("SELECT id FROM statements WHERE act = ?", (act,))])
+    stored = rows.statements_of(db, [id_ for (id_,) in db.execute("SELECT id FROM statements WHERE act = ?", (act,))])
+    if removed:
+        back = bring_back(db, removed, now)
+        db.execute("UPDATE removed_statements SET act = NULL WHERE act = ?", (act,))
+        return Undone(restored=back, left=stored)
     db.execute("UPDATE statements SET act = NULL WHERE act = ?", (act,))
-    remove(db, taken, now, None)
-    back = bring_back(db, removed, now)
-    db.execute("UPDATE removed_statements SET act = NULL WHERE act = ?", (act,))
-    return back, taken
+    remove(db, stored, now, None)
+    return Undone(removed=stored)
 
 
 def expire(db: sqlite3.Connection, now: float) -> None:
     """Let go of what was removed too long ago."""
     oldest = (last_act(db) or 0) - ACTS_KEPT
-    db.execute("DELETE FROM removed_statements WHERE removed_at < ?", (now - DAYS_KEPT * _DAY,))
+    db.execute("DELETE FROM removed_statements WHERE removed_age < ?", (_grown(db, now) - DAYS_KEPT * _DAY,))
     db.execute("DELETE FROM removed_statements WHERE act <= ?", (oldest,))
     db.execute("UPDATE statements SET act = NULL WHERE act <= ?", (oldest,))
+
+
+def _grown(db: sqlite3.Connection, now: float) -> float:
+    """How long the memory has been in use, in seconds, after noting that it is ``now``.
+
+    From one note to the next at most a day counts: where the clock was set years ahead for a while, nothing is let go
+    of, and a memory that was not used for weeks keeps what can be brought back.
+    """
+    age, seen = db.execute("SELECT age, seen_at FROM meta").fetchone()
+    if seen is not None:
+        age += min(max(now - seen, 0.0), _DAY)
+    db.execute("UPDATE meta SET age = ?, seen_at = ?", (age, now))
+    return float(age)
 
 
 def removed(db: sqlite3.Connection) -> tuple[Removed, ...]:

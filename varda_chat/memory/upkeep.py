@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 import zlib
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,8 +28,9 @@ from varda_chat.memory.files import (
 )
 from varda_chat.memory.lock import take_lock
 from varda_chat.memory.opening import open_for_writing
-from varda_chat.memory.purge import wipe_all
-from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside
+from varda_chat.memory.purge_files import wipe_all
+from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside, torn_log
+from varda_chat.memory.row_checksums import altered_texts, mend_texts
 from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, was_once
 from varda_chat.wording import numbered, were
 
@@ -82,10 +84,11 @@ def verify(folder: str | Path) -> tuple[str, ...]:
     if not path.exists():
         raise VardaError(f"There is no memory in {folder}.")
     with disk_errors(f"The memory in {folder} cannot be read"):
+        torn = torn_log(path)
+        problems = [] if torn is None else [torn]
         finding = damage(path)
         if finding is not None:
-            return (f"memory.db is damaged: {finding}.",)
-        problems: list[str] = []
+            return (*problems, f"memory.db is damaged: {finding}.")
         with closing(connect_reader(path)) as db:
             problems += [f"memory.db: {row[0]}." for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
             if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
@@ -100,6 +103,9 @@ def verify(folder: str | Path) -> tuple[str, ...]:
             if short:
                 problems.append(f"memory.db: vectors of {numbered(short, 'statement')} are missing.")
             has_history = schema_version(db) == SCHEMA_VERSION
+            problems += altered_texts(db) if has_history else []
+        if not path.with_name(INDEX).exists():
+            return tuple(problems)  # only a cache, which the next start makes
         try:
             label = read_container(path.with_name(INDEX), whole=True).header["label"]
             with closing(connect_reader(path)) as db:  # one that is behind catches up
@@ -190,13 +196,17 @@ def restore(folder: str | Path, source: str | Path) -> Path | None:
         opened = open_for_writing(folder)
         try:
             given = dict(opened.db.execute("SELECT name, seq FROM sqlite_sequence"))
+            begun = opened.db.execute("SELECT ids, texts FROM purges").fetchall()
             with closing(connect_reader(source)) as old:
                 old.backup(opened.db)
             migrate(opened.db)
             with transaction(opened.db):
                 for table, number in given.items():
                     opened.db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (number, table))
+                opened.db.execute("DELETE FROM purges")
+                opened.db.executemany("INSERT INTO purges (ids, texts) VALUES (?, ?)", begun)
                 bump_generation(opened.db)
+            (folder / INDEX).unlink(missing_ok=True)  # of the memory before
         finally:
             opened.close()
     return kept
@@ -215,6 +225,7 @@ def repair(folder: str | Path) -> list[str]:
     A damaged memory.db is set aside and saved from; statements with damaged vectors wait to be read again; the
     index is made anew.
     """
+    from varda_chat.memory import rows, tombstones
     from varda_chat.memory.store import MemoryStore
 
     folder = Path(folder)
@@ -236,6 +247,13 @@ def repair(folder: str | Path) -> list[str]:
                     opened.db.execute("UPDATE statements SET fingerprint = '', vector_count = 0 WHERE id = ?", (id_,))
                 if orphans or broken:
                     bump_generation(opened.db)
+            with transaction(opened.db):
+                mended, lost = mend_texts(opened.db, backups(folder))
+                tombstones.remove(opened.db, rows.statements_of(opened.db, lost), time.time(), None)
+                opened.db.execute("UPDATE removed_statements SET crc = text_crc(text)")
+                opened.db.execute("DELETE FROM events WHERE crc != text_crc(text)")
+                if lost:
+                    bump_generation(opened.db)
             model = opened.db.execute(
                 "SELECT s.fingerprint, length(v.vector) / 4 FROM statements s JOIN vectors v ON v.statement_id = s.id "
                 "WHERE s.fingerprint != '' ORDER BY v.id DESC LIMIT 1"
@@ -247,6 +265,13 @@ def repair(folder: str | Path) -> list[str]:
         if broken:
             done.append(
                 f"{numbered(len(broken), 'statement')} with damaged vectors will be read again at the next start."
+            )
+        if mended:
+            done.append(f"{numbered(mended, 'text')} {were(mended)} put back from another copy.")
+        if lost:
+            done.append(
+                f"{numbered(len(lost), 'statement')} of which no right copy is left {were(len(lost))} deleted; "
+                f"varda-chat memory undo ID brings back what can be read: {', '.join(map(str, lost))}."
             )
         if model is None:
             (folder / INDEX).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from varda_chat.memory_commands import changing, looking, moving, reading
+from varda_chat.memory_commands import changing, looking, moving, purging, reading
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -12,6 +12,6 @@ def memory() -> None:
     """Look at, change and move what is remembered."""
 
 
-for _module in (looking, changing, moving, reading):
+for _module in (looking, changing, purging, moving, reading):
     for _command in _module.COMMANDS:
         memory.add_command(_command)

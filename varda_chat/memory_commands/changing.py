@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-
 import click
 
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, confirmed
+from varda_chat.memory_commands.purging import purge_everywhere
 from varda_chat.sanitize import one_line, sanitize
 
 _SHOWN = 20
@@ -18,51 +15,43 @@ _SHOWN = 20
 
 @click.command()
 @click.argument("what", metavar="ID|TEXT")
-@click.option("--purge", is_flag=True, help="Leave no trace: not to be undone, and out of the backups too.")
+@click.option("--purge", is_flag=True, help="Leave no trace in any file of the profile; not to be undone.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @at_a_place()
 def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
     """Forget one statement, or all that hold TEXT."""
+    if purge:
+        purge_everywhere(place, what, yes)
+        return
     with place.records() as store:
-        gone = store.removed() if purge else ()
-        if what.isdecimal():
-            ids = {int(what)}
-        else:
-            ids = {each.id for each in store.statements() if _holds(each.text, what)}
-            ids |= {each.id for each in gone if _holds(each.text, what)}
+        ids = {int(what)} if what.isdecimal() else {each.id for each in store.statements() if _holds(each.text, what)}
         found = [each for each in store.statements(newest_first=False) if each.id in ids]
-        before = [each for each in gone if each.id in ids]
-        shown = [as_dict(each) for each in found] + [as_dict(each) for each in before]
-        texts = [each.text for each in found] + [each.text for each in before]
-        if not shown:
+        if not found:
             raise VardaError(f"Nothing in memory is {one_line(what)!r}.")
         if not place.as_json:
             for statement in found:
                 click.echo(as_line(statement))
-            for each in before:
-                click.echo(f"{each.id:>6}   (deleted before)  {one_line(each.text)}")
-        question = "Forget it without a trace, in the backups and set-aside files too?" if purge else "Forget it?"
-        if not confirmed(question, yes, place.as_json):
+        if not confirmed("Forget it?", yes, place.as_json):
             return
-        store.forget([each["id"] for each in shown], purge=purge)
-    if purge:
-        _forget_typing(place.folder, texts)
-        _forget_saying(place.folder, texts)
-    answer = {"forgotten": shown, "purged": purge}
-    place.say(answer, f"Forgotten: {len(shown)}." + ("" if purge else " varda-chat memory undo brings back what went."))
+        store.forget([each.id for each in found])
+    answer = {"forgotten": [as_dict(each) for each in found], "purged": False}
+    place.say(answer, f"Forgotten: {len(found)}. varda-chat memory undo brings back what went.")
 
 
 @click.command()
 @click.argument("statement_id", metavar="[ID]", type=int, required=False)
 @at_a_place()
 def undo(place: Place, statement_id: int | None) -> None:
-    """Take back the last stores and deletes, or bring back the deleted statement ID."""
+    """Take back the last deletes or stores, or bring back the deleted statement ID.
+
+    Of a turn that deleted and stored, the first undo brings back what it deleted, the next takes out what it stored.
+    """
     with place.records() as store:
         if statement_id is None:
             done = store.undo_last()
-            restored, removed = done.restored, done.removed
+            restored, removed, left = done.restored, done.removed, done.left
         else:
-            restored, removed = store.bring_back([statement_id]), ()
+            restored, removed, left = store.bring_back([statement_id]), (), ()
     if not restored and not removed:
         raise VardaError(
             "There is nothing to undo." if statement_id is None else f"No deleted statement has the id {statement_id}."
@@ -70,7 +59,14 @@ def undo(place: Place, statement_id: int | None) -> None:
     lines = [f"+ {one_line(each.text)}" for each in restored] + [f"- {one_line(each.text)}" for each in removed]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN:,} more; back: {len(restored):,}, gone: {len(removed):,}"]
-    answer = {"restored": [as_dict(each) for each in restored], "removed": [as_dict(each) for each in removed]}
+    if left:
+        stored = ", ".join(repr(one_line(each.text, 60)) for each in left[:3]) + (", ..." if len(left) > 3 else "")
+        lines.append(f"The same turn stored {stored}; varda-chat memory undo once more takes that out.")
+    answer = {
+        "restored": [as_dict(each) for each in restored],
+        "removed": [as_dict(each) for each in removed],
+        "left": [as_dict(each) for each in left],
+    }
     place.say(answer, "\n".join(lines))
 
 
@@ -120,35 +116,6 @@ def set_index(place: Place, index_type: str) -> None:
     with place.records() as store:
         store.set_index_type(index_type)
     place.say({"index_type": index_type}, f"The memory is searched by {index_type} from the next start on.")
-
-
-def _forget_typing(folder: Path, texts: Sequence[str]) -> None:
-    """Take what holds one of ``texts`` out of the list of what was typed."""
-    from varda_chat.memory.files import replace_file
-    from varda_chat.tui.history import FILE_NAME
-
-    path = folder / FILE_NAME
-    if path.exists():
-        lines = path.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if not any(_holds(_typed(line), text) for text in texts)]
-        replace_file(path, kept)
-
-
-def _forget_saying(folder: Path, texts: Sequence[str]) -> None:
-    """Take ``texts`` out of the saved sessions."""
-    from varda_chat.transcripts import Transcripts
-    from varda_chat.transcripts.store import FILE_NAME
-
-    if (folder / FILE_NAME).exists():
-        with Transcripts.open(folder) as transcripts:
-            transcripts.purge(texts)
-
-
-def _typed(line: bytes) -> str:
-    try:
-        return str(json.loads(line)["text"])
-    except (ValueError, KeyError, TypeError):
-        return line.decode(errors="replace")
 
 
 def _holds(text: str, part: str) -> bool:

@@ -43,11 +43,12 @@ class Place:
         """The memory without a model. Looking takes no lock; changing where there is none is refused."""
         from varda_chat.memory.files import DATABASE
         from varda_chat.memory.store import MemoryStore
+        from varda_chat.purging import finish as finish_purges
 
         if not read_only and not (self.folder / DATABASE).exists():
             raise VardaError(f"There is no memory in {self.folder}.")
         store = MemoryStore.open_records(self.folder, read_only=read_only)
-        for notice in store.notices:
+        for notice in [*store.notices, *finish_purges(store)]:
             click.echo(sanitize(notice), err=True)
         return store
 
@@ -78,7 +79,16 @@ class Place:
 
     def say(self, answer: Any, line: str) -> None:
         """Print ``answer`` as one JSON object, or ``line`` for a person."""
-        click.echo(json.dumps(answer, ensure_ascii=False) if self.as_json else line)
+        click.echo(_as_json(answer) if self.as_json else line)
+
+
+def _as_json(answer: Any) -> str:
+    text = json.dumps(answer, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a byte of a path that is no UTF-8: escaped, it can be read back
+        return json.dumps(answer)
+    return text
 
 
 def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:

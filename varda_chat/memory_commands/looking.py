@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 
@@ -97,14 +98,17 @@ def stats(place: Place) -> None:
 @click.option("--repair", is_flag=True, help="Mend what can be mended.")
 @at_a_place()
 def verify(place: Place, repair: bool) -> None:
-    """Read every byte and say what is wrong; exits 1 if something is."""
+    """Read every byte of memory and sessions and say what is wrong; exits 1 if something is."""
     from varda_chat.memory import upkeep
+    from varda_chat.transcripts.upkeep import repair_sessions, verify_sessions
 
-    problems = upkeep.verify(place.folder)
+    of_memory, of_sessions = upkeep.verify(place.folder), verify_sessions(place.folder)
+    problems = (*of_memory, *of_sessions)
     done: list[str] = []
     if repair and problems:
-        done = upkeep.repair(place.folder)
-        left = upkeep.verify(place.folder)
+        done = upkeep.repair(place.folder) if of_memory else []
+        done += repair_sessions(place.folder) if of_sessions else []
+        left = (*upkeep.verify(place.folder), *verify_sessions(place.folder))
     else:
         left = problems
     answer = {"problems": [sanitize(each) for each in problems], "repairs": done, "ok": not left}
@@ -118,7 +122,10 @@ def verify(place: Place, repair: bool) -> None:
 @at_a_place()
 def path(place: Place) -> None:
     """Print the folder of the memory."""
-    place.say({"path": str(place.folder)}, str(place.folder))
+    if place.as_json or sys.stdout.isatty():
+        place.say({"path": str(place.folder)}, sanitize(str(place.folder)))
+    else:  # the bytes themselves, whatever they are: a script goes there
+        click.get_binary_stream("stdout").write(os.fsencode(place.folder) + b"\n")
 
 
 @click.command()

@@ -124,6 +124,7 @@ def backup(place: Place) -> None:
 def restore(place: Place, file: Path | None, yes: bool) -> None:
     """Put a backup (the newest, or FILE) in place of the memory, which is backed up first."""
     from varda_chat.memory import upkeep
+    from varda_chat.memory.files import DATABASE
 
     source = file or next(iter(upkeep.backups(place.folder)), None)
     if source is None:
@@ -132,7 +133,11 @@ def restore(place: Place, file: Path | None, yes: bool) -> None:
         click.echo(f"Restoring {sanitize(str(source))} into {sanitize(str(place.folder))}.")
     if not confirmed("Replace the memory?", yes, place.as_json):
         return
+    if (place.folder / DATABASE).exists():
+        place.records().close()  # finishes a purge that was cut off, which the backup made now must not undo
     kept = upkeep.restore(place.folder, source)
+    for problem in upkeep.verify(place.folder):
+        click.echo(sanitize(problem), err=True)
     count = upkeep.peek(place.folder).statements
     note = f" The memory before is in {kept}." if kept else ""
     answer = {"restored": str(source), "statements": count, "backup": str(kept) if kept else None}

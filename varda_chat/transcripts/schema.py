@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from functools import lru_cache
 
 from varda_chat.memory.database import transaction
+from varda_chat.memory.row_checksums import text_crc
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -41,6 +44,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             INSERT INTO said (rowid, prompt, reply) VALUES (new.id, new.prompt, new.reply);
         END""",
     ),
+    (
+        # crc: row_checksums.text_crc of a session's name, and of what was said in a turn and its details
+        "ALTER TABLE sessions ADD COLUMN crc INTEGER",
+        "ALTER TABLE turns ADD COLUMN crc INTEGER",
+        "UPDATE sessions SET crc = text_crc(name)",
+        "UPDATE turns SET crc = text_crc(prompt, reply, state, details)",
+    ),
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)
@@ -51,9 +61,37 @@ def schema_version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring ``db`` to SCHEMA_VERSION, one transaction a migration. Raises sqlite3.Error."""
-    for version in range(schema_version(db), SCHEMA_VERSION):
+@lru_cache
+def reference(version: int) -> tuple[tuple[str, str, str], ...]:
+    """Type, name and SQL of all that a database of schema ``version`` has."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        migrate(db, version)
+        return tuple(db.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall())
+
+
+def altered(db: sqlite3.Connection) -> str | None:
+    """What of the tables of ``db`` is not as its migrations make it, None where nothing is. Raises sqlite3.Error."""
+    found = {(kind, name): sql for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master")}
+    for kind, name, sql in reference(schema_version(db)):
+        if (found.get((kind, name)) or "").split() != (sql or "").split():
+            return f"the {kind} {name} is not as it was made"
+    return None
+
+
+def altered_rows(db: sqlite3.Connection) -> tuple[list[int], list[int]]:
+    """The ids of turns of which the words are not what was saved, and of sessions of which the name is not."""
+    turns = db.execute("SELECT id, crc, prompt, reply, state, details FROM turns WHERE crc IS NOT NULL")
+    sessions = db.execute("SELECT id, crc, name FROM sessions WHERE crc IS NOT NULL")
+    return (
+        [id_ for id_, crc, *said in turns if text_crc(*said) != crc],
+        [id_ for id_, crc, name in sessions if text_crc(name) != crc],
+    )
+
+
+def migrate(db: sqlite3.Connection, to: int = SCHEMA_VERSION) -> None:
+    """Bring ``db`` to schema ``to``, one transaction a migration. Raises sqlite3.Error."""
+    db.create_function("text_crc", -1, text_crc, deterministic=True)
+    for version in range(schema_version(db), to):
         with transaction(db):
             if schema_version(db) == version:  # another process may have been quicker
                 for statement in MIGRATIONS[version]:

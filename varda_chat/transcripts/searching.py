@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from varda_chat.memory.records import FORGOTTEN_TEXT
+from varda_chat.memory.words import Words
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts.records import FoundTurn
 
@@ -54,28 +56,40 @@ def excerpt(text: str, word: str, length: int = EXCERPT_LENGTH) -> str:
     return f"…{piece}" if start else piece
 
 
-def without(text: str, wanted: Sequence[str], instead: str) -> str:
-    """``text`` with ``instead`` where one of ``wanted`` stands, in whatever case."""
-    for each in wanted:
-        text = re.sub(re.escape(each), lambda _: instead, text, flags=re.IGNORECASE)
-    return text
-
-
-def without_in_json(text: str, wanted: Sequence[str], instead: str) -> str:
-    """The same for every string in a JSON text; one that cannot be read becomes an empty object."""
+def turn_without(prompt: str, reply: str, details: str, words: Words) -> tuple[str, str, str]:
+    """Prompt, reply and details (JSON) of a turn without ``words``; details that cannot be read become empty."""
     try:
-        value = json.loads(text)
-    except ValueError:
-        return "{}"
-    cleaned = _cleaned(value, wanted, instead)
-    return text if cleaned == value else json.dumps(cleaned)
+        known = json.loads(details)
+    except (ValueError, RecursionError):
+        known = {}
+    cleaned = _cleaned(known, words)
+    reply = words.taken_out(reply)
+    for text in _recalled(known):
+        if words.stand_in(text):
+            reply = _without_each_word(reply, text)
+    return words.taken_out(prompt), reply, details if cleaned == known and known else json.dumps(cleaned)
 
 
-def _cleaned(value: Any, wanted: Sequence[str], instead: str) -> Any:
+def _recalled(details: Any) -> list[str]:
+    entries = details.get("recalled") if isinstance(details, dict) else None
+    found = [each.get("text") for each in entries or () if isinstance(each, dict)] if isinstance(entries, list) else []
+    return [text for text in found if isinstance(text, str)]
+
+
+def _without_each_word(reply: str, text: str) -> str:
+    """``reply`` without any word of ``text``: the answer says it in other words than the statement does."""
+    said = sorted(set(re.findall(r"\w+", text)), key=len, reverse=True)
+    if not said:
+        return reply
+    one = rf"(?:\b(?:{'|'.join(map(re.escape, said))})\b|{re.escape(FORGOTTEN_TEXT)})"
+    return re.sub(rf"{one}(?:\s+{one})*", FORGOTTEN_TEXT, reply, flags=re.IGNORECASE)
+
+
+def _cleaned(value: Any, words: Words) -> Any:
     if isinstance(value, str):
-        return without(value, wanted, instead)
+        return words.taken_out(value)
     if isinstance(value, list):
-        return [_cleaned(each, wanted, instead) for each in value]
+        return [_cleaned(each, words) for each in value]
     if isinstance(value, dict):
-        return {key: _cleaned(each, wanted, instead) for key, each in value.items()}
+        return {key: _cleaned(each, words) for key, each in value.items()}
     return value

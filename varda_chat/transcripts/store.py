@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory.database import connect_copy, connect_writer, disk_errors, is_damage, transaction
 from varda_chat.memory.files import COMPANIONS, beside, make_private_folder
+from varda_chat.memory.purge_files import empty_the_log
 from varda_chat.memory.rescue import set_aside
+from varda_chat.memory.row_checksums import text_crc
+from varda_chat.memory.words import Words
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts import searching
 from varda_chat.transcripts.records import FoundTurn, SessionInfo, StoredTurn, TurnState
-from varda_chat.transcripts.schema import SCHEMA_VERSION, migrate, schema_version
+from varda_chat.transcripts.schema import SCHEMA_VERSION, altered, altered_rows, migrate, schema_version
+from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
     from typing import Self
@@ -30,9 +34,8 @@ _SESSION = (
     "SELECT s.id, s.name, s.named, s.created_at, s.updated_at, (SELECT count(*) FROM turns WHERE session_id = s.id) "
     "FROM sessions s"
 )
+_SEAL_TURN = "UPDATE turns SET crc = text_crc(prompt, reply, state, details) WHERE id = ?"
 _TURN = "SELECT id, session_id, prompt, reply, state, at, details FROM turns"
-FORGOTTEN_TEXT = "(forgotten)"
-"""What stands in a transcript for words that the person had purged."""
 
 
 class Transcripts:
@@ -45,7 +48,7 @@ class Transcripts:
         """Most callers want :meth:`open`."""
         self.path = path
         self.writable = writable
-        self.notices = list(notices)
+        self.notices = [*notices, *_altered_lines(db)]
         self._db = db
         self._lock = threading.RLock()
 
@@ -83,8 +86,9 @@ class Transcripts:
         """A new session, called after its ``first_words``; returns its id."""
         now = time.time()
         with self._changing("The session was not saved"):
-            query = "INSERT INTO sessions (name, created_at, updated_at) VALUES (?, ?, ?)"
-            return int(self._db.execute(query, (_name(first_words), now, now)).lastrowid or 0)
+            name = _name(first_words)
+            query = "INSERT INTO sessions (name, created_at, updated_at, crc) VALUES (?, ?, ?, ?)"
+            return int(self._db.execute(query, (name, now, now, text_crc(name))).lastrowid or 0)
 
     def ask(self, session_id: int, prompt: str) -> int:
         """Note what the person said, before it is answered; returns the turn's id."""
@@ -93,8 +97,10 @@ class Transcripts:
             touched = self._db.execute("UPDATE sessions SET updated_at = ? WHERE id = ?", (now, session_id))
             if not touched.rowcount:
                 raise VardaError(f"There is no session {session_id}.")
-            query = "INSERT INTO turns (session_id, prompt, at) VALUES (?, ?, ?)"
-            return int(self._db.execute(query, (session_id, sanitize(prompt), now)).lastrowid or 0)
+            said = sanitize(prompt)
+            query = "INSERT INTO turns (session_id, prompt, at, crc) VALUES (?, ?, ?, ?)"
+            checksum = text_crc(said, "", "open", "{}")
+            return int(self._db.execute(query, (session_id, said, now, checksum)).lastrowid or 0)
 
     def answer(
         self,
@@ -111,6 +117,7 @@ class Transcripts:
                 "UPDATE turns SET reply = ?, state = ?, details = ? WHERE id = ?",
                 (sanitize(reply), state, json.dumps(details or {}), turn_id),
             )
+            self._db.execute(_SEAL_TURN, (turn_id,))
             if replaces is not None:
                 self._db.execute("DELETE FROM turns WHERE id = ?", (replaces,))
 
@@ -171,7 +178,10 @@ class Transcripts:
         if not clean:
             raise VardaError("A session needs a name with at least one letter.")
         with self._changing("The session was not renamed"):
-            self._db.execute("UPDATE sessions SET name = ?, named = 1 WHERE id = ?", (clean, int(session_id)))
+            self._db.execute(
+                "UPDATE sessions SET name = ?, named = 1, crc = ? WHERE id = ?",
+                (clean, text_crc(clean), int(session_id)),
+            )
         return self.session(session_id)
 
     def delete(self, session_id: int) -> SessionInfo:
@@ -183,29 +193,41 @@ class Transcripts:
         return gone
 
     def purge(self, texts: Iterable[str]) -> int:
-        """Put "(forgotten)" where a turn or a name holds one of ``texts``, for good; returns how many turns did."""
-        wanted = sorted({text for text in texts if text.strip()}, key=len, reverse=True)
-        if not wanted:
+        """Put "(forgotten)" where a turn or a name holds one of ``texts``, for good; returns how many turns did.
+
+        Of an answer that was recalled from one of them, their words go too, one by one.
+        """
+        words = Words(texts)
+        if not words:
             return 0
         changed = 0
         with self._changing("Nothing was purged"):
             for turn_id, *said in self._db.execute("SELECT id, prompt, reply, details FROM turns").fetchall():
-                less = [searching.without(part, wanted, FORGOTTEN_TEXT) for part in said[:2]]
-                details = searching.without_in_json(said[2], wanted, FORGOTTEN_TEXT)
-                if [*less, details] != said:
+                less = list(searching.turn_without(*said, words))
+                if less != said:
                     self._db.execute(
-                        "UPDATE turns SET prompt = ?, reply = ?, details = ? WHERE id = ?", (*less, details, turn_id)
+                        "UPDATE turns SET prompt = ?, reply = ?, details = ? WHERE id = ?", (*less, turn_id)
                     )
+                    self._db.execute(_SEAL_TURN, (turn_id,))
                     changed += 1
-            for session_id, name in self._db.execute("SELECT id, name FROM sessions WHERE named = 0").fetchall():
+            for session_id, name, named in self._db.execute("SELECT id, name, named FROM sessions").fetchall():
                 first = self._db.execute(
                     "SELECT prompt FROM turns WHERE session_id = ? ORDER BY id LIMIT 1", (session_id,)
                 ).fetchone()
-                if first is not None and _name(first[0]) != name:
-                    self._db.execute("UPDATE sessions SET name = ? WHERE id = ?", (_name(first[0]), session_id))
-        if changed:
-            self._leave_no_trace()
+                new = words.taken_out(name) if named or first is None else _name(first[0])
+                if new != name:
+                    query = "UPDATE sessions SET name = ?, crc = ? WHERE id = ?"
+                    self._db.execute(query, (new, text_crc(new), session_id))
+        self._leave_no_trace()  # also where nothing was found: an earlier purge may have been cut off before this
         return changed
+
+    def accept_altered(self) -> int:
+        """Take what the disk has made of altered turns and names for what they are; returns how many there were."""
+        with self._changing("The sessions were not repaired"):
+            turns, sessions = altered_rows(self._db)
+            self._db.executemany(_SEAL_TURN, [(id_,) for id_ in turns])
+            self._db.executemany("UPDATE sessions SET crc = text_crc(name) WHERE id = ?", [(id_,) for id_ in sessions])
+        return len(turns) + len(sessions)
 
     def close(self) -> None:
         """May be called again."""
@@ -227,8 +249,7 @@ class Transcripts:
         with self._lock, disk_errors("What was deleted may still be in the files", FILE_NAME):
             self._db.execute("INSERT INTO said (said) VALUES ('optimize')")
             if self.writable:
-                self._db.execute("VACUUM")
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                empty_the_log(self._db)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -263,6 +284,7 @@ def _migrated(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
             raise VardaError(f"{path} was written by a newer varda-chat. Update varda-chat to read it.")
         migrate(db)
         finding = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+        finding = (altered(db) or finding) if finding == "ok" else finding
         if finding != "ok":
             damage = sqlite3.DatabaseError(finding)
             damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
@@ -271,6 +293,22 @@ def _migrated(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _altered_lines(db: sqlite3.Connection) -> list[str]:
+    turns, sessions = altered_rows(db)
+    lines = []
+    if turns:
+        which = ", ".join(map(str, turns[:20])) + (", ..." if len(turns) > 20 else "")
+        lines.append(
+            f"{FILE_NAME}: what was said in {numbered(len(turns), 'turn')} (id {which}) is not what was saved."
+        )
+    if sessions:
+        which = ", ".join(map(str, sessions[:20])) + (", ..." if len(sessions) > 20 else "")
+        lines.append(
+            f"{FILE_NAME}: the name of {numbered(len(sessions), 'session')} (id {which}) is not what was saved."
+        )
+    return lines
 
 
 @contextmanager

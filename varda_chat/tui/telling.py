@@ -24,5 +24,9 @@ def undone_lines(undone: Undone) -> str:
     """What an undo did, a line each for what is back and for what is gone again."""
     if not undone.restored and not undone.removed:
         return "There is nothing to undo."
-    lines = (("Back in memory: ", undone.restored), ("Taken out again: ", undone.removed))
+    lines = (
+        ("Back in memory: ", undone.restored),
+        ("Taken out again: ", undone.removed),
+        ("Undo once more to take out what the same turn stored: ", undone.left),
+    )
     return "\n".join(does + quoted(statements) for does, statements in lines if statements)

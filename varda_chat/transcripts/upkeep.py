@@ -1,0 +1,32 @@
+"""Checking and repairing the saved sessions of a profile that is not open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from varda_chat.memory.rescue import torn_log
+from varda_chat.transcripts.store import FILE_NAME, Transcripts
+from varda_chat.wording import numbered, were
+
+
+def verify_sessions(folder: Path) -> tuple[str, ...]:
+    """Read every byte of the sessions in ``folder``; returns what is wrong, one line each. Changes nothing.
+
+    Raises as ``Transcripts.open`` does.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return ()
+    torn = torn_log(path)
+    with Transcripts.open(folder, read_only=True) as transcripts:
+        return (*([] if torn is None else [torn]), *transcripts.notices)
+
+
+def repair_sessions(folder: Path) -> list[str]:
+    """Set damaged sessions aside, and keep altered ones as they can be read; returns what was done, one line each."""
+    with Transcripts.open(folder) as transcripts:
+        done = list(transcripts.notices)
+        kept = transcripts.accept_altered()
+    if kept:
+        done.append(f"{numbered(kept, 'text')} of the sessions {were(kept)} kept as the disk has them.")
+    return done
