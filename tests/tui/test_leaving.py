@@ -85,7 +85,9 @@ def test_where_nothing_can_be_drawn_each_line_is_a_turn(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = os.environ.get("PYTHONPATH") or str(Path(__file__).parents[2])
-    with Terminal(program(tiny_checkpoint, redirect=redirect), {"TERM": term, "PYTHONPATH": path}, (80, 24)) as terminal:
+    with Terminal(
+        program(tiny_checkpoint, redirect=redirect), {"TERM": term, "PYTHONPATH": path}, (80, 24)
+    ) as terminal:
         if not redirect:
             terminal.wait_for(b"> ", SECONDS)
         terminal.write(b"Hello\n/quit\n")

@@ -96,6 +96,7 @@ class ChatScreen(MovingScreen):
             TalkingScreen.facts,
             TalkingScreen.vitals,
             TalkingScreen.waiting,
+            TalkingScreen.writing,
         )
 
     async def on_mount(self) -> None:
