@@ -27,6 +27,7 @@ class ChooseScreen(Card[frozenset[int] | None]):
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("enter", "confirm", "Confirm", priority=True, id="choose.confirm"),
+        Binding("y", "forget", "Forget", id="choose.forget"),
     ]
 
     def __init__(
@@ -39,7 +40,8 @@ class ChooseScreen(Card[frozenset[int] | None]):
         note: str = "",
         clock: Callable[[], float],
     ) -> None:
-        """``verb``: what Enter does to what is marked ("forget"). ``note``: a line above the list."""
+        """``verb``: what happens to what is marked: "pin", by Enter, or "forget", by a key that nobody presses by the
+        way. ``note``: a line above the list."""
         super().__init__()
         self._title = title
         self._verb = verb
@@ -65,10 +67,23 @@ class ChooseScreen(Card[frozenset[int] | None]):
         count = len(self.query_one(SelectionList).selected)
         keys = (
             ("Space", "mark"),
-            (self.key("choose.confirm"), f"{self._verb} {count}"),
+            (self.key("choose.forget" if self._forgets else "choose.confirm"), f"{self._verb} {count}"),
             (self.key("card.close"), "change nothing"),
         )
         self.query_one("#choose").border_subtitle = key_line(keys)
+
+    @property
+    def _forgets(self) -> bool:
+        return self._verb == "forget"
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where something would be lost, Enter only marks."""
+        acts = {"confirm": not self._forgets, "forget": self._forgets}
+        return acts.get(action, True)
+
+    def action_forget(self) -> None:
+        """Forget what is marked."""
+        self.action_confirm()
 
     def action_confirm(self) -> None:
         """Take what is marked."""
