@@ -15,6 +15,7 @@ from textual.widgets.selection_list import Selection
 from varda_chat.sanitize import one_line
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
+from varda_chat.tui.widgets.ticks import TickList
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
@@ -54,7 +55,7 @@ class ChooseScreen(Card[frozenset[int] | None]):
         with self.card(self._title, (), name="choose"):
             if self._note:
                 yield Static(self._note, classes="note", markup=False)
-            yield SelectionList[int](
+            yield TickList(
                 *(Selection(self._line(each), each.id, each.id in self._marked) for each in self._statements)
             )
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
+from textual.content import Content
 
 from varda_chat.sanitize import one_line
 from varda_chat.tui.keys import shown
@@ -102,6 +103,26 @@ class MemoryActsScreen(CommandingScreen):
         self.tell(undone_lines(undone))
         if undone.restored or undone.removed:
             await self.refresh_memory()
+
+    @on(VardaMessage.Restore)
+    def _restore(self, event: VardaMessage.Restore) -> None:
+        self._bring_back(event.answer)
+
+    @work(group="memory", exit_on_error=False)
+    async def _bring_back(self, answer: VardaMessage) -> None:
+        """Restore what was deleted with ``answer``, and nothing else of its turn."""
+        if self._must_load() or answer.turn is None:
+            return
+        ids = [each.id for each in answer.turn.deleted]
+        back = await self.ask_session(lambda session: session.bring_back(ids), "restoring it")
+        if back is None:
+            return
+        answer.show_deleted(Content(""))
+        if not back:
+            self.tell("It is in memory already, or can no longer be restored.", warning=True)
+            return
+        self.tell("Back in memory: " + quoted(back))
+        await self.refresh_memory()
 
     @work(group="dialog", exit_on_error=False)
     async def action_memory(self, text: str = "") -> None:
