@@ -16,13 +16,14 @@ from textual_serve.server import Server, to_int
 
 from varda_chat.sanitize import one_line
 from varda_chat.web.chat_process import ChatProcess
+from varda_chat.wording import numbered
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 FONT_SIZES = range(8, 41)
 _DEFAULT_FONT_SIZE = 16
 _DEFAULT_SIZE = (("width", 80), ("height", 24))
-_TOO_MANY = "\r\n  {} chats are open already, and this server allows no more. Close one, then load this page again.\r\n"
+_TOO_MANY = "\r\n  {} open already, and this server allows no more. Close one, then load this page again.\r\n"
 
 
 class ChatServer(Server):
@@ -60,7 +61,8 @@ class ChatServer(Server):
         websocket = web.WebSocketResponse(heartbeat=15)
         await websocket.prepare(request)
         if len(self._chats) >= self._max_chats:
-            await websocket.send_bytes(_TOO_MANY.format(self._max_chats).encode())
+            counted = f"{numbered(self._max_chats, 'chat')} {'is' if self._max_chats == 1 else 'are'}"
+            await websocket.send_bytes(_TOO_MANY.format(counted).encode())
             await websocket.close(code=WSCloseCode.TRY_AGAIN_LATER)
             return websocket
         task = asyncio.current_task()
