@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from varda_chat import __version__, paths, settings
-from varda_chat.completion import profile_names
+from varda_chat import __version__, paths, settings, terminals
+from varda_chat.completion import profile_names, theme_names
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.request import Request
@@ -43,9 +46,14 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(module), name)
         return command
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _clean_errors():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _clean_errors():
+                return super().invoke(ctx)
         except VardaError as error:
             click.echo(f"Error: {sanitize(str(error))}", err=True)
             sys.exit(error.exit_code)
@@ -58,6 +66,21 @@ class _Commands(click.Group):
         except OSError as error:
             click.echo(f"Error: {sanitize(str(error))}", err=True)
             sys.exit(1)
+
+
+@contextmanager
+def _clean_errors() -> Iterator[None]:
+    """Click's own errors quote what was typed: let them quote it as text."""
+    try:
+        yield
+    except click.ClickException as error:
+        said, clean = error.format_message(), sanitize(error.format_message())
+        if said == clean:
+            raise
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        cleaned = click.UsageError(clean, context) if context is not None else click.ClickException(clean)
+        cleaned.exit_code = error.exit_code
+        raise cleaned from error
 
 
 def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
@@ -121,6 +144,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     default=Settings.theme,
     metavar="NAME",
     envvar="VARDA_CHAT_THEME",
+    shell_complete=theme_names,
     help="Colours of the chat, such as varda-dark or varda-light.",
 )
 @click.option(
@@ -177,7 +201,7 @@ def main(
     """Chat with a small language model that remembers.
 
     In a terminal this opens the chat. With --prompt, or with text on a pipe (each line is a turn), answers go to
-    stdout.
+    stdout. With both, the text on the pipe is put before the prompt.
     """
     _speak_utf8()
     if click.get_current_context().invoked_subcommand is not None:
@@ -197,7 +221,7 @@ def main(
         raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")
     if go_on and resume is not None:
         raise click.UsageError("--continue and --resume do not go together.")
-    if prompt is None and _has_screen():
+    if prompt is None and terminals.can_draw():
         if as_json:
             raise click.UsageError("--json needs --prompt or text on a pipe.")
         from varda_chat.tui.collecting import starting
@@ -209,12 +233,21 @@ def main(
         return
     from varda_chat.answering import answer
 
-    answer(request, sys.stdin or () if prompt is None else [prompt], as_json, resume, go_on)
+    if prompt is not None:
+        answer(request, ["\n\n".join(filter(None, (_material(), prompt)))], as_json, resume, go_on)
+    elif terminals.is_typed():
+        answer(request, terminals.typed_lines(), as_json, resume, go_on, may_be_none=True)
+    else:
+        answer(request, sys.stdin or (), as_json, resume, go_on)
 
 
-def _has_screen() -> bool:
-    """Whether a person sits before a terminal, or (``serve``) before a browser, where Textual's own driver is named."""
-    return "TEXTUAL_DRIVER" in os.environ or (sys.stdin is not None and sys.stdin.isatty())
+def _material() -> str:
+    """What a pipe or a file on stdin holds, for a prompt that asks about it; "" where stdin is neither."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode if sys.stdin is not None else 0
+    except (OSError, ValueError):
+        return ""
+    return sys.stdin.read().strip() if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else ""
 
 
 def _speak_utf8() -> None:
@@ -229,6 +262,7 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     from varda_chat.memory.files import DATABASE
     from varda_chat.memory.store import MemoryStore
     from varda_chat.memory.upkeep import peek, reset
+    from varda_chat.memory_commands.common import confirmed
     from varda_chat.purging import finish as finish_purges
     from varda_chat.transcripts.store import FILE_NAME as SESSIONS
     from varda_chat.transcripts.store import remove_file
@@ -236,7 +270,7 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
 
     found = peek(folder)
     typed = folder / FILE_NAME
-    where = f"profile {profile!r} in {folder}"
+    where = f"profile {profile!r} in {sanitize(str(folder))}"
     kept = purge and any((*folder.glob("backups/*"), *folder.glob("memory.db.damaged-*"), *folder.glob("sessions.db*")))
     if not (found.vectors or found.statements or found.events or found.damaged or typed.exists() or kept):
         click.echo(f"The memory of {where} is empty already.")
@@ -247,8 +281,7 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
         held = f"{numbered(found.statements, 'statement')} ({numbered(found.vectors, 'vector')})"
         click.echo(f"The memory of {where} holds {held}.")
     question = "Clear it, and all backups of it and all saved sessions, for good?" if purge else "Clear it?"
-    if not yes and not click.confirm(question):
-        click.echo("Nothing was changed.")
+    if not confirmed(question, yes, as_json=False):
         return
     if not (purge or found.damaged) and (folder / DATABASE).exists():
         with MemoryStore.open_records(folder) as store:  # what was to be purged must not stay in the backup
@@ -261,4 +294,4 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
         said += " The saved sessions are gone."
     elif (folder / SESSIONS).exists():
         said += " Saved sessions are kept; --purge removes them too."
-    click.echo(said + (f" A backup is in {backup}" if backup else ""))
+    click.echo(said + (f" A backup is in {sanitize(str(backup))}" if backup else ""))

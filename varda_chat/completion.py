@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from varda_chat import profiles
+from varda_chat import paths, profiles
 from varda_chat.errors import VardaError
 
 
@@ -12,6 +12,14 @@ def profile_names(ctx: click.Context, param: click.Parameter, incomplete: str) -
     """The profiles in the data folder that the command names."""
     given = ctx.params.get("data_dir") or ctx.find_root().params.get("data_dir")
     try:
-        return [each.name for each in profiles.folders(given) if each.name.startswith(incomplete)]
+        names = [each.name for each in profiles.folders(given) if paths.is_profile_name(each.name)]
     except (VardaError, OSError):
         return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def theme_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The themes there are."""
+    from varda_chat.tui.themes import KNOWN
+
+    return [name for name in KNOWN if name.startswith(incomplete)]

@@ -6,7 +6,6 @@ Listing and finding load no torch.
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from varda_chat.memory_commands.common import confirmed
 from varda_chat.model import model_cache
 from varda_chat.model.adapters import base_needed, complete_checkpoint, find_merged, merges_of
 from varda_chat.model.bases import BASE_VARIABLE, Base, Source, cached_base_dir, find_base
-from varda_chat.sanitize import sanitize
+from varda_chat.sanitize import sanitize, to_json
 
 DEFAULT = "default"
 """The model that a command is about where none is named."""
@@ -76,7 +75,7 @@ def list_models(base: Path | None, as_json: bool) -> None:
     """List the models that come with varda-chat, and whether they are ready."""
     reports = [_report(name, directory, base) for name, directory in paths.shipped_checkpoints().items()]
     for report in reports:
-        click.echo(json.dumps(asdict(report), ensure_ascii=False) if as_json else _line(report))
+        click.echo(to_json(asdict(report)) if as_json else sanitize(_line(report)))
     if not as_json:
         cache = model_cache.models_dir()
         used = sum(map(model_cache.bytes_used, model_cache.directories()))
@@ -211,4 +210,4 @@ def _megabytes(count: int) -> str:
 
 
 def _say(as_json: bool, answer: dict[str, Any], line: str) -> None:
-    click.echo(json.dumps(answer, ensure_ascii=False) if as_json else sanitize(line))
+    click.echo(to_json(answer) if as_json else sanitize(line))

@@ -29,9 +29,14 @@ def data_dir(override: str | Path | None = None) -> Path:
     return user_data_path(APP_NAME, appauthor=False)
 
 
+def is_profile_name(name: str) -> bool:
+    """Whether a profile may be called that."""
+    return _PROFILE_NAME.fullmatch(name) is not None
+
+
 def profile_dir(profile: str, override: str | Path | None = None) -> Path:
     """The folder of ``profile``; raises VardaError for a name that could leave the data folder."""
-    if not _PROFILE_NAME.fullmatch(profile):
+    if not is_profile_name(profile):
         raise VardaError(
             f"{profile!r} is not a profile name: use 1 to 64 letters, digits, '.', '_' or '-', "
             "beginning with a letter or digit."

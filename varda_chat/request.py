@@ -53,7 +53,11 @@ class Request:
         on_progress: Progress | None = None,
         transcripts: Transcripts | None = None,
     ) -> ChatSession:
-        """The session; raises VardaError as ``ChatSession.open`` does."""
+        """The session; raises VardaError as ``ChatSession.open`` does, and MemoryLockedError before the model loads."""
+        from varda_chat.profiles import check_free
+
+        if not self.incognito:
+            check_free(self.folder)
         from varda_chat.session import ChatSession
 
         return ChatSession.open(
@@ -69,7 +73,9 @@ class Request:
 
 
 def transcripts_of(request: Request, *, needed: bool) -> Transcripts | None:
-    """Where sessions are kept; where that cannot be opened and is not ``needed``, the chat goes on without."""
+    """Where sessions are kept; where that cannot be opened and is not ``needed``, the chat goes on without. Raises
+    VardaError where the profile has no proper name."""
+    _ = request.folder
     try:
         transcripts = request.transcripts()
     except VardaError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -27,6 +28,8 @@ _HIDDEN = re.compile(
     "\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# What JSON leaves as it is and a terminal obeys or a reader cannot see.
+_ESCAPED_IN_JSON = re.compile(f"{_HIDDEN.pattern[:-1]}\u2028\u2029\ud800-\udfff]")
 _JOINERS = "\u200c\u200d"
 _JOINERS_AND_SELECTORS = re.compile("[\u200c\u200d\ufe00-\ufe0f]")
 
@@ -47,6 +50,21 @@ def sanitize(text: str) -> str:
     if _JOINERS_AND_SELECTORS.search(text):
         text = unicodedata.normalize("NFC", _keep_needed_joiners(text))
     return text
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """``value`` as JSON (on one line without ``indent``) that is safe to print: control, bidi and hidden characters in
+    it are escaped, and whoever reads the JSON gets them back; so are bytes of a path that are no UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return _ESCAPED_IN_JSON.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]
 
 
 def one_line(text: str, limit: int = 200) -> str:

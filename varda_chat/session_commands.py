@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from pathlib import Path
 import click
 
 from varda_chat.memory_commands.common import Place, at_a_place, confirmed
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.sanitize import one_line, sanitize, to_json
 from varda_chat.transcripts import SessionInfo, StoredTurn, Transcripts
 from varda_chat.transcripts.exporting import export as write
 from varda_chat.transcripts.exporting import file_name, moment, render
@@ -42,8 +41,11 @@ def _opened(place: Place, *, read_only: bool = True) -> Iterator[Transcripts]:
 def list_sessions(place: Place, limit: int | None) -> None:
     """List the sessions, the last used first."""
     with _opened(place) as transcripts:
-        for info in transcripts.sessions(limit):
-            place.say(asdict(info), _line(info))
+        found = transcripts.sessions(limit)
+    for info in found:
+        place.say(asdict(info), _line(info))
+    if not found:
+        place.say_none("No sessions yet.")
 
 
 @sessions.command()
@@ -53,10 +55,13 @@ def list_sessions(place: Place, limit: int | None) -> None:
 def search(place: Place, text: str, limit: int) -> None:
     """Find the turns that hold all words of TEXT, in whatever session."""
     with _opened(place) as transcripts:
-        for found in transcripts.search(text, limit):
-            who = "you" if found.role == "user" else "Varda"
-            head = f"{found.session_id:>6}  {moment(found.at)}  {one_line(found.session_name, 40)}"
-            place.say(asdict(found), f"{head}\n        {who}: {found.excerpt}")
+        results = transcripts.search(text, limit)
+    for found in results:
+        who = "you" if found.role == "user" else "Varda"
+        head = f"{found.session_id:>6}  {moment(found.at)}  {one_line(found.session_name, 40)}"
+        place.say(asdict(found), f"{head}\n        {who}: {found.excerpt}")
+    if not results:
+        place.say_none("No turns match.")
 
 
 @sessions.command()
@@ -67,11 +72,11 @@ def show(place: Place, session_id: int) -> None:
     with _opened(place) as transcripts:
         info, turns = transcripts.session(session_id), transcripts.turns(session_id)
     if place.as_json:
-        click.echo(json.dumps(asdict(info) | {"turns": [turn.to_json() for turn in turns]}, ensure_ascii=False))
+        click.echo(to_json(asdict(info) | {"turns": [turn.to_json() for turn in turns]}))
         return
-    click.echo(f"{info.name}\n")
+    click.echo(f"{sanitize(info.name)}\n")
     for turn in turns:
-        click.echo(f"you    {_indented(turn.prompt)}\nVarda  {_indented(_reply(turn))}\n")
+        click.echo(sanitize(f"you    {_indented(turn.prompt)}\nVarda  {_indented(_reply(turn))}\n"))
 
 
 @sessions.command()
@@ -95,7 +100,7 @@ def delete(place: Place, session_id: int, yes: bool) -> None:
     with _opened(place, read_only=False) as transcripts:
         info = transcripts.session(session_id)
         if not place.as_json:
-            click.echo(_line(info))
+            click.echo(sanitize(_line(info)))
         if not confirmed("Delete it for good?", yes, place.as_json):
             return
         transcripts.delete(session_id)

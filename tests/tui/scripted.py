@@ -138,6 +138,13 @@ class ScriptedSession:
         """Those in ``store`` that hold ``text`` word for word."""
         return tuple(each for each in self.statements() if text.casefold() in each.text.casefold()), ()
 
+    def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
+        """Those of its events that were deleted."""
+        wanted = set(statement_ids)
+        back = [each for each in self.events if each.kind == "deleted" and each.id in wanted]
+        self.events = [each for each in self.events if each not in back]
+        return tuple(Statement(each.id, each.text, "user", "", NOW, False, 1, 0) for each in back)
+
     def check_writable(self, what: str) -> None:
         """Its memory may change."""
 

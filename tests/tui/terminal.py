@@ -40,12 +40,30 @@ class Terminal:
         self._master = master
         self._seen = b""
         self._ended = False
+        self._hung_up = False
+        self._exit_code: int | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    @property
+    def pid(self) -> int:
+        """Of the program."""
+        return self._pid
+
+    def hang_up(self) -> None:
+        """Be gone, as when its window is closed."""
+        os.close(self._master)
+        self._ended = self._hung_up = True
+
+    def exit_code(self) -> int:
+        """Wait for the end of the program that has closed the terminal, or was left; what it ended with."""
+        if self._exit_code is None:
+            self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self._exit_code
 
     def resize(self, size: tuple[int, int]) -> None:
         """Give it so many columns and rows, which the program is told by a signal."""
@@ -106,8 +124,9 @@ class Terminal:
         """End the program, if it has not ended by itself."""
         if not self._ended:
             os.kill(self._pid, signal.SIGKILL)
-        os.close(self._master)
-        os.waitpid(self._pid, 0)
+        if not self._hung_up:
+            os.close(self._master)
+        self.exit_code()
 
 
 def _set_size(descriptor: int, size: tuple[int, int]) -> None:

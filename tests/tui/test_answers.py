@@ -29,7 +29,7 @@ from tests.tui.driver import (
 )
 from tests.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import StorageError
-from varda_chat.session import ChatSession, Recalled, TokenSources
+from varda_chat.session import ChatSession, Recalled, Remembered, TokenSources
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.screens.sources import SourcesScreen, recalled_words
@@ -220,3 +220,21 @@ async def test_words_in_any_script_are_shown(profile_dir: Path) -> None:
         assert session.prompts == [words]
         assert text_of(pilot).count("犬は元気です") == 2
         assert isinstance(answer, VardaMessage)
+
+
+@pytest.mark.parametrize("size", [(40, 20), (80, 24), WIDE], ids=["narrow", "ordinary", "wide"])
+async def test_what_a_turn_deleted_is_under_its_answer_and_can_be_restored(
+    size: tuple[int, int], profile_dir: Path
+) -> None:
+    session = ScriptedSession([Line(("Noted.",), deleted=(Remembered(17, "I bake."),))])
+    app = make_app(session, profile_dir)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        answer = await ask(pilot, "I work at the observatory now.")
+        await wait_until(pilot, lambda: "− I bake." in text_of(pilot))
+        assert "click to restore" in text_of(pilot)
+        answer.focus()
+        await pilot.press("u")
+        await wait_until(pilot, lambda: toasts(pilot)[-1:] == ["Back in memory: “I bake.”"])
+        assert not answer.query_one(".deleted").display
+        assert session.events == []

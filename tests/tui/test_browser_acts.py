@@ -57,7 +57,7 @@ async def test_pin_edit_forget_undo_and_open(profile_dir: Path, tiny_checkpoint:
         assert CELLO in stored(profile_dir)
         await pilot.press("f")
         await wait_until(pilot, lambda: screen_is(pilot, ForgetScreen))
-        await pilot.press("enter")
+        await pilot.press("enter", "y")
         await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and listed(pilot) == [])
         assert CELLO not in stored(profile_dir)
         await pilot.press("u")
@@ -97,7 +97,7 @@ async def test_many_are_marked_pinned_exported_and_forgotten(
         await pilot.press("f")
         await wait_until(pilot, lambda: screen_is(pilot, ForgetScreen) and "forget 3" in text_of(pilot))
         assert "pinned" in text_of(pilot)
-        await pilot.press("enter")
+        await pilot.press("y")
         await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and "0 of 17" in text_of(pilot))
         assert not on_top(pilot).listed.marked
         await pilot.press("escape", "escape")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from textual.widgets import SelectionList
 from textual.widgets._toast import Toast
 
 from tests.tui.driver import (
@@ -53,14 +52,19 @@ async def test_remember_forget_undo_and_pin(profile_dir: Path, tiny_checkpoint: 
         await wait_until(pilot, lambda: toasts(pilot)[-1] == "That is known already.")
 
         await command(pilot, "/forget RIMBA")
-        await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen) and "Enter forget 1" in text_of(pilot))
+        await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen) and "Y forget 1" in text_of(pilot))
         assert "dog is called Rimba" in text_of(pilot)
         await pilot.press("escape")
         await wait_until(pilot, lambda: not screen_is(pilot, ChooseScreen))
         assert len(texts(profile_dir)) == 2
         await command(pilot, "/forget RIMBA")
         await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen))
-        await pilot.press("enter")
+        await pilot.press("enter", "y")  # Enter only takes the mark away
+        await wait_until(pilot, lambda: not screen_is(pilot, ChooseScreen))
+        assert len(texts(profile_dir)) == 2
+        await command(pilot, "/forget RIMBA")
+        await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen))
+        await pilot.press("y")
         await wait_until(pilot, lambda: "Forgotten: “My [/x] dog" in toasts(pilot)[-1])
         assert texts(profile_dir) == {"I live in Lisbon."}
         await pilot.press("f8")
@@ -69,8 +73,7 @@ async def test_remember_forget_undo_and_pin(profile_dir: Path, tiny_checkpoint: 
 
         await command(pilot, "/pin lisbon")
         await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen))
-        pilot.app.screen.query_one(SelectionList).highlighted = 0
-        await pilot.press("space", "enter")
+        await pilot.press("enter")  # what holds the words is marked
         await wait_until(pilot, lambda: toasts(pilot)[-1] == "Pinned now: 1.")
         with MemoryStore.open_records(profile_dir, read_only=True) as store:
             assert [each.text for each in store.statements() if each.pinned] == ["I live in Lisbon."]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -22,6 +23,7 @@ from click.testing import CliRunner
 from tests.web.browser import CHROMIUM, open_page
 from varda_chat.cli import main
 from varda_chat.web.server import ChatServer
+from varda_chat.web.sizes import bounded
 
 TOKEN = "a-token"  # noqa: S105 - of the test alone
 Client = TestClient[web.Request, web.Application]
@@ -76,6 +78,8 @@ async def test_pages_of_other_sites_are_refused_and_static_files_are_free(client
         ("--profile ../x serve", "not a profile name", 1),
         ("serve --theme mauve", "no theme 'mauve'", 1),
         ("serve --port 0", "0 is not in the range", 2),
+        ("serve --token mine", "visible to every user of this machine", 2),
+        ("serve --token-file /dev/null", "must hold one line", 1),
     ],
 )
 def test_what_the_chat_would_not_begin_with_is_refused_first(arguments: str, says: str, code: int) -> None:
@@ -112,10 +116,104 @@ def test_it_listens_here_alone_unless_told_otherwise(monkeypatch: pytest.MonkeyP
     assert said == ""
     tokens = [re.search(r"token=([\w-]{20,})$", each.address) for each in (first, second)]
     assert tokens[0] and tokens[1] and tokens[0][1] != tokens[1][1]
-    third, said = served(monkeypatch, "serve", "--host", "0.0.0.0", "--token", "mine")  # noqa: S104 - what it warns of
+    monkeypatch.setenv("VARDA_CHAT_TOKEN", "mine")
+    third, said = served(monkeypatch, "serve", "--host", "0.0.0.0")  # noqa: S104 - what it warns of
     assert third.address == "http://0.0.0.0:8000/?token=mine"
     assert len(said.splitlines()) == 1
     assert said.startswith("Warning: 0.0.0.0 can be reached from elsewhere")
+
+
+def test_the_token_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("from-a-file\n")
+    file.chmod(0o600)
+    server, said = served(monkeypatch, "serve", "--token-file", str(file))
+    assert server.address.endswith("?token=from-a-file")
+    assert said == ""
+    file.chmod(0o644)
+    assert "Warning: other users can read" in served(monkeypatch, "serve", "--token-file", str(file))[1]
+
+
+PAGE = {"Cookie": f"varda-chat-8000={TOKEN}"}
+STUBBORN = """
+import os, signal, struct, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1], "w").write(f"{os.getpid()} {os.environ['COLUMNS']} {os.environ.get('VARDA_CHAT_TOKEN')}")
+os.write(1, b"__GANGLION__\\n")
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+async def stubborn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Client, Path]]:
+    """A server whose chats neither read nor end, of which there may be one; and where a chat writes down its id."""
+    monkeypatch.setattr("varda_chat.web.chat_process.SAVING_SECONDS", 0.5)
+    monkeypatch.setattr("varda_chat.web.chat_process.ENDING_SECONDS", 0.5)
+    monkeypatch.setenv("VARDA_CHAT_TOKEN", TOKEN)
+    script, note = tmp_path / "stubborn.py", tmp_path / "note"
+    script.write_text(STUBBORN)
+    server = ChatServer(shlex.join([sys.executable, str(script), str(note)]), "127.0.0.1", 8000, TOKEN, max_chats=1)
+    async with TestClient(TestServer(await server._make_app()), cookie_jar=aiohttp.DummyCookieJar()) as client:
+        yield client, note
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(6000):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_a_chat_ends_with_its_page_and_there_are_no_more_than_allowed(stubborn: tuple[Client, Path]) -> None:
+    client, note = stubborn
+    async with client.ws_connect("/ws?width=99999999&height=5", headers=PAGE) as page:
+        await until(lambda: note.exists() and len(note.read_text().split()) == 3)
+        pid, columns, known = note.read_text().split()
+        assert columns == "500"
+        assert known == "None", "no chat needs the token"
+        await page.send_str('["resize",{"width":1000000000,"height":1e400}]')
+        async with client.ws_connect("/ws", headers=PAGE) as second:
+            assert b"1 chat is open already" in (await second.receive()).data
+            assert (await second.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert runs(int(pid))
+    await until(lambda: not runs(int(pid)))
+
+
+@pytest.mark.parametrize(
+    "said", ["nonsense", "{}", "[]", '["resize"]', '["resize",{"width":null,"height":[]}]', '["stdin",7]']
+)
+async def test_a_page_that_talks_nonsense_ends_no_more_than_its_own_chat(
+    said: str, stubborn: tuple[Client, Path]
+) -> None:
+    client, note = stubborn
+    async with client.ws_connect("/ws", headers=PAGE) as page:
+        await until(lambda: note.exists() and len(note.read_text().split()) == 3)
+        await page.send_str(said)
+    await until(lambda: not runs(int(note.read_text().split()[0])))
+    assert (await client.get("/", headers=PAGE)).status == 200
+
+
+def test_sizes_are_bounded() -> None:
+    assert bounded(80, 24) == (80, 24)
+    assert bounded(10**9, 10**9) == (500, 200)
+    assert bounded(float("inf"), float("nan")) == (500, 1)
+    assert bounded(-5, None) == (1, 1)
+
+
+@pytest.mark.parametrize("path", ["/static/", "/static/js", "/static/js/", "/static/none"])
+async def test_no_directory_is_listed(path: str, client: Client) -> None:
+    answer = await client.get(path)
+    assert answer.status in (403, 404)
+    assert "textual.js" not in await answer.text()
 
 
 def test_without_the_extra_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from varda_chat.errors import VardaError
 from varda_chat.memory.checks import checked
 from varda_chat.memory.files import replace_file
 from varda_chat.memory.records import Imported, NewStatement, NewVector
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.sanitize import one_line, sanitize, to_json
 
 VERSION = 1
 MAX_LINE = 4 * 1024 * 1024
@@ -103,7 +103,7 @@ def read_export(file: IO[bytes], now: float) -> Iterator[tuple[int, Imported | s
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode(errors="replace") + b"\n"
+    return to_json(value).encode() + b"\n"
 
 
 def _read_line(file: IO[bytes]) -> bytes:

@@ -16,7 +16,7 @@ import click
 from varda_chat import paths
 from varda_chat.completion import profile_names
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.sanitize import one_line, sanitize, to_json
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
@@ -79,16 +79,12 @@ class Place:
 
     def say(self, answer: Any, line: str) -> None:
         """Print ``answer`` as one JSON object, or ``line`` for a person."""
-        click.echo(_as_json(answer) if self.as_json else line)
+        click.echo(to_json(answer) if self.as_json else sanitize(line))
 
-
-def _as_json(answer: Any) -> str:
-    text = json.dumps(answer, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a byte of a path that is no UTF-8: escaped, it can be read back
-        return json.dumps(answer)
-    return text
+    def say_none(self, line: str) -> None:
+        """Tell a person that there is nothing to list; JSON that lists nothing is empty."""
+        if not self.as_json:
+            click.echo(line)
 
 
 def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -154,12 +150,19 @@ def when(seconds: float) -> str:
 
 
 def confirmed(question: str, yes: bool, as_json: bool) -> bool:
-    """Whether to go on; with --json nobody is asked, so --yes must be there."""
+    """Whether to go on. Raises click.UsageError where nobody can be asked, with --json or at the end of stdin, and
+    --yes is not there."""
     if yes:
         return True
     if as_json:
         raise click.UsageError("With --json, --yes must say that it is meant.")
-    if click.confirm(question):
-        return True
+    try:
+        if click.confirm(question):
+            return True
+    except click.Abort:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise
+        click.echo()
+        raise click.UsageError("There is nobody to ask: --yes must say that it is meant.") from None
     click.echo("Nothing was changed.")
     return False

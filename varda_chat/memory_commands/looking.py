@@ -22,12 +22,18 @@ def list_statements(place: Place, limit: int | None, removed: bool) -> None:
     """List the statements, the newest first."""
     with place.records(read_only=True) as store:
         if removed:
-            for gone in store.removed()[:limit]:
+            deleted = store.removed()[:limit]
+            for gone in deleted:
                 line = f"{gone.id:>6}   {when(gone.removed_at)}  {gone.role:<9}  {one_line(gone.text)}"
                 place.say(as_dict(gone), line)
+            if not deleted:
+                place.say_none("No deleted memories can be restored.")
             return
-        for statement in store.statements(limit):
+        statements = store.statements(limit)
+        for statement in statements:
             place.say(as_dict(statement), as_line(statement))
+        if not statements:
+            place.say_none("No memories yet.")
 
 
 @click.command()

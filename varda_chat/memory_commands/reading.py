@@ -23,9 +23,12 @@ def search(place: Place, text: str, limit: int) -> None:
     if not sanitize(text).strip():
         raise VardaError("There is nothing to search for: the text is empty.")
     with place.session(incognito=True) as session:
-        for found in session.search(text, limit):
-            answer = {"id": found.id, "text": sanitize(found.text), "match": round(found.weight, 4)}
-            place.say(answer, f"{found.weight:>6.1%}  {found.id:>6}  {one_line(found.text)}")
+        results = session.search(text, limit)
+    for found in results:
+        answer = {"id": found.id, "text": sanitize(found.text), "match": round(found.weight, 4)}
+        place.say(answer, f"{found.weight:>6.1%}  {found.id:>6}  {one_line(found.text)}")
+    if not results:
+        place.say_none("No similar memories.")
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Literal
 
 from varda_chat.errors import VardaError
 from varda_chat.memory.files import replace_file
+from varda_chat.sanitize import sanitize, to_json
 from varda_chat.transcripts.records import SessionInfo, StoredTurn
 from varda_chat.transcripts.store import Transcripts
 
@@ -28,7 +28,7 @@ def render(info: SessionInfo, turns: Sequence[StoredTurn], kind: Format) -> str:
             "updated_at": info.updated_at,
             "turns": [turn.to_json() for turn in turns],
         }
-        return json.dumps(session, ensure_ascii=False, indent=2) + "\n"
+        return to_json(session, 2) + "\n"
     parts = [f"# {_escaped(info.name)}", f"Session {info.id}, begun {moment(info.created_at)}."]
     for turn in turns:
         parts += [f"## You, {moment(turn.at)}", turn.prompt, "## Varda", turn.reply or "(no answer)"]
@@ -36,7 +36,7 @@ def render(info: SessionInfo, turns: Sequence[StoredTurn], kind: Format) -> str:
             parts.append(f"*({'stopped' if turn.state == 'stopped' else 'not finished'})*")
         if recalled := turn.details.get("recalled"):
             parts += ["Recalled:", "\n".join(f"- {_escaped(str(each.get('text', '')))}" for each in recalled)]
-    return "\n\n".join(parts) + "\n"
+    return sanitize("\n\n".join(parts)) + "\n"
 
 
 def export(transcripts: Transcripts, session_id: int, path: Path) -> Path:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import events, work
+from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.command import CommandPalette
+from textual.driver import Driver
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
@@ -25,6 +28,7 @@ from varda_chat.tui.clipboard import copy_natively, native_command
 from varda_chat.tui.collecting import Collector
 from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.keys import shortcut, shown
+from varda_chat.tui.messages import HungUp
 from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.screens.help import HelpScreen
 from varda_chat.tui.screens.keys import PressScreen
@@ -33,7 +37,14 @@ from varda_chat.tui.state import ChatState
 from varda_chat.tui.themes import VARDA_DARK, VARDA_LIGHT, checked_theme, own_variables
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from varda_chat.transcripts import Transcripts
+
+LEAVING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""On these the app saves, restores the terminal and exits with 128 plus the signal's number."""
+CRASHED = 1
+"""The exit code after an error that nobody expected."""
 
 
 class VardaApp(App[None]):
@@ -72,6 +83,9 @@ class VardaApp(App[None]):
         self.keymap: Mapping[str, str] = settings.settings.keys
         self._host = SessionHost(open_session or (lambda on_progress: request.open(on_progress, transcripts)))
         self._quitting = False
+        self._signalled = 0
+        self.crashed = False
+        self.draft_kept = False
         self._collector = Collector()
         self.chat = ChatScreen(
             self._host,
@@ -98,8 +112,19 @@ class VardaApp(App[None]):
         """The chat is the first screen, so the first paint is the real one."""
         return self.chat
 
+    def get_driver_class(self) -> type[Driver]:
+        """Our own driver for terminals; where the environment names another, that one."""
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":
+            return found
+        from varda_chat.tui.driver import TerminalDriver
+
+        return TerminalDriver
+
     def on_mount(self) -> None:
         self.set_keymap(dict(self.keymap))
+        if not self.is_headless:
+            self._obey_signals()
         self._collector.start()
         self.set_interval(1.0, self._collect)
 
@@ -160,6 +185,48 @@ class VardaApp(App[None]):
             await self.pop_screen()
         self.chat.farewell()
         self._close_and_exit()
+
+    def _obey_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in LEAVING_SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                loop.add_signal_handler(number, self.call_later, self._leave_on, number)
+        loop.add_signal_handler(signal.SIGINT, self.call_later, self.action_help_quit)
+
+    async def _leave_on(self, number: signal.Signals) -> None:
+        """Leave as by the key. While the model loads there is nothing to save, so at once."""
+        self._signalled = number
+        self.chat.keep_draft()
+        if self.chat.state is ChatState.LOADING:
+            self.exit()
+        else:
+            await self.action_quit()
+
+    @on(HungUp)
+    async def _hang_up(self) -> None:
+        if not self._signalled:
+            await self._leave_on(signal.SIGHUP)
+
+    @property
+    def exit_code(self) -> int:
+        """What the program ends with."""
+        if self._signalled:
+            return 128 + self._signalled
+        return self.return_code or (CRASHED if self.crashed else 0)
+
+    def panic(self, *renderables: RenderableType) -> None:
+        """End after an error that nobody expected; what was being written is kept."""
+        self._note_crash()
+        super().panic(*renderables)
+
+    def _fatal_error(self) -> None:
+        self._note_crash()
+        super()._fatal_error()
+
+    def _note_crash(self) -> None:
+        self.crashed = True
+        with suppress(Exception):  # the error to report is the first one
+            self.draft_kept = self.chat.keep_draft()
 
     @work(thread=True, group="close", exit_on_error=False)
     def _close_and_exit(self) -> None:

@@ -57,3 +57,8 @@ class ReplyFailed(Message):
     """The turn failed; ``sentence`` says why. The prompt can be sent again."""
 
     sentence: str
+
+
+@dataclass
+class HungUp(Message):
+    """The terminal, or the page that the chat is shown in, is gone."""

@@ -17,7 +17,7 @@ class Pastes:
 
     def fold(self, text: str) -> str:
         """``text``, or where it is large a label that stands for it."""
-        lines = text.count("\n") + 1
+        lines = text.count("\n") + (not text.endswith("\n"))
         if lines <= FOLDED_FROM_LINES and len(text) <= FOLDED_FROM_CHARACTERS:
             return text
         size = f"{lines:,} lines" if lines > 1 else f"{len(text):,} characters"

@@ -6,6 +6,8 @@ import os
 import sys
 from dataclasses import replace
 
+import click
+
 from varda_chat.errors import VardaError
 from varda_chat.memory.files import DATABASE
 from varda_chat.request import Request, session_to_resume, transcripts_of
@@ -48,4 +50,7 @@ def chat(request: Request, settings: SettingsFile, theme: str, resume: int | Non
     app.run()
     if app.chat.transcripts is not None:  # by now perhaps those of another profile
         app.chat.transcripts.close()
-    sys.exit(app.return_code or 0)
+    if app.crashed:
+        kept = " What you were writing is kept: the Up key brings it back." if app.draft_kept else ""
+        click.echo(f"varda-chat ended unexpectedly.{kept}", err=True)
+    sys.exit(app.exit_code)

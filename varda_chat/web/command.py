@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
 import shlex
+import stat
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from varda_chat.errors import VardaError
 from varda_chat.request import Request
+from varda_chat.sanitize import sanitize
 
+TOKEN_VARIABLE = "VARDA_CHAT_TOKEN"  # noqa: S105 - the name of a variable
+DEFAULT_CHATS = 4
+_TOKEN_BYTES = 512
 _NOT_HERE = {"prompt": "--prompt", "as_json": "--json", "reset_memory": "--reset-memory"}
 
 
@@ -27,16 +34,39 @@ _NOT_HERE = {"prompt": "--prompt", "as_json": "--json", "reset_memory": "--reset
 )
 @click.option("--host", default="127.0.0.1", help="Address to listen at.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, help="Port to listen at.")
-@click.option("--token", envvar="VARDA_CHAT_TOKEN", help="What the address must bear.  [default: a new one each time]")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help=f"File with the token that the URL requires.  [default: ${TOKEN_VARIABLE} or a new one each time]",
+)
+@click.option("--token", "shown_token", hidden=True)
+@click.option(
+    "--max-chats", type=click.IntRange(1, 64), default=DEFAULT_CHATS, help="Maximum number of chats open at once."
+)
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="")
 @click.pass_context
-def serve(ctx: click.Context, host: str, port: int, token: str | None, flags: tuple[str, ...]) -> None:
+def serve(
+    ctx: click.Context,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    shown_token: str | None,
+    max_chats: int,
+    flags: tuple[str, ...],
+) -> None:
     """Chat in a browser.
 
     Prints an address that bears a token; who opens it chats as you. Flags of the chat, such as --profile or
     --incognito, may stand before or after "serve".
     """
+    if shown_token is not None:
+        raise click.UsageError(
+            "A token on the command line is visible to every user of this machine. "
+            f"Set {TOKEN_VARIABLE} or use --token-file."
+        )
     command = chat_command(ctx, flags)
+    token = _read_token(token_file) if token_file is not None else os.environ.get(TOKEN_VARIABLE)
     try:
         from varda_chat.web.server import ChatServer
     except ModuleNotFoundError as error:
@@ -50,9 +80,25 @@ def serve(ctx: click.Context, host: str, port: int, token: str | None, flags: tu
             err=True,
         )
     try:
-        ChatServer(command, host, port, token or secrets.token_urlsafe(16)).serve()
+        ChatServer(command, host, port, token or secrets.token_urlsafe(16), max_chats).serve()
     except OSError as error:
         raise VardaError(f"Port {port} of {host} cannot be used: {error.strerror or error}.") from error
+
+
+def _read_token(file: Path) -> str:
+    """The token that ``file`` holds. Raises VardaError for what holds none."""
+    try:
+        status = file.stat()
+        with file.open("rb") as handle:
+            text = handle.read(_TOKEN_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
+    except OSError as error:
+        raise VardaError(f"The token file {file} cannot be read: {error.strerror}.") from error
+    token = text.decode("ascii", "replace").strip()
+    if not token or len(text) > _TOKEN_BYTES or not token.isascii() or not token.isprintable():
+        raise VardaError(f"The token file {file} must hold one line of up to {_TOKEN_BYTES} ASCII characters.")
+    if status.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        click.echo(f"Warning: other users can read {sanitize(str(file))}. chmod 600 keeps the token secret.", err=True)
+    return token
 
 
 def chat_command(ctx: click.Context, flags: Sequence[str]) -> str:

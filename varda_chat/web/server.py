@@ -11,20 +11,27 @@ from string import Template
 from urllib.parse import urlsplit
 
 import click
-from aiohttp import web
-from textual_serve.server import Server
+from aiohttp import WSCloseCode, web
+from textual_serve.server import Server, to_int
+
+from varda_chat.sanitize import one_line
+from varda_chat.web.chat_process import ChatProcess
+from varda_chat.wording import numbered
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 FONT_SIZES = range(8, 41)
 _DEFAULT_FONT_SIZE = 16
+_DEFAULT_SIZE = (("width", 80), ("height", 24))
+_TOO_MANY = "\r\n  {} open already, and this server allows no more. Close one, then load this page again.\r\n"
 
 
 class ChatServer(Server):
     """Serves ``command``, a process of its own for each page that is open."""
 
-    def __init__(self, command: str, host: str, port: int, token: str) -> None:
+    def __init__(self, command: str, host: str, port: int, token: str, max_chats: int = 4) -> None:
         super().__init__(command, host=host, port=port, title="varda-chat")
+        self._max_chats = max_chats
         self._token = token
         self._cookie = f"varda-chat-{port}"  # browsers share cookies among the ports of a host
         self._chats: set[asyncio.Task[object]] = set()
@@ -50,14 +57,38 @@ class ChatServer(Server):
         await asyncio.gather(*self._chats, return_exceptions=True)
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """Run a chat for the page that asks, until either ends."""
-        chat = asyncio.current_task()
-        assert chat is not None
-        self._chats.add(chat)
+        """Run a chat for the page that asks, until either ends. One chat too many is refused, in the page."""
+        websocket = web.WebSocketResponse(heartbeat=15)
+        await websocket.prepare(request)
+        if len(self._chats) >= self._max_chats:
+            counted = f"{numbered(self._max_chats, 'chat')} {'is' if self._max_chats == 1 else 'are'}"
+            await websocket.send_bytes(_TOO_MANY.format(counted).encode())
+            await websocket.close(code=WSCloseCode.TRY_AGAIN_LATER)
+            return websocket
+        task = asyncio.current_task()
+        assert task is not None
+        self._chats.add(task)
+        chat = ChatProcess(
+            self.command,
+            write_bytes=websocket.send_bytes,
+            write_str=websocket.send_str,
+            close=_closing(websocket),
+            download_manager=self.download_manager,
+        )
         try:
-            return await super().handle_websocket(request)
+            await chat.start(*(to_int(request.query.get(name, ""), size) for name, size in _DEFAULT_SIZE))
+            await self._process_messages(websocket, chat)
+        except asyncio.CancelledError:
+            await websocket.close()
+        except Exception as error:  # noqa: BLE001 - a page that talks nonsense ends its own chat and no other
+            click.echo(f"A chat was ended: {one_line(f'{type(error).__name__}: {error}')}", err=True)
+            await websocket.close(code=WSCloseCode.PROTOCOL_ERROR)
         finally:
-            self._chats.discard(chat)
+            try:
+                await chat.stop()
+            finally:
+                self._chats.discard(task)
+        return websocket
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
@@ -68,7 +99,8 @@ class ChatServer(Server):
     async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """403 for who does not know the token, and for pages of other sites; only the static files are free."""
         if request.path.startswith("/static/"):
-            return await handler(request)
+            answer = await handler(request)
+            return answer if isinstance(answer, web.FileResponse) else web.Response(status=404)  # no directory listing
         if not self._knows_token(request) or not _from_here(request):
             return web.Response(status=403, text="This address needs its token, as varda-chat serve printed it.\n")
         if request.path == "/" and "token" in request.query:
@@ -94,6 +126,13 @@ class ChatServer(Server):
             content_type="text/html",
             headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"},
         )
+
+
+def _closing(websocket: web.WebSocketResponse) -> Callable[[], Awaitable[None]]:
+    async def close() -> None:
+        await websocket.close()
+
+    return close
 
 
 def _from_here(request: web.Request) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,7 @@ class ChatScreen(MovingScreen):
             TalkingScreen.facts,
             TalkingScreen.vitals,
             TalkingScreen.waiting,
+            TalkingScreen.writing,
         )
 
     async def on_mount(self) -> None:
@@ -176,6 +178,17 @@ class ChatScreen(MovingScreen):
         self._history.writable = not incognito
         for welcome in self.query(Welcome):
             welcome.show_incognito(incognito)
+
+    def keep_draft(self) -> bool:
+        """Keep what is being written in the input history, where the Up key finds it at the next start; whether it is
+        there."""
+        text = self.composer.whole_text.strip()
+        if not text or not self._history.writable:
+            return False
+        with suppress(OSError):
+            self.composer.remember(text)
+            return True
+        return False
 
     def farewell(self) -> None:
         """From here on only the saving of the memory is shown."""

@@ -15,6 +15,7 @@ from textual.widgets.selection_list import Selection
 from varda_chat.sanitize import one_line
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
+from varda_chat.tui.widgets.ticks import TickList
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
@@ -27,6 +28,7 @@ class ChooseScreen(Card[frozenset[int] | None]):
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("enter", "confirm", "Confirm", priority=True, id="choose.confirm"),
+        Binding("y", "forget", "Forget", id="choose.forget"),
     ]
 
     def __init__(
@@ -39,7 +41,8 @@ class ChooseScreen(Card[frozenset[int] | None]):
         note: str = "",
         clock: Callable[[], float],
     ) -> None:
-        """``verb``: what Enter does to what is marked ("forget"). ``note``: a line above the list."""
+        """``verb``: what happens to what is marked: "pin", by Enter, or "forget", by a key that nobody presses by the
+        way. ``note``: a line above the list."""
         super().__init__()
         self._title = title
         self._verb = verb
@@ -52,7 +55,7 @@ class ChooseScreen(Card[frozenset[int] | None]):
         with self.card(self._title, (), name="choose"):
             if self._note:
                 yield Static(self._note, classes="note", markup=False)
-            yield SelectionList[int](
+            yield TickList(
                 *(Selection(self._line(each), each.id, each.id in self._marked) for each in self._statements)
             )
 
@@ -65,10 +68,23 @@ class ChooseScreen(Card[frozenset[int] | None]):
         count = len(self.query_one(SelectionList).selected)
         keys = (
             ("Space", "mark"),
-            (self.key("choose.confirm"), f"{self._verb} {count}"),
+            (self.key("choose.forget" if self._forgets else "choose.confirm"), f"{self._verb} {count}"),
             (self.key("card.close"), "change nothing"),
         )
         self.query_one("#choose").border_subtitle = key_line(keys)
+
+    @property
+    def _forgets(self) -> bool:
+        return self._verb == "forget"
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where something would be lost, Enter only marks."""
+        acts = {"confirm": not self._forgets, "forget": self._forgets}
+        return acts.get(action, True)
+
+    def action_forget(self) -> None:
+        """Forget what is marked."""
+        self.action_confirm()
 
     def action_confirm(self) -> None:
         """Take what is marked."""

@@ -16,10 +16,11 @@ from varda_chat.memory.files import unused
 from varda_chat.sanitize import one_line
 from varda_chat.transcripts.exporting import export, file_name, render
 from varda_chat.tui import commands, editor
+from varda_chat.tui.keys import shown
 from varda_chat.tui.screens.sessions import Chosen, SessionsScreen
 from varda_chat.tui.screens.talking import TalkingScreen
 from varda_chat.tui.session_host import SessionHost, sentence_for
-from varda_chat.tui.state import SessionFacts
+from varda_chat.tui.state import ChatState, SessionFacts
 from varda_chat.tui.widgets.command_menu import CommandMenu
 from varda_chat.tui.widgets.composer import Composer
 from varda_chat.tui.widgets.message import Notice, VardaMessage
@@ -27,6 +28,7 @@ from varda_chat.tui.widgets.message import Notice, VardaMessage
 if TYPE_CHECKING:
     from varda_chat.transcripts import Transcripts
 
+STILL_LOADING = "The model is still loading. Try again when it is ready."
 WAIT_FIRST = "Varda is still answering. Esc stops her; then try again."
 
 
@@ -74,7 +76,15 @@ class CommandingScreen(TalkingScreen):
     def _must_wait(self) -> bool:
         if self.is_idle:
             return False
-        self.tell(WAIT_FIRST, warning=True)
+        self.tell(STILL_LOADING if self.state is ChatState.LOADING else WAIT_FIRST, warning=True)
+        return True
+
+    def _must_load(self) -> bool:
+        """Whether the model is still loading, which was then told: a dialog must not open seconds after it was asked
+        for, over whatever one does by then."""
+        if self.state is not ChatState.LOADING:
+            return False
+        self.tell(STILL_LOADING, warning=True)
         return True
 
     # -- sessions -------------------------------------------------------------------------------------------
@@ -232,5 +242,6 @@ class CommandingScreen(TalkingScreen):
             self.app.action_change_theme()
         elif name in self.app.available_themes:
             self.app.theme = name
+            self.tell(f"{name} is the theme of this session. {shown(self.app, 'settings')} (/settings) keeps it.")
         else:
             self.tell(f"There is no theme {one_line(name, 40)!r}; /theme alone shows those there are.", warning=True)

@@ -24,7 +24,7 @@ _TEXT_CHARACTERS = 300
 class ForgetScreen(Card[bool]):
     """Answers whether it shall be forgotten."""
 
-    BINDINGS = [Binding("enter,y", "confirm", "Forget", id="forget.confirm")]  # noqa: RUF012 - Textual's own declaration
+    BINDINGS = [Binding("y", "confirm", "Forget", id="forget.confirm")]  # noqa: RUF012 - Textual's own declaration
 
     def __init__(self, statements: Sequence[Statement]) -> None:
         super().__init__()

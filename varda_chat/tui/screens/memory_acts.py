@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
+from textual.content import Content
 
 from varda_chat.sanitize import one_line
 from varda_chat.tui.keys import shown
@@ -40,6 +41,8 @@ class MemoryActsScreen(CommandingScreen):
     @work(group="dialog", exit_on_error=False)
     async def action_forget(self, text: str) -> None:
         """Show what goes, and let it go once confirmed."""
+        if self._must_load():
+            return
         found = await self.ask_session(lambda session: session.candidates(text), "searching the memory")
         if found is None:
             return
@@ -62,7 +65,9 @@ class MemoryActsScreen(CommandingScreen):
 
     @work(group="dialog", exit_on_error=False)
     async def action_pin(self, text: str = "") -> None:
-        """Choose which memories are never dropped."""
+        """Choose which memories are never dropped; those that hold ``text`` are marked at first."""
+        if self._must_load():
+            return
         found = await self.ask_session(lambda session: session.candidates(text), "searching the memory")
         if found is None:
             return
@@ -70,18 +75,19 @@ class MemoryActsScreen(CommandingScreen):
         if not shown:
             self.tell("There is nothing in memory to pin.", warning=True)
             return
-        marked = frozenset(each.id for each in shown if each.pinned)
+        pinned = frozenset(each.id for each in shown if each.pinned)
+        marked = pinned | frozenset(each.id for each in found[0] if text)
         from varda_chat.tui.screens.choose import ChooseScreen  # not needed for the first paint
 
         screen = ChooseScreen("Pin", "pin", shown, marked=marked, note="What is marked is kept.", clock=self.clock)
         chosen = await self.app.push_screen_wait(screen)
-        if chosen is None or chosen == marked:
+        if chosen is None or chosen == pinned:
             return
 
         def pin(session: ChatSession) -> int:
-            for statement_id in chosen ^ marked:
+            for statement_id in chosen ^ pinned:
                 session.pin(statement_id, statement_id in chosen)
-            return len(chosen ^ marked)
+            return len(chosen ^ pinned)
 
         if await self.ask_session(pin, "pinning it") is not None:
             self.tell(f"Pinned now: {len(chosen)}.")
@@ -89,12 +95,34 @@ class MemoryActsScreen(CommandingScreen):
     @work(group="memory", exit_on_error=False)
     async def action_undo(self) -> None:
         """Take back the last store or delete."""
+        if self._must_load():
+            return
         undone = await self.ask_session(lambda session: session.undo(), "undoing it")
         if undone is None:
             return
         self.tell(undone_lines(undone))
         if undone.restored or undone.removed:
             await self.refresh_memory()
+
+    @on(VardaMessage.Restore)
+    def _restore(self, event: VardaMessage.Restore) -> None:
+        self._bring_back(event.answer)
+
+    @work(group="memory", exit_on_error=False)
+    async def _bring_back(self, answer: VardaMessage) -> None:
+        """Restore what was deleted with ``answer``, and nothing else of its turn."""
+        if self._must_load() or answer.turn is None:
+            return
+        ids = [each.id for each in answer.turn.deleted]
+        back = await self.ask_session(lambda session: session.bring_back(ids), "restoring it")
+        if back is None:
+            return
+        answer.show_deleted(Content(""))
+        if not back:
+            self.tell("It is in memory already, or can no longer be restored.", warning=True)
+            return
+        self.tell("Back in memory: " + quoted(back))
+        await self.refresh_memory()
 
     @work(group="dialog", exit_on_error=False)
     async def action_memory(self, text: str = "") -> None:

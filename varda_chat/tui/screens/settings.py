@@ -18,6 +18,7 @@ from varda_chat.errors import VardaError
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.settings import HELP, Settings, SettingsFile, parsed, save
 from varda_chat.tui.screens.card import Card, key_line
+from varda_chat.tui.widgets.ticks import Tick
 from varda_chat.tui.widgets.welcome import tilde
 
 
@@ -34,7 +35,7 @@ class SettingRow(Horizontal):
     def compose(self) -> ComposeResult:
         yield Static(self.setting.replace("_", " "), classes="name", markup=False)
         if isinstance(self._value, bool):
-            yield Checkbox(value=self._value, compact=True)
+            yield Tick(value=self._value, compact=True)
         else:
             suggester = SuggestFromList(self._known, case_sensitive=False) if self._known else None
             yield Input(sanitize(f"{self._value}"), suggester=suggester, placeholder="bundled", compact=True)

@@ -57,6 +57,8 @@ class TalkingScreen(Screen[None]):
     memory: var[MemoryView] = var(MemoryView())
     vitals: var[Vitals] = var(Vitals())
     waiting: var[int] = var(0)
+    writing: var[bool] = var(False)
+    """Whether the answer has begun to come."""
     session_name: var[str] = var("")
 
     def __init__(self, host: SessionHost, facts: SessionFacts, transcripts: Transcripts | None) -> None:
@@ -68,6 +70,7 @@ class TalkingScreen(Screen[None]):
         self._failed: Sent | None = None
         self._answer: VardaMessage | None = None
         self._told_of_window = False
+        self._errors: list[Notice] = []  # shown, and true until the next success
         self.set_reactive(TalkingScreen.facts, facts)
 
     @property
@@ -99,6 +102,7 @@ class TalkingScreen(Screen[None]):
     @on(messages.SessionOpened)
     async def _begin(self, event: messages.SessionOpened) -> None:
         self.facts = event.facts
+        await self._clear_errors()
         for welcome in self.query(Welcome):
             welcome.show_facts(event.facts)
         await self.show_memory(event.memory)
@@ -110,7 +114,7 @@ class TalkingScreen(Screen[None]):
     @on(messages.OpenFailed)
     async def _tell_open_failed(self, event: messages.OpenFailed) -> None:
         self._settle(ChatState.FAILED)
-        await self.conversation.add(Notice(event.sentence, f"{shown(self.app, 'retry')} tries again.", error=True))
+        await self._add_error(Notice(event.sentence, f"{shown(self.app, 'retry')} tries again.", error=True))
         self.conversation.follow()
 
     # -- a turn ---------------------------------------------------------------------------------------------
@@ -154,7 +158,7 @@ class TalkingScreen(Screen[None]):
             return
         self._now = sent = self._queue.popleft()
         self.waiting = len(self._queue)
-        self.state = ChatState.THINKING
+        self.state, self.writing = ChatState.THINKING, False
         if sent.bubble is not None:
             sent.bubble.remove_class("-waiting")
         self._answer = VardaMessage()
@@ -170,6 +174,7 @@ class TalkingScreen(Screen[None]):
     async def _write(self, event: messages.ReplyDelta) -> None:
         if event.speed:
             self.vitals = replace(self.vitals, speed=event.speed)
+        self.writing = True
         if self._answer is not None:
             await self._answer.write(event.text)
 
@@ -184,6 +189,7 @@ class TalkingScreen(Screen[None]):
             for message in sent.hidden:
                 await message.remove()
         self._failed = None
+        await self._clear_errors()
         self.vitals = Vitals(
             speed=turn.reply_tokens / turn.seconds if turn.seconds > 0 else 0.0,
             context=turn.prompt_tokens + turn.reply_tokens,
@@ -209,9 +215,20 @@ class TalkingScreen(Screen[None]):
         if self._answer is not None:
             await self._answer.fail()
             hint = RETRY_HINT.format(shown(self.app, "retry"))
-            await self.conversation.add(Notice(event.sentence, hint, error=True), after=self._answer)
+            await self._add_error(Notice(event.sentence, hint, error=True), after=self._answer)
         self._settle(ChatState.READY)
         await self._answer_next()
+
+    async def _add_error(self, notice: Notice, *, after: VardaMessage | None = None) -> None:
+        self._errors.append(notice)
+        await self.conversation.add(notice, after=after)
+
+    async def _clear_errors(self) -> None:
+        """Take the errors away that are no longer true."""
+        errors, self._errors = self._errors, []
+        for notice in errors:
+            if notice.is_attached:
+                await notice.remove()
 
     async def retry(self) -> bool:
         """Send the prompt that failed once more, or load the model once more; whether there was anything to try."""
@@ -244,6 +261,7 @@ class TalkingScreen(Screen[None]):
     @work(group="session", exclusive=True, exit_on_error=False)
     async def switch_session(self, session_id: int | None) -> None:
         """Let the model go on with a session, or with a new one (None)."""
+        self.vitals = Vitals()
         try:
             await asyncio.to_thread(self.host.switch, session_id)
         except VardaError as error:

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Markdown, Static
 from textual.widgets.markdown import MarkdownFence, MarkdownStream
 
-from varda_chat.sanitize import sanitize
+from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts import StoredTurn
 from varda_chat.tui.widgets.markdown import AnswerMarkdown
 from varda_chat.turns import Turn
@@ -24,6 +24,7 @@ SHOWN_LINES = 24
 STAR = "✦"
 SHOWN_ANSWER = 50_000
 """Characters of an answer that are laid out; more of one would take seconds."""
+_DELETED_SHOWN, _DELETED_CHARACTERS = 5, 300
 
 
 class UserMessage(Static):
@@ -78,6 +79,7 @@ class VardaMessage(Horizontal, can_focus=True):
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("enter,space", "sources", "What it was recalled from", id="answer.sources"),
         Binding("c", "copy", "Copy this answer", id="answer.copy"),
+        Binding("u", "restore", "Restore what was deleted with it", id="answer.restore"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="answer.earlier"),
         Binding("down,j", "app.focus_next", "Later", show=False, id="answer.later"),
     ]
@@ -94,6 +96,12 @@ class VardaMessage(Horizontal, can_focus=True):
 
         text: str
         what: str
+
+    @dataclass
+    class Restore(Message):
+        """The person wants back what was deleted with this answer."""
+
+        answer: VardaMessage
 
     def __init__(self, text: str = "", *, turn: Turn | None = None, meta: Content | None = None) -> None:
         super().__init__()
@@ -123,6 +131,9 @@ class VardaMessage(Horizontal, can_focus=True):
             meta = Static(self._meta or "", classes="meta")
             meta.display = done and bool(self._meta)
             yield meta
+            deleted = Static(deleted_lines(self.turn) if self.turn is not None else "", classes="deleted")
+            deleted.display = self.turn is not None and bool(self.turn.deleted)
+            yield deleted
 
     async def write(self, delta: str) -> None:
         """Show the next piece of the answer."""
@@ -143,6 +154,13 @@ class VardaMessage(Horizontal, can_focus=True):
         self.turn, self.turn_id = turn, turn.turn_id
         await self._settle("(nothing was written)" if turn.stopped else "(an empty answer)")
         self._show_meta(meta_line(turn))
+        self.show_deleted(deleted_lines(turn))
+
+    def show_deleted(self, lines: Content) -> None:
+        """Show, under the answer, what was deleted with it; nothing once it is back."""
+        deleted = self.query_one(".deleted", Static)
+        deleted.update(lines)
+        deleted.display = bool(lines.plain)
 
     async def fail(self) -> None:
         """Keep what was written before the turn failed, marked as unfinished."""
@@ -165,7 +183,8 @@ class VardaMessage(Horizontal, can_focus=True):
         self._draw_meta(self._meta or Content(""))
 
     def on_click(self, event: events.Click) -> None:
-        """The star copies the answer, a code block its code, the thin line opens the answer."""
+        """The star copies the answer, a code block its code, the thin line opens the answer, and what was
+        deleted comes back."""
         widget = event.widget
         if widget is None or self.screen.get_selected_text():
             return
@@ -176,11 +195,18 @@ class VardaMessage(Horizontal, can_focus=True):
             self.action_copy()
         elif isinstance(widget, Widget) and widget.has_class("meta"):
             self.action_sources()
+        elif isinstance(widget, Widget) and widget.has_class("deleted"):
+            self.action_restore()
 
     def action_sources(self) -> None:
         """Open the answer."""
         if self.turn is not None:
             self.post_message(self.Opened(self))
+
+    def action_restore(self) -> None:
+        """Bring back what was deleted with the answer."""
+        if self.turn is not None and self.turn.deleted:
+            self.post_message(self.Restore(self))
 
     def action_copy(self) -> None:
         """Copy the answer, as its Markdown."""
@@ -227,6 +253,19 @@ def meta_line(turn: Turn) -> Content:
     if turn.deleted:
         parts.append(Content.styled(f"− deleted {len(turn.deleted)}", "$error"))
     return Content.styled("  ·  ", "$quiet").join(parts)
+
+
+def deleted_lines(turn: Turn) -> Content:
+    """What the turn deleted, in words, a line each, and how to get it back; empty if it deleted nothing."""
+    if not turn.deleted:
+        return Content("")
+    lines = [
+        Content.assemble(("− ", "$error bold"), (one_line(each.text, _DELETED_CHARACTERS), "strike $text-muted"))
+        for each in turn.deleted[:_DELETED_SHOWN]
+    ]
+    more = len(turn.deleted) - _DELETED_SHOWN
+    hint = f"and {more:,} more; " if more > 0 else ""
+    return Content("\n").join([*lines, Content.styled(f"  {hint}click to restore", "$quiet")])
 
 
 _KEYS = Content.assemble(

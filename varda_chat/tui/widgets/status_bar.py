@@ -27,11 +27,14 @@ class StatusBar(Static):
     facts: reactive[SessionFacts] = reactive(SessionFacts("", ""))
     vitals: reactive[Vitals] = reactive(Vitals())
     waiting: reactive[int] = reactive(0)
+    writing: reactive[bool] = reactive(False)
 
     def render(self) -> Content:
         sign, colour, word = _SHOWN[self.state]
         if self.state is ChatState.LOADING and self.progress.what:
             word = f"{self.progress.what} {self.progress.share:.0%}"
+        if self.state is ChatState.THINKING and self.writing:
+            word = "writing"
         left = Content.assemble((f"{sign} ", colour), (word, f"{colour} bold"))
         marks = Content("  ").join(self._marks())
         room = self.content_size.width - left.cell_length - marks.cell_length - 2
