@@ -374,11 +374,11 @@ def test_learning_goes_on_where_it_was_cut_off(
     learn = ChatSession.learn
     calls: list[Any] = []
 
-    def cut_off(session: ChatSession, role: str, said: str) -> Any:
+    def cut_off(session: ChatSession, role: str, said: str, **more: Any) -> Any:
         if len(calls) == 3:
             raise KeyboardInterrupt
         calls.append(said)
-        return learn(session, role, said)
+        return learn(session, role, said, **more)
 
     monkeypatch.setattr(ChatSession, "learn", cut_off)
     assert run("learn", text, "--checkpoint", tiny_checkpoint).exit_code == 130
