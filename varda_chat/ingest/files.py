@@ -142,6 +142,6 @@ def _utf16_by_zeros(data: bytes) -> str | None:
 
 
 _PACKED: tuple[tuple[bytes, Callable[[IO[bytes]], IO[bytes]]], ...] = (
-    (b"\xfd7zXZ\0", lambda file: lzma.LZMAFile(file)),
+    (b"\xfd7zXZ\0", lambda file: lzma.LZMAFile(file)),  # noqa: SIM115 - the caller closes it
     (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
 )
