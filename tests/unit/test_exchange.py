@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from varda_chat.errors import VardaError
@@ -48,6 +48,7 @@ def read(data: bytes) -> list[Imported | str]:
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("windows", [False, True])
 @given(records=st.lists(imported(), max_size=4))
+@settings(deadline=None)
 def test_an_export_is_read_again(kind: Format, windows: bool, records: list[Imported]) -> None:
     data = b"".join(lines_of(records, vectors=True, kind=kind))
     if windows:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from varda_chat.errors import VardaError
@@ -258,6 +258,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(value=JSON_VALUES)
+@settings(deadline=None)
 def test_no_json_value_brings_the_reader_down(value: Any) -> None:
     found = Found()
     read_value(value, found)
