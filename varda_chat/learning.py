@@ -38,7 +38,8 @@ class Reading:
 
 def read_file(path: Path) -> Reading:
     """What was said in a file. Raises VardaError where nothing in it can be read or it is too long, OSError."""
-    found, digest, notices = Found(), hashlib.sha256(), []
+    found, digest = Found(), hashlib.sha256()
+    notices: list[str] = []
     for data, where in unpacked(read_bytes(path), path):
         digest.update(data)
         text, notice = decoded(data, path)
@@ -77,7 +78,8 @@ def _read_json(text: str, path: Path, found: Found, *, surely: bool) -> bool:
 
 def _read_lines(text: str, path: Path, found: Found, *, surely: bool) -> bool:
     """Read a JSON value a line; a line that cannot be read is lost alone."""
-    outer, read, failed = found.where, 0, []
+    outer, read = found.where, 0
+    failed: list[Unread] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue

@@ -90,7 +90,7 @@ def json_value(text: str) -> Any:
         raise ValueError("it is not JSON") from None
 
 
-def _bounded(file: IO[bytes], path: Path) -> bytes:
+def _bounded(file: IO[bytes] | io.BufferedIOBase, path: Path) -> bytes:
     data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
         raise VardaError(f"{path} is longer than {MAX_FILE // 2**20} MiB.")
@@ -113,7 +113,8 @@ def _unzipped(data: bytes, path: Path) -> list[tuple[bytes, str]]:
 
 def _by_line(data: bytes, path: Path) -> tuple[str, str]:
     """Each line as UTF-8 or else cp1252."""
-    lines, guessed = [], []
+    lines: list[str] = []
+    guessed: list[int] = []
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         try:
             lines.append(line.decode())
@@ -141,7 +142,7 @@ def _utf16_by_zeros(data: bytes) -> str | None:
     return None
 
 
-_PACKED: tuple[tuple[bytes, Callable[[IO[bytes]], IO[bytes]]], ...] = (
+_PACKED: tuple[tuple[bytes, Callable[[IO[bytes]], io.BufferedIOBase]], ...] = (
     (b"\xfd7zXZ\0", lambda file: lzma.LZMAFile(file)),  # noqa: SIM115 - the caller closes it
     (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
 )

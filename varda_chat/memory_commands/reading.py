@@ -56,7 +56,7 @@ def learn(place: Place, files: Sequence[Path], dry_run: bool) -> None:
     stored = refreshed = read = 0
     shown: list[dict[str, Any]] = []
     with place.session(incognito=dry_run) as session:
-        learned = _Rehearsal(session) if dry_run else session
+        learned: _Rehearsal | ChatSession = _Rehearsal(session) if dry_run else session
         for file, reading in zip(files, readings, strict=True):
             start = session.passages_learned(reading.digest)
             left = reading.passages[start:]
@@ -96,7 +96,8 @@ class _Rehearsal:
         self._known = {(each.role, normal_form(each.text)) for each in session.statements()}
 
     def learn(self, role: str, text: str, *, at: float | None, memory: bool) -> _Rehearsed:
-        stored, refreshed = [], []
+        stored: list[NewStatement] = []
+        refreshed: list[NewStatement] = []
         for each in self._session.would_learn(role, text, memory=memory):
             key = (each.role, self._normal_form(each.text))
             (refreshed if key in self._known else stored).append(each)
