@@ -1,4 +1,4 @@
-"""``varda-chat mcp``: the memory as tools for any MCP client, over stdio. The learned gates decide; no reply is written.
+"""``varda-chat mcp``: the memory as tools for any MCP client, over stdio. The learned gates decide; no reply is made.
 
 The package ``mcp`` is imported only when the server starts.
 """
@@ -92,7 +92,7 @@ class MemoryTools:
         gone = _told(self._session.forget, sorted(wanted)) if wanted else ()
         return {"forgotten": [as_dict(each) for each in gone], "candidates": candidates}
 
-    async def why(self, id: int) -> dict[str, Any]:  # noqa: A002 - the name that a client sees
+    async def why(self, id: int) -> dict[str, Any]:
         """Say where a memory comes from: who said it and when, in which session, how often it was recalled, and the
         words by which it is found; or when it was deleted."""
         statement, removed = self._session.look_up(id)
