@@ -83,7 +83,8 @@ class MemoryTools:
 
         Where no memory says exactly text, nothing is deleted, and candidates with their ids come back.
         """
-        wanted, candidates = set(ids or ()), []
+        wanted = set(ids or ())
+        candidates: list[dict[str, Any]] = []
         if text.strip():
             exact, near = self._session.candidates(text, _MOST)
             same = {each.id for each in exact if normal_form(each.text) == normal_form(text)}
@@ -100,11 +101,9 @@ class MemoryTools:
             return {"memory": as_dict(statement), "found_by": list(self._session.tokens(id))}
         if removed is not None:
             return {"deleted": asdict(removed)}
-        return _told(_missing, id)
+        from mcp.server.mcpserver.exceptions import ToolError
 
-
-def _missing(id_: int) -> dict[str, Any]:
-    raise VardaError(f"There is no memory with the id {id_}.")
+        raise ToolError(f"There is no memory with the id {id}.")
 
 
 def _told(act: Any, *arguments: Any) -> Any:
