@@ -10,14 +10,24 @@ from varda_chat.registration import register_when_needed
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from varda_chat.memory import AssociativeMemory
+    from varda_chat.memory import AssociativeMemory, BatchAssociativeMemory, MultiTokenBatchAssociativeMemory
     from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
     from varda_chat.session import ChatSession
 
-__all__ = ["AssociativeMemory", "ChatSession", "VardaGPTAssociative", "VardaGPTConfig", "__version__"]
+__all__ = [
+    "AssociativeMemory",
+    "BatchAssociativeMemory",
+    "ChatSession",
+    "MultiTokenBatchAssociativeMemory",
+    "VardaGPTAssociative",
+    "VardaGPTConfig",
+    "__version__",
+]
 
 _HOMES = {
     "AssociativeMemory": "varda_chat.memory",
+    "BatchAssociativeMemory": "varda_chat.memory",
+    "MultiTokenBatchAssociativeMemory": "varda_chat.memory",
     "ChatSession": "varda_chat.session",
     "VardaGPTAssociative": "varda_chat.model",
     "VardaGPTConfig": "varda_chat.model",

@@ -25,6 +25,7 @@ from varda_chat.wording import numbered
 
 INTERRUPTED = 130
 _SUBCOMMANDS = {
+    "mcp": ("varda_chat.mcp_server", "mcp"),
     "memory": ("varda_chat.memory_commands", "memory"),
     "models": ("varda_chat.model_commands", "models"),
     "serve": ("varda_chat.web.command", "serve"),

@@ -1,82 +1,109 @@
-"""Files a person wants learned, as passages to read: text and Markdown by paragraph, dialogue by turn."""
+"""Files that a person wants learned, as passages: who said what and when.
+
+What a file is, its content says: a dialogue or a memory in JSON or JSON Lines (``ingest.exports``), a session that
+varda-chat exported, or text (``ingest.documents``). The suffix only says which marks a text has.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import sanitize
+from varda_chat.ingest.documents import is_session, read_session, read_text, without_markup
+from varda_chat.ingest.exports import read_value
+from varda_chat.ingest.files import ACCEPTED, decoded, json_value, read_bytes, unpacked
+from varda_chat.ingest.passages import Found, Passage, Unread
 
-MAX_FILE = 64 * 1024 * 1024
-MAX_PASSAGE = 8000
-"""Bounds: bytes a file, characters a passage (a longer one is cut into several)."""
-
-_ROLES = {"user": "user", "human": "user", "assistant": "assistant", "bot": "assistant", "gpt": "assistant"}
-_MARKUP = re.compile(
-    r"^\s{0,3}(?:#{1,6}\s+|>\s?|[-*+]\s+|\d+[.)]\s+)|^\s{0,3}(?:[-*_=]\s*){3,}$|[*_]{2}|`", re.MULTILINE
-)
-_LINK = re.compile(r"!?\[([^\]\n]{0,500})\]\([^)\s]{0,2000}\)")
-_FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
+_JSON = (".json", ".jsonl", ".ndjson", ".af")
+_MEMORY_EXPORT = "varda_chat_memory"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A file's passages as (role, text), and the SHA-256 of its content."""
+    """A file's passages, and the SHA-256 of its content.
+
+    unread: lines and entries that could not be read. skipped: turns that nobody said, as system prompts.
+    notices: what the reader should know of how the file was read.
+    """
 
     digest: str
-    passages: tuple[tuple[str, str], ...]
+    passages: tuple[Passage, ...]
+    unread: tuple[Unread, ...] = ()
+    skipped: int = 0
+    notices: tuple[str, ...] = ()
 
 
 def read_file(path: Path) -> Reading:
-    """The passages of a .txt, .md or .jsonl file. Raises VardaError where it is none or too long, OSError.
+    """What was said in a file. Raises VardaError where nothing in it can be read or it is too long, OSError."""
+    found, digest = Found(), hashlib.sha256()
+    notices: list[str] = []
+    for data, where in unpacked(read_bytes(path), path):
+        digest.update(data)
+        text, notice = decoded(data, path)
+        if notice:
+            notices.append(notice)
+        found.where = where
+        _read(text, path, found)
+    if found.unread and not found.passages:
+        raise VardaError(f"{path}, {found.unread[0]}. {ACCEPTED}")
+    return Reading(digest.hexdigest(), tuple(found.passages), tuple(found.unread), found.skipped, tuple(notices))
 
-    A line of .jsonl is ``{"role", "content"}`` (or "text"), or holds a list of such under "messages".
-    """
-    kind = path.suffix.lower()
-    if kind not in (".txt", ".md", ".markdown", ".jsonl"):
-        raise VardaError(f"{path} is not a file to learn from: .txt, .md and .jsonl can be read.")
-    if path.stat().st_size > MAX_FILE:
-        raise VardaError(f"{path} is longer than {MAX_FILE // 2**20} MiB.")
-    data = path.read_bytes()
-    if b"\0" in data:
-        raise VardaError(f"{path} is not a text file.")
-    text = data.decode("utf-8-sig", "replace")
-    if kind == ".jsonl":
-        turns = [turn for number, line in enumerate(text.split("\n"), 1) for turn in _turns(path, number, line)]
+
+def _read(text: str, path: Path, found: Found) -> None:
+    suffix = next((each.lower() for each in reversed(path.suffixes) if each.lower() not in (".gz", ".xz")), "")
+    if text.lstrip()[:1] in ("{", "[") and _read_json(text, path, found, surely=suffix in _JSON):
+        return
+    if suffix in _JSON and text.strip():
+        raise VardaError(f"{path} is not JSON. {ACCEPTED}")
+    if is_session(text):
+        read_session(text, found)
     else:
-        if kind != ".txt":
-            text = without_markup(text)
-        turns = [("user", " ".join(part.split())) for part in re.split(r"\n\s*\n", sanitize(text))]
-    passages = tuple(
-        (role, turn[start : start + MAX_PASSAGE])
-        for role, turn in ((role, sanitize(turn).strip()) for role, turn in turns)
-        for start in range(0, len(turn), MAX_PASSAGE)
-    )
-    return Reading(hashlib.sha256(data).hexdigest(), passages)
+        read_text(text, suffix, found)
 
 
-def without_markup(text: str) -> str:
-    """Markdown as plain text: without fenced code, marks and the addresses of links."""
-    return _LINK.sub(r"\1", _MARKUP.sub("", _FENCE.sub("", text)))
-
-
-def _turns(path: Path, number: int, line: str) -> list[tuple[str, str]]:
-    if not line.strip():
-        return []
+def _read_json(text: str, path: Path, found: Found, *, surely: bool) -> bool:
+    """Read ``text`` as one JSON value or one a line; False where it is neither (and not ``surely`` one of them)."""
     try:
-        value = json.loads(line)
-        return [_turn(each) for each in value.get("messages", [value])]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise VardaError(f"{path}, line {number}: it is not a turn of a dialogue.") from None
+        value = json_value(text)
+    except ValueError as error:
+        return _read_lines(text, path, found, surely=surely or "nested" in str(error))
+    _refuse_memory(value, path)
+    if not read_value(value, found) and value != []:
+        raise VardaError(f"{path} is JSON of an unknown shape. {ACCEPTED}")
+    return True
 
 
-def _turn(value: Any) -> tuple[str, str]:
-    text = value["content"] if "content" in value else value["text"]
-    if not isinstance(text, str):
-        raise TypeError
-    return _ROLES[str(value.get("role", "user")).lower()], text
+def _read_lines(text: str, path: Path, found: Found, *, surely: bool) -> bool:
+    """Read a JSON value a line; a line that cannot be read is lost alone."""
+    outer, read = found.where, 0
+    failed: list[Unread] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        found.where = f"{outer}, line {number}" if outer else f"line {number}"
+        try:
+            value = json_value(line)
+        except ValueError as error:
+            failed.append(Unread(found.where, str(error)))
+            continue
+        _refuse_memory(value, path)
+        if isinstance(value, dict) and read_value(value, found):
+            read += 1
+        else:
+            failed.append(Unread(found.where, "it is none of the known shapes"))
+    found.where = outer
+    if not read and not surely:
+        return False
+    found.unread += failed
+    return True
+
+
+def _refuse_memory(value: Any, path: Path) -> None:
+    if isinstance(value, dict) and _MEMORY_EXPORT in value:
+        raise VardaError(f"{path} is an export of a memory: varda-chat memory import reads it, vectors included.")
+
+
+__all__ = ["Passage", "Reading", "read_file", "without_markup"]

@@ -102,9 +102,22 @@ class SessionMemory:
         near = [self._store.statement(each.id) for each in found if each.id not in known and each.weight >= NEAR_WEIGHT]
         return tuple(exact[:limit]), tuple(near[: max(0, limit - len(exact))])
 
-    def learn(self, role: str, text: str) -> TurnApplied:
-        """Read ``text``, outside of the conversation, and store durably what the model finds worth it."""
-        return self._take_in(role, text, all_of_it=False)
+    def learn(self, role: str, text: str, *, at: float | None = None, memory: bool = False) -> TurnApplied:
+        """Read ``text``, outside of the conversation, and store durably what the model finds worth it.
+
+        at: unix seconds of when it was said; None for now. memory: it is a memory of another program, so every sentence
+        is stored.
+        """
+        return self._take_in(role, text, all_of_it=memory, at=at)
+
+    def would_learn(self, role: str, text: str, *, memory: bool = False) -> tuple[NewStatement, ...]:
+        """What ``learn`` would store, whether it is known already or not; changes nothing."""
+        import torch
+
+        message = self.checkpoint.chat.encode(role, sanitize(text).strip())
+        cut = len(message.ids) - message.header - message.footer
+        with torch.inference_mode():
+            return tuple(self._read_beginning(message, cut, None, all_of_it=memory))
 
     def remember(self, text: str) -> TurnApplied:
         """Store every sentence of ``text`` durably, as told by the user, whatever the model thinks it is worth.
@@ -156,9 +169,9 @@ class SessionMemory:
     def export(self, path: Path, statement_ids: Iterable[int]) -> int:
         """Write these statements to ``path``, as ``varda-chat memory export`` does; returns how many there were. Raises
         OSError."""
-        from varda_chat.memory.exchange import write_export
+        from varda_chat.memory.exchange import format_of, write_export
 
-        return write_export(path, self._store.exported(statement_ids), vectors=True)
+        return write_export(path, self._store.exported(statement_ids), vectors=True, kind=format_of(path))
 
     def exported_lines(self, statement_ids: Iterable[int]) -> Iterator[bytes]:
         """The lines of such a file."""
@@ -205,14 +218,9 @@ class SessionMemory:
         if self._store.read_only:
             raise StorageError(f"{what}: this memory is open read-only.")
 
-    def _take_in(self, role: str, text: str, *, all_of_it: bool) -> TurnApplied:
-        import torch
-
-        message = self.checkpoint.chat.encode(role, sanitize(text).strip())
-        with torch.inference_mode():
-            cut = len(message.ids) - message.header - message.footer
-            stores = self._read_beginning(message, cut, None, all_of_it=all_of_it)
-        return self._store.apply(TurnChanges(stores=tuple(stores)), session=self._name)
+    def _take_in(self, role: str, text: str, *, all_of_it: bool, at: float | None = None) -> TurnApplied:
+        stores = self.would_learn(role, text, memory=all_of_it)
+        return self._store.apply(TurnChanges(stores=stores), session=self._name, said_at=at)
 
     def _leave_copy(self) -> None:
         """Go on with the memory itself in place of its copy in RAM. Raises as ``MemoryStore.open`` does, VardaError

@@ -196,7 +196,7 @@ def test_bad_queries_ids_and_settings_are_refused() -> None:
         lambda: memory.add(some(1), ids=[1.5]),
         lambda: memory.add(some(1), ids=[-1]),
         lambda: memory.add(some(4)),
-        lambda: memory.age_memory(-1),
+        lambda: memory.age_memory(steps=-1),
         lambda: small(memory_size=0),
         lambda: small(forgetfulness_factor=2.0),
         lambda: small(use_gpu=True),
@@ -227,7 +227,7 @@ def test_the_oldest_goes_and_an_update_makes_young() -> None:
     memory.age_memory()
     memory.add(some(2))
     memory.update([0], some(1, 9))
-    memory.age_memory(2)
+    memory.age_memory(steps=2)
     assert dict(zip(memory.ids().tolist(), memory.ages().tolist(), strict=True)) == {1: 2, 2: 2, 0: 2}
     memory.add(some(1, 3))
     assert memory.ids().tolist() == [2, 0, 3]
@@ -239,7 +239,7 @@ def test_ageing_leaves_vectors_and_distances_alone() -> None:
     memory = small()
     memory.add(some(5))
     before = memory.search(some(2, 1), 5)
-    memory.age_memory(1000)
+    memory.age_memory(steps=1000)
     np.testing.assert_array_equal(memory.search(some(2, 1), 5).distances, before.distances)
 
 
@@ -264,7 +264,7 @@ def test_garbage_is_vectors_without_length() -> None:
 def test_a_file_gives_back_the_same_memory(tmp_path: Path) -> None:
     memory = small(forgetfulness_factor=0.5)
     memory.add(some(30))
-    memory.age_memory(3)
+    memory.age_memory(steps=3)
     memory.remove([3, 4])
     memory.write(tmp_path / "index", {"model": "a"})
     again = AssociativeMemory.read(tmp_path / "index", {"model": "a"})

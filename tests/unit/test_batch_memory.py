@@ -89,7 +89,7 @@ def test_what_one_row_refuses_changes_none() -> None:
 def test_upkeep_goes_over_every_row() -> None:
     batch = BatchAssociativeMemory(2, 30, DIM, forgetfulness_factor=0.5)
     batch.add(some(2, 20))
-    batch.age_memory(2)
+    batch.age_memory(steps=2)
     assert [memory.ages().tolist() for memory in batch] == [[2] * 20] * 2
     gone = batch.forget_randomly(seed=1)
     assert batch.size() == [10, 10]

@@ -102,7 +102,7 @@ class AgainstADict(RuleBasedStateMachine):
 
     @rule(steps=st.integers(0, 3))
     def age(self, steps: int) -> None:
-        self.memory.age_memory(steps)
+        self.memory.age_memory(steps=steps)
 
     @rule()
     def save_and_load(self) -> None:

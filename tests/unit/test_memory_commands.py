@@ -364,6 +364,57 @@ def test_the_model_searches_edits_learns_and_reads_imports(tiny_checkpoint: Path
     assert all(each["vector_count"] > 0 for each in moved)
 
 
+@pytest.mark.parametrize("kind", ["md", "csv"])
+def test_a_memory_that_was_written_to_be_read_is_read_again(
+    folder: Path, tiny_checkpoint: Path, tmp_path: Path, kind: str
+) -> None:
+    run("pin", 2)
+    file = tmp_path / f"memory.{kind}"
+    assert answers("export", file)[0]["format"] == kind
+    assert run("export", "-", "--format", kind).stdout.encode() == file.read_bytes()
+    done = answers("import", file, "--profile", "new", "--checkpoint", tiny_checkpoint)[0]
+    assert (done["imported"], done["bad"]) == (3, 0)
+    kept = ("text", "role", "session", "created_at", "recall_count", "pinned")
+    before, after = ([{name: each[name] for name in kept} for each in answers("list", *more)]
+                     for more in ((), ("--profile", "new")))  # fmt: skip
+    assert after == before
+    assert all(each["vector_count"] for each in answers("list", "--profile", "new"))
+    if kind == "csv":
+        assert answers("import", file, "--profile", "new")[0]["known"] == 3
+
+
+def test_exports_of_others_are_learned_with_their_times_and_only_once(tiny_checkpoint: Path) -> None:
+    model = ("--checkpoint", tiny_checkpoint)
+    files = sorted((Path(__file__).parent / "exports").iterdir())
+    (dry,) = answers("learn", "--dry-run", *files, *model)
+    assert dry["stored"] == dry["memory_size"] == 0
+    assert dry["skipped"] == 6
+    assert answers("list") == []
+    (done,) = answers("learn", *files, *model)
+    assert done["passages"] == dry["passages"] == 17
+    assert done["unread"] == []
+    listed = answers("list")
+    assert len(listed) == done["stored"]
+    assert {each["text"] for each in listed} <= {each["text"] for each in dry["would_store"]}
+    dated = {each["text"]: each["created_at"] for each in listed}
+    assert dated["Works as a locksmith"] == 1770130800
+    assert dated["Has a sister called Ofelia"] == 1770303600
+    assert any("Ines" in text for text in dated)
+    (again,) = answers("learn", *files, *model)
+    assert (again["passages"], again["stored"], again["refreshed"]) == (0, 0, 0)
+    assert answers("list") == listed
+
+
+def test_lines_that_cannot_be_learned_are_named_at_the_end(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    talk = tmp_path / "talk.jsonl"
+    talk.write_text('{"role": "user", "content": "I work as a nurse."}\n{"half\n' * 30)
+    result = run("learn", talk, "--checkpoint", tiny_checkpoint)
+    assert result.exit_code == 0
+    assert "30 passages were read" in result.stdout
+    assert f"{talk}, line 2: it is not JSON" in result.stderr
+    assert "... and 10 more that could not be read." in result.stderr
+
+
 def test_learning_goes_on_where_it_was_cut_off(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,11 +425,11 @@ def test_learning_goes_on_where_it_was_cut_off(
     learn = ChatSession.learn
     calls: list[Any] = []
 
-    def cut_off(session: ChatSession, role: str, said: str) -> Any:
+    def cut_off(session: ChatSession, role: str, said: str, **more: Any) -> Any:
         if len(calls) == 3:
             raise KeyboardInterrupt
         calls.append(said)
-        return learn(session, role, said)
+        return learn(session, role, said, **more)
 
     monkeypatch.setattr(ChatSession, "learn", cut_off)
     assert run("learn", text, "--checkpoint", tiny_checkpoint).exit_code == 130

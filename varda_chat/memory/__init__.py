@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from varda_chat.memory.associative import AssociativeMemory
-    from varda_chat.memory.batch import BatchAssociativeMemory
+    from varda_chat.memory.batch import BatchAssociativeMemory, MultiTokenBatchAssociativeMemory
     from varda_chat.memory.nearest import search_recall
     from varda_chat.memory.records import (
         MemoryEvent,
@@ -28,6 +28,7 @@ __all__ = [
     "BatchAssociativeMemory",
     "MemoryEvent",
     "MemoryStore",
+    "MultiTokenBatchAssociativeMemory",
     "NewStatement",
     "NewVector",
     "Peek",
@@ -60,6 +61,7 @@ _RECORDS = (
 _HOMES = {
     "AssociativeMemory": "associative",
     "BatchAssociativeMemory": "batch",
+    "MultiTokenBatchAssociativeMemory": "batch",
     "search_recall": "nearest",
     "MemoryStore": "store",
     **dict.fromkeys(_RECORDS, "records"),

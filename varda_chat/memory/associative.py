@@ -166,10 +166,20 @@ class AssociativeMemory:
                 del self._born[id_]
                 self._born[id_] = self.clock
 
-    def age_memory(self, steps: int = 1) -> None:
-        """Make every vector ``steps`` older."""
+    def age_memory(self, decay_factor: float = 1.0, *, steps: int = 1) -> None:
+        """Make every vector ``steps`` older.
+
+        decay_factor: from 0 to 1; below 1 every vector is multiplied by it too, as VardaGPT's memory does, which
+            changes all distances. Ids and ages stay.
+        """
         if steps < 0:
-            raise VardaError("A memory cannot grow younger.")
+            raise VardaError("steps must not be negative.")
+        if not 0.0 <= decay_factor <= 1.0:
+            raise VardaError(f"decay_factor is {decay_factor}; it goes from 0 to 1.")
+        if decay_factor < 1.0 and self._born:
+            index = make_index(self.index_type, self._settings)
+            index.add(self.ids(), self._storable(self.get_all_embeddings() * np.float32(decay_factor)))
+            self.index = index
         self.clock += steps
 
     def forget_randomly(self, seed: int | np.random.Generator | None = None) -> Ids:
@@ -198,9 +208,9 @@ class AssociativeMemory:
 
     # Searching it
 
-    def search(self, query: Any, k: int) -> SearchResults:
+    def search(self, query: Any, k: int = 10) -> SearchResults:
         """The ``k`` (>= 1) nearest vectors of each query of shape (..., dim); see SearchResults for what
-        comes back.
+        comes back, which unpacks as ``ids, distances``.
 
         Distances are computed from the vectors themselves, so they do not depend on how many queries came at
         once.

@@ -1,8 +1,9 @@
-"""A memory as a file of JSON Lines. What is read back may come from anyone: bounded, checked and sanitised.
+"""A memory as a file: JSON Lines, or Markdown and CSV (``exchange_text``). What is read back may come from anyone:
+bounded, checked and sanitised.
 
-Line 1: ``{"varda_chat_memory": 1}``, the version of this format. Each line after it: a statement with text, role,
-session, created_at, recalled_at, recall_count, pinned, fingerprint, and vectors, each with token_id, token, strength
-and vector (base64 of little-endian float32).
+JSON Lines, line 1: ``{"varda_chat_memory": 1}``, the version of this format. Each line after it: a statement with text,
+role, session, created_at, recalled_at, recall_count, pinned, fingerprint, and vectors, each with token_id, token,
+strength and vector (base64 of little-endian float32).
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 
 from varda_chat.errors import VardaError
+from varda_chat.memory import exchange_text
 from varda_chat.memory.checks import checked
 from varda_chat.memory.files import replace_file
 from varda_chat.memory.records import Imported, NewStatement, NewVector
 from varda_chat.sanitize import one_line, sanitize, to_json
 
+Format = Literal["jsonl", "md", "csv"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 VERSION = 1
 MAX_LINE = 4 * 1024 * 1024
 MAX_LINES = 2_000_000
@@ -32,21 +36,27 @@ MAX_DIM = 4096
 
 _DEPTH = 4  # objects and lists within one another
 _LATEST = 253_402_300_799.0  # the last second of the year 9999
+_TOO_LONG = b"\xff\n"  # neither JSON nor UTF-8
 
 
-def lines_of(records: Iterable[Imported], *, vectors: bool) -> Iterator[bytes]:
-    """The lines of an export, the first included."""
+def format_of(path: Path) -> Format:
+    """The format that a file's suffix names; JSON Lines for any other."""
+    return {".md": "md", ".markdown": "md", ".csv": "csv"}.get(path.suffix.lower(), "jsonl")  # type: ignore[return-value]
+
+
+def lines_of(records: Iterable[Imported], *, vectors: bool, kind: Format = "jsonl") -> Iterator[bytes]:
+    """The lines of an export, the first included. Only JSON Lines hold vectors."""
+    if kind == "md":
+        yield from exchange_text.markdown_lines(map(_values, records))
+        return
+    if kind == "csv":
+        yield from exchange_text.csv_lines(map(_values, records))
+        return
     yield _line({"varda_chat_memory": VERSION})
     for record in records:
         yield _line(
             {
-                "text": record.new.text,
-                "role": record.new.role,
-                "session": record.session,
-                "created_at": record.created_at,
-                "recalled_at": record.recalled_at,
-                "recall_count": record.recall_count,
-                "pinned": record.pinned,
+                **_values(record),
                 "fingerprint": record.fingerprint if vectors else "",
                 "vectors": [
                     {
@@ -61,32 +71,34 @@ def lines_of(records: Iterable[Imported], *, vectors: bool) -> Iterator[bytes]:
         )
 
 
-def write_export(path: Path, records: Iterable[Imported], *, vectors: bool) -> int:
+def write_export(path: Path, records: Iterable[Imported], *, vectors: bool, kind: Format = "jsonl") -> int:
     """Write an export as ``path``, 0600, all or nothing; returns the number of statements. Raises OSError."""
-    count = -1  # the first line is none
+    count = 0
 
-    def counted() -> Iterator[bytes]:
+    def counted() -> Iterator[Imported]:
         nonlocal count
-        for line in lines_of(records, vectors=vectors):
+        for record in records:
             count += 1
-            yield line
+            yield record
 
-    replace_file(path, counted())
+    replace_file(path, lines_of(counted(), vectors=vectors, kind=kind))
     return count
 
 
 def read_export(file: IO[bytes], now: float) -> Iterator[tuple[int, Imported | str]]:
-    """For each line after the first, with its number: its statement, or in one sentence what is wrong with it.
+    """For each statement, with the number of its line: the statement, or in one sentence what is wrong with it.
 
-    Raises VardaError where the file is not an export that this version reads.
+    Raises VardaError where the file, by its first line, is not an export that this version reads.
     """
+    first = _read_line(file)
     try:
-        head = _parsed(_read_line(file))
+        head = _parsed(first)
     except ValueError:
         head = None
     version = head.get("varda_chat_memory") if isinstance(head, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
-        raise VardaError("The file is not an export of varda-chat: its first line does not say so.")
+        yield from _read_document(first, file, now)
+        return
     if version > VERSION:
         raise VardaError(f"The file was exported by a newer varda-chat (format {version}; this one reads {VERSION}).")
     for number in range(2, MAX_LINES + 2):
@@ -102,6 +114,56 @@ def read_export(file: IO[bytes], now: float) -> Iterator[tuple[int, Imported | s
         raise VardaError(f"The file has more than {MAX_LINES} lines; the rest was not read.")
 
 
+def _read_document(first: bytes, file: IO[bytes], now: float) -> Iterator[tuple[int, Imported | str]]:
+    """What ``read_export`` gives, of a file in Markdown or CSV whose first line is ``first``."""
+    unreadable: list[tuple[int, str]] = []
+
+    def lines() -> exchange_text.Lines:
+        for number in range(2, MAX_LINES + 2):
+            line = _read_line(file)
+            if not line:
+                return
+            try:
+                yield number, line.decode().rstrip("\r\n")
+            except UnicodeDecodeError:
+                long = f"it is longer than {MAX_LINE} bytes"
+                unreadable.append((number, long if line == _TOO_LONG else "it is not UTF-8"))
+
+    head = first.decode("utf-8-sig", "replace").rstrip("\r\n")
+    if exchange_text.is_markdown(head):
+        found = exchange_text.read_markdown(lines())
+    elif exchange_text.is_csv(head):
+        found = exchange_text.read_csv(head, lines())
+    else:
+        raise VardaError(
+            "The file is not an export of varda-chat's memory: its first line does not say so. "
+            "varda-chat memory learn reads exports of other programs, and text."
+        )
+    for number, values in found:
+        try:
+            yield number, values if isinstance(values, str) else _record({"role": "user"} | values, now)
+        except (ValueError, VardaError) as error:
+            yield number, one_line(str(error))
+        yield from unreadable
+        unreadable.clear()
+    yield from unreadable
+    if file.read(1):
+        raise VardaError(f"The file has more than {MAX_LINES} lines; the rest was not read.")
+
+
+def _values(record: Imported) -> dict[str, Any]:
+    """What is known of a statement, but for its vectors."""
+    return {
+        "text": record.new.text,
+        "role": record.new.role,
+        "session": record.session,
+        "created_at": record.created_at,
+        "recalled_at": record.recalled_at,
+        "recall_count": record.recall_count,
+        "pinned": record.pinned,
+    }
+
+
 def _line(value: dict[str, Any]) -> bytes:
     return to_json(value).encode() + b"\n"
 
@@ -115,13 +177,13 @@ def _read_line(file: IO[bytes]) -> bytes:
             if not rest:
                 break
             line = rest
-        return b"too long\n"
+        return _TOO_LONG
     return line
 
 
 def _parsed(line: bytes) -> Any:
     """The JSON value of a line; raises ValueError."""
-    if line == b"too long\n":
+    if line == _TOO_LONG:
         raise ValueError(f"the line is longer than {MAX_LINE} bytes")
 
     def refuse(word: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +32,14 @@ class SearchResults:
     vectors: Any
     token_ids: Any = None
     log_gates: Any = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """``ids, distances = memory.search(query)``, as code written for VardaGPT's memory does."""
+        return iter((self.ids, self.distances))
+
+    def __getitem__(self, place: int) -> Any:
+        """``[0]``: the ids; ``[1]``: the distances."""
+        return (self.ids, self.distances)[place]
 
 
 @dataclass(frozen=True)

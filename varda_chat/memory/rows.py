@@ -133,9 +133,19 @@ def retention_table(db: sqlite3.Connection, fingerprint: str) -> npt.NDArray[np.
 
 
 def insert_statement(
-    db: sqlite3.Connection, new: NewStatement, *, session: str, fingerprint: str, now: float, act: int
+    db: sqlite3.Connection,
+    new: NewStatement,
+    *,
+    session: str,
+    fingerprint: str,
+    now: float,
+    act: int,
+    said_at: float | None = None,
 ) -> tuple[Statement, list[int]]:
-    """Store ``new`` with its vectors and a "stored" event, as a part of ``act``; returns it with its vectors' ids."""
+    """Store ``new`` with its vectors and a "stored" event, as a part of ``act``; returns it with its vectors' ids.
+
+    said_at: when it was said, where that is not now."""
+    created_at = now if said_at is None else min(said_at, now)
     cursor = db.execute(
         "INSERT INTO statements (text, role, session, created_at, fingerprint, strength, vector_count, key, act, crc) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -143,7 +153,7 @@ def insert_statement(
             new.text,
             new.role,
             session,
-            now,
+            created_at,
             fingerprint if new.vectors else "",
             strength(new.vectors),
             len(new.vectors),
@@ -155,7 +165,7 @@ def insert_statement(
     id_ = int(cursor.lastrowid or 0)
     ids = insert_vectors(db, id_, new.vectors)
     insert_events(db, "stored", [(id_, new.text)], now)
-    return Statement(id_, new.text, new.role, session, now, False, len(ids), 0), ids
+    return Statement(id_, new.text, new.role, session, created_at, False, len(ids), 0), ids
 
 
 def take_in(db: sqlite3.Connection, records: Iterable[Imported], now: float, act: int) -> list[Statement]:

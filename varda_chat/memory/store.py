@@ -104,8 +104,10 @@ class MemoryStore(MemoryReader):
 
     # Turns
 
-    def apply(self, changes: TurnChanges, *, session: str) -> TurnApplied:
+    def apply(self, changes: TurnChanges, *, session: str, said_at: float | None = None) -> TurnApplied:
         """Make all of a turn's changes, durably, or none of them.
+
+        said_at: unix seconds of when it was said; None for now.
 
         Pinned statements are not deleted, and ids that are not there are passed over. A memory that would
         hold more than ``capacity`` vectors drops the statements least worth keeping
@@ -116,7 +118,7 @@ class MemoryStore(MemoryReader):
         dim = self._index().memory.embedding_dim
         new = replace(changes, stores=tuple(checked(statement, dim) for statement in changes.stores))
         with self._changing("The turn was not stored"):
-            applied = apply_turn(self._db, self._index(), self.capacity, new, session=session)
+            applied = apply_turn(self._db, self._index(), self.capacity, new, session=session, said_at=said_at)
             self._write_now_and_then()
             return applied
 

@@ -16,7 +16,13 @@ from varda_chat.memory.schema import bump_generation
 
 
 def apply_turn(
-    db: sqlite3.Connection, index: IndexMirror, capacity: int, changes: TurnChanges, *, session: str
+    db: sqlite3.Connection,
+    index: IndexMirror,
+    capacity: int,
+    changes: TurnChanges,
+    *,
+    session: str,
+    said_at: float | None = None,
 ) -> TurnApplied:
     """What ``MemoryStore.apply`` promises; ``changes.stores`` have been checked."""
     now = time.time()
@@ -37,7 +43,9 @@ def apply_turn(
         tombstones.remove(db, dropped, now, act)
         deleted += dropped
         stored = [
-            rows.insert_statement(db, fresh[place], session=session, fingerprint=index.fingerprint, now=now, act=act)
+            rows.insert_statement(
+                db, fresh[place], session=session, fingerprint=index.fingerprint, now=now, act=act, said_at=said_at
+            )
             for place in fitting
         ]
         refreshed = rows.statements_of(db, [statement_id for statement_id, _ in again])

@@ -17,6 +17,7 @@ from varda_chat.sanitize import one_line, sanitize
 from varda_chat.wording import numbered, were
 
 if TYPE_CHECKING:
+    from varda_chat.memory.exchange import Format
     from varda_chat.memory.records import Imported
 
 _BAD_LINES = 1000
@@ -26,27 +27,34 @@ _ERRORS_SHOWN = 20
 
 @click.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["jsonl", "md", "csv"]),
+    help="JSON Lines with vectors, Markdown or CSV; import reads all three.  [default: by FILE's suffix, else jsonl]",
+)
 @click.option("--no-vectors", is_flag=True, help="Only what was said; the model reads it again after an import.")
 @at_a_place()
-def export_memory(place: Place, file: Path, no_vectors: bool) -> None:
-    """Write the memory to FILE as JSON Lines (- for stdout)."""
-    from varda_chat.memory.exchange import lines_of, write_export
+def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: bool) -> None:
+    """Write the memory to FILE (- for stdout)."""
+    from varda_chat.memory.exchange import format_of, lines_of, write_export
 
+    kind = kind or format_of(file)
     with place.records(read_only=True) as store:
         if str(file) == "-":
-            for line in lines_of(store.exported(), vectors=not no_vectors):
+            for line in lines_of(store.exported(), vectors=not no_vectors, kind=kind):
                 sys.stdout.write(line.decode())
             return
-        count = write_export(file, store.exported(), vectors=not no_vectors)
+        count = write_export(file, store.exported(), vectors=not no_vectors, kind=kind)
     told = f"{numbered(count, 'statement')} {were(count)} written to {sanitize(str(file))}."
-    place.say({"exported": count, "file": str(file)}, told)
+    place.say({"exported": count, "file": str(file), "format": kind}, told)
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @at_a_place(model=True)
 def import_memory(place: Place, file: Path) -> None:
-    """Take in the statements of FILE, an export; what has no vectors is read by the model."""
+    """Take in the statements of FILE, an export in any format; what has no vectors is read by the model."""
     from varda_chat.memory.exchange import read_export
     from varda_chat.memory.store import MemoryStore
 
