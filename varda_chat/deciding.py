@@ -140,7 +140,10 @@ def decide(
     near = None if memory is None else _near(layer, address, memory, statement_ids)
     candidates = () if near is None else near.candidates()
     changes = chance["correct"] + chance["forget"] > config.change_threshold
-    deletes = frozenset(each.statement for each in candidates if changes and each.ends > config.delete_threshold)
+    # a line means one statement, and what resembles it stays
+    meant = max(candidates, key=lambda each: each.ends, default=None)
+    goes = changes and meant is not None and meant.ends > config.delete_threshold
+    deletes = frozenset([meant.statement] if meant is not None and goes else [])
     answers = [each.statement for each in candidates if each.answers > config.recall_threshold][:MOST_ANSWERS]
     reads: FoundMemory | None = None
     forgets = changes and chance["forget"] > chance["correct"]

@@ -17,9 +17,9 @@ from training.data.messages import NONE, NULL
 from varda_chat.model.llama import VardaLlamaAssociative
 from varda_chat.model.memory_config import INTENTS
 
-WRONG_DELETE = 40.0
+WRONG_DELETE = 6.0
 """What deleting an unconcerned statement costs, beside 1 for leaving an obsolete one."""
-DENIAL = 2.0
+DENIAL = 1.5
 """What denying a known fact costs, beside 1 for claiming to know one."""
 GRID = tuple(round(0.02 * step, 2) for step in range(1, 50))
 DELETE_GRID = (*GRID, 0.985, 0.99, 0.995, 0.998)
@@ -69,7 +69,10 @@ def gather(model: VardaLlamaAssociative, builder: SessionBuilder, people: int, s
         parts.append(Evidence(intents, batch.intent, match, batch.target, right, obsolete, wrongly, chance, label))
         stored = bound.log_gates > -1.0 if bound.log_gates is not None else None
         if stored is not None and bound.vectors is not None:
-            ring.add(bound.vectors[stored], bound.tokens[stored], torch.full((int(stored.sum()),), -1))
+            statement = batch.statement.flatten(1)
+            topic = batch.topic.gather(1, statement.clamp_min(0).long()).masked_fill(statement < 0, -1)
+            known = stored & (topic >= 0)
+            ring.add(bound.vectors[known], bound.tokens[known], topic[known])
     return Evidence(*(torch.cat([getattr(p, name) for p in parts]) for name in Evidence.__dataclass_fields__))
 
 
@@ -93,7 +96,9 @@ def _pairs(
     obsolete = torch.where(ends.any(1), torch.where(ends, chance, -1).amax(1), torch.nan)
     wrongly = torch.where(alive & ~ends, chance, 0).amax(1)
     if memory.distractors is not None:
-        strange = torch.sigmoid(layer.delete_logits(address, memory.distractors[:256].expand(len(now), -1, -1)))
+        some = memory.distractors[:256]
+        strange = torch.sigmoid(layer.delete_logits(address, some.expand(len(now), -1, -1)))
+        strange = strange * (memory.distractor_gates()[batch.person, : len(some)] >= 0)
         wrongly = torch.maximum(wrongly, strange.amax(1))
     answers = torch.where(alive, torch.sigmoid(layer.answer_logits(address, own, alive)), -1)
     match, best = answers.max(1)
@@ -109,18 +114,20 @@ def calibrate(
     chance = dict(zip(INTENTS, found.intents.T, strict=True))
     change = chance["correct"] + chance["forget"]
     obsolete, known = found.obsolete, ~found.obsolete.isnan()
+    meant = known & (obsolete >= found.wrongly)  # only the statement that is meant most goes
 
     def delete_cost(delete: float, wanted: float) -> float:
-        lost = (known & ~((obsolete > delete) & (change > wanted))).sum()
-        wrong = ((found.wrongly > delete) & (change > wanted)).sum()
+        opened = change > wanted
+        lost = (known & ~(meant & (obsolete > delete) & opened)).sum()
+        wrong = (~meant & (found.wrongly > delete) & opened).sum()
         return float(lost + WRONG_DELETE * wrong)
 
     memory.delete_threshold, memory.change_threshold = min(
         ((d, c) for d in DELETE_GRID for c in GRID), key=lambda pair: (delete_cost(*pair), -pair[0] - pair[1])
     )
     opened = change > memory.change_threshold
-    deleted = (known & (obsolete > memory.delete_threshold) & opened).sum()
-    wrong = ((found.wrongly > memory.delete_threshold) & opened).sum()
+    deleted = (meant & (obsolete > memory.delete_threshold) & opened).sum()
+    wrong = (~meant & (found.wrongly > memory.delete_threshold) & opened).sum()
     asks = found.intent == INTENTS.index("ask")
     told, untold = asks & (found.target >= 0), asks & (found.target == NULL)
 

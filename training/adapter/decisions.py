@@ -27,6 +27,8 @@ from varda_chat.model.memory_layer import Address
 PARTS = ("fc_delete_decision", "fc_deletable_vector", "fc_answer_decision", "fc_intent")
 POSITIVE = 3.0
 """What a deletion that should happen weighs, beside 1 for each that should not."""
+ALIKE = 0.5
+"""Cosine from which on two statements may be about the same thing."""
 OTHERS = 32
 """Statements of other people that each turn is weighed against."""
 
@@ -94,9 +96,13 @@ def train_decisions(
         for group in optimizer.param_groups:
             group["lr"] = rate * max(factor, 0.02)
         rows = torch.randint(0, len(turns.intent), (batch,), generator=generator)
-        # turns that change something are few: half of a batch has one
+        # turns that change or ask for something are few: a quarter of a batch, and two fifths of it
         changing = turns.obsolete.any(1).nonzero()[:, 0]
         rows[: batch // 4] = changing[torch.randint(0, len(changing), (batch // 4,), generator=generator)]
+        asking = (turns.intent == INTENTS.index("ask")).nonzero()[:, 0]
+        rows[batch // 4 : 2 * batch // 3] = asking[
+            torch.randint(0, len(asking), (2 * batch // 3 - batch // 4,), generator=generator)
+        ]
         address = Address(*(each[rows].float() for each in (turns.mean, turns.end, turns.previous)))
         strange = pool[torch.randint(0, len(pool), (OTHERS,), generator=generator)].float()
         loss, shares = decision_losses(layer, address, turns, rows, strange)
@@ -109,6 +115,14 @@ def train_decisions(
                 f"decisions {step + 1}: loss {float(loss.detach()):.3f} "
                 + " ".join(f"{k} {v}" for k, v in shares.items())
             )
+
+
+def _unlike(layer: Any, statements: Tensor, obsolete: Tensor, strange: Tensor) -> Tensor:
+    """(n, M) bool: strangers that say nothing like what the line ends; another person's dog's name would go too."""
+    width = layer.config.memory_dim - layer.config.token_dim
+    own, others = (F.normalize(each[..., :width], dim=-1) for each in (statements, strange))
+    like = torch.einsum("nsd,md->nsm", own, others).masked_fill(~obsolete.unsqueeze(-1), -1.0)
+    return like.amax(dim=1) < ALIKE
 
 
 def decision_losses(
@@ -126,7 +140,8 @@ def decision_losses(
     there = torch.cat([alive, torch.ones(len(rows), len(strange), dtype=torch.bool)], dim=1)
     own, other = layer.delete_logits(address, both, there).split([STATEMENTS, len(strange)], dim=1)
     lost = POSITIVE * (F.softplus(-own) * obsolete).sum() + (F.softplus(own) * (alive & ~obsolete)).sum()
-    loss = loss + 3.0 * (lost + 0.3 * F.softplus(other).sum()) / len(rows)
+    unlike = _unlike(layer, turns.statements[rows].float(), obsolete, strange)
+    loss = loss + 3.0 * (lost + 0.3 * (F.softplus(other) * unlike).sum()) / len(rows)
     # other people's statements may answer a question too (everybody has a name): only its own person's count, and
     # those of other people where the line asks for nothing
     answers, answerable = turns.answers[rows], (intent >= 0) & (intent != INTENTS.index("ask"))
@@ -137,7 +152,7 @@ def decision_losses(
     lost = POSITIVE * (F.softplus(-reply) * answers).sum() + (F.softplus(reply) * (labelled & ~answers)).sum()
     loss = loss + 2.0 * (lost + 0.3 * (F.softplus(strangers) * answerable.unsqueeze(1)).sum()) / len(rows)
     deleted = f"{int(((own > 0) & obsolete).sum())}/{int(obsolete.sum())}"
-    wrong = int(((own > 0) & alive & ~obsolete).sum()) + int((other > 0).sum())
+    wrong = int(((own > 0) & alive & ~obsolete).sum()) + int(((other > 0) & unlike).sum())
     right = float((logits[known].argmax(-1) == intent[known]).float().mean())
     answered = f"{int(((reply > 0) & answers).sum())}/{int(answers.sum())}"
     falsely = str(int(((reply > 0) & labelled & ~answers).sum()))
