@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 
 from varda_chat import paths
-from varda_chat.errors import StorageError
+from varda_chat.errors import CheckpointError, StorageError
 from varda_chat.sanitize import one_line, sanitize
 
 BUNDLED = ""
@@ -73,11 +73,27 @@ def fingerprint(model: Model) -> str:
         return ""
     from varda_chat.model.checkpoint import fingerprint_of_file
 
-    return fingerprint_of_file(model.folder)
+    complete = _complete(model.folder)
+    return "" if complete is None else fingerprint_of_file(complete)
+
+
+def _complete(folder: Path) -> Path | None:
+    """Where the whole model of ``folder`` is: there, or, for an adapter, where it has been merged with its base; None for
+    one that has not been yet. Raises CheckpointError."""
+    from varda_chat.model.adapters import base_needed, find_merged
+
+    base = base_needed(folder)
+    if base is None:
+        return folder
+    merged = find_merged(folder, base)
+    return None if merged is None else merged.directory
 
 
 def _of_folder(source: str, name: str, folder: Path) -> Model:
-    weights = folder / "model.safetensors"
+    try:
+        weights = (_complete(folder) or folder) / "model.safetensors"
+    except CheckpointError:
+        weights = folder / "model.safetensors"
     try:
         size = weights.stat().st_size
         parameters = _parameters(weights)
