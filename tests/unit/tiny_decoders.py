@@ -20,12 +20,12 @@ from varda_chat.model import (
 
 PAD, START, END, SYSTEM, USER, ASSISTANT, NEWLINE = range(7)
 FIRST_WORD, VOCABULARY = 10, 40
-MEMORY = {
+MEMORY: dict[str, Any] = {
     "memory_dim": 16, "token_dim": 4, "num_search_results": 3, "hidden_dim": 8, "start_token_id": START,
     "end_token_id": END, "user_token_id": USER, "assistant_token_id": ASSISTANT, "user_header": 3,
     "assistant_header": 3,
 }  # fmt: skip
-KINDS = {
+KINDS: dict[str, tuple[Any, Any, Any, Any]] = {
     "llama": (LlamaConfig, LlamaForCausalLM, VardaLlamaConfig, VardaLlamaAssociative),
     "qwen2": (Qwen2Config, Qwen2ForCausalLM, VardaQwenConfig, VardaQwenAssociative),
 }

@@ -461,7 +461,9 @@ class Pass:
             roles, address = self.state.context
             shape = (-1, new)
             # what follows the reply's end is no text
-            ends = torch.cat([self.state.last("ids"), ids[:, :-1]], dim=1) == self.layer.config.end_token_id
+            before = self.state.last("ids")
+            assert before is not None
+            ends = torch.cat([before, ids[:, :-1]], dim=1) == self.layer.config.end_token_id
             last = Roles(
                 roles.role[:, -1:].expand(shape), roles.text[:, -1:] & ~ends.cummax(dim=1).values,
                 torch.zeros_like(ids, dtype=torch.bool), roles.turn_start[:, -1:].expand(shape),
