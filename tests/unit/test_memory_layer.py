@@ -138,7 +138,7 @@ def test_a_plain_checkpoint_lacks_only_the_memory_parts(kind: str, model: Any, t
             assert torch.equal(tensor, state[name]), name
         assert torch.isfinite(tensor).all(), name
     layer = loaded.memory_layer
-    assert layer.log_scale.item() == pytest.approx(math.log(16.0))
+    assert layer.log_scale.item() == pytest.approx(math.log(config.memory.score_scale))
     assert bool((layer.feature_scale == 1).all())
     assert not layer.status.weight.any()
 
