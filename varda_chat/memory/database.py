@@ -10,6 +10,7 @@ from pathlib import Path
 
 from varda_chat.errors import MemoryDamagedError, StorageError
 from varda_chat.memory.files import beside, make_private_file, sync_folder
+from varda_chat.regular import check_regular
 
 BUSY_SECONDS = 5.0
 """How long a statement waits for another connection's lock."""
@@ -22,8 +23,9 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """Open ``path`` for writing, creating it 0600: a COMMIT that returns is on the disk, a deleted text is
     not.
 
-    Usable from any thread, by one at a time. Raises OSError and sqlite3.Error.
+    Usable from any thread, by one at a time. Raises NotRegularError, OSError and sqlite3.Error.
     """
+    check_regular(path)
     make_private_file(path)
     sync_folder(path.parent)
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -45,8 +47,9 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 def connect_reader(path: Path, *, in_use: bool = False) -> sqlite3.Connection:
     """Open ``path`` for reading, leaving no new file beside it; ``in_use`` where this process is writing it.
 
-    Raises sqlite3.Error, also where there is no such file.
+    Raises sqlite3.Error, also where there is no such file; NotRegularError, OSError.
     """
+    check_regular(path)
     # a reader of a database in WAL mode makes the companions it needs, unless told that nothing changes the
     # file; and without companions nobody has it open
     quiet = not in_use and not any(beside(path, ending).exists() for ending in ("-wal", "-journal"))

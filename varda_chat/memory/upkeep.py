@@ -37,7 +37,8 @@ from varda_chat.wording import numbered, were
 
 @dataclass(frozen=True)
 class Peek:
-    """What is in a memory, seen from outside. ``bytes``: of database and index; ``damaged``: uncounted."""
+    """What is in a memory, seen from outside. ``bytes``: of database and index; ``damaged``: uncounted; ``problem``:
+    why nothing could be seen, "" where it could."""
 
     path: Path
     statements: int
@@ -45,6 +46,7 @@ class Peek:
     events: int
     bytes: int
     damaged: bool = False
+    problem: str = ""
 
 
 def peek(folder: str | Path) -> Peek:
