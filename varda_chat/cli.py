@@ -25,6 +25,7 @@ from varda_chat.sanitize import sanitize
 from varda_chat.settings import Settings
 from varda_chat.wording import numbered
 
+WRONG_INPUT = 2
 INTERRUPTED = 130
 _SUBCOMMANDS = {
     "mcp": ("varda_chat.mcp_server", "mcp"),
@@ -93,7 +94,9 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     try:
         ctx.obj = settings.read(value or paths.config_file(), required=value is not None)
     except VardaError as error:
-        raise click.ClickException(sanitize(str(error))) from error
+        wrong = click.ClickException(sanitize(str(error)))
+        wrong.exit_code = WRONG_INPUT
+        raise wrong from error
     ctx.default_map = ctx.obj.flags
 
 

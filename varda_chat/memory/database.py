@@ -15,7 +15,9 @@ from varda_chat.regular import check_regular
 BUSY_SECONDS = 5.0
 """How long a statement waits for another connection's lock."""
 
+WAY_OUT = "or chat with --incognito, which stores nothing, or on another disk with --data-dir."
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -131,11 +133,11 @@ def disk_errors(what: str, name: str = "memory.db") -> Iterator[None]:
 def _reason_of_sqlite(error: sqlite3.Error, name: str) -> str:
     code = error_code(error)
     if code == sqlite3.SQLITE_FULL:
-        return "the disk is full. Free some space and try again."
+        return f"the disk is full. Free some space and try again, {WAY_OUT}"
     if code == sqlite3.SQLITE_IOERR:
-        return f"the disk did not take it ({error}). It may be full or failing."
+        return f"the disk did not take it ({error}). It may be full or failing: free some space, {WAY_OUT}"
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return f"{name} cannot be opened for it ({error}). Check the permissions of its folder."
+        return f"{name} cannot be opened for it ({error}). Check the permissions of its folder, {WAY_OUT}"
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return f"another program is using {name}. Close it and try again."
     return f"{error}."
@@ -143,6 +145,8 @@ def _reason_of_sqlite(error: sqlite3.Error, name: str) -> str:
 
 def _reason_of_os(error: OSError) -> str:
     if error.errno in _FULL:
-        return "the disk is full. Free some space and try again."
+        return f"the disk is full. Free some space and try again, {WAY_OUT}"
     where = f" ({error.filename})" if error.filename else ""
+    if error.errno in _REFUSED:
+        return f"{error.strerror}{where}. Check the permissions of the folder, {WAY_OUT}"
     return f"{error.strerror or error}{where}."

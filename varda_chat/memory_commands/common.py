@@ -78,7 +78,10 @@ class Place:
             found = json.loads(read_regular(path, MAX_CONFIG))
         except (OSError, ValueError, RecursionError, VardaError):
             return MemorySettings()  # a model of the hub, or none: it is told of when it is loaded
-        return MemorySettings.of_model(found) if isinstance(found, dict) else MemorySettings()
+        try:
+            return MemorySettings.of_model(found) if isinstance(found, dict) else MemorySettings()
+        except VardaError as error:
+            raise VardaError(f"{path}: {error}") from error
 
     @property
     def quiet(self) -> bool:
