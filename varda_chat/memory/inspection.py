@@ -105,8 +105,10 @@ _VALUES: dict[str, dict[str, Check]] = {
 
 
 def inspect(db: sqlite3.Connection) -> None:
-    """Raise InspectionError, naming table and row, where the memory in ``db`` holds what none of ours can; sqlite3.Error
-    where it cannot be read."""
+    """Look at the tables of the memory in ``db``, and at every value.
+
+    Raises InspectionError, naming table and row, for what none of ours can hold; sqlite3.Error where it cannot be read.
+    """
     version = schema_version(db)
     found = _structure(db)
     for name, columns in _structure_of(version).items():

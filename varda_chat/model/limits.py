@@ -83,8 +83,10 @@ def checked_config(folder: Path) -> dict[str, Any]:
 
 
 def check_weights(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise CheckpointError where ``folder`` has no safetensors or where ``config`` is of a model of another size, which
-    would be built before that is noticed; what safetensors raises where its file is damaged."""
+    """Compare the weights in ``folder`` with ``config``: a model of another size would be built before that is noticed.
+
+    Raises CheckpointError where they differ or there are no safetensors; what safetensors raises for a damaged file.
+    """
     path = folder / WEIGHTS
     if not path.exists():
         if (folder / SHARDS).exists():
@@ -133,7 +135,7 @@ def _is_whole(value: object, least: int, most: int) -> bool:
 
 def _is_finite(value: object) -> bool:
     # a whole number may be too large for a float
-    return type(value) is float and math.isfinite(value) or _is_whole(value, -(10**9), 10**9)
+    return (type(value) is float and math.isfinite(value)) or _is_whole(value, -(10**9), 10**9)
 
 
 def _check_files(folder: Path) -> None:
