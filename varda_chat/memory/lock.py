@@ -27,9 +27,9 @@ def take_lock(folder: Path, wait: float = 0.0) -> BaseFileLock:
     try:
         lock.acquire()
     except Timeout:
-        waited = f" It did so for {wait:g} seconds." if wait else ""
+        waited = f", and still is after {wait:g} seconds" if wait else ""
         raise MemoryLockedError(
-            f"Another varda-chat is using this memory ({folder}).{waited} Close it, open this one with --incognito "
+            f"Another varda-chat is using this memory ({folder}){waited}. Close it, open this one with --incognito "
             "(it then reads the memory only), or choose another memory with --profile."
         ) from None
     except (NotImplementedError, OSError) as error:
