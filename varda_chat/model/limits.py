@@ -94,7 +94,7 @@ def check_weights(folder: Path, config: Mapping[str, Any]) -> None:
         raise _unreadable(folder, f"it has no {WEIGHTS}, and weights of other kinds are not read.")
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as weights:  # type: ignore[no-untyped-call]
+    with safe_open(path, framework="pt") as weights:
         names = set(weights.keys())
         blocks = {int(match[1]) for match in map(_BLOCK.match, names) if match}
         for field in ("n_layer", "num_hidden_layers"):
