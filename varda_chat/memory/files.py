@@ -22,6 +22,8 @@ COMPANIONS = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, by the end of the name."""
 _OWN = re.compile(r"(?:memory\.(?:db|faiss|lock|suspect)|sessions\.db|history\.jsonl)(?:[.-].*)?", re.IGNORECASE)
 """Names of a profile's own files, with their companions and what is set aside of them."""
+UNFINISHED = ".varda-*.new"
+"""Names of files that ``replace_file`` had not finished when a kill came."""
 _OWN_BACKUP = re.compile(r"memory-.*\.db(?:[.-].*)?", re.IGNORECASE)
 
 
@@ -113,7 +115,7 @@ def replace_file(path: Path, chunks: Iterable[Any], *, temporary: Path | None = 
     one in the same folder that nothing can have. Raises OSError.
     """
     if temporary is None:
-        temporary = path.with_name(f".varda-{secrets.token_hex(16)}.new")
+        temporary = path.with_name(UNFINISHED.replace("*", secrets.token_hex(16)))
     else:
         temporary.unlink(missing_ok=True)  # left by a kill, or a link put there
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

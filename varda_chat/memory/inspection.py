@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
 from varda_chat.config import MAX_MEMORY_SIZE
-from varda_chat.memory.sameness import statement_key
-from varda_chat.memory.schema import MIGRATIONS, schema_version
+from varda_chat.memory.row_checksums import text_crc
+from varda_chat.memory.schema import reference, schema_version
 from varda_chat.sanitize import sanitize
 
 MAX_ID = 2**62
@@ -54,6 +53,7 @@ def _vector(value: Any) -> bool:
 
 
 _ID, _COUNT, _TIME, _SHARE = _whole(1, MAX_ID), _whole(0, MAX_ID), _number(_MAX_TIME), _number(1.0)
+_CHECKSUM = _whole(0, 2**32 - 1)
 _STATEMENT: dict[str, Check] = {
     "id": _ID,
     "text": _text(2**24),
@@ -68,13 +68,14 @@ _STATEMENT: dict[str, Check] = {
     "vector_count": _whole(0, 2**31),
     "key": _whole(-(2**63), 2**63 - 1),
     "act": _or_none(_COUNT),
+    "crc": _or_none(_CHECKSUM),
 }
 _VECTOR: dict[str, Check] = {
     "statement_id": _ID,
     "token_id": _whole(0, 2**31 - 1),
     "token": _text(1000),
     "strength": _SHARE,
-    "crc": _whole(0, 2**32 - 1),
+    "crc": _CHECKSUM,
     "vector": _vector,
 }
 _VALUES: dict[str, dict[str, Check]] = {
@@ -85,6 +86,8 @@ _VALUES: dict[str, dict[str, Check]] = {
         "capacity": _or_none(_whole(1, MAX_MEMORY_SIZE)),
         "num_clusters": _whole(1, MAX_MEMORY_SIZE),
         "forgetfulness": _SHARE,
+        "age": _TIME,
+        "seen_at": _or_none(_TIME),
     },
     "statements": _STATEMENT,
     "vectors": {"id": _ID, **_VECTOR},
@@ -95,27 +98,26 @@ _VALUES: dict[str, dict[str, Check]] = {
         "text": _text(2**24),
         "at": _TIME,
         "act": _or_none(_COUNT),
+        "crc": _or_none(_CHECKSUM),
     },
-    "removed_statements": {**_STATEMENT, "removed_at": _TIME, "stored_act": _or_none(_COUNT)},
+    "removed_statements": {**_STATEMENT, "removed_at": _TIME, "stored_act": _or_none(_COUNT), "removed_age": _TIME},
     "removed_vectors": _VECTOR,
     "learned": {"digest": _text(200), "passages": _COUNT},
     "history": {"generation": _COUNT, "stamp": _text(64)},
+    "purges": {"id": _ID, "ids": _text(2**24), "texts": _text(2**24)},
     "sqlite_sequence": {"name": _text(64), "seq": _COUNT},
 }
 
 
 def inspect(db: sqlite3.Connection) -> None:
-    """Look at the tables of the memory in ``db``, and at every value.
+    """Look at every value of the memory in ``db``, of which the tables are as its migrations make them.
 
     Raises InspectionError, naming table and row, for what none of ours can hold; sqlite3.Error where it cannot be read.
     """
-    version = schema_version(db)
-    found = _structure(db)
-    for name, columns in _structure_of(version).items():
-        if found.pop(name, None) != columns:
-            raise InspectionError(f"its {name} is not that of a memory")
-    if found:
-        raise InspectionError(f"a memory has no {sorted(found)[0]!r}")
+    own = {name for _, name, _, _ in reference(schema_version(db))}
+    found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE name NOT GLOB 'sqlite_*'")}
+    if found - own:
+        raise InspectionError(f"a memory has no {min(found - own)!r}")
     if db.execute("SELECT count(*) FROM meta").fetchone()[0] != 1:
         raise InspectionError("its meta does not have one row")
     for table, checks in _VALUES.items():
@@ -126,14 +128,18 @@ def inspect(db: sqlite3.Connection) -> None:
 
 
 def clean_texts(db: sqlite3.Connection) -> None:
-    """Sanitize the texts of a memory that came from outside, inside a transaction."""
-    for table, key in (("statements", True), ("removed_statements", True), ("events", False)):
-        query = f"SELECT rowid, text FROM {table}"  # noqa: S608 - our names
-        changed = [(sanitize(text), rowid) for rowid, text in db.execute(query) if sanitize(text) != text]
-        db.executemany(f"UPDATE {table} SET text = ? WHERE rowid = ?", changed)  # noqa: S608
-        if key:
-            again = f"UPDATE {table} SET key = statement_key(role, text) WHERE rowid = ?"  # noqa: S608
-            db.executemany(again, [(rowid,) for _, rowid in changed])
+    """Sanitize the texts of a memory that came from outside, inside a transaction. What was not the text that its
+    checksum is of still is not."""
+    for table, has_key in (("statements", True), ("removed_statements", True), ("events", False)):
+        found = db.execute(f"SELECT rowid, text, crc FROM {table}")  # noqa: S608 - our names
+        changed = [(rowid, text, crc, sanitize(text)) for rowid, text, crc in found if sanitize(text) != text]
+        for rowid, text, crc, clean in changed:
+            mended = text_crc(clean) if crc == text_crc(text) else crc
+            query = f"UPDATE {table} SET text = ?, crc = ? WHERE rowid = ?"  # noqa: S608 - our names
+            db.execute(query, (clean, mended, rowid))
+            if has_key:
+                query = f"UPDATE {table} SET key = statement_key(role, text) WHERE rowid = ?"  # noqa: S608 - our names
+                db.execute(query, (rowid,))
 
 
 def _check_rows(db: sqlite3.Connection, table: str, checks: dict[str, Check]) -> None:
@@ -142,25 +148,3 @@ def _check_rows(db: sqlite3.Connection, table: str, checks: dict[str, Check]) ->
         for (name, check), value in zip(checks.items(), row, strict=True):
             if not check(value):
                 raise InspectionError(f"its {table}, row {number}, hold a {name} that cannot be")
-
-
-def _structure(db: sqlite3.Connection) -> dict[str, list[Any]]:
-    """The tables and indexes of a database with their columns, but for SQLite's own."""
-    kinds = db.execute("SELECT type, name FROM sqlite_master WHERE name NOT GLOB 'sqlite_*'").fetchall()
-    pragmas = {"table": "pragma_table_xinfo", "index": "pragma_index_xinfo"}
-    return {
-        name: db.execute(f"SELECT * FROM {pragmas[kind]}(?)", (name,)).fetchall()  # noqa: S608 - our names
-        if kind in pragmas
-        else []
-        for kind, name in kinds
-    }
-
-
-def _structure_of(version: int) -> dict[str, list[Any]]:
-    """The same of a new memory of schema ``version``."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        db.create_function("statement_key", 2, statement_key, deterministic=True)
-        for migration in MIGRATIONS[:version]:
-            for statement in migration:
-                db.execute(statement)
-        return _structure(db)
