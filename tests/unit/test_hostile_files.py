@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from tests.unit.test_store import opened, texts, told, turn
 from varda_chat.cli import main
 from varda_chat.errors import StorageError, VardaError
+from varda_chat.ingest.passages import Passage
 from varda_chat.learning import read_file
 from varda_chat.memory import upkeep
 from varda_chat.memory.exchange import read_export
@@ -308,13 +309,16 @@ def test_latin_1_is_read_as_such_and_said_so(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes("My name is Ana.\n\nI live near the caf\xe9.".encode("latin-1"))
     reading = read_file(path)
-    assert reading.passages[1] == ("user", "I live near the caf\xe9.")
-    assert "line 3" in reading.notice
+    assert reading.passages[1] == Passage("user", "I live near the caf\xe9.")
+    (notice,) = reading.notices
+    assert "line 3" in notice
+    path.write_bytes("My aunt Zo\xeb.\n".encode() + "Near the caf\xe9.".encode("latin-1"))
+    assert read_file(path).passages == (Passage("user", "My aunt Zo\xeb. Near the caf\xe9."),)
     path.write_bytes(b"fine\n\nnot \x81 fine")
     with pytest.raises(VardaError, match="line 3"):
         read_file(path)
     path.write_text("caf\xe9", encoding="utf-8")
-    assert read_file(path).notice == ""
+    assert read_file(path).notices == ()
 
 
 def test_latin_1_on_a_pipe_and_as_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
