@@ -14,9 +14,8 @@ from typing import Any
 from varda_chat.errors import VardaError
 from varda_chat.ingest.documents import is_session, read_session, read_text, without_markup
 from varda_chat.ingest.exports import read_value
-from varda_chat.ingest.files import ACCEPTED, MAX_FILE, decoded, json_value, unpacked
+from varda_chat.ingest.files import ACCEPTED, decoded, json_value, read_bytes, unpacked
 from varda_chat.ingest.passages import Found, Passage, Unread
-from varda_chat.regular import read_regular
 
 _JSON = (".json", ".jsonl", ".ndjson", ".af")
 _MEMORY_EXPORT = "varda_chat_memory"
@@ -41,7 +40,7 @@ def read_file(path: Path) -> Reading:
     """What was said in a file. Raises VardaError where nothing in it can be read or it is too long, OSError."""
     found, digest = Found(), hashlib.sha256()
     notices: list[str] = []
-    for data, where in unpacked(read_regular(path, MAX_FILE), path):
+    for data, where in unpacked(read_bytes(path), path):
         digest.update(data)
         text, notice = decoded(data, path)
         if notice:

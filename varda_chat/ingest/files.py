@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from varda_chat import decoding
 from varda_chat.errors import VardaError
+from varda_chat.regular import read_regular
 
 MAX_FILE = 512 * 1024 * 1024
 """Bytes of a file, and of what it unpacks to."""
@@ -29,6 +30,11 @@ _CONVERSATIONS = re.compile(r"(?:.*/)?conversations(?:-\d+)?\.json\Z")
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _NOT_LEARNED = re.compile(r"\s*(?:<!doctype html|<html|<\?xml|\{\\rtf|%PDF-)", re.IGNORECASE)
 _BOMS = ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of a regular file. Raises VardaError where it is another kind of file or too large, OSError."""
+    return read_regular(path, MAX_FILE)
 
 
 def unpacked(data: bytes, path: Path) -> list[tuple[bytes, str]]:
@@ -88,7 +94,7 @@ def json_value(text: str) -> Any:
 def _bounded(file: IO[bytes] | io.BufferedIOBase, path: Path) -> bytes:
     data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
-        raise VardaError(f"{path} is longer than {MAX_FILE // 2**20} MiB.")
+        raise VardaError(f"{path} is larger than {MAX_FILE:,} bytes when it is unpacked.")
     return data
 
 
@@ -98,7 +104,7 @@ def _unzipped(data: bytes, path: Path) -> list[tuple[bytes, str]]:
         if not names:
             raise VardaError(f"{path} holds no conversations.json. {ACCEPTED}")
         if sum(archive.getinfo(name).file_size for name in names) > MAX_FILE:
-            raise VardaError(f"The conversations in {path} are longer than {MAX_FILE // 2**20} MiB.")
+            raise VardaError(f"The conversations in {path} are larger than {MAX_FILE:,} bytes.")
         parts = []
         for name in names:
             with archive.open(name) as member:

@@ -132,7 +132,7 @@ def path(place: Place) -> None:
     if place.as_json or sys.stdout.isatty():
         place.say({"path": str(place.folder)}, sanitize(str(place.folder)))
     else:  # the bytes themselves, whatever they are: a script goes there
-        click.get_binary_stream("stdout").write(os.fsencode(place.folder) + b"\n")
+        sys.stdout.buffer.write(os.fsencode(place.folder) + b"\n")
 
 
 @click.command()
