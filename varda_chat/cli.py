@@ -83,8 +83,12 @@ def _clean_errors() -> Iterator[None]:
             raise
         context = error.ctx if isinstance(error, click.UsageError) else None
         cleaned = click.UsageError(clean, context) if context is not None else click.ClickException(clean)
-        cleaned.exit_code = error.exit_code
+        cleaned.exit_code = error.exit_code  # type: ignore[misc]
         raise cleaned from error
+
+
+class _WrongInputError(click.ClickException):
+    exit_code = WRONG_INPUT
 
 
 def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
@@ -94,9 +98,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     try:
         ctx.obj = settings.read(value or paths.config_file(), required=value is not None)
     except VardaError as error:
-        wrong = click.ClickException(sanitize(str(error)))
-        wrong.exit_code = WRONG_INPUT
-        raise wrong from error
+        raise _WrongInputError(sanitize(str(error))) from error
     ctx.default_map = ctx.obj.flags
 
 

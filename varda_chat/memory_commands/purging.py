@@ -16,6 +16,7 @@ from varda_chat.sanitize import one_line, sanitize
 from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
+    from varda_chat.memory.records import Removed, Statement
     from varda_chat.purging import Read
 
 
@@ -60,7 +61,8 @@ def purge_everywhere(place: Place, what: str, yes: bool) -> None:
             click.echo(sanitize(notice), err=True)
         begun = store.purges()
         removed = store.removed()
-        of_id = [each.text for each in (*store.statements(), *removed) if by_id and each.id == statement_id]
+        known: list[Statement | Removed] = [*store.statements(), *removed]
+        of_id = [each.text for each in known if by_id and each.id == statement_id]
         said = of_id if by_id else [what]
         words = Words(said)
         found = [each for each in store.statements(newest_first=False) if words.stand_in(each.text)]
@@ -82,7 +84,7 @@ def purge_everywhere(place: Place, what: str, yes: bool) -> None:
         ids = set() if statement_id is None else {statement_id}
         _, words = purging.purge(store, ids, said)
     read = purging.trace(place.folder, words)
-    shown = [as_dict(each) for each in (*found, *before)]
+    shown = [*map(as_dict, found), *map(as_dict, before)]
     answer = {"forgotten": shown, "purged": True, "files": [asdict(each) for each in read]}
     place.say(answer, f"Forgotten: {len(shown)}. {_summary(read)}")
     if any(each.holds for each in read):
