@@ -245,8 +245,10 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> None:
-        """Go on from the newest save, as if the run had never stopped; at another learning rate, if the settings say
-        so. Raises DataError where there is none."""
+        """Go on from the newest whole save, as if the run had never stopped; at another learning rate, if the settings
+        say so. Raises DataError where there is none."""
+        for line in self.shares.first_says(self.saves.settle() if self.accelerator.is_main_process else None):
+            self.console.print(line)
         state = self.saves.state()
         self.accelerator.load_state(str(self.saves.newest()))
         self.step, self.elapsed = state["step"], state["elapsed"]

@@ -1,7 +1,11 @@
-"""Saves: a run's state in ``last``, and the one before in ``last.old``; a kill at any moment leaves a whole one."""
+"""Saves: a run's state in ``last``, and the one before in ``last.old``; a kill at any moment leaves a whole one.
+
+Each save lists its files with their checksums, so that one that was damaged later is noticed before it is loaded.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +18,8 @@ from training.config import ObjectiveWeights, TrainConfig
 from varda_chat.errors import DataError
 
 LAST, OLD, FRESH, STATE = "last", "last.old", "last.new", "run.json"
+FILES = "files"
+"""Where the state lists the other files of its save, each with its checksum."""
 
 
 class Saves:
@@ -25,18 +31,37 @@ class Saves:
     def newest(self) -> Path:
         """The newest whole save; raises DataError where there is none."""
         for folder in (self.last, self.old):
-            if (folder / STATE).exists():
+            if _state_of(folder) is not None:
                 return folder
+        for folder in (self.last, self.old):
+            if (folder / STATE).exists():
+                raise DataError(f"The saved run cannot be read: {folder / STATE} is no JSON.")
         raise DataError(f"Nothing to resume in {self.last.parent}: it holds no saved run.")
 
     def state(self) -> dict[str, Any]:
         """What the newest save says of the run; raises DataError where there is none or it cannot be read."""
-        path = self.newest() / STATE
-        try:
-            state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"The saved run cannot be read: {path} is no JSON ({error}).") from error
-        return state
+        return _state_of(self.newest()) or {}
+
+    def settle(self) -> list[str]:
+        """Set aside a last save that is damaged, so that the one before it is the newest; returns what to tell of it.
+
+        Raises DataError where the one before is damaged too, or there is none.
+        """
+        found = damage(self.last)
+        if found is None:
+            return []
+        if not self.old.exists():
+            raise DataError(f"The saved run cannot be read: {found}. There is no save before it to go on from.")
+        found_before = damage(self.old)
+        if found_before is not None:
+            raise DataError(f"The saved run cannot be read: {found}. Nor can the one before it: {found_before}.")
+        aside, number = self.last.with_name(f"{LAST}.damaged"), 1
+        while aside.exists():
+            number += 1
+            aside = self.last.with_name(f"{LAST}.damaged-{number}")
+        self.last.rename(aside)
+        _to_disk(self.last.parent)
+        return [f"{found}. It is set aside as {aside.name}; the run goes on from the save before it."]
 
     def kept_step(self) -> int | None:
         """The step of the newest save, None where there is none."""
@@ -51,7 +76,8 @@ class Saves:
 
     def finish(self, state: dict[str, Any]) -> None:
         """The new save is in ``fresh`` but for ``state``: let it be the last one."""
-        (self.fresh / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+        files = {str(path.relative_to(self.fresh)): _digest(path) for path in _files(self.fresh)}
+        (self.fresh / STATE).write_text(json.dumps(state | {FILES: files}, indent=1), encoding="utf-8")
         for path in (*self.fresh.rglob("*"), self.fresh):
             _to_disk(path)
         if (self.last / STATE).exists():
@@ -71,6 +97,41 @@ class Saves:
                     break
                 shutil.rmtree(folder)
         return self.kept_step()
+
+
+def damage(folder: Path) -> str | None:
+    """Which file of the save in ``folder`` is not as it was written, None where all are, or where there is no save. One
+    without a list of its files is taken to be whole."""
+    if not folder.exists():
+        return None
+    state = _state_of(folder)
+    if state is None:
+        return f"{folder / STATE} is missing or damaged"
+    for name, digest in state.get(FILES, {}).items():
+        path = folder / name
+        if not path.is_file():
+            return f"{path} is missing"
+        if _digest(path) != digest:
+            return f"{path} is damaged (its checksum does not match)"
+    return None
+
+
+def _state_of(folder: Path) -> dict[str, Any] | None:
+    """What the save in ``folder`` says of the run, None where it cannot be read."""
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def has_run(folder: Path) -> bool:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from varda_chat.decoding import decoded
 from varda_chat.errors import VardaError
+from varda_chat.lengths import MAX_MESSAGE, check_length
 from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.sanitize import sanitize, to_json
 
 if TYPE_CHECKING:
     from varda_chat.session import ChatSession, Turn
+
+MAX_LINE = 8 * MAX_MESSAGE
+"""Bytes of a line on a pipe: more than the longest message has, whatever its characters."""
+_INSTEAD = (
+    f"a message has at most {MAX_MESSAGE:,} characters. Put it into a file and have that read: varda-chat memory learn "
+    "FILE."
+)
 
 
 def answer(
@@ -35,6 +44,7 @@ def answer(
             prompt = line.strip()
             if not sanitize(prompt).strip():
                 continue
+            check_length(prompt)  # before a model is loaded for nothing
             if session is None:
                 session = request.open(transcripts=transcripts)
                 for notice in session.notices:
@@ -52,6 +62,42 @@ def answer(
                 click.echo(sanitize(notice), err=True)
         if transcripts is not None:
             transcripts.close()
+
+
+def lines_of(stream: TextIO | None) -> Iterator[str]:
+    """The lines of a pipe. Text that is not UTF-8 is read as Windows-1252, which is said once.
+
+    Raises VardaError for text of neither encoding, and for a line that is longer than any message.
+    """
+    source = getattr(stream, "buffer", None)
+    if source is None:  # closed, or put in place by a caller
+        yield from stream or ()
+        return
+    told = False
+    number = 0
+    while line := source.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            raise VardaError(f"Line {number} of the input is longer than {MAX_LINE:,} bytes; {_INSTEAD}")
+        text, notice = decoded(line, "Input", number)
+        if notice and not told:
+            told = True
+            click.echo(notice, err=True)
+        yield text
+
+
+def text_of(stream: TextIO) -> str:
+    """All the text of a pipe or a file, in the encodings of ``lines_of``. Raises VardaError as that does."""
+    source = getattr(stream, "buffer", None)
+    if source is None:
+        return stream.read()
+    data = source.read(MAX_LINE + 1)
+    if len(data) > MAX_LINE:
+        raise VardaError(f"The input is longer than {MAX_LINE:,} bytes; {_INSTEAD}")
+    text, notice = decoded(data, "Input")
+    if notice:
+        click.echo(notice, err=True)
+    return text
 
 
 def _print_turn(turn: Turn, as_json: bool) -> None:

@@ -6,8 +6,9 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ import click
 
 from varda_chat import __version__, paths, settings, terminals
 from varda_chat.completion import profile_names, theme_names
-from varda_chat.config import GenerationSettings
+from varda_chat.config import MAX_MEMORY_SIZE, MAX_NEW_TOKENS, WAIT_SECONDS, GenerationSettings
 from varda_chat.errors import VardaError
+from varda_chat.parameters import ID, TEXT, WholeNumber
 from varda_chat.request import Request
 from varda_chat.sanitize import sanitize
 from varda_chat.settings import Settings
 from varda_chat.wording import numbered
 
+WRONG_INPUT = 2
 INTERRUPTED = 130
 _SUBCOMMANDS = {
     "mcp": ("varda_chat.mcp_server", "mcp"),
@@ -80,8 +83,12 @@ def _clean_errors() -> Iterator[None]:
             raise
         context = error.ctx if isinstance(error, click.UsageError) else None
         cleaned = click.UsageError(clean, context) if context is not None else click.ClickException(clean)
-        cleaned.exit_code = error.exit_code
+        cleaned.exit_code = error.exit_code  # type: ignore[misc]
         raise cleaned from error
+
+
+class _WrongInputError(click.ClickException):
+    exit_code = WRONG_INPUT
 
 
 def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
@@ -91,7 +98,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     try:
         ctx.obj = settings.read(value or paths.config_file(), required=value is not None)
     except VardaError as error:
-        raise click.ClickException(sanitize(str(error))) from error
+        raise _WrongInputError(sanitize(str(error))) from error
     ctx.default_map = ctx.obj.flags
 
 
@@ -100,7 +107,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
-@click.option("-p", "--prompt", metavar="TEXT", help="Answer one message on stdout and exit.")
+@click.option("-p", "--prompt", type=TEXT, metavar="TEXT", help="Answer one message on stdout and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a turn, and nothing else.")
 @click.option(
     "--config",
@@ -139,7 +146,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     help="Read the memory, write none of it, save no session; also while another varda-chat writes it.",
 )
 @click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the last session, if there is one.")
-@click.option("-r", "--resume", type=click.IntRange(min=1), metavar="ID", help="Go on with that session.")
+@click.option("-r", "--resume", type=ID, metavar="ID", help="Go on with that session.")
 @click.option(
     "--theme",
     default=Settings.theme,
@@ -164,18 +171,25 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 )
 @click.option(
     "--max-new-tokens",
-    type=click.IntRange(min=1),
+    type=WholeNumber(1, MAX_NEW_TOKENS),
     default=Settings.max_new_tokens,
     envvar="VARDA_CHAT_MAX_NEW_TOKENS",
     help="Longest answer.",
 )
 @click.option(
     "--memory-size",
-    type=click.IntRange(min=1),
+    type=WholeNumber(1, MAX_MEMORY_SIZE),
     envvar="VARDA_CHAT_MEMORY_SIZE",
     help="Capacity of the memory, in vectors, from now on.  [default: its own; of a new one, the model's]",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Makes the answers repeatable.")
+@click.option("--seed", type=WholeNumber(0, 2**63 - 1), help="Makes the answers repeatable.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    metavar="SECONDS",
+    help=f"Wait so long for another varda-chat that is using the memory.  [default: {WAIT_SECONDS:g} for --prompt and "
+    "text on a pipe, else 0]",
+)
 @click.option("--reset-memory", is_flag=True, help="Back up the memory, clear it and exit.")
 @click.option("--yes", is_flag=True, help="With --reset-memory: do not ask.")
 @click.option("--purge", is_flag=True, help="With --reset-memory: no backup, and the earlier ones go too.")
@@ -195,6 +209,7 @@ def main(
     max_new_tokens: int,
     memory_size: int | None,
     seed: int | None,
+    wait: float | None,
     reset_memory: bool,
     yes: bool,
     purge: bool,
@@ -214,6 +229,7 @@ def main(
         incognito,
         GenerationSettings(temperature, top_p, max_new_tokens, seed),
         memory_size,
+        wait=wait or 0.0,
     )
     if reset_memory:
         _reset(request.folder, profile, yes, purge)
@@ -232,14 +248,16 @@ def main(
 
             chat(request, click.get_current_context().obj, theme, resume, go_on)
         return
-    from varda_chat.answering import answer
+    from varda_chat.answering import answer, lines_of
 
-    if prompt is not None:
-        answer(request, ["\n\n".join(filter(None, (_material(), prompt)))], as_json, resume, go_on)
-    elif terminals.is_typed():
+    if prompt is None and terminals.is_typed():
         answer(request, terminals.typed_lines(), as_json, resume, go_on, may_be_none=True)
+        return
+    if prompt is not None:
+        prompts: Iterable[str] = ["\n\n".join(filter(None, (_material(), prompt)))]
     else:
-        answer(request, sys.stdin or (), as_json, resume, go_on)
+        prompts = lines_of(sys.stdin)
+    answer(replace(request, wait=WAIT_SECONDS if wait is None else wait), prompts, as_json, resume, go_on)
 
 
 def _material() -> str:
@@ -248,7 +266,11 @@ def _material() -> str:
         mode = os.fstat(sys.stdin.fileno()).st_mode if sys.stdin is not None else 0
     except (OSError, ValueError):
         return ""
-    return sys.stdin.read().strip() if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else ""
+    if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode)):
+        return ""
+    from varda_chat.answering import text_of
+
+    return text_of(sys.stdin).strip()
 
 
 def _speak_utf8() -> None:

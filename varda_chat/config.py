@@ -8,6 +8,10 @@ from varda_chat.errors import VardaError
 
 DEFAULT_MEMORY_SIZE = 10_000
 """Capacity of a memory, in vectors, where nothing else was chosen; the original's default."""
+MAX_MEMORY_SIZE = 1_000_000_000
+MAX_NEW_TOKENS = 1_000_000
+WAIT_SECONDS = 10.0
+"""How long an answer without a screen waits for another varda-chat that is using the memory."""
 DEFAULT_THEME = "varda-dark"
 
 
@@ -27,3 +31,5 @@ class GenerationSettings:
             raise VardaError(f"top-p must lie above 0 and at most at 1, not {self.top_p}.")
         if self.max_new_tokens < 1:
             raise VardaError(f"A reply needs at least 1 token, not {self.max_new_tokens}.")
+        if self.max_new_tokens > MAX_NEW_TOKENS:
+            raise VardaError(f"A reply has at most {MAX_NEW_TOKENS:,} tokens, fewer than max_new_tokens says.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varda_chat import paths
+from varda_chat.errors import VardaError
 from varda_chat.memory.files import DATABASE
 
 if TYPE_CHECKING:
@@ -19,10 +21,18 @@ def folders(data_dir: Path | None = None) -> list[Path]:
 
 
 def known(data_dir: Path | None = None) -> dict[str, Peek]:
-    """What is in each profile, by its name. Raises StorageError as ``peek`` does."""
-    from varda_chat.memory.upkeep import peek
+    """What is in each profile, by its name; of one that cannot be read, the ``problem``."""
+    return {folder.name: _peek(folder) for folder in folders(data_dir)}
 
-    return {folder.name: peek(folder) for folder in folders(data_dir)}
+
+def _peek(folder: Path) -> Peek:
+    from varda_chat.memory.upkeep import Peek, peek
+
+    try:
+        found = peek(folder)
+    except (VardaError, OSError) as error:
+        return Peek(folder / DATABASE, 0, 0, 0, 0, problem=str(error))
+    return replace(found, problem=f"{found.path} is damaged.") if found.damaged else found
 
 
 def check_free(folder: Path) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from varda_chat.errors import VardaError
 from varda_chat.memory.database import connect_reader, disk_errors
-from varda_chat.memory.files import INDEX, replace_file
+from varda_chat.memory.files import INDEX, beside, replace_file
 from varda_chat.memory.purge_files import wipe_leftovers
 from varda_chat.memory.words import Words
 
@@ -93,7 +93,7 @@ def _forget_typing(folder: Path, words: Words) -> None:
         lines = path.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if not (words.stand_in(_typed(line)) or words.stand_in_bytes(line))]
         if len(kept) < len(lines):
-            replace_file(path, kept)
+            replace_file(path, kept, temporary=beside(path, ".new"))
     wipe_leftovers(folder, (HISTORY,))
 
 

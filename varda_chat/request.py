@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Request:
     """Whose memory, which model, and how it shall answer. ``checkpoint``: None for the bundled model; ``data_dir``:
     None for the usual place; ``memory_size``: capacity in vectors, None for the memory's own; ``threads``: the most
-    torch computes with."""
+    torch computes with; ``wait``: seconds to wait for another process that is writing the memory."""
 
     profile: str = "default"
     data_dir: Path | None = None
@@ -31,6 +31,7 @@ class Request:
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     memory_size: int | None = None
     threads: int | None = None
+    wait: float = 0.0
 
     @property
     def folder(self) -> Path:
@@ -68,6 +69,7 @@ class Request:
             memory_size=self.memory_size,
             transcripts=transcripts,
             threads=self.threads,
+            wait=self.wait,
             on_progress=on_progress,
         )
 

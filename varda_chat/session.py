@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
+from varda_chat.lengths import check_length
 from varda_chat.lookups import TimedMemory
 from varda_chat.memory.records import MemoryEvent, TurnChanges
 from varda_chat.paths import profile_dir
@@ -97,6 +98,7 @@ class ChatSession(SessionMemory):
         transcripts: Transcripts | None = None,
         forgetfulness_factor: float | None = None,
         threads: int | None = None,
+        wait: float = 0.0,
         on_progress: Progress | None = None,
     ) -> ChatSession:
         """Load the model and the memory.
@@ -112,6 +114,7 @@ class ChatSession(SessionMemory):
             forgetfulness_factor: share (0..1) of the unpinned statements forgotten at random when the session ends;
                 None for the memory's own.
             threads: the most that torch may compute with; None for as many as it likes.
+            wait: seconds to wait for another process that is writing the memory.
             on_progress: called with what is being done and the share (0 to 1) that is done.
 
         Raises CheckpointError, MemoryLockedError, StorageError or another VardaError, each with what to do.
@@ -148,6 +151,8 @@ class ChatSession(SessionMemory):
             memory_size=memory_size,
             forgetfulness_factor=forgetfulness_factor,
             begin_with=MemorySettings.of_model(loaded.model.config.to_dict()),
+            vocabulary=int(loaded.model.config.vocab_size),
+            wait=wait,
         )
         store = open_store(read_only=incognito or read_only)
         try:
@@ -209,12 +214,13 @@ class ChatSession(SessionMemory):
             stop: once set, ends the reply; what was written is kept, and only the user's words are remembered.
             instead: of the last turn, whose stores and deletes are taken back first.
 
-        Raises StorageError where the memory could not be written, VardaError for an empty prompt or where there is no
-        last turn; the conversation and the memory are then as before the turn.
+        Raises StorageError where the memory could not be written, VardaError for an empty or too long prompt or where
+        there is no last turn; the conversation and the memory are then as before the turn.
         """
         prompt = sanitize(prompt).strip()
         if not prompt:
             raise VardaError("There is nothing to answer: the message is empty.")
+        check_length(prompt)
         past = self._past if instead else None
         if instead and past is None:
             raise VardaError("There is no answer yet that another could take the place of.")

@@ -10,14 +10,13 @@ from pathlib import Path
 import click
 
 from varda_chat.memory_commands.common import Place, at_a_place, confirmed
+from varda_chat.parameters import ID, LIMIT, TEXT
 from varda_chat.sanitize import one_line, sanitize, to_json
 from varda_chat.transcripts import SessionInfo, StoredTurn, Transcripts
 from varda_chat.transcripts.exporting import export as write
 from varda_chat.transcripts.exporting import file_name, moment, render
 from varda_chat.transcripts.store import FILE_NAME
 from varda_chat.wording import counted
-
-_ID = click.IntRange(min=1)
 
 
 @click.group()
@@ -36,7 +35,7 @@ def _opened(place: Place, *, read_only: bool = True) -> Iterator[Transcripts]:
 
 
 @sessions.command("list")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the last used.")
+@click.option("--limit", type=LIMIT, help="At most so many, the last used.")
 @at_a_place()
 def list_sessions(place: Place, limit: int | None) -> None:
     """List the sessions, the last used first."""
@@ -49,8 +48,8 @@ def list_sessions(place: Place, limit: int | None) -> None:
 
 
 @sessions.command()
-@click.argument("text")
-@click.option("--limit", type=click.IntRange(min=1), default=50, help="At most so many.")
+@click.argument("text", type=TEXT)
+@click.option("--limit", type=LIMIT, default=50, help="At most so many.")
 @at_a_place()
 def search(place: Place, text: str, limit: int) -> None:
     """Find the turns that hold all words of TEXT, in whatever session."""
@@ -65,7 +64,7 @@ def search(place: Place, text: str, limit: int) -> None:
 
 
 @sessions.command()
-@click.argument("session_id", metavar="ID", type=_ID)
+@click.argument("session_id", metavar="ID", type=ID)
 @at_a_place()
 def show(place: Place, session_id: int) -> None:
     """Print a session."""
@@ -80,8 +79,8 @@ def show(place: Place, session_id: int) -> None:
 
 
 @sessions.command()
-@click.argument("session_id", metavar="ID", type=_ID)
-@click.argument("name")
+@click.argument("session_id", metavar="ID", type=ID)
+@click.argument("name", type=TEXT)
 @at_a_place()
 def rename(place: Place, session_id: int, name: str) -> None:
     """Give a session another name."""
@@ -92,7 +91,7 @@ def rename(place: Place, session_id: int, name: str) -> None:
 
 
 @sessions.command()
-@click.argument("session_id", metavar="ID", type=_ID)
+@click.argument("session_id", metavar="ID", type=ID)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @at_a_place()
 def delete(place: Place, session_id: int, yes: bool) -> None:
@@ -110,7 +109,7 @@ def delete(place: Place, session_id: int, yes: bool) -> None:
 
 
 @sessions.command()
-@click.argument("session_id", metavar="ID", type=_ID)
+@click.argument("session_id", metavar="ID", type=ID)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), required=False)
 @at_a_place()
 def export(place: Place, session_id: int, file: Path | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from varda_chat.errors import StorageError, VardaError
+from varda_chat.lengths import check_length
 from varda_chat.memory.records import MemoryEvent, NewStatement, Removed, Statement, TurnApplied, TurnChanges, Undone
 from varda_chat.sanitize import sanitize
 from varda_chat.turns import Recalled, Turn
@@ -122,10 +123,11 @@ class SessionMemory:
     def remember(self, text: str) -> TurnApplied:
         """Store every sentence of ``text`` durably, as told by the user, whatever the model thinks it is worth.
 
-        Raises VardaError for an empty text, and while incognito.
+        Raises VardaError for an empty or too long text, and while incognito.
         """
         if not sanitize(text).strip():
             raise VardaError("There is nothing to remember: the text is empty.")
+        check_length(text)
         self.check_writable("Nothing was stored")
         return self._take_in("user", text, all_of_it=True)
 
@@ -160,6 +162,7 @@ class SessionMemory:
         clean = sanitize(text).strip()
         if not clean:
             raise VardaError("The new text is empty.")
+        check_length(clean)
         self.check_writable("The statement was not changed")
         waiting = self._store.edit(statement_id, clean)
         with torch.inference_mode():

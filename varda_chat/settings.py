@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from varda_chat import paths
-from varda_chat.config import DEFAULT_MEMORY_SIZE, DEFAULT_THEME, GenerationSettings
+from varda_chat.config import DEFAULT_MEMORY_SIZE, DEFAULT_THEME, MAX_MEMORY_SIZE, GenerationSettings
 from varda_chat.errors import StorageError, VardaError
+from varda_chat.regular import read_regular
 from varda_chat.sanitize import one_line
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
+MAX_FILE = 2**20
+"""Bytes of a settings file that are read."""
 _HEAD = "Settings of varda-chat. A flag, or a variable such as VARDA_CHAT_THEME, comes before what stands here."
 _WORDS = {str: "a text in quotes", float: "a number", int: "a whole number", bool: "true or false"}
 
@@ -80,12 +83,14 @@ def read(path: Path, *, required: bool = False) -> SettingsFile:
     Raises VardaError, naming file and key, for what no setting is called and for wrong values.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8-sig"))
+        table = tomllib.loads(read_regular(path, MAX_FILE).decode("utf-8-sig"))
     except FileNotFoundError:
         if required:
             raise VardaError(f"There is no settings file {path}.") from None
         return SettingsFile(path)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise VardaError(f"{path} is not proper TOML: it is nested too deeply.") from None
+    except ValueError as error:  # of TOML, of UTF-8, or of a number with too many digits
         raise VardaError(f"{path} is not proper TOML: {one_line(str(error), 200)}.") from error
     except OSError as error:
         raise VardaError(f"The settings file {path} cannot be read: {error.strerror}.") from error
@@ -116,6 +121,8 @@ def checked(name: str, value: object) -> Any:
         GenerationSettings(**given)
     elif name == "memory_size" and isinstance(value, int) and value < 1:
         raise VardaError(f"The memory needs room for at least 1 vector, not {value}.")
+    elif name == "memory_size" and isinstance(value, int) and value > MAX_MEMORY_SIZE:
+        raise VardaError(f"The memory has room for at most {MAX_MEMORY_SIZE:,} vectors.")
     return value
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -106,11 +108,16 @@ async def test_nothing_changed_closes_at_once(profile_dir: Path, file: Path) -> 
         await wait_until(pilot, lambda: not screen_is(pilot, SettingsScreen))
 
 
-async def test_a_broken_file_and_a_full_disk_are_told(profile_dir: Path, file: Path) -> None:
+async def test_a_broken_file_and_a_full_disk_are_told(
+    profile_dir: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     app = make_app(ScriptedSession(), profile_dir, settings=SettingsFile(file))
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await open_settings(pilot)
-        file.with_name("config.toml.new").mkdir()
+        monkeypatch.setattr("varda_chat.memory.files.replace_file", full)
         await write(pilot, "theme", "nord")
         await pilot.press("ctrl+s")
         await wait_until(pilot, lambda: "could not be written" in "".join(toasts(pilot)))

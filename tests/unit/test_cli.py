@@ -219,8 +219,11 @@ def test_reset_sets_a_damaged_memory_aside(own_data_folder: Path) -> None:
     assert any(b"once" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_interrupted_question_exits_130(tiny_checkpoint: Path) -> None:
+def test_interrupted_question_exits_130(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("-p", "I live in Lisbon.", checkpoint=tiny_checkpoint)
+    assert run("--reset-memory", stdin="").exit_code == 2, "nobody can be asked at the end of stdin"
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    monkeypatch.setattr("varda_chat.terminals.can_draw", lambda: False)
     assert run("--reset-memory", stdin="").exit_code == 130
 
 
@@ -235,6 +238,8 @@ def test_theme_reaches_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
     themes: list[str] = []
     monkeypatch.setattr(VardaApp, "run", lambda app: themes.append(app.theme))
     monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("sys.__stderr__", Terminal())
+    monkeypatch.setenv("TERM", "xterm-256color")
     for arguments, code in ((["--theme", "varda-light"], 0), (["--theme", "no-such-theme"], 1), (["--json"], 2)):
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)

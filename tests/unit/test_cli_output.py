@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -39,7 +40,6 @@ def test_json_keeps_hidden_characters_but_prints_none() -> None:
         ["memory", "import", HOSTILE],
         ["memory", "--json", "list"],
         ["memory", "path", "--json"],
-        ["memory", "path"],
         ["memory", "backup"],
         ["memory", "restore", "--yes"],
         ["sessions", "show", "1"],
@@ -88,3 +88,9 @@ def test_where_nobody_can_be_asked_yes_is_needed(own_data_folder: Path) -> None:
 def test_themes_are_completed() -> None:
     context = main.make_context("varda-chat", ["memory"], resilient_parsing=True)
     assert theme_names(context, main.params[0], "varda") == ["varda-dark", "varda-light"]
+
+
+def test_a_script_gets_the_path_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VARDA_CHAT_HOME", str(tmp_path / HOSTILE))
+    result = CliRunner().invoke(main, ["memory", "path"])
+    assert result.stdout_bytes == os.fsencode(tmp_path / HOSTILE / "profiles" / "default") + b"\n"

@@ -321,7 +321,8 @@ def test_the_model_is_loaded_only_where_it_must_run(folder: Path, tmp_path: Path
     file = tmp_path / "out.jsonl"
     commands = [["list"], ["show", "1"], ["pin", "1"], ["unpin", "1"], ["stats"], ["verify"], ["path"], ["profiles"],
                 ["backup"], ["export", str(file)], ["import", str(file), "--profile", "b"], ["forget", "1", "--yes"],
-                ["undo"], ["restore", "--yes"], ["index", "ivf"], ["forget", "3", "--purge", "--yes"]]  # fmt: skip
+                ["undo"], ["restore", "--yes"], ["index", "ivf"], ["forget", "3", "--purge", "--yes"],
+                ["purge", "2", "--yes"]]  # fmt: skip
     used = {command[0] for command in commands} | {"search", "edit", "learn"}
     assert set(memory.commands) == used
     probe = (

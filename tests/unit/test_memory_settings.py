@@ -18,7 +18,7 @@ from varda_chat.memory import MemoryStore
 from varda_chat.memory.exchange import write_export
 from varda_chat.memory.indexes import INDEX_TYPES
 from varda_chat.memory.records import NewStatement, NewVector, TurnChanges
-from varda_chat.memory.schema import MIGRATIONS
+from varda_chat.memory.schema import migrate
 from varda_chat.memory.settings import MemorySettings
 from varda_chat.paths import bundled_checkpoint
 from varda_chat.session import ChatSession
@@ -73,12 +73,9 @@ def test_what_the_memory_forgets_at_its_end_is_its_own(tmp_path: Path) -> None:
 
 
 def test_a_memory_of_before_keeps_what_it_had(tmp_path: Path) -> None:
-    MemoryStore.open(tmp_path, embedding_dim=4, fingerprint="m").close()
-    with sqlite3.connect(tmp_path / "memory.db") as db:
-        for column in ("capacity", "num_clusters", "forgetfulness"):
-            db.execute(f"ALTER TABLE meta DROP COLUMN {column}")
-        db.execute("UPDATE meta SET generation = 3")
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
+    db = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)
+    migrate(db, 3)  # the last version whose memories had no settings of their own
+    db.execute("UPDATE meta SET generation = 3")
     db.close()
     with MemoryStore.open(tmp_path, embedding_dim=4, fingerprint="m", begin_with=SMALL) as store:
         assert store.capacity == 10_000

@@ -72,7 +72,7 @@ def test_it_is_read(file: Path) -> None:
 def test_what_is_wrong_gets_one_line_with_file_and_key(text: str, key: str, says: str, file: Path) -> None:
     written(file, text)
     result = CliRunner().invoke(main, ["--config", str(file), "-p", "Hi"])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert len(result.stderr.strip().splitlines()) == 1
     for words in (str(file), key, says):
         assert words in result.stderr

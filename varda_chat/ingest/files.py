@@ -1,4 +1,4 @@
-"""Opens what may be learned: bytes of a regular file, unpacked and decoded by their content, bounded in size."""
+"""Unpacks and decodes what may be learned, by its content and bounded in size."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import io
 import json
 import lzma
 import re
-import stat
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from varda_chat import decoding
 from varda_chat.errors import VardaError
+from varda_chat.regular import read_regular
 
 MAX_FILE = 512 * 1024 * 1024
 """Bytes of a file, and of what it unpacks to."""
@@ -32,11 +33,8 @@ _BOMS = ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe",
 
 
 def read_bytes(path: Path) -> bytes:
-    """All of a regular file. Raises VardaError where it is another kind of file or too long, OSError."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise VardaError(f"{path} is not a regular file.")
-    with path.open("rb") as file:
-        return _bounded(file, path)
+    """All of a regular file. Raises VardaError where it is another kind of file or too large, OSError."""
+    return read_regular(path, MAX_FILE)
 
 
 def unpacked(data: bytes, path: Path) -> list[tuple[bytes, str]]:
@@ -65,16 +63,19 @@ def unpacked(data: bytes, path: Path) -> list[tuple[bytes, str]]:
 def decoded(data: bytes, path: Path) -> tuple[str, str]:
     """``data`` as text, and a notice where its encoding was guessed. Raises VardaError where it is no text.
 
-    UTF-8, or UTF-16 or UTF-32 with a byte-order mark or UTF-16 by its zeros; lines that are none of these as cp1252.
+    UTF-8, or UTF-16 or UTF-32 with a byte-order mark or UTF-16 by its zeros; else lines as Windows-1252.
     """
     encoding = next((name for mark, name in _BOMS if data.startswith(mark)), None) or _utf16_by_zeros(data)
-    notice = ""
-    try:
-        text = data.decode(encoding or "utf-8-sig")
-    except UnicodeDecodeError:
-        if encoding is not None:
+    if encoding is None:
+        try:
+            text, notice = decoding.decoded(data, str(path))
+        except VardaError as error:
+            raise VardaError(f"{error} {ACCEPTED}") from None
+    else:
+        try:
+            text, notice = data.decode(encoding), ""
+        except UnicodeDecodeError:
             raise VardaError(f"{path} is damaged: it is not the {encoding} text that it begins as.") from None
-        text, notice = _by_line(data, path)
     if _NOT_TEXT.search(text) or _NOT_LEARNED.match(text):
         raise VardaError(f"{path} is not a file to learn from. {ACCEPTED}")
     return text, notice
@@ -93,7 +94,7 @@ def json_value(text: str) -> Any:
 def _bounded(file: IO[bytes] | io.BufferedIOBase, path: Path) -> bytes:
     data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
-        raise VardaError(f"{path} is longer than {MAX_FILE // 2**20} MiB.")
+        raise VardaError(f"{path} is larger than {MAX_FILE:,} bytes when it is unpacked.")
     return data
 
 
@@ -103,31 +104,12 @@ def _unzipped(data: bytes, path: Path) -> list[tuple[bytes, str]]:
         if not names:
             raise VardaError(f"{path} holds no conversations.json. {ACCEPTED}")
         if sum(archive.getinfo(name).file_size for name in names) > MAX_FILE:
-            raise VardaError(f"The conversations in {path} are longer than {MAX_FILE // 2**20} MiB.")
+            raise VardaError(f"The conversations in {path} are larger than {MAX_FILE:,} bytes.")
         parts = []
         for name in names:
             with archive.open(name) as member:
                 parts.append((_bounded(member, path), "" if len(names) == 1 else name))
         return parts
-
-
-def _by_line(data: bytes, path: Path) -> tuple[str, str]:
-    """Each line as UTF-8 or else cp1252."""
-    lines: list[str] = []
-    guessed: list[int] = []
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        try:
-            lines.append(line.decode())
-        except UnicodeDecodeError:
-            try:
-                lines.append(line.decode("cp1252"))
-            except UnicodeDecodeError:
-                raise VardaError(f"{path}, line {number}: it is neither UTF-8 nor cp1252 text. {ACCEPTED}") from None
-            guessed.append(number)
-    of_them = (
-        f"line {guessed[0]} is" if len(guessed) == 1 else f"{len(guessed):,} lines, from line {guessed[0]} on, are"
-    )
-    return "\n".join(lines), f"{path}: {of_them} not UTF-8 and read as cp1252 (Western European)."
 
 
 def _utf16_by_zeros(data: bytes) -> str | None:

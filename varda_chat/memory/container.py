@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from varda_chat.errors import IndexFileError
-from varda_chat.memory.files import replace_file
+from varda_chat.memory.files import beside, replace_file
 from varda_chat.memory.pieces import Parts
+from varda_chat.regular import NotRegularError, open_regular
 
 MAGIC = b"VARDAIX2"
 LARGE = 64 * 2**20
@@ -92,7 +93,7 @@ def unpack(data: Any, *, checked: bool = True) -> Container:
 
 def write_container(path: Path, header: Mapping[str, Any], front: Sequence[Any], bulk: Sequence[Parts]) -> None:
     """Write a container as ``path``, all or nothing. Raises OSError."""
-    replace_file(path, pack(header, front, bulk))
+    replace_file(path, pack(header, front, bulk), temporary=beside(path, ".new"))
 
 
 def read_container(path: Path, *, whole: bool = False) -> Container:
@@ -101,7 +102,7 @@ def read_container(path: Path, *, whole: bool = False) -> Container:
     That of a file of LARGE bytes or more is mapped and its bulk not checked, unless the ``whole`` is to be.
     """
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+        with os.fdopen(open_regular(path, follow_links=False), "rb") as file:
             if os.fstat(file.fileno()).st_size < LARGE:
                 return unpack(file.read())
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -112,6 +113,8 @@ def read_container(path: Path, *, whole: bool = False) -> Container:
         raise IndexFileError(f"The index file {path} is missing.") from None
     except OSError as error:
         raise IndexFileError(f"The index file {path} cannot be read ({error.strerror}).") from error
+    except NotRegularError as error:
+        raise IndexFileError(f"The index file cannot be read: {error}") from error
 
 
 def _with_digest(chunks: Iterable[Any]) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from varda_chat.memory.opening import HOW_TO_MEND, Opened
 from varda_chat.memory.records import Statement
 from varda_chat.memory.rescue import is_read_later
 from varda_chat.memory.schema import bump_generation
+from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
     from typing import Self
@@ -38,6 +39,7 @@ class MemoryCore:
         self._open = True
         self._mirror: IndexMirror | None = None
         self._index_is_damaged = False
+        self._vocabulary: int | None = None
         if model is not None:
             self._mirror, notices = IndexMirror.load(
                 self._db, self.folder / INDEX, embedding_dim=model[0], fingerprint=model[1]
@@ -112,6 +114,26 @@ class MemoryCore:
                 with transaction(self._db):
                     rows.mark_unreadable(self._db, damaged)
                     bump_generation(self._db)
+            self.keep_to(self._vocabulary)
+
+    def keep_to(self, vocabulary: int | None) -> None:
+        """Take statements with tokens that a model of ``vocabulary`` tokens cannot know out of the search, until their
+        texts have been read again: their vectors come from outside. None: the vectors are of no model with tokens.
+
+        Raises StorageError."""
+        self._vocabulary = vocabulary
+        if self._mirror is None or vocabulary is None:
+            return
+        unknown = self._mirror.with_unknown_tokens(vocabulary)
+        if not unknown:
+            return
+        with disk_errors("The memory cannot be opened"), transaction(self._db):
+            rows.mark_unreadable(self._db, unknown)
+            bump_generation(self._db)
+        self._mirror.remove_statements(unknown)
+        self.notices.append(
+            f"{numbered(len(unknown), 'statement')} with tokens that the model does not know will be read again."
+        )
 
     def _write_index(self) -> None:
         """Write the index file, unless it is of this state. It has been waited for the check."""

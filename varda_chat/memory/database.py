@@ -10,11 +10,14 @@ from pathlib import Path
 
 from varda_chat.errors import MemoryDamagedError, StorageError
 from varda_chat.memory.files import beside, make_private_file, sync_folder
+from varda_chat.regular import check_regular
 
 BUSY_SECONDS = 5.0
 """How long a statement waits for another connection's lock."""
 
+WAY_OUT = "or chat with --incognito, which stores nothing, or on another disk with --data-dir."
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -22,8 +25,9 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """Open ``path`` for writing, creating it 0600: a COMMIT that returns is on the disk, a deleted text is
     not.
 
-    Usable from any thread, by one at a time. Raises OSError and sqlite3.Error.
+    Usable from any thread, by one at a time. Raises NotRegularError, OSError and sqlite3.Error.
     """
+    check_regular(path)
     make_private_file(path)
     sync_folder(path.parent)
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -45,8 +49,9 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 def connect_reader(path: Path, *, in_use: bool = False) -> sqlite3.Connection:
     """Open ``path`` for reading, leaving no new file beside it; ``in_use`` where this process is writing it.
 
-    Raises sqlite3.Error, also where there is no such file.
+    Raises sqlite3.Error, also where there is no such file; NotRegularError, OSError.
     """
+    check_regular(path)
     # a reader of a database in WAL mode makes the companions it needs, unless told that nothing changes the
     # file; and without companions nobody has it open
     quiet = not in_use and not any(beside(path, ending).exists() for ending in ("-wal", "-journal"))
@@ -128,11 +133,11 @@ def disk_errors(what: str, name: str = "memory.db") -> Iterator[None]:
 def _reason_of_sqlite(error: sqlite3.Error, name: str) -> str:
     code = error_code(error)
     if code == sqlite3.SQLITE_FULL:
-        return "the disk is full. Free some space and try again."
+        return f"the disk is full. Free some space and try again, {WAY_OUT}"
     if code == sqlite3.SQLITE_IOERR:
-        return f"the disk did not take it ({error}). It may be full or failing."
+        return f"the disk did not take it ({error}). It may be full or failing: free some space, {WAY_OUT}"
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return f"{name} cannot be opened for it ({error}). Check the permissions of its folder."
+        return f"{name} cannot be opened for it ({error}). Check the permissions of its folder, {WAY_OUT}"
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return f"another program is using {name}. Close it and try again."
     return f"{error}."
@@ -140,6 +145,8 @@ def _reason_of_sqlite(error: sqlite3.Error, name: str) -> str:
 
 def _reason_of_os(error: OSError) -> str:
     if error.errno in _FULL:
-        return "the disk is full. Free some space and try again."
+        return f"the disk is full. Free some space and try again, {WAY_OUT}"
     where = f" ({error.filename})" if error.filename else ""
+    if error.errno in _REFUSED:
+        return f"{error.strerror}{where}. Check the permissions of the folder, {WAY_OUT}"
     return f"{error.strerror or error}{where}."

@@ -20,7 +20,7 @@ import numpy as np
 from varda_chat.errors import VardaError
 from varda_chat.memory import exchange_text
 from varda_chat.memory.checks import checked
-from varda_chat.memory.files import replace_file
+from varda_chat.memory.files import check_target, replace_file
 from varda_chat.memory.records import Imported, NewStatement, NewVector
 from varda_chat.sanitize import one_line, sanitize, to_json
 
@@ -28,12 +28,15 @@ Format = Literal["jsonl", "md", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 VERSION = 1
 MAX_LINE = 4 * 1024 * 1024
+MAX_SKIPPED = 16 * MAX_LINE
 MAX_LINES = 2_000_000
 MAX_TEXT = 20_000
 MAX_VECTORS = 1000
 MAX_DIM = 4096
-"""Bounds on what is read: bytes a line, lines a file, characters a text, vectors a statement, floats a vector."""
+"""Bounds on what is read: bytes a line, bytes of a line that is skipped, lines a file, characters a text, vectors a
+statement, floats a vector."""
 
+_DIGITS = 300  # of a whole number; more than any that is right, and few enough to be a float
 _DEPTH = 4  # objects and lists within one another
 _LATEST = 253_402_300_799.0  # the last second of the year 9999
 _TOO_LONG = b"\xff\n"  # neither JSON nor UTF-8
@@ -72,7 +75,9 @@ def lines_of(records: Iterable[Imported], *, vectors: bool, kind: Format = "json
 
 
 def write_export(path: Path, records: Iterable[Imported], *, vectors: bool, kind: Format = "jsonl") -> int:
-    """Write an export as ``path``, 0600, all or nothing; returns the number of statements. Raises OSError."""
+    """Write an export as ``path``, 0600, all or nothing; returns the number of statements. Raises VardaError where
+    ``path`` is a memory's own or no regular file, OSError."""
+    check_target(path)
     count = 0
 
     def counted() -> Iterator[Imported]:
@@ -171,14 +176,15 @@ def _line(value: dict[str, Any]) -> bytes:
 def _read_line(file: IO[bytes]) -> bytes:
     """The next line; one that is too long comes back cut, so that it cannot be parsed, and is skipped whole."""
     line = file.readline(MAX_LINE + 1)
-    if len(line) > MAX_LINE:
-        while not line.endswith(b"\n"):
-            rest = file.readline(MAX_LINE)
-            if not rest:
-                break
-            line = rest
-        return _TOO_LONG
-    return line
+    if len(line) <= MAX_LINE:
+        return line
+    skipped = 0
+    while line and not line.endswith(b"\n"):
+        skipped += len(line)
+        if skipped > MAX_SKIPPED:
+            raise VardaError(f"The file has a line of more than {MAX_SKIPPED // 2**20} MiB; the rest was not read.")
+        line = file.readline(MAX_LINE)
+    return _TOO_LONG
 
 
 def _parsed(line: bytes) -> Any:
@@ -190,7 +196,7 @@ def _parsed(line: bytes) -> Any:
         raise ValueError(f"{word} is not a number")
 
     try:
-        value = json.loads(line, parse_constant=refuse)
+        value = json.loads(line, parse_constant=refuse, parse_int=_int)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except json.JSONDecodeError:
@@ -199,6 +205,12 @@ def _parsed(line: bytes) -> Any:
         raise ValueError("it is not UTF-8") from None
     _check_depth(value)
     return value
+
+
+def _int(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError("it holds a number with too many digits")
+    return int(digits)
 
 
 def _check_depth(value: Any) -> None:

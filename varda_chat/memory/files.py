@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from varda_chat.errors import StorageError
+from varda_chat.regular import check_regular
 
 DATABASE = "memory.db"
 INDEX = "memory.faiss"
@@ -17,6 +20,11 @@ LOCK = "memory.lock"
 BACKUPS = "backups"
 COMPANIONS = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, by the end of the name."""
+_OWN = re.compile(r"(?:memory\.(?:db|faiss|lock|suspect)|sessions\.db|history\.jsonl)(?:[.-].*)?", re.IGNORECASE)
+"""Names of a profile's own files, with their companions and what is set aside of them."""
+UNFINISHED = ".varda-*.new"
+"""Names of files that ``replace_file`` had not finished when a kill came."""
+_OWN_BACKUP = re.compile(r"memory-.*\.db(?:[.-].*)?", re.IGNORECASE)
 
 
 def utc_stamp() -> str:
@@ -63,11 +71,28 @@ def make_private_file(path: Path) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Raise StorageError where a file of the memory in ``folder`` is a link: what it leads to is not ours to write."""
+    """Raise StorageError where a file of the memory in ``folder`` is a link, NotRegularError where it is a pipe or a
+    device: what it leads to is not ours to write."""
     database = folder / DATABASE
-    for path in (database, *(beside(database, ending) for ending in COMPANIONS), folder / LOCK, folder / BACKUPS):
+    files = (database, *(beside(database, ending) for ending in COMPANIONS), folder / LOCK)
+    for path in (*files, folder / BACKUPS):
         if path.is_symlink():
             raise StorageError(f"{path} is a link; the files of a memory lie in its own folder. Move it there.")
+    for path in files:
+        check_regular(path)
+
+
+def check_target(path: Path) -> None:
+    """Raise StorageError where a file that a person asks for must not be written as ``path``: over a file of a memory,
+    a directory or a device. Raises OSError as ``stat`` does."""
+    folder = path.parent.resolve()
+    of_backups = folder.name == BACKUPS
+    home = folder.parent if of_backups else folder
+    if any((home / name).exists() for name in (DATABASE, LOCK, "sessions.db")):
+        names = _OWN_BACKUP if of_backups else _OWN
+        if names.fullmatch(path.name):
+            raise StorageError(f"{path} belongs to a memory; choose another file to write to.")
+    check_regular(path)
 
 
 def sync_folder(folder: Path) -> None:
@@ -82,13 +107,20 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def replace_file(path: Path, chunks: Iterable[Any]) -> None:
-    """Write ``chunks`` of bytes as ``path``, 0600; a crash leaves the old file or the new. Raises OSError."""
-    temporary = beside(path, ".new")
-    temporary.unlink(missing_ok=True)  # left by a kill, or a link put there
+def replace_file(path: Path, chunks: Iterable[Any], *, temporary: Path | None = None) -> None:
+    """Write ``chunks`` of bytes as ``path``, 0600; a crash leaves the old file or the new. A link at ``path`` is
+    replaced, not followed.
+
+    temporary: a name of our own to write under until the file is whole, of which what a kill left is cleared; None for
+    one in the same folder that nothing can have. Raises OSError.
+    """
+    if temporary is None:
+        temporary = path.with_name(UNFINISHED.replace("*", secrets.token_hex(16)))
+    else:
+        temporary.unlink(missing_ok=True)  # left by a kill, or a link put there
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        make_private_file(temporary)
-        with temporary.open("wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             for chunk in chunks:
                 file.write(chunk)
             file.flush()

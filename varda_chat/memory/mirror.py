@@ -155,6 +155,12 @@ class IndexMirror:
         """The vector stored next in the statement of each vector id, likewise."""
         return self.columns.successors(ids)
 
+    def with_unknown_tokens(self, vocabulary: int) -> list[int]:
+        """The statements that have a token outside of 0 to ``vocabulary``, ascending."""
+        tokens = self.columns.token_ids
+        unknown: list[int] = np.unique(self.columns.statement_ids[(tokens < 0) | (tokens >= vocabulary)]).tolist()
+        return unknown
+
     def remove_statements(self, statement_ids: Sequence[int]) -> None:
         """Take out the vectors of statements that memory.db no longer has."""
         gone = self.columns.of_statements(statement_ids)

@@ -39,13 +39,14 @@ class Opened:
                 self.lock.release()
 
 
-def open_for_writing(folder: Path) -> Opened:
-    """Lock ``folder``, set a damaged database aside, migrate an old one, make a missing one.
+def open_for_writing(folder: Path, wait: float = 0.0) -> Opened:
+    """Lock ``folder`` (waiting up to ``wait`` seconds for it), set a damaged database aside, migrate an old one, make a
+    missing one.
 
     Raises VardaError (locked, or written by a newer varda-chat), OSError, sqlite3.Error.
     """
     make_private_folder(folder)
-    lock = take_lock(folder)
+    lock = take_lock(folder, wait)
     try:
         notices = settle(folder / DATABASE)
         db = connect_writer(folder / DATABASE)

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from varda_chat.errors import StorageError
 from varda_chat.memory.database import BUSY_SECONDS, connect_reader, disk_errors, is_damage, transaction
-from varda_chat.memory.files import BACKUPS, COMPANIONS, DATABASE, INDEX, beside, make_private_file, sync_folder
+from varda_chat.memory.files import (
+    BACKUPS,
+    COMPANIONS,
+    DATABASE,
+    INDEX,
+    UNFINISHED,
+    beside,
+    make_private_file,
+    sync_folder,
+)
 from varda_chat.memory.words import Words
 
 _TEXTS = ("statements", "removed_statements", "events")
@@ -62,6 +71,7 @@ def wipe_leftovers(folder: Path, names: tuple[str, ...] = (DATABASE, INDEX)) -> 
     """Remove what lies beside files of these ``names``: damaged databases that were set aside, of which nothing can be
     taken out, and files that a kill has left half-written, also of backups. Raises OSError."""
     found = [path for name in names for ending in _LEFT for path in folder.glob(name + ending)]
+    found += folder.glob(UNFINISHED)
     found += [path for ending in _LEFT for path in (folder / BACKUPS).glob("*" + ending)]
     for path in found:
         if path.is_file() or path.is_symlink():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from varda_chat.config import DEFAULT_MEMORY_SIZE
+from varda_chat.config import DEFAULT_MEMORY_SIZE, MAX_MEMORY_SIZE
 from varda_chat.errors import VardaError
 from varda_chat.memory import schema
 from varda_chat.memory.database import transaction
@@ -27,10 +27,14 @@ class MemorySettings:
     forgetfulness: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.num_clusters < 1:
-            raise VardaError("A memory needs a size, and a number of clusters, of at least 1.")
-        if not 0.0 <= self.forgetfulness <= 1.0:
-            raise VardaError(f"forgetfulness_factor is {self.forgetfulness}; it is a share from 0 to 1.")
+        for name, number in (("memory_size", self.size), ("num_clusters", self.num_clusters)):
+            if type(number) is not int or not 1 <= number <= MAX_MEMORY_SIZE:
+                raise VardaError(f"{name} is {number!r}; it is a whole number from 1 to {MAX_MEMORY_SIZE}.")
+        share = self.forgetfulness
+        if type(share) not in (int, float) or not 0.0 <= share <= 1.0:
+            raise VardaError(f"forgetfulness_factor is {share!r}; it is a share from 0 to 1.")
+        if not isinstance(self.index_type, str):
+            raise VardaError(f"index_type is {self.index_type!r}; it is the name of a type of index.")
 
     @classmethod
     def of_model(cls, config: Mapping[str, Any]) -> MemorySettings:

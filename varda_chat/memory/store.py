@@ -53,6 +53,8 @@ class MemoryStore(MemoryReader):
         read_only: bool = False,
         forgetfulness_factor: float | None = None,
         begin_with: MemorySettings | None = None,
+        vocabulary: int | None = None,
+        wait: float = 0.0,
     ) -> MemoryStore:
         """Open the memory in ``folder``, creating it where there is none.
 
@@ -65,6 +67,8 @@ class MemoryStore(MemoryReader):
             forgetfulness_factor: share (0..1) of the unpinned statements that ``close`` forgets, at random (None: its
                 own).
             begin_with: what a new memory's own settings are.
+            vocabulary: how many tokens the model knows; statements with others are ``foreign_statements`` too.
+            wait: seconds to wait for another process that is writing it.
 
         Raises MemoryLockedError where another process is writing it, StorageError where the disk does not
         allow it, VardaError where a newer varda-chat wrote it. A damaged database raises nothing: see
@@ -77,22 +81,39 @@ class MemoryStore(MemoryReader):
         new = begin_with or MemorySettings()
         check_index_type(new.index_type)
         wanted = Wanted(memory_size, forgetfulness_factor)
-        return cls._from(Path(folder), read_only, new, wanted, (embedding_dim, fingerprint))
+        store = cls._from(Path(folder), read_only, new, wanted, (embedding_dim, fingerprint), wait)
+        try:
+            store.keep_to(vocabulary)
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     @classmethod
     def open_records(
-        cls, folder: str | Path, *, read_only: bool = False, begin_with: MemorySettings | None = None
+        cls,
+        folder: str | Path,
+        *,
+        read_only: bool = False,
+        begin_with: MemorySettings | None = None,
+        wait: float = 0.0,
     ) -> MemoryStore:
         """Open the memory without a model or FAISS, to list, show, pin and forget; raises as ``open``. ``close`` then
         forgets nothing."""
-        return cls._from(Path(folder), read_only, begin_with, Wanted(forgetfulness=0.0), None)
+        return cls._from(Path(folder), read_only, begin_with, Wanted(forgetfulness=0.0), None, wait)
 
     @classmethod
     def _from(
-        cls, folder: Path, read_only: bool, new: MemorySettings | None, wanted: Wanted, model: tuple[int, str] | None
+        cls,
+        folder: Path,
+        read_only: bool,
+        new: MemorySettings | None,
+        wanted: Wanted,
+        model: tuple[int, str] | None,
+        wait: float,
     ) -> MemoryStore:
         with disk_errors(f"The memory in {folder} cannot be opened"):
-            opened = open_for_reading(folder) if read_only else open_for_writing(folder)
+            opened = open_for_reading(folder) if read_only else open_for_writing(folder, wait)
             try:
                 settings = settle(opened.db, new, wanted)
                 store = cls(opened, settings.size, model)

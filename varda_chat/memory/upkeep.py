@@ -26,6 +26,7 @@ from varda_chat.memory.files import (
     unused,
     utc_stamp,
 )
+from varda_chat.memory.inspection import InspectionError, clean_texts, inspect
 from varda_chat.memory.lock import take_lock
 from varda_chat.memory.opening import open_for_writing
 from varda_chat.memory.purge_files import wipe_all
@@ -37,7 +38,8 @@ from varda_chat.wording import numbered, were
 
 @dataclass(frozen=True)
 class Peek:
-    """What is in a memory, seen from outside. ``bytes``: of database and index; ``damaged``: uncounted."""
+    """What is in a memory, seen from outside. ``bytes``: of database and index; ``damaged``: uncounted; ``problem``:
+    why nothing could be seen, "" where it could."""
 
     path: Path
     statements: int
@@ -45,6 +47,7 @@ class Peek:
     events: int
     bytes: int
     damaged: bool = False
+    problem: str = ""
 
 
 def peek(folder: str | Path) -> Peek:
@@ -201,6 +204,7 @@ def restore(folder: str | Path, source: str | Path) -> Path | None:
                 old.backup(opened.db)
             migrate(opened.db)
             with transaction(opened.db):
+                clean_texts(opened.db)
                 for table, number in given.items():
                     opened.db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (number, table))
                 opened.db.execute("DELETE FROM purges")
@@ -282,7 +286,8 @@ def repair(folder: str | Path) -> list[str]:
 
 
 def _strangeness(path: Path) -> str | None:
-    """Why ``path`` is no database of ours, None where it is one. A trigger or view in it could do anything."""
+    """Why ``path`` is no database of ours, None where it is one. A trigger or view in it could do anything, and so
+    could values that no memory of ours holds: it is read as an import is."""
     try:
         finding = damage(path)
         if finding is not None:
@@ -293,7 +298,8 @@ def _strangeness(path: Path) -> str | None:
                 return "it is not a memory of varda-chat"
             if db.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
                 return "it is damaged"
-    except sqlite3.Error as error:
+            inspect(db)
+    except (sqlite3.Error, InspectionError) as error:
         return str(error)
     return None
 

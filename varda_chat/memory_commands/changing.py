@@ -6,7 +6,9 @@ import click
 
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, confirmed
+from varda_chat.memory_commands.matching import confirm_within_words, matches
 from varda_chat.memory_commands.purging import purge_everywhere
+from varda_chat.parameters import ID, TEXT
 from varda_chat.sanitize import one_line, sanitize
 
 _SHOWN = 20
@@ -14,24 +16,31 @@ _SHOWN = 20
 
 
 @click.command()
-@click.argument("what", metavar="ID|TEXT")
+@click.argument("what", metavar="ID|TEXT", type=TEXT)
 @click.option("--purge", is_flag=True, help="Leave no trace in any file of the profile; not to be undone.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @at_a_place()
 def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
-    """Forget one statement, or all that hold TEXT."""
+    """Forget one statement, or all that hold the words TEXT."""
     if purge:
         purge_everywhere(place, what, yes)
         return
+    statement_id = ID.convert(what, None, click.get_current_context()) if what.isdecimal() else None
+    within_words = False
     with place.records() as store:
-        ids = {int(what)} if what.isdecimal() else {each.id for each in store.statements() if _holds(each.text, what)}
+        if statement_id is not None:
+            ids = {statement_id}
+        else:
+            ids, within_words = matches(store.statements(), what)
         found = [each for each in store.statements(newest_first=False) if each.id in ids]
         if not found:
             raise VardaError(f"Nothing in memory is {one_line(what)!r}.")
         if not place.as_json:
             for statement in found:
                 click.echo(as_line(statement))
-        if not confirmed("Forget it?", yes, place.as_json):
+        if within_words:
+            confirm_within_words(what, sorted(ids), place.as_json)
+        elif not confirmed("Forget it?", yes, place.as_json):
             return
         store.forget([each.id for each in found])
     answer = {"forgotten": [as_dict(each) for each in found], "purged": False}
@@ -39,7 +48,7 @@ def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
 
 
 @click.command()
-@click.argument("statement_id", metavar="[ID]", type=int, required=False)
+@click.argument("statement_id", metavar="[ID]", type=ID, required=False)
 @at_a_place()
 def undo(place: Place, statement_id: int | None) -> None:
     """Take back the last deletes or stores, or bring back the deleted statement ID.
@@ -71,7 +80,7 @@ def undo(place: Place, statement_id: int | None) -> None:
 
 
 @click.command()
-@click.argument("statement_id", metavar="ID", type=int)
+@click.argument("statement_id", metavar="ID", type=ID)
 @at_a_place()
 def pin(place: Place, statement_id: int) -> None:
     """Keep a statement whatever happens."""
@@ -79,7 +88,7 @@ def pin(place: Place, statement_id: int) -> None:
 
 
 @click.command()
-@click.argument("statement_id", metavar="ID", type=int)
+@click.argument("statement_id", metavar="ID", type=ID)
 @at_a_place()
 def unpin(place: Place, statement_id: int) -> None:
     """Let a statement be deleted again."""
@@ -94,8 +103,8 @@ def _set_pin(place: Place, statement_id: int, pinned: bool) -> None:
 
 
 @click.command()
-@click.argument("statement_id", metavar="ID", type=int)
-@click.argument("text")
+@click.argument("statement_id", metavar="ID", type=ID)
+@click.argument("text", type=TEXT)
 @at_a_place(model=True)
 def edit(place: Place, statement_id: int, text: str) -> None:
     """Give a statement other words, which the model then reads."""
@@ -116,10 +125,6 @@ def set_index(place: Place, index_type: str) -> None:
     with place.records() as store:
         store.set_index_type(index_type)
     place.say({"index_type": index_type}, f"The memory is searched by {index_type} from the next start on.")
-
-
-def _holds(text: str, part: str) -> bool:
-    return part.casefold() in text.casefold()
 
 
 COMMANDS = (forget, undo, pin, unpin, edit, set_index)

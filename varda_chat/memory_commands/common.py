@@ -16,6 +16,7 @@ import click
 from varda_chat import paths
 from varda_chat.completion import profile_names
 from varda_chat.errors import VardaError
+from varda_chat.regular import read_regular
 from varda_chat.sanitize import one_line, sanitize, to_json
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from varda_chat.memory.settings import MemorySettings
     from varda_chat.memory.store import MemoryStore
     from varda_chat.session import ChatSession
+
+
+MAX_CONFIG = 2**20
+"""Bytes of a model's config.json that are read."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Place:
     as_json: bool
     checkpoint: str | None
     memory_size: int | None
+    wait: float
 
     @property
     def folder(self) -> Path:
@@ -47,7 +53,7 @@ class Place:
 
         if not read_only and not (self.folder / DATABASE).exists():
             raise VardaError(f"There is no memory in {self.folder}.")
-        store = MemoryStore.open_records(self.folder, read_only=read_only)
+        store = MemoryStore.open_records(self.folder, read_only=read_only, wait=self.wait)
         for notice in [*store.notices, *finish_purges(store)]:
             click.echo(sanitize(notice), err=True)
         return store
@@ -56,7 +62,9 @@ class Place:
         """The memory with the model, which reads what waits to be read."""
         from varda_chat.session import ChatSession
 
-        session = ChatSession.open(self.folder, self.checkpoint, incognito=incognito, memory_size=self.memory_size)
+        session = ChatSession.open(
+            self.folder, self.checkpoint, incognito=incognito, memory_size=self.memory_size, wait=self.wait
+        )
         for notice in session.notices:
             click.echo(sanitize(notice), err=True)
         return session
@@ -67,10 +75,13 @@ class Place:
 
         path = (Path(self.checkpoint) if self.checkpoint else paths.default_checkpoint()) / "config.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = json.loads(read_regular(path, MAX_CONFIG))
+        except (OSError, ValueError, RecursionError, VardaError):
             return MemorySettings()  # a model of the hub, or none: it is told of when it is loaded
-        return MemorySettings.of_model(found) if isinstance(found, dict) else MemorySettings()
+        try:
+            return MemorySettings.of_model(found) if isinstance(found, dict) else MemorySettings()
+        except VardaError as error:
+            raise VardaError(f"{path}: {error}") from error
 
     @property
     def quiet(self) -> bool:
@@ -103,6 +114,7 @@ def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callab
                 as_json or before.get("as_json", False),
                 others.pop("checkpoint", None) or before.get("checkpoint") or None,
                 before.get("memory_size"),
+                before.get("wait") or 0.0,
             )
             command(place, **others)
 

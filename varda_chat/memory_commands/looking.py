@@ -10,12 +10,13 @@ import click
 
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, when
+from varda_chat.parameters import ID, LIMIT
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.wording import counted, numbered, times
 
 
 @click.command("list")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
+@click.option("--limit", type=LIMIT, help="At most so many, the newest.")
 @click.option("--removed", is_flag=True, help="What was deleted and can still be brought back.")
 @at_a_place()
 def list_statements(place: Place, limit: int | None, removed: bool) -> None:
@@ -37,7 +38,7 @@ def list_statements(place: Place, limit: int | None, removed: bool) -> None:
 
 
 @click.command()
-@click.argument("statement_id", metavar="ID", type=int)
+@click.argument("statement_id", metavar="ID", type=ID)
 @at_a_place()
 def show(place: Place, statement_id: int) -> None:
     """Show one statement, or one that was deleted and can be brought back."""
@@ -131,7 +132,7 @@ def path(place: Place) -> None:
     if place.as_json or sys.stdout.isatty():
         place.say({"path": str(place.folder)}, sanitize(str(place.folder)))
     else:  # the bytes themselves, whatever they are: a script goes there
-        click.get_binary_stream("stdout").write(os.fsencode(place.folder) + b"\n")
+        sys.stdout.buffer.write(os.fsencode(place.folder) + b"\n")
 
 
 @click.command()
@@ -144,6 +145,8 @@ def profiles(place: Place) -> None:
         folder = str(found.path.parent)
         answer = {"profile": name, "path": folder, "statements": found.statements, "vectors": found.vectors}
         held = f"{counted(found.statements, 'statement', 7)} {counted(found.vectors, 'vector', 8)}"
+        if found.problem:
+            answer["problem"], held = sanitize(found.problem), one_line(found.problem)
         place.say(answer, f"{one_line(name):<20} {held}".rstrip())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -38,12 +39,19 @@ _ERRORS_SHOWN = 20
 def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: bool) -> None:
     """Write the memory to FILE (- for stdout)."""
     from varda_chat.memory.exchange import format_of, lines_of, write_export
+    from varda_chat.regular import open_output
 
     kind = kind or format_of(file)
     with place.records(read_only=True) as store:
+        lines = lines_of(store.exported(), vectors=not no_vectors, kind=kind)
         if str(file) == "-":
-            for line in lines_of(store.exported(), vectors=not no_vectors, kind=kind):
+            for line in lines:
                 sys.stdout.write(line.decode())
+            return
+        stream = open_output(file)
+        if stream is not None:
+            with stream:
+                stream.writelines(lines)
             return
         count = write_export(file, store.exported(), vectors=not no_vectors, kind=kind)
     told = f"{numbered(count, 'statement')} {were(count)} written to {sanitize(str(file))}."
@@ -51,12 +59,13 @@ def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: boo
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True))
 @at_a_place(model=True)
 def import_memory(place: Place, file: Path) -> None:
-    """Take in the statements of FILE, an export in any format; what has no vectors is read by the model."""
+    """Take in the statements of FILE, an export in any format (- for stdin); the model reads what has no vectors."""
     from varda_chat.memory.exchange import read_export
     from varda_chat.memory.store import MemoryStore
+    from varda_chat.regular import open_input
 
     started = time.perf_counter()
     bad: list[tuple[int, str]] = []
@@ -72,17 +81,20 @@ def import_memory(place: Place, file: Path) -> None:
             else:
                 yield found
 
-    with file.open("rb") as handle:
+    with open_input(file) as handle:
         found_in_file = read_export(handle, time.time())
         records = good()
         first = next(records, None)  # before a memory is made for nothing: the first line must be right
-        length = file.stat().st_size
+        length = os.fstat(handle.fileno()).st_size if handle.seekable() else 0
         with (
-            MemoryStore.open_records(place.folder, begin_with=place.begin_with()) as store,
-            click.progressbar(length=length, label=one_line(file.name, 40), file=sys.stderr, hidden=place.quiet) as bar,
+            MemoryStore.open_records(place.folder, begin_with=place.begin_with(), wait=place.wait) as store,
+            click.progressbar(
+                length=length, label=one_line(file.name, 40), file=sys.stderr, hidden=place.quiet or not length
+            ) as bar,
         ):
             added, known = store.take_in(
-                () if first is None else chain([first], records), lambda *_: bar.update(handle.tell() - bar.pos)
+                () if first is None else chain([first], records),
+                (lambda *_: bar.update(handle.tell() - bar.pos)) if length else None,
             )
             bar.update(length - bar.pos)
             waiting = store.fingerprints().get("", 0)

@@ -10,15 +10,18 @@ import click
 
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, as_dict, as_line, at_a_place, confirmed
+from varda_chat.memory_commands.matching import confirm_within_words, within_words
+from varda_chat.parameters import ID, TEXT
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
+    from varda_chat.memory.records import Removed, Statement
     from varda_chat.purging import Read
 
 
 @click.command()
-@click.argument("what", metavar="ID|TEXT")
+@click.argument("what", metavar="ID|TEXT", type=TEXT)
 @click.option("--check", is_flag=True, help="Only search every byte of the profile for TEXT; exits 1 if it is there.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @at_a_place()
@@ -48,16 +51,18 @@ def purge_everywhere(place: Place, what: str, yes: bool) -> None:
 
     if not place.folder.is_dir():
         raise VardaError(f"There is no memory in {place.folder}.")
-    by_id = what.isdecimal()
+    statement_id = ID.convert(what, None, click.get_current_context()) if what.isdecimal() else None
+    by_id = statement_id is not None
     # before the memory is open: closing a file drops the locks that SQLite has on it
     read = () if by_id else purging.trace(place.folder, Words([what]))
     files = [each.name for each in read if each.holds]
-    with MemoryStore.open_records(place.folder) as store:
+    with MemoryStore.open_records(place.folder, wait=place.wait) as store:
         for notice in store.notices:
             click.echo(sanitize(notice), err=True)
         begun = store.purges()
         removed = store.removed()
-        of_id = [each.text for each in (*store.statements(), *removed) if by_id and each.id == int(what)]
+        known: list[Statement | Removed] = [*store.statements(), *removed]
+        of_id = [each.text for each in known if by_id and each.id == statement_id]
         said = of_id if by_id else [what]
         words = Words(said)
         found = [each for each in store.statements(newest_first=False) if words.stand_in(each.text)]
@@ -71,12 +76,15 @@ def purge_everywhere(place: Place, what: str, yes: bool) -> None:
                 click.echo(f"{each.id:>6}   (deleted before)  {one_line(each.text)}")
             if files:
                 click.echo(f"It stands in {', '.join(map(sanitize, files))}.")
-        if not confirmed("Forget it without a trace, in the backups and set-aside files too?", yes, place.as_json):
+        within = [] if by_id else within_words([*found, *before], what)
+        if within:
+            confirm_within_words(what, within, place.as_json)
+        elif not confirmed("Forget it without a trace, in the backups and set-aside files too?", yes, place.as_json):
             return
-        ids = {int(what)} if by_id else set()
+        ids = set() if statement_id is None else {statement_id}
         _, words = purging.purge(store, ids, said)
     read = purging.trace(place.folder, words)
-    shown = [as_dict(each) for each in (*found, *before)]
+    shown = [*map(as_dict, found), *map(as_dict, before)]
     answer = {"forgotten": shown, "purged": True, "files": [asdict(each) for each in read]}
     place.say(answer, f"Forgotten: {len(shown)}. {_summary(read)}")
     if any(each.holds for each in read):

@@ -12,6 +12,7 @@ import click
 
 from varda_chat.errors import VardaError
 from varda_chat.memory_commands.common import Place, at_a_place, when
+from varda_chat.parameters import LIMIT, TEXT
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.wording import numbered, were
 
@@ -25,8 +26,8 @@ _UNREAD_SHOWN = 20
 
 
 @click.command()
-@click.argument("text")
-@click.option("--limit", type=click.IntRange(min=1), default=10, help="At most so many.")
+@click.argument("text", type=TEXT)
+@click.option("--limit", type=LIMIT, default=10, help="At most so many.")
 @at_a_place(model=True)
 def search(place: Place, text: str, limit: int) -> None:
     """Show what the model finds in memory for TEXT, with the share of its reading that each gets."""

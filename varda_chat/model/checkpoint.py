@@ -15,6 +15,7 @@ from varda_chat.errors import CheckpointError
 from varda_chat.model.adapters import base_needed, complete_checkpoint
 from varda_chat.model.chat_format import ChatFormat, chat_format_of
 from varda_chat.model.configuration import VardaGPTConfig
+from varda_chat.model.limits import check_weights, checked_config
 from varda_chat.model.model_cache import Progress
 from varda_chat.model.modeling import VardaGPTAssociative
 from varda_chat.paths import base_directory, bundled_checkpoint, default_checkpoint, shipped_checkpoints
@@ -37,21 +38,23 @@ class Checkpoint:
 def load_checkpoint(source: str | Path, on_progress: Progress | None = None) -> Checkpoint:
     """Load ``source``, in evaluation mode, on the CPU; an adapter is merged with its base first, once. Raises
     CheckpointError."""
-    import json
     import struct
 
     folder = named = _local_folder(source)
     try:
+        config = checked_config(named)
         folder = complete_checkpoint(named, base_directory(), on_progress, download=False)
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = _architecture(config.get("model_type") if isinstance(config, dict) else None)
+        if folder != named:
+            config = checked_config(folder)
+        kind = _architecture(config.get("model_type"))
         if kind is None:
             raise CheckpointError(f"{source} is not a varda-chat model: its config.json names another kind.")
         model_class, dtype = kind
+        check_weights(folder, config)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         chat = chat_format_of(tokenizer)
         model, report = model_class.from_pretrained(
-            folder, local_files_only=True, dtype=dtype, output_loading_info=True
+            folder, local_files_only=True, dtype=dtype, output_loading_info=True, use_safetensors=True
         )
         if report["missing_keys"]:
             raise CheckpointError(f"The checkpoint in {folder} lacks weights ({sorted(report['missing_keys'])[0]}).")

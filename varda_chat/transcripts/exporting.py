@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.files import replace_file
+from varda_chat.memory.files import check_target, replace_file
 from varda_chat.sanitize import sanitize, to_json
 from varda_chat.transcripts.records import SessionInfo, StoredTurn
 from varda_chat.transcripts.store import Transcripts
@@ -42,7 +42,8 @@ def render(info: SessionInfo, turns: Sequence[StoredTurn], kind: Format) -> str:
 def export(transcripts: Transcripts, session_id: int, path: Path) -> Path:
     """Write a session to ``path``, private, in the format its ending names; returns the path.
 
-    Raises VardaError for another ending or where there is no such session, OSError where it cannot be written.
+    Raises VardaError for another ending, where there is no such session and where ``path`` is a memory's own or no
+    regular file, OSError where it cannot be written.
     """
     kind = ENDINGS.get(path.suffix.lower())
     if kind is None:
@@ -51,6 +52,7 @@ def export(transcripts: Transcripts, session_id: int, path: Path) -> Path:
     path = path.expanduser().absolute()
     if not path.parent.is_dir():
         raise VardaError(f"There is no folder {path.parent} to write to.")
+    check_target(path)
     replace_file(path, [render(info, transcripts.turns(session_id), kind).encode()])
     return path
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import IO
 
+from varda_chat.memory.files import beside, replace_file
+from varda_chat.regular import NotRegularError, open_regular
 from varda_chat.sanitize import sanitize
 
 FILE_NAME = "history.jsonl"
 MAX_ENTRIES = 1000
 MAX_CHARACTERS = 20_000
+MAX_BYTES = 16 * 2**20
+"""Of a longer file only the end is read."""
 
 
 class InputHistory:
@@ -31,12 +36,12 @@ class InputHistory:
         if self._path is None:
             return
         try:
-            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
+            lines, whole = _lines(self._path)
+        except (OSError, NotRegularError):
             return
         self._entries = [text for line in lines[-MAX_ENTRIES:] if (text := _parse(line))]
         self._place = len(self._entries)
-        if len(lines) > 2 * MAX_ENTRIES and self.writable:
+        if (len(lines) > 2 * MAX_ENTRIES or not whole) and self.writable:
             self._rewrite(self._path)
 
     def add(self, text: str) -> None:
@@ -69,25 +74,46 @@ class InputHistory:
         if self._path is None or not self.writable:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"text": text}) + "\n")
+        try:
+            descriptor = open_regular(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, follow_links=False)
+        except NotRegularError as error:
+            raise OSError(str(error)) from error
+        with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            line = json.dumps({"text": text}).encode() + b"\n"
+            file.write(line if _ends_whole(file) else b"\n" + line)
 
     def _rewrite(self, path: Path) -> None:
-        beside = path.with_name(path.name + ".new")
         try:
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.writelines(json.dumps({"text": text}) + "\n" for text in self._entries)
-            beside.replace(path)
+            replace_file(
+                path,
+                (json.dumps({"text": text}).encode() + b"\n" for text in self._entries),
+                temporary=beside(path, ".new"),
+            )
         except OSError:
             return  # the long file stays; it is only long
+
+
+def _lines(path: Path) -> tuple[list[str], bool]:
+    """The lines at the end of the file, and whether they are all that it has."""
+    with os.fdopen(open_regular(path, follow_links=False), "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - MAX_BYTES))
+        lines = file.read(MAX_BYTES).decode("utf-8", "replace").split("\n")
+    return [line for line in lines if line], size <= MAX_BYTES
+
+
+def _ends_whole(file: IO[bytes]) -> bool:
+    """Whether the last line of the file is ended; a kill may have cut it off, and the next must not join it."""
+    if not file.seek(0, os.SEEK_END):
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def _parse(line: str) -> str:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     text = entry.get("text") if isinstance(entry, dict) else None
     return sanitize(text) if isinstance(text, str) else ""

@@ -146,6 +146,8 @@ class ProfilesScreen(PickScreen):
         found = self._profiles[name]
         if found.damaged:
             return ("damaged",)
+        if found.problem:
+            return ("cannot be read",)
         held = counted(found.statements, "statement", 6), counted(found.vectors, "vector", 7)
         return *held, f"{_size(found.bytes):>8}"
 
