@@ -35,6 +35,8 @@ class Terminal:
         if self._pid == 0:
             os.close(master)
             os.login_tty(slave)
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)  # as in a terminal of its own, whatever is ignored here
             os.execve(argv[0], list(argv), os.environ | environment)
         os.close(slave)
         self._master = master
