@@ -43,7 +43,7 @@ def matching_losses(
     ids = torch.cat([arrays["told"][own_pairs], arrays["asked"][own_pairs]])
     written, asking = _lower_states(model, ids, offset.reshape(-1, 1))
     told = len(ids) // 2
-    vectors, _ = reader.write(written[:told], None, arrays["sentence"][own_pairs].long())
+    vectors, *_ = reader.write(written[:told], None, arrays["sentence"][own_pairs].long())
     vectors = shares.gather(vectors)  # (P, L, D)
     unread = asking[told:]
     query, _ = reader.query(unread)
