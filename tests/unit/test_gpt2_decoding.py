@@ -16,7 +16,7 @@ from varda_chat.model import SearchResults, VardaGPTAssociative
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.paths import bundled_checkpoint
 
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+CLOSE: Any = {"atol": 1e-4, "rtol": 1e-4}
 PARTS = ("logits", "query", "read_weights", "store_decision", "storable_vector")
 
 

@@ -179,7 +179,7 @@ def test_a_session_that_was_exported_is_read_by_turn(tmp_path: Path) -> None:
     expected = [("user", turns[0].prompt), ("assistant", turns[0].reply), ("user", "My cat is Tom."),
                 ("assistant", "Nice"), ("user", "And?"), ("user", "Still?")]  # fmt: skip
     for kind in ("markdown", "json"):
-        reading = read_file(written(tmp_path, "session", render(info, turns, kind)))  # type: ignore[arg-type]
+        reading = read_file(written(tmp_path, "session", render(info, turns, kind)))
         assert said(reading) == expected
         assert {each.at for each in reading.passages} == {at}
 

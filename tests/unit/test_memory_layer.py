@@ -33,7 +33,7 @@ from tests.unit.tiny_decoders import (
 from varda_chat.model.memory_config import STATUSES
 from varda_chat.model.memory_layer import Address, Roles
 
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+CLOSE: Any = {"atol": 1e-4, "rtol": 1e-4}
 TENSORS = ("logits", "query", "no_match", "read_weights", "copy_decision")
 
 

@@ -19,7 +19,7 @@ from varda_chat.model.reply import ReplyWriter, message_of_reply
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=10)
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+CLOSE: Any = {"atol": 1e-4, "rtol": 1e-4}
 RECALLED = STATUSES.index("recalled")
 
 

@@ -203,7 +203,7 @@ def train_address(
         pairs, distil = address_losses(layer, states, by_topic, rng, batch, log_scale)
         loss = distil + contrast * pairs
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         if step % 100 == 99 or step == steps - 1:
             found = first_found(layer, held_out)

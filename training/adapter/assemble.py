@@ -134,7 +134,7 @@ def merged(model: VardaLlamaAssociative) -> VardaLlamaAssociative:
     scaling: dict[str, float] = {}
     for name, module in model.named_modules():
         if hasattr(module, "lora_A") and "default" in getattr(module, "lora_A", {}):
-            scaling[name] = float(module.scaling["default"])  # type: ignore[index,union-attr]
+            scaling[name] = float(module.scaling["default"])
     for name, tensor in model.state_dict().items():
         if ".lora_" in name:
             owner, _, which = name.partition(".lora_")

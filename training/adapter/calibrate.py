@@ -16,6 +16,7 @@ from training.data.episodes import STATEMENTS
 from training.data.messages import NONE, NULL
 from varda_chat.model.llama import VardaLlamaAssociative
 from varda_chat.model.memory_config import INTENTS
+from varda_chat.model.memory_layer import Address
 
 WRONG_DELETE = 6.0
 """What deleting an unconcerned statement costs, beside 1 for leaving an obsolete one."""
@@ -77,7 +78,7 @@ def gather(model: VardaLlamaAssociative, builder: SessionBuilder, people: int, s
 
 
 def _pairs(
-    model: VardaLlamaAssociative, lower: L.Lower, address: L.Address, batch: SessionBatch
+    model: VardaLlamaAssociative, lower: L.Lower, address: Address, batch: SessionBatch
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """match, right, obsolete and wrongly, as of Evidence."""
     layer, memory = model.memory_layer, lower.memory

@@ -107,7 +107,7 @@ def train_decisions(
         strange = pool[torch.randint(0, len(pool), (OTHERS,), generator=generator)].float()
         loss, shares = decision_losses(layer, address, turns, rows, strange)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if step % 50 == 49 or step == steps - 1:

@@ -267,7 +267,7 @@ class AdapterTrainer:
         loss = sum((config.weights[name] * term for name, term in terms.items()), torch.zeros(()))
         if not math.isfinite(loss.item()):
             raise RuntimeError(f"the loss became {loss.item()} at step {self.step}")
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, config.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()

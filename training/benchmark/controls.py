@@ -138,8 +138,8 @@ def prompt_of(checkpoint: Checkpoint, turns: Sequence[Said], question: str) -> l
     """Token ids of the latest ``turns`` that fit, the question, and the assistant's role token."""
     chat = checkpoint.chat
     message = chat.encode("user", question)
-    header, text = message.ids[: message.header], message.ids[message.header :]
-    asked = [*header, *text[-(room(checkpoint) - len(header) - len(chat.opening) - len(chat.reply_prompt)) :]]
+    header, asking = message.ids[: message.header], message.ids[message.header :]
+    asked = [*header, *asking[-(room(checkpoint) - len(header) - len(chat.opening) - len(chat.reply_prompt)) :]]
     asked += chat.reply_prompt
     before: list[int] = []
     for text, reply in reversed(turns):
