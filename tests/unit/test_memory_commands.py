@@ -467,6 +467,6 @@ def test_a_path_that_is_no_utf8_is_printed_so_that_a_script_can_use_it(tmp_path:
     home = os.fsencode(tmp_path) + b"/caf\xe9"
     line = [sys.executable, "-m", "varda_chat", "--data-dir", home, "memory", "path"]
     folder = home + b"/profiles/default"
-    assert subprocess.run(line, capture_output=True, check=True).stdout == folder + b"\n"
-    shown = subprocess.run([*line, "--json"], capture_output=True, check=True).stdout
+    assert subprocess.run(line, capture_output=True, check=True).stdout == folder + b"\n"  # type: ignore[arg-type]
+    shown = subprocess.run([*line, "--json"], capture_output=True, check=True).stdout  # type: ignore[list-item]
     assert os.fsencode(json.loads(shown)["path"]) == folder

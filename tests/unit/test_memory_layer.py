@@ -55,7 +55,7 @@ def ids() -> Tensor:
 
 @pytest.fixture
 def memory() -> ChainedMemory:
-    return ChainedMemory.of(9)
+    return ChainedMemory.of(9)  # type: ignore[return-value]
 
 
 def plain_twin(kind: str, model: Any) -> Any:
@@ -113,7 +113,7 @@ def test_each_layer_is_built_once(kind: str, monkeypatch: pytest.MonkeyPatch) ->
     _, _, config_class, model_class = KINDS[kind]
     layer_class = type(tiny_decoder(kind, layers=2).model.layers[0]).__mro__[2]
     built = []
-    original = layer_class.__init__
+    original = layer_class.__init__  # type: ignore[misc]
 
     def counted(self: Any, *args: Any, **kwargs: Any) -> None:
         built.append(self)

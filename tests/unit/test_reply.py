@@ -30,7 +30,7 @@ def model() -> Any:
 
 @pytest.fixture
 def memory() -> ChainedMemory:
-    return ChainedMemory.of(9)
+    return ChainedMemory.of(9)  # type: ignore[return-value]
 
 
 @contextmanager

@@ -191,8 +191,9 @@ def train_address(
     """Train the layer's two statement maps on cached lines."""
     parameters = [p for each in (layer.fc_query, layer.fc_storable_vector) for p in each.parameters()]
     log_scale = torch.nn.Parameter(torch.tensor(math.log(20.0)))
+    groups: list[dict[str, Any]] = [{"params": parameters}, {"params": [log_scale], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(
-        [{"params": parameters}, {"params": [log_scale], "weight_decay": 0.0}], lr=rate, weight_decay=0.1,
+        groups, lr=rate, weight_decay=0.1,
         betas=(0.9, 0.98),
     )  # fmt: skip
     by_topic, rng = statements_by_topic(states), random.Random(seed)

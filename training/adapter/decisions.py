@@ -76,7 +76,7 @@ def read_turns(
         answers = (
             alive & asks.unsqueeze(1) & ((numbers == batch.target.unsqueeze(1)) | (batch.target == NONE).unsqueeze(1))
         )
-        parts.append(TurnEnds(*address, batch.intent, own[batch.person].half(), alive, alive & (dead == now), answers))
+        parts.append(TurnEnds(*address, batch.intent, own[batch.person].half(), alive, alive & (dead == now), answers))  # type: ignore[call-arg]
         if start % 40 == 0:
             say(f"read the turns of {start + 4} of {people} people")
     return TurnEnds(*(torch.cat([getattr(p, name) for p in parts]) for name in TurnEnds.__dataclass_fields__))

@@ -203,7 +203,7 @@ class Transcripts:
         changed = 0
         with self._changing("Nothing was purged"):
             for turn_id, *said in self._db.execute("SELECT id, prompt, reply, details FROM turns").fetchall():
-                less = list(searching.turn_without(*said, words))
+                less = list(searching.turn_without(*said, words))  # type: ignore[call-arg]
                 if less != said:
                     self._db.execute(
                         "UPDATE turns SET prompt = ?, reply = ?, details = ? WHERE id = ?", (*less, turn_id)
