@@ -78,8 +78,8 @@ def fingerprint(model: Model) -> str:
 
 
 def _complete(folder: Path) -> Path | None:
-    """Where the whole model of ``folder`` is: there, or, for an adapter, where it has been merged with its base; None for
-    one that has not been yet. Raises CheckpointError."""
+    """Where the whole model of ``folder`` is: there, or, for an adapter, where it has been merged with its base; None
+    for one that has not been yet. Raises CheckpointError."""
     from varda_chat.model.adapters import base_needed, find_merged
 
     base = base_needed(folder)
