@@ -82,6 +82,8 @@ def _complete(folder: Path) -> Path | None:
     for one that has not been yet. Raises CheckpointError."""
     from varda_chat.model.adapters import base_needed, find_merged
 
+    if not (folder / "config.json").is_file():
+        return folder
     base = base_needed(folder)
     if base is None:
         return folder

@@ -227,6 +227,7 @@ class ChatSession(SessionMemory):
         said: list[str] = []
 
         def hear(piece: str) -> None:
+            piece = sanitize(piece)
             said.append(piece)
             if on_text is not None:
                 on_text(piece)
