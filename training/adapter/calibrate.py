@@ -143,14 +143,7 @@ def calibrate(
         return float((labelled & asks & ~said).sum() + (labelled & ~asks & said).sum())
 
     memory.ask_threshold = min(GRID, key=ask_cost)
-    tells = (found.intent == INTENTS.index("tell")) | (found.intent == INTENTS.index("correct"))
-    others = found.intent == INTENTS.index("other")
 
-    def other_cost(threshold: float) -> float:
-        quiet = chance["other"] > threshold
-        return float(3 * (tells & quiet).sum() + (others & ~quiet).sum())
-
-    memory.other_threshold = min(GRID, key=other_cost)
     value = found.store_label == 1
 
     def store_cost(threshold: float) -> float:
@@ -167,8 +160,6 @@ def calibrate(
         f"{_share(found.match[untold] <= memory.recall_threshold)} of unknown admitted\n"
         f"ask {memory.ask_threshold}: {_share(chance['ask'][asks] > memory.ask_threshold)} of questions, "
         f"{_share(chance['ask'][labelled & ~asks] > memory.ask_threshold)} of others\n"
-        f"other {memory.other_threshold}: {_share(chance['other'][others] > memory.other_threshold)} of other lines, "
-        f"{_share(chance['other'][tells] > memory.other_threshold)} of tellings\n"
         f"store {memory.store_threshold}: {_share(kept[value])} of value tokens, {_share(kept[~value])} of others"
     )
 

@@ -43,7 +43,8 @@ class MemoryConfig(PreTrainedConfig):
         recall_threshold: a question counts as answered by memory where the share of matching statements exceeds this.
         ask_threshold: a line counts as a question about the user's own facts above this probability.
         change_threshold: only a line that is a correction or a request to forget above this probability deletes.
-        other_threshold: a line that concerns nothing in memory above this probability stores nothing.
+        other_threshold: a line that concerns nothing in memory above this probability stores nothing; 1 leaves stores to
+            the gates alone.
         memory_size, index_type, num_clusters, forgetfulness_factor: what a new memory of this model begins with.
     """
 
@@ -70,7 +71,7 @@ class MemoryConfig(PreTrainedConfig):
     recall_threshold: float = 0.5
     ask_threshold: float = 0.5
     change_threshold: float = 0.5
-    other_threshold: float = 0.9
+    other_threshold: float = 1.0
     memory_size: int = 10_000
     index_type: str = "flat"
     num_clusters: int = 1024
