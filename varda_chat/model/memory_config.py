@@ -43,8 +43,8 @@ class MemoryConfig(PreTrainedConfig):
         recall_threshold: a question counts as answered by memory where the share of matching statements exceeds this.
         ask_threshold: a line counts as a question about the user's own facts above this probability.
         change_threshold: only a line that is a correction or a request to forget above this probability deletes.
-        other_threshold: a line that concerns nothing in memory above this probability stores nothing; 1 leaves stores to
-            the gates alone.
+        other_threshold: a line that concerns nothing in memory above this probability stores nothing; 1 leaves
+            stores to the gates alone.
         memory_size, index_type, num_clusters, forgetfulness_factor: what a new memory of this model begins with.
     """
 
