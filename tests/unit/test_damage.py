@@ -40,7 +40,7 @@ def profile(tmp_path: Path) -> Path:
 
 def memory_texts(folder: Path, **settings: Any) -> tuple[Any, list[str]]:
     with MemoryStore.open_records(folder, **settings) as store:
-        held = [(each.id, each.text) for each in (*store.statements(), *store.removed())]  # type: ignore[attr-defined]
+        held = [(each.id, each.text) for found in (store.statements(), store.removed()) for each in found]
         return (held, [(each.id, each.text) for each in store.recent(1000)]), store.notices
 
 

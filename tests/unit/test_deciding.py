@@ -148,7 +148,8 @@ def test_a_reply_reads_only_what_answers(model: Any, store: MemoryStore) -> None
     ids = {int(each) for each in results.ids.flatten()} - {-1}
     assert len({int(n) for n in store.statement_ids(np.array(sorted(ids)))}) == MOST_ANSWERS
     assert reads.size == len(ids) == 3 * MOST_ANSWERS
-    assert results.ids.shape == results.token_ids.shape == (1, 2, 50)  # type: ignore[union-attr]
+    assert results.token_ids is not None
+    assert results.ids.shape == results.token_ids.shape == (1, 2, 50)
     assert bool((results.distances[..., : reads.size].diff() >= 0).all())
     first = results.ids[:, :, :1]
     assert torch.equal(reads.successors(first)[0], store.successors(first)[0])

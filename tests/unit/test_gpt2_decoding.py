@@ -40,7 +40,7 @@ def ids() -> Tensor:
 
 @pytest.fixture
 def memory() -> ChainedMemory:
-    return ChainedMemory.of(9)  # type: ignore[return-value]
+    return ChainedMemory.of(9)
 
 
 def test_each_block_is_built_once(chat_format: ChatFormat, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -465,8 +465,8 @@ def test_reading_through_another_model_goes_on_where_it_was_cut_off(folder: Path
 
 def test_a_path_that_is_no_utf8_is_printed_so_that_a_script_can_use_it(tmp_path: Path) -> None:
     home = os.fsencode(tmp_path) + b"/caf\xe9"
-    line = [sys.executable, "-m", "varda_chat", "--data-dir", home, "memory", "path"]
+    line: list[str | bytes] = [sys.executable, "-m", "varda_chat", "--data-dir", home, "memory", "path"]
     folder = home + b"/profiles/default"
-    assert subprocess.run(line, capture_output=True, check=True).stdout == folder + b"\n"  # type: ignore[arg-type]
-    shown = subprocess.run([*line, "--json"], capture_output=True, check=True).stdout  # type: ignore[list-item]
+    assert subprocess.run(line, capture_output=True, check=True).stdout == folder + b"\n"
+    shown = subprocess.run([*line, "--json"], capture_output=True, check=True).stdout
     assert os.fsencode(json.loads(shown)["path"]) == folder

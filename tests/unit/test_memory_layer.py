@@ -55,7 +55,7 @@ def ids() -> Tensor:
 
 @pytest.fixture
 def memory() -> ChainedMemory:
-    return ChainedMemory.of(9)  # type: ignore[return-value]
+    return ChainedMemory.of(9)
 
 
 def plain_twin(kind: str, model: Any) -> Any:
@@ -111,9 +111,9 @@ def test_an_empty_memory_changes_nothing(model: Any, ids: Tensor) -> None:
 
 def test_each_layer_is_built_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, config_class, model_class = KINDS[kind]
-    layer_class = type(tiny_decoder(kind, layers=2).model.layers[0]).__mro__[2]
+    layer_class: Any = type(tiny_decoder(kind, layers=2).model.layers[0]).__mro__[2]
     built = []
-    original = layer_class.__init__  # type: ignore[misc]
+    original = layer_class.__init__
 
     def counted(self: Any, *args: Any, **kwargs: Any) -> None:
         built.append(self)

@@ -30,7 +30,7 @@ def model() -> Any:
 
 @pytest.fixture
 def memory() -> ChainedMemory:
-    return ChainedMemory.of(9)  # type: ignore[return-value]
+    return ChainedMemory.of(9)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -101,7 +101,7 @@ class ExactMemory:
     searches: list[int] = field(default_factory=list)
 
     @classmethod
-    def of(cls, size: int, dim: int = 16, seed: int = 1) -> ExactMemory:
+    def of(cls, size: int, dim: int = 16, seed: int = 1) -> Self:
         generator = torch.Generator().manual_seed(seed)
         vectors = torch.nn.functional.normalize(torch.randn(size, dim, generator=generator), dim=-1)
         return cls(vectors, torch.tensor(words(size, seed + 9), dtype=torch.long))

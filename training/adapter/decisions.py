@@ -68,15 +68,16 @@ def read_turns(
         own = vectors.gather(1, firsts[:, :STATEMENTS].unsqueeze(-1).expand(-1, -1, vectors.shape[-1]))
         told, dead, now = batch.told[batch.person], batch.dead[batch.person], batch.turn_number.unsqueeze(1)
         alive = (told >= 0) & (told < now) & (dead >= now)
-        address = (each[batch.row, batch.end].half() for each in
-                   (done.address.mean, done.address.end, done.address.previous))  # fmt: skip
+        mean, end, previous = (each[batch.row, batch.end].half() for each in
+                               (done.address.mean, done.address.end, done.address.previous))  # fmt: skip
         numbers = torch.arange(STATEMENTS).expand_as(alive)
         asks = batch.intent == INTENTS.index("ask")
         # asked for what it remembers at all, anything will do
         answers = (
             alive & asks.unsqueeze(1) & ((numbers == batch.target.unsqueeze(1)) | (batch.target == NONE).unsqueeze(1))
         )
-        parts.append(TurnEnds(*address, batch.intent, own[batch.person].half(), alive, alive & (dead == now), answers))  # type: ignore[call-arg]
+        statements, obsolete = own[batch.person].half(), alive & (dead == now)
+        parts.append(TurnEnds(mean, end, previous, batch.intent, statements, alive, obsolete, answers))
         if start % 40 == 0:
             say(f"read the turns of {start + 4} of {people} people")
     return TurnEnds(*(torch.cat([getattr(p, name) for p in parts]) for name in TurnEnds.__dataclass_fields__))

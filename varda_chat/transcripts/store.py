@@ -202,9 +202,11 @@ class Transcripts:
             return 0
         changed = 0
         with self._changing("Nothing was purged"):
-            for turn_id, *said in self._db.execute("SELECT id, prompt, reply, details FROM turns").fetchall():
-                less = list(searching.turn_without(*said, words))  # type: ignore[call-arg]
-                if less != said:
+            for turn_id, prompt, reply, details in self._db.execute(
+                "SELECT id, prompt, reply, details FROM turns"
+            ).fetchall():
+                less = searching.turn_without(prompt, reply, details, words)
+                if less != (prompt, reply, details):
                     self._db.execute(
                         "UPDATE turns SET prompt = ?, reply = ?, details = ? WHERE id = ?", (*less, turn_id)
                     )

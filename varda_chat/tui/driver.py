@@ -49,12 +49,13 @@ class TerminalDriver(LinuxDriver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._file = cast("TextIO", _Output(screen() or sys.__stderr__ or sys.stderr))  # type: ignore[assignment]
+        self._output = _Output(screen() or sys.__stderr__ or sys.stderr)
+        self._file = cast("Any", self._output)
 
     def _get_terminal_size(self) -> tuple[int, int]:
         with suppress(OSError, ValueError):
             if not {"COLUMNS", "LINES"} & os.environ.keys():
-                columns, rows = os.get_terminal_size(self._file.fileno())  # type: ignore[union-attr]
+                columns, rows = os.get_terminal_size(self._output.fileno())
                 if columns and rows:
                     return columns, rows
         return super()._get_terminal_size()
