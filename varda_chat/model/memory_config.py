@@ -71,7 +71,7 @@ class MemoryConfig(PreTrainedConfig):
     recall_threshold: float = 0.5
     ask_threshold: float = 0.5
     change_threshold: float = 0.5
-    other_threshold: float = 1.0
+    other_threshold: float = 0.9
     memory_size: int = 10_000
     index_type: str = "flat"
     num_clusters: int = 1024
