@@ -174,3 +174,21 @@ def test_each_word_of_a_reply_has_its_own_characters() -> None:
     text, message = message_of_reply(CHAT, ids)
     for token, (start, end) in zip(ids, message.offsets[message.header :], strict=False):
         assert text[start:end] == (CHAT.decode([token]) if start else CHAT.decode([token]).lstrip())
+
+
+def test_after_a_reply_that_was_broken_off_the_session_is_read_anew(model: Any) -> None:
+    def fail(_piece: str) -> None:
+        raise OSError("the screen is gone")
+
+    writer = ReplyWriter(model, CHAT)
+    first, statements = context("My dog is called Rimba.")
+    more, more_statements = context("My dog is called Rimba.", "Hello there!", "What is my dog called?")
+    with torch.no_grad():
+        writer.read(first, None, statements)
+        with pytest.raises(OSError, match="screen is gone"):
+            writer.write(0, None, GREEDY, on_text=fail)
+        with tokens_read(model) as lengths:
+            found, known = writer.read(more, None, more_statements)
+        expected, _ = ReplyWriter(model, CHAT).read(more, None, more_statements)
+    assert (known, lengths) == (0, [len(more)])
+    torch.testing.assert_close(found.logits, expected.logits, **CLOSE)

@@ -50,7 +50,9 @@ class ReplyWriter:
         """Read ``ids``, the whole context up to the end of the person's line, with the ``statements`` of its tokens.
         Returns the pass over what had not been read yet, and the position in ``ids`` where that begins."""
         known = len(self._ids)
-        if known >= len(ids) or list(ids[:known]) != self._ids:
+        # a reply that was broken off by an error has been read further than is known here
+        whole = known == self._cache.get_seq_length()
+        if not whole or known >= len(ids) or list(ids[:known]) != self._ids:
             self.reset()
             known = 0
         new = torch.tensor([list(ids[known:])], device=self.model.device)
