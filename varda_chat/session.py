@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -75,7 +75,6 @@ class ChatSession(SessionMemory):
         self.recording = Recording(transcripts, lambda line: self.notices.append(line))
         self._store = store
         self._writer = _writer_of(checkpoint)
-        self._mentioned: list[frozenset[int]] = []
         self._open_to_write: Callable[[], MemoryStore] | None = None
         self._history: list[EncodedMessage] = []
         self._past: _Past | None = None
@@ -257,7 +256,7 @@ class ChatSession(SessionMemory):
 
     def new(self) -> None:
         """Begin a new session: the window is empty, the memory stays."""
-        self._history, self._past, self._mentioned = [], None, []
+        self._history, self._past = [], None
         self.recording.begin()
 
     def resume(self, session_id: int) -> tuple[StoredTurn, ...]:
@@ -265,15 +264,16 @@ class ChatSession(SessionMemory):
         those that were looked at. Raises VardaError where there is no such session, StorageError as reading does."""
         turns = self.recording.resume(session_id, RESUMED_TURNS)
         chat = self.checkpoint.chat
-        self._history, self._past, self._mentioned = [], None, []
+        self._history, self._past = [], None
         for stored in turns:
             if stored.state in ("done", "stopped"):
-                self._past = _Past(Turn.from_stored(stored), tuple(self._history))
-                self._history += [chat.encode("user", stored.prompt), chat.encode("assistant", stored.reply)]
                 past = Turn.from_stored(stored)
-                self._mentioned.append(_statements_of(past.stored, past.recalled))
+                self._past = _Past(past, tuple(self._history))
+                answer = replace(
+                    chat.encode("assistant", stored.reply), mentions=_statements_of(past.stored, past.recalled)
+                )
+                self._history += [chat.encode("user", stored.prompt), answer]
         self._history = self._fitting(self._history, 1)
-        self._mentioned = self._mentioned[len(self._mentioned) - len(self._history) // 2 :]
         return turns
 
     def set_incognito(self, incognito: bool, transcripts: Transcripts | None = None) -> None:
@@ -420,11 +420,8 @@ class ChatSession(SessionMemory):
             stored = tuple(Remembered(s.id, s.text) for s in applied.stored)
             deleted = tuple(Remembered(d.id, d.text) for d in applied.deleted)
         dropped = (len(before) - len(history)) // 2
-        self._history = [*history, message, answer]
-        self._mentioned = [*self._mentioned[-len(history) // 2 :], frozenset()] if history else [frozenset()]
-        self._mentioned[-1] = _statements_of(stored, recalled)
-        if deleted:
-            self._leave_window(each.id for each in deleted)
+        self._history = [*history, message, replace(answer, mentions=_statements_of(stored, recalled))]
+        self._leave_window(each.id for each in deleted)
         return Turn(
             prompt=prompt,
             reply=text,
@@ -445,12 +442,10 @@ class ChatSession(SessionMemory):
     def _leave_window(self, statement_ids: Iterable[int]) -> None:
         """Take the turns that told or named deleted statements out of the window: what is forgotten is not answered
         from there either."""
-        gone = set(statement_ids)
-        if not gone or len(self._mentioned) * 2 != len(self._history):
-            return
-        kept = [place for place, ids in enumerate(self._mentioned) if not ids & gone]
-        self._history = [message for place in kept for message in self._history[2 * place : 2 * place + 2]]
-        self._mentioned = [self._mentioned[place] for place in kept]
+        gone = frozenset(statement_ids)
+        self._history = _without(self._history, gone)
+        if self._past is not None:
+            self._past = replace(self._past, window=tuple(_without(self._past.window, gone)))
 
     @property
     def _name(self) -> str:
@@ -513,6 +508,12 @@ class ChatSession(SessionMemory):
 def _statements_of(stored: Iterable[Remembered], recalled: Iterable[Recalled]) -> frozenset[int]:
     """The statements that a turn told or named."""
     return frozenset([*(each.id for each in stored), *(each.id for each in recalled)])
+
+
+def _without(messages: Sequence[EncodedMessage], gone: frozenset[int]) -> list[EncodedMessage]:
+    """``messages``, a line and its reply in turn, without the turns that mention statements that are ``gone``."""
+    turns = zip(messages[::2], messages[1::2], strict=True)
+    return [message for line, reply in turns if not reply.mentions & gone for message in (line, reply)]
 
 
 def _writer_of(checkpoint: Checkpoint) -> ReplyWriter | None:

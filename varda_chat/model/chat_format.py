@@ -62,7 +62,8 @@ def _whole_sentences(text: str) -> list[tuple[int, int]]:
 class EncodedMessage:
     """One message as tokens: ``ids`` with its role and end tokens; ``sentence[i]`` is the index into ``sentences`` of
     token i, -1 for the role and end tokens; ``word[i]`` the number of its word or mark, -1 likewise; ``offsets[i]`` its
-    (start, end) in the message's text; ``header`` and ``footer``: how many tokens stand before and after the text's."""
+    (start, end) in the message's text; ``header`` and ``footer``: how many tokens stand before and after the text's.
+    ``mentions``: of a reply, the statements that its turn told or named."""
 
     role: str
     ids: list[int]
@@ -72,6 +73,7 @@ class EncodedMessage:
     offsets: list[tuple[int, int]]
     header: int = 1
     footer: int = 1
+    mentions: frozenset[int] = frozenset()
 
     def part(self, start: int, end: int) -> EncodedMessage:
         """The header and tokens ``start`` (``header`` or more) to ``end`` of this message."""
@@ -85,6 +87,7 @@ class EncodedMessage:
             offsets=self.offsets[head] + self.offsets[start:end],
             header=self.header,
             footer=self.footer,
+            mentions=self.mentions,
         )
 
 

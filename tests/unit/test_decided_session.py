@@ -1,0 +1,92 @@
+"""A session of a model that decides before it answers: what leaves the window, and what an error leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
+from varda_chat import ChatSession
+from varda_chat.config import GenerationSettings
+from varda_chat.memory import MemoryStore
+from varda_chat.model.chat_format import ChatMLFormat
+from varda_chat.model.checkpoint import Checkpoint
+
+CHAT = ChatMLFormat(chatml_tokenizer())
+GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)
+NEVER = 1.1
+TOLD, ASKED = "My dog is called Rimba.", "What is my dog called?"
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    """A model that stores all it is told, and does nothing else."""
+    model = chatml_model(CHAT)
+    memory = model.config.memory
+    memory.store_threshold = 0.0
+    memory.change_threshold = memory.ask_threshold = memory.other_threshold = NEVER
+    return model
+
+
+def opened(model: Any, folder: Path) -> ChatSession:
+    store = MemoryStore.open(folder, embedding_dim=model.config.memory_dim, fingerprint="tiny")
+    return ChatSession(Checkpoint(model, CHAT, "tiny", "tiny"), store, generation=GREEDY)
+
+
+@pytest.fixture
+def session(model: Any, tmp_path: Path) -> Iterator[ChatSession]:
+    with opened(model, tmp_path / "profile") as session:
+        yield session
+
+
+@pytest.fixture
+def tokens_alone(model: Any, tmp_path: Path) -> int:
+    """Tokens of a prompt that only holds the question."""
+    with opened(model, tmp_path / "other") as other:
+        return other.reply(ASKED).prompt_tokens
+
+
+def test_a_turn_stays_in_the_window(session: ChatSession, tokens_alone: int) -> None:
+    assert session.reply(TOLD).stored
+    assert session.reply(ASKED).prompt_tokens > tokens_alone
+
+
+def test_what_is_forgotten_leaves_the_window(session: ChatSession, tokens_alone: int) -> None:
+    session.forget(each.id for each in session.reply(TOLD).stored)
+    assert session.reply(ASKED).prompt_tokens == tokens_alone
+
+
+def test_an_answer_written_anew_does_not_see_what_was_forgotten_since(session: ChatSession, tokens_alone: int) -> None:
+    told = session.reply(TOLD).stored
+    session.reply(ASKED)
+    session.forget(each.id for each in told)
+    assert session.reply(ASKED, instead=True).prompt_tokens == tokens_alone
+
+
+def test_of_an_answer_written_anew_its_own_turn_leaves(session: ChatSession, model: Any, tmp_path: Path) -> None:
+    session.reply("I live in Lisbon.")
+    session.reply(TOLD)
+    again = session.reply(TOLD, instead=True)
+    session.forget(each.id for each in again.stored)
+    with opened(model, tmp_path / "other") as other:
+        other.reply("I live in Lisbon.")
+        assert session.reply(ASKED).prompt_tokens == other.reply(ASKED).prompt_tokens
+
+
+def test_an_error_while_a_reply_is_written_leaves_the_session_as_it_was(
+    session: ChatSession, model: Any, tmp_path: Path
+) -> None:
+    def fail(_piece: str) -> None:
+        raise OSError("the screen is gone")
+
+    session.reply(TOLD)
+    with pytest.raises(OSError, match="screen is gone"):
+        session.reply(ASKED, on_text=fail)
+    found = session.reply(ASKED)
+    with opened(model, tmp_path / "other") as other:
+        other.reply(TOLD)
+        expected = other.reply(ASKED)
+    assert (found.reply, found.prompt_tokens) == (expected.reply, expected.prompt_tokens)
