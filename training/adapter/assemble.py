@@ -13,12 +13,12 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from varda_chat.errors import CheckpointError
+from varda_chat.model.adapters import LORA, LORA_CONFIG, MEMORY
 from varda_chat.model.chat_format import ChatFormat, chat_format_of
 from varda_chat.model.llama import VardaLlamaAssociative, VardaLlamaConfig
 
 MEMORY_PARTS = ("memory_layer.", "memory_heads.")
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-MEMORY_FILE, LORA_FILE, LORA_CONFIG = "memory.safetensors", "adapter_model.safetensors", "adapter_config.json"
 
 
 def with_memory(base: Path, memory: dict[str, Any] | None = None) -> tuple[ChatFormat, VardaLlamaAssociative]:
@@ -89,10 +89,10 @@ def save_adapter(
 ) -> None:
     """Write the adapter directory: config naming its base, memory parts, LoRA (``small``: LoRA in bf16)."""
     output.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in memory_state(model).items()}, str(output / MEMORY_FILE))
+    save_file({k: v.contiguous() for k, v in memory_state(model).items()}, str(output / MEMORY))
     lora = {k: (v.bfloat16() if small else v).contiguous() for k, v in lora_state(model).items()}
     if lora:
-        save_file(lora, str(output / LORA_FILE), metadata={"format": "pt"})
+        save_file(lora, str(output / LORA), metadata={"format": "pt"})
         first, last = model.config.memory.memory_layer, model.config.num_hidden_layers
         lora_config = {
             "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": alpha, "lora_dropout": 0.0,
@@ -109,7 +109,7 @@ def save_adapter(
 def load_adapter(model: VardaLlamaAssociative, source: Path, fresh: tuple[str, ...] = ()) -> None:
     """Put the weights of an adapter directory into ``model``, LoRA where it has been added and is there. ``fresh``: how
     the names of parts begin that may be missing and then keep their initial values."""
-    state = load_file(source / MEMORY_FILE)
+    state = load_file(source / MEMORY)
     missing = [k for k in memory_state(model) if k not in state and not k.startswith(fresh)]
     if missing:
         raise CheckpointError(f"The adapter in {source} lacks weights ({missing[0]}).")
@@ -117,8 +117,8 @@ def load_adapter(model: VardaLlamaAssociative, source: Path, fresh: tuple[str, .
     state = {name: tensor for name, tensor in state.items() if shapes.get(name) == tensor.shape}
     model.load_state_dict(state, strict=False)
     own = dict(model.named_parameters())
-    if (source / LORA_FILE).exists():
-        for name, tensor in load_file(source / LORA_FILE).items():
+    if (source / LORA).exists():
+        for name, tensor in load_file(source / LORA).items():
             plain = name.removeprefix("base_model.model.").replace(".weight", ".default.weight")
             if plain in own:
                 own[plain].data.copy_(tensor.to(own[plain].dtype))

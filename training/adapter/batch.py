@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from training.adapter.sessions import Session
-from training.data.episodes import ALIVE, EpisodeArrays
-from training.data.messages import NONE
+from training.data.episodes import ALIVE, STATEMENTS, EpisodeArrays
 from training.memory import EpisodeMemory
 from varda_chat.model.modeling import MASKED_SCORE
 
@@ -74,6 +73,28 @@ class SessionBatch:
     def statements(self) -> Tensor:
         """(E*S, T): statement of its row that each token stands in, -1 for none."""
         return self.sentence.flatten(0, 1).long()
+
+    def statement_vectors(self, vectors: Tensor) -> Tensor:
+        """Of each statement of each turn's person one vector, that of its first token: vectors (E*S, T, D) or (E, N, D)
+        -> (U, STATEMENTS, D); any for statements that there are not (``lifetimes`` tells)."""
+        people, total = self.ids.shape[0], self.ids[0].numel()
+        statement = self.statement.flatten(1)
+        place = torch.arange(total).expand(people, -1)
+        firsts = torch.full((people, STATEMENTS + 1), total - 1)
+        firsts = firsts.scatter_reduce(1, statement.masked_fill(statement < 0, STATEMENTS).long(), place, "amin")
+        index = firsts[:, :STATEMENTS].unsqueeze(-1).expand(-1, -1, vectors.shape[-1])
+        return vectors.reshape(people, total, -1).gather(1, index)[self.person]
+
+    def lifetimes(self) -> tuple[Tensor, Tensor]:
+        """(U, STATEMENTS) bool each: in memory when the turn is read; ended by the turn."""
+        told, dead, now = self.told[self.person], self.dead[self.person], self.turn_number.unsqueeze(1)
+        alive = (told >= 0) & (told < now) & (dead >= now)
+        return alive, alive & (dead == now)
+
+    def topic_of_token(self) -> Tensor:
+        """(E, N): topic of the statement that each token is stored for, -1 for none."""
+        statement = self.statement.flatten(1)
+        return self.topic.gather(1, statement.clamp_min(0).long()).masked_fill(statement < 0, -1)
 
     def memory(self, threshold: float, distractors: Vectors | None) -> SessionMemory:
         """What the tokens see: vectors of earlier turns that have not been deleted, and the distractors."""
@@ -152,6 +173,3 @@ class VectorRing:
             return None
         chosen = torch.randperm(self.filled, generator=generator)[:count]
         return Vectors(self.vectors[chosen], self.tokens[chosen], self.topics[chosen])
-
-
-__all__ = ["NONE", "SessionBatch", "SessionMemory", "VectorRing", "Vectors"]

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from training.adapter import losses as L
 from training.adapter.batch import SessionBatch, VectorRing
-from training.adapter.sessions import STATUS, SessionBuilder
-from training.data.episodes import STATEMENTS
-from training.data.messages import NONE, NULL
+from training.adapter.sessions import SessionBuilder
+from training.data.messages import NULL
 from varda_chat.model.llama import VardaLlamaAssociative
 from varda_chat.model.memory_config import INTENTS
 from varda_chat.model.memory_layer import Address
@@ -70,8 +69,7 @@ def gather(model: VardaLlamaAssociative, builder: SessionBuilder, people: int, s
         parts.append(Evidence(intents, batch.intent, match, batch.target, right, obsolete, wrongly, chance, label))
         stored = bound.log_gates > -1.0 if bound.log_gates is not None else None
         if stored is not None and bound.vectors is not None:
-            statement = batch.statement.flatten(1)
-            topic = batch.topic.gather(1, statement.clamp_min(0).long()).masked_fill(statement < 0, -1)
+            topic = batch.topic_of_token()
             known = stored & (topic >= 0)
             ring.add(bound.vectors[known], bound.tokens[known], topic[known])
     return Evidence(*(torch.cat([getattr(p, name) for p in parts]) for name in Evidence.__dataclass_fields__))
@@ -83,22 +81,14 @@ def _pairs(
     """match, right, obsolete and wrongly, as of Evidence."""
     layer, memory = model.memory_layer, lower.memory
     assert memory.vectors is not None
-    people, total = memory.tokens.shape
-    statement = batch.statement.flatten(1)
-    place = torch.arange(total).expand(people, -1)
-    firsts = torch.full((people, STATEMENTS + 1), total - 1)
-    firsts = firsts.scatter_reduce(1, statement.masked_fill(statement < 0, STATEMENTS).long(), place, "amin")
-    own = memory.vectors.gather(1, firsts[:, :STATEMENTS].unsqueeze(-1).expand(-1, -1, memory.vectors.shape[-1]))
-    own = own[batch.person]
-    told, dead, now = batch.told[batch.person], batch.dead[batch.person], batch.turn_number.unsqueeze(1)
-    alive = (told >= 0) & (told < now) & (dead >= now)
-    ends = alive & (dead == now)
+    own = batch.statement_vectors(memory.vectors)
+    alive, ends = batch.lifetimes()
     chance = torch.sigmoid(layer.delete_logits(address, own, alive))
     obsolete = torch.where(ends.any(1), torch.where(ends, chance, -1).amax(1), torch.nan)
     wrongly = torch.where(alive & ~ends, chance, 0).amax(1)
     if memory.distractors is not None:
         some = memory.distractors[:256]
-        strange = torch.sigmoid(layer.delete_logits(address, some.expand(len(now), -1, -1)))
+        strange = torch.sigmoid(layer.delete_logits(address, some.expand(len(own), -1, -1)))
         strange = strange * (memory.distractor_gates()[batch.person, : len(some)] >= 0)
         wrongly = torch.maximum(wrongly, strange.amax(1))
     answers = torch.where(alive, torch.sigmoid(layer.answer_logits(address, own, alive)), -1)
@@ -166,6 +156,3 @@ def calibrate(
 
 def _share(chosen: Tensor) -> str:
     return f"{100 * float(chosen.float().mean()):.1f}%" if len(chosen) else "-"
-
-
-__all__ = ["NONE", "STATUS", "Evidence", "calibrate", "gather"]

@@ -59,15 +59,7 @@ def read_turns(
         drawn = [builder.draw(random.Random(f"{seed}/{start + i}"), 2, length) for i in range(4)]
         batch = SessionBatch.of(drawn)
         done = model.lower_pass(batch.rows, statements=batch.statements())
-        count, total = batch.ids.shape[0], batch.ids[0].numel()
-        vectors = done.vectors.reshape(count, total, -1)
-        statement = batch.statement.flatten(1)
-        place = torch.arange(total).expand(count, -1)
-        firsts = torch.full((count, STATEMENTS + 1), total - 1)
-        firsts = firsts.scatter_reduce(1, statement.masked_fill(statement < 0, STATEMENTS).long(), place, "amin")
-        own = vectors.gather(1, firsts[:, :STATEMENTS].unsqueeze(-1).expand(-1, -1, vectors.shape[-1]))
-        told, dead, now = batch.told[batch.person], batch.dead[batch.person], batch.turn_number.unsqueeze(1)
-        alive = (told >= 0) & (told < now) & (dead >= now)
+        alive, obsolete = batch.lifetimes()
         mean, end, previous = (each[batch.row, batch.end].half() for each in
                                (done.address.mean, done.address.end, done.address.previous))  # fmt: skip
         numbers = torch.arange(STATEMENTS).expand_as(alive)
@@ -76,7 +68,7 @@ def read_turns(
         answers = (
             alive & asks.unsqueeze(1) & ((numbers == batch.target.unsqueeze(1)) | (batch.target == NONE).unsqueeze(1))
         )
-        statements, obsolete = own[batch.person].half(), alive & (dead == now)
+        statements = batch.statement_vectors(done.vectors).half()
         parts.append(TurnEnds(mean, end, previous, batch.intent, statements, alive, obsolete, answers))
         if start % 40 == 0:
             say(f"read the turns of {start + 4} of {people} people")

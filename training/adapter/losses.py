@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from training.adapter.batch import SessionBatch, SessionMemory
 from training.adapter.sessions import STATUS
-from training.data.episodes import STATEMENTS
 from training.data.messages import NONE, NULL
 from varda_chat.model.memory_config import INTENTS
 from varda_chat.model.memory_layer import Address, MemoryLayer
@@ -157,18 +156,9 @@ def delete(layer: MemoryLayer, lower: Lower, address: Address, batch: SessionBat
     others'."""
     memory = lower.memory
     assert memory.vectors is not None
-    people, total = memory.tokens.shape
-    statement = batch.statement.flatten(1)
-    place = torch.arange(total).expand(people, -1)
-    firsts = torch.full((people, STATEMENTS + 1), total - 1)
-    firsts = firsts.scatter_reduce(1, statement.masked_fill(statement < 0, STATEMENTS).long(), place, "amin")
-    own = memory.vectors.gather(
-        1, firsts[:, :STATEMENTS].unsqueeze(-1).expand(-1, -1, memory.vectors.shape[-1])
-    ).detach()  # (E, STATEMENTS, D)
-    told, dead, now = batch.told[batch.person], batch.dead[batch.person], batch.turn_number.unsqueeze(1)
-    alive = (told >= 0) & (told < now) & (dead >= now)
-    obsolete = alive & (dead == now)
-    logits = layer.delete_logits(address, own[batch.person], alive)
+    own = batch.statement_vectors(memory.vectors).detach()
+    alive, obsolete = batch.lifetimes()
+    logits = layer.delete_logits(address, own, alive)
     positive = F.softplus(-logits) * obsolete * DELETE_POSITIVE
     negative = F.softplus(logits) * (alive & ~obsolete)
     loss = (positive + negative).sum() / (alive.sum() + (DELETE_POSITIVE - 1) * obsolete.sum()).clamp_min(1)

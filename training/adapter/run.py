@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import shutil
 import time
@@ -30,7 +29,7 @@ from training.adapter.address import (
 )
 from training.adapter.assemble import add_lora, load_adapter, save_adapter, with_memory
 from training.adapter.batch import SessionBatch, VectorRing
-from training.adapter.lines import Lines, load_facts, load_lines
+from training.adapter.lines import load_facts, load_lines
 from training.adapter.sessions import SessionBuilder
 from training.data.corpora import Dialogue
 from training.data.dialogues import exchanges
@@ -230,9 +229,7 @@ class AdapterTrainer:
         memory = lower.memory
         assert memory.vectors is not None and memory.log_gates is not None
         stored = memory.log_gates > -1.0
-        statement = batch.statement.flatten(1)
-        topic = batch.topic.gather(1, statement.clamp_min(0).long()).masked_fill(statement < 0, -1)
-        self.ring.add(memory.vectors[stored], memory.tokens[stored], topic[stored])
+        self.ring.add(memory.vectors[stored], memory.tokens[stored], batch.topic_of_token()[stored])
 
     def line_losses(self, step: int) -> dict[str, Tensor]:
         """Distillation and contrast on cached lines, so that what the first stage learned is kept."""
@@ -383,6 +380,3 @@ def prepare(
         else:
             trainer.resume(fresh_schedule=True, source=source)
     return trainer
-
-
-__all__ = ["AdapterConfig", "AdapterTrainer", "Lines", "os", "prepare"]

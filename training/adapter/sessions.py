@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 
 from training.adapter.lines import Exchange, Lines, fixed_value, stratified
 from training.data.episodes import (
-    ALIVE,
     STATEMENTS,
-    TOPICS,
     EpisodeArrays,
     EpisodeBuilder,
     _Episode,
     _Fact,
 )
-from training.data.messages import NONE, NULL, Message, spoken, telling, typed, user_message
+from training.data.messages import NONE, NULL, Message, Span, spoken, telling, typed, user_message
 from training.data.relation_families import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.relations import ALL_RELATIONS, relatives
 from training.data.values import Split
@@ -409,11 +407,6 @@ class _Person(_Episode):
 
 def _told_as_written(template: str, value: str, statement: int) -> Message:
     """A hand-written telling, as it is."""
-    from training.data.messages import Span
-
     start = template.index("{value}")
     text = template.replace("{value}", value)
     return Message("user", text, [Span(start, start + len(value), statement, told=True)])
-
-
-__all__ = ["ALIVE", "TOPICS", "Session", "SessionBuilder", "TurnLabel"]
