@@ -333,12 +333,7 @@ class ChatSession(SessionMemory):
             if len(message.ids) < len(whole.ids):
                 early = self._read_beginning(whole, len(whole.ids) - len(message.ids), stop)
                 changes = replace(changes, stores=(*early, *changes.stores))
-        stored: tuple[Remembered, ...] = ()
-        deleted: tuple[Remembered, ...] = ()
-        if not (self.incognito or self._store.read_only):
-            applied = self._store.apply(changes, session=self._name)
-            stored = tuple(Remembered(s.id, s.text) for s in applied.stored)
-            deleted = tuple(Remembered(d.id, d.text) for d in applied.deleted)
+        stored, deleted = self._apply(changes)
         self._history = [*history, message, answer]
         return Turn(
             prompt=prompt,
@@ -381,12 +376,11 @@ class ChatSession(SessionMemory):
         history = self._fitting(before, len(message.ids))
         context = [*chat.opening, *(token for past in history for token in past.ids), *message.ids]
         start = len(context) - len(message.ids)
-        may_write = not (self.incognito or self._store.read_only)
         with torch.inference_mode():
             output, known = self._writer.read(context, None, [-1] * start + statement_numbers([message]))
             found = statements_to_store(output, message, start - known, chat, model.config.store_threshold)
             end = len(context) - message.footer - known
-            decided = decide(model, output, end, tuple(found), timed, self._statements, may_write=may_write)
+            decided = decide(model, output, end, tuple(found), timed, self._statements, may_write=self._may_write)
             said = [past.ids[past.header : -past.footer] for past in history[1::2][-UNLIKE_LAST:]]
             written = self._writer.write(
                 decided.status, decided.reads, self.generation, on_text, stop, said if decided.reads is None else ()
@@ -408,18 +402,13 @@ class ChatSession(SessionMemory):
             for statement, share in sorted(largest(rows).items(), key=lambda item: -item[1])
             if share >= RECALLED_SHARE
         )
-        stored: tuple[Remembered, ...] = ()
-        deleted: tuple[Remembered, ...] = ()
-        if may_write:
-            changes = TurnChanges(
+        stored, deleted = self._apply(
+            TurnChanges(
                 stores=stores,
                 delete_statements=decided.deletes,
                 recalled=frozenset(r.id for r in recalled),
             )
-            applied = self._store.apply(changes, session=self._name)
-            stored = tuple(Remembered(s.id, s.text) for s in applied.stored)
-            deleted = tuple(Remembered(d.id, d.text) for d in applied.deleted)
-        dropped = (len(before) - len(history)) // 2
+        )
         self._history = [*history, message, replace(answer, mentions=_statements_of(stored, recalled))]
         self._leave_window(each.id for each in deleted)
         return Turn(
@@ -435,9 +424,21 @@ class ChatSession(SessionMemory):
             stopped=stopped,
             sources=sources_of(rows, answer.offsets[answer.header : len(answer.ids) - answer.footer]),
             lookup_seconds=timed.seconds_a_search if timed else 0.0,
-            left_window=dropped,
+            left_window=(len(before) - len(history)) // 2,
             status=decided.status_name,
         )
+
+    @property
+    def _may_write(self) -> bool:
+        return not (self.incognito or self._store.read_only)
+
+    def _apply(self, changes: TurnChanges) -> tuple[tuple[Remembered, ...], tuple[Remembered, ...]]:
+        """What ``changes`` stored and deleted, durably; nothing where this session may not write."""
+        if not self._may_write:
+            return (), ()
+        applied = self._store.apply(changes, session=self._name)
+        stored = tuple(Remembered(each.id, each.text) for each in applied.stored)
+        return stored, tuple(Remembered(each.id, each.text) for each in applied.deleted)
 
     def _leave_window(self, statement_ids: Iterable[int]) -> None:
         """Take the turns that told or named deleted statements out of the window: what is forgotten is not answered
