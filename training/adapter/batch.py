@@ -71,7 +71,7 @@ class SessionBatch:
         return self.ids.flatten(0, 1)
 
     def statements(self) -> Tensor:
-        """(E*S, T): statement of its row that each token stands in, -1 for none."""
+        """(E*S, T): statement of its row that each token belongs to, -1 for none."""
         return self.sentence.flatten(0, 1).long()
 
     def statement_vectors(self, vectors: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def _relation(name: str, entry: dict[str, Any]) -> Relation:
     correct = entry["correct"].replace("{new}", "{value}")
     answers = tuple(answer for answer in entry["answer"] if answer.count("{value}") == 1)
     if tell.count("{value}") != 1 or not answers:
-        raise DataError(f"{name}: the value must stand in the telling, and once in an answer")
+        raise DataError(f"{name}: the telling must contain the value, and an answer must contain it once")
     if correct.count("{value}") != 1:
         correct = ""
     return Relation(

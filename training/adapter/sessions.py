@@ -209,7 +209,7 @@ class _Person(_Episode):
 
     def _of_dialogue(self, user: str, reply: str) -> _Drawn:
         """A turn whose facts nobody labelled. A question may be answered from the dialogue itself, so that a reply does
-        not deny what stands in the window because memory does not hold it."""
+        not deny what the context window holds because memory does not hold it."""
         status = "unknown" if "?" in user[-2:] and self.rng.random() < 0.5 else "nothing"
         messages = [Message("user", user), Message("assistant", reply)]
         return _Drawn(messages, lambda: None, None, status, NONE, labelled=False)
