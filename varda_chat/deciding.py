@@ -16,37 +16,40 @@ import torch
 from torch import Tensor
 
 from varda_chat.memory.records import NewStatement
+from varda_chat.model.chat_format import NOTE_STATEMENTS
 from varda_chat.model.memory_config import INTENTS, STATUSES
 from varda_chat.model.memory_layer import Address
 from varda_chat.model.modeling import SearchResults
 
 NEAR = 48
 """Vectors looked at for each of what a line asks for and what it would end: several a statement."""
-MOST_ANSWERS = 3
-"""Statements that a reply may read."""
 
 StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A statement near a line: the probability that it answers the line, and that the line ends it."""
+    """A statement near a line: the probability that it answers the line, and that the line ends it; its tokens that
+    are stored, as far as they are near."""
 
     statement: int
     answers: float
     ends: float
+    tokens: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
 class Decisions:
     """stores: what the line adds; deletes: statements that leave; candidates: those that were looked at; status: index
-    into STATUSES; intents: probability of each of INTENTS; reads: what the reply reads, None for nothing."""
+    into STATUSES; intents: probability of each of INTENTS; found: statements that may answer the line, the surest
+    first; reads: their vectors, None for nothing."""
 
     stores: tuple[NewStatement, ...]
     deletes: frozenset[int]
     candidates: tuple[Candidate, ...]
     status: int
     intents: tuple[float, ...]
+    found: tuple[Candidate, ...]
     reads: FoundMemory | None
 
     @property
@@ -103,11 +106,12 @@ class _Near:
     def candidates(self) -> tuple[Candidate, ...]:
         """Statement by statement, those that answer best first."""
         best: dict[int, Candidate] = {}
-        for statement, answers, ends in zip(self.statements, self.answers, self.ends, strict=True):
-            known = best.get(statement)
-            if known is not None:
-                answers, ends = max(answers, known.answers), max(ends, known.ends)
-            best[statement] = Candidate(statement, answers, ends)
+        each = zip(self.statements, self.answers, self.ends, self.tokens.tolist(), strict=True)
+        for statement, answers, ends, token in each:
+            known = best.get(statement, Candidate(statement, 0.0, 0.0))
+            best[statement] = Candidate(
+                statement, max(answers, known.answers), max(ends, known.ends), known.tokens | {token}
+            )
         return tuple(sorted(best.values(), key=lambda each: -each.answers))
 
     def memory_of(self, statements: Sequence[int], whole: Any) -> FoundMemory:
@@ -144,16 +148,15 @@ def decide(
     meant = max(candidates, key=lambda each: each.ends, default=None)
     goes = changes and meant is not None and meant.ends > config.delete_threshold
     deletes = frozenset([meant.statement] if meant is not None and goes else [])
-    answers = [each.statement for each in candidates if each.answers > config.recall_threshold][:MOST_ANSWERS]
-    reads: FoundMemory | None = None
+    answers = tuple(each for each in candidates if each.answers > config.recall_threshold)[:NOTE_STATEMENTS]
+    found: tuple[Candidate, ...] = ()
     forgets = changes and chance["forget"] > chance["correct"]
     if forgets:
         status, stores = ("deleted" if deletes else "nothing_to_delete"), ()
     elif deletes and stores:
         status = "replaced"
     elif chance["ask"] > config.ask_threshold:
-        status, stores = ("recalled" if answers else "unknown"), ()
-        reads = near.memory_of(answers, memory) if near is not None and answers else None
+        status, stores, found = ("recalled" if answers else "unknown"), (), answers
     elif chance["other"] > config.other_threshold or not stores:
         status, stores = "nothing", ()
     else:
@@ -162,7 +165,8 @@ def decide(
         deletes = frozenset()
     if not may_write and status in ("stored", "replaced", "deleted"):
         status = "incognito"
-    return Decisions(tuple(stores), deletes, candidates, STATUSES.index(status), tuple(intents), reads)
+    reads = near.memory_of([each.statement for each in found], memory) if near is not None and found else None
+    return Decisions(tuple(stores), deletes, candidates, STATUSES.index(status), tuple(intents), found, reads)
 
 
 def _near(layer: Any, address: Address, memory: Any, statement_ids: StatementIds) -> _Near:

@@ -15,6 +15,7 @@ from varda_chat.model.chat_format import statement_numbers
 from varda_chat.turns import MENTIONED_SHARE, TokenSources
 
 if TYPE_CHECKING:
+    from varda_chat.deciding import Candidate
     from varda_chat.model.chat_format import ChatFormat, EncodedMessage
     from varda_chat.model.modeling import VardaGPTAssociative, VardaGPTOutput
 
@@ -176,6 +177,21 @@ def by_statement(statements: np.ndarray[Any, Any], shares: torch.Tensor) -> list
                 of_token[statement] = of_token.get(statement, 0.0) + share
         rows.append(of_token)
     return rows
+
+
+def with_words(
+    rows: Sequence[dict[int, float]], reply: Sequence[int], line: Sequence[int], found: Sequence[Candidate]
+) -> list[dict[int, float]]:
+    """``rows``, the shares of statements in each token of a ``reply``, with those that it took from their words: a
+    token that a statement was stored for, and that the ``line`` does not hold, is that statement's as surely as it
+    answers the line. A line's own words say nothing about where a reply has them from."""
+    said = frozenset(line)
+    shares = [dict(row) for row in rows] or [{} for _ in reply]
+    for row, token in zip(shares, reply, strict=False):
+        for each in found:
+            if token in each.tokens - said:
+                row[each.statement] = max(row.get(each.statement, 0.0), each.answers)
+    return shares
 
 
 def largest(rows: list[dict[int, float]]) -> dict[int, float]:

@@ -364,7 +364,7 @@ class ChatSession(SessionMemory):
         from varda_chat.deciding import decide
         from varda_chat.model.chat_format import statement_numbers
         from varda_chat.model.reply import message_of_reply
-        from varda_chat.remembering import by_statement, largest, sources_of, statements_to_store
+        from varda_chat.remembering import by_statement, largest, sources_of, statements_to_store, with_words
 
         assert self._writer is not None
         started = time.perf_counter()
@@ -382,17 +382,21 @@ class ChatSession(SessionMemory):
             end = len(context) - message.footer - known
             decided = decide(model, output, end, tuple(found), timed, self._statements, may_write=self._may_write)
             said = [past.ids[past.header : -past.footer] for past in history[1::2][-UNLIKE_LAST:]]
+            note = chat.note(
+                decided.status_name, [self._store.statement(each.statement).text for each in decided.found]
+            )
             written = self._writer.write(
-                decided.status, decided.reads, self.generation, on_text, stop, said if decided.reads is None else ()
+                decided.status, decided.reads, self.generation, on_text, stop, () if decided.found else said, note
             )
             stopped = stop is not None and stop.is_set()
-            text, answer = message_of_reply(chat, written.ids)
+            text, answer = message_of_reply(chat, written.ids, note)
             text = sanitize(text).strip()
-            rows = (
+            copied = (
                 []
                 if written.result_ids is None or written.shares is None
                 else by_statement(self._statements(written.result_ids), written.shares)
             )
+            rows = with_words(copied, written.ids, message.ids, decided.found)
             stores = decided.stores
             if len(message.ids) < len(whole.ids):
                 early = self._read_beginning(whole, len(whole.ids) - len(message.ids), stop)
@@ -409,7 +413,8 @@ class ChatSession(SessionMemory):
                 recalled=frozenset(r.id for r in recalled),
             )
         )
-        self._history = [*history, message, replace(answer, mentions=_statements_of(stored, recalled))]
+        mentions = _statements_of(stored, recalled) | {each.statement for each in decided.found}
+        self._history = [*history, message, replace(answer, mentions=mentions)]
         self._leave_window(each.id for each in deleted)
         return Turn(
             prompt=prompt,
@@ -418,7 +423,7 @@ class ChatSession(SessionMemory):
             stored=stored,
             deleted=deleted,
             memory_size=self._store.size,
-            prompt_tokens=len(context) + len(chat.reply_prompt),
+            prompt_tokens=len(context) + len(note) + len(chat.reply_prompt),
             reply_tokens=len(written.ids),
             seconds=time.perf_counter() - started,
             stopped=stopped,
@@ -458,7 +463,7 @@ class ChatSession(SessionMemory):
         """Tokens that a prompt may have, so that a whole reply fits behind it."""
         chat = self.checkpoint.chat
         positions: int = self.checkpoint.model.config.n_positions - len(chat.opening) - len(chat.reply_prompt) + 1
-        return max(positions - self.generation.max_new_tokens, positions // 2)
+        return max(positions - self.generation.max_new_tokens - chat.note_room, positions // 2)
 
     def _shortened(self, message: EncodedMessage) -> EncodedMessage:
         """``message``, without its beginning where it is longer than the window: what is asked stands at the end."""

@@ -76,6 +76,45 @@ def test_of_an_answer_written_anew_its_own_turn_leaves(session: ChatSession, mod
         assert session.reply(ASKED).prompt_tokens == other.reply(ASKED).prompt_tokens
 
 
+@pytest.fixture
+def asking(model: Any) -> Iterator[Any]:
+    """The model, taking every line for a question that all it finds answers."""
+    memory = model.config.memory
+    before = memory.ask_threshold, memory.recall_threshold
+    memory.ask_threshold = memory.recall_threshold = -1.0
+    yield model
+    memory.ask_threshold, memory.recall_threshold = before
+
+
+def test_what_is_found_is_read_word_for_word(session: ChatSession, asking: Any, monkeypatch: Any) -> None:
+    asking.config.memory.ask_threshold = NEVER
+    session.reply(TOLD)
+    asking.config.memory.ask_threshold = -1.0
+    read: list[str] = []
+    generate = asking.generate
+    monkeypatch.setattr(
+        asking, "generate", lambda ids, **given: read.append(CHAT.decode(ids[0].tolist())) or generate(ids, **given)
+    )
+    turn = session.reply(ASKED)
+    assert turn.status == "recalled"
+    assert read[0].endswith(f"memory\nFound:\n- {TOLD}\nassistant\n")
+    session.reply(ASKED)
+    assert read[1].startswith(read[0]), "what was read is read once"
+
+
+def test_a_turn_that_found_what_is_forgotten_leaves_the_window(
+    session: ChatSession, tokens_alone: int, asking: Any
+) -> None:
+    asking.config.memory.ask_threshold = NEVER
+    told = session.reply(TOLD).stored
+    session.new()
+    asking.config.memory.ask_threshold = -1.0
+    session.reply(ASKED)
+    session.forget(each.id for each in told)
+    asking.config.memory.ask_threshold = NEVER
+    assert session.reply(ASKED).prompt_tokens == tokens_alone
+
+
 def test_an_error_while_a_reply_is_written_leaves_the_session_as_it_was(
     session: ChatSession, model: Any, tmp_path: Path
 ) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
-from varda_chat.deciding import MOST_ANSWERS, Decisions, decide, matches_at_end
+from varda_chat.deciding import Decisions, decide, matches_at_end
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
-from varda_chat.model.chat_format import ChatMLFormat
+from varda_chat.model.chat_format import NOTE_STATEMENTS, ChatMLFormat
 from varda_chat.model.memory_config import INTENTS
 from varda_chat.model.memory_layer import Address
 
@@ -146,8 +146,8 @@ def test_a_reply_reads_only_what_answers(model: Any, store: MemoryStore) -> None
     assert reads is not None
     results = reads.search(torch.randn(1, 2, DIM), 50)
     ids = {int(each) for each in results.ids.flatten()} - {-1}
-    assert len({int(n) for n in store.statement_ids(np.array(sorted(ids)))}) == MOST_ANSWERS
-    assert reads.size == len(ids) == 3 * MOST_ANSWERS
+    assert len({int(n) for n in store.statement_ids(np.array(sorted(ids)))}) == NOTE_STATEMENTS
+    assert reads.size == len(ids) == 3 * NOTE_STATEMENTS
     assert results.token_ids is not None
     assert results.ids.shape == results.token_ids.shape == (1, 2, 50)
     assert bool((results.distances[..., : reads.size].diff() >= 0).all())

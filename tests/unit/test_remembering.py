@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from tests.conftest import tiny_model
+from varda_chat.deciding import Candidate
 from varda_chat.model import SearchResults
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.modeling import VardaGPTOutput
-from varda_chat.remembering import deletions, statements_to_store
+from varda_chat.remembering import deletions, statements_to_store, with_words
 
 
 def an_output(logits: list[list[float]], statements: list[list[int]]) -> VardaGPTOutput:
@@ -57,3 +58,14 @@ def test_a_word_is_stored_whole(chat_format: ChatFormat) -> None:
     (statement,) = statements_to_store(output, message, 0, chat_format, 0.5)
     assert [vector.token_id for vector in statement.vectors] == [message.ids[i] for i in pieces]
     assert statement.vectors[0].strength < 0.5 < statement.vectors[-1].strength
+
+
+def test_a_reply_has_its_words_from_what_was_found_unless_the_line_said_them() -> None:
+    dog, cat = (
+        Candidate(7, answers=0.9, ends=0.0, tokens=frozenset([1, 2])),
+        Candidate(8, answers=0.4, ends=0.0, tokens=frozenset([2, 3])),
+    )
+    assert with_words([], [1, 2, 3, 4], [3], [dog, cat]) == [{7: 0.9}, {7: 0.9, 8: 0.4}, {}, {}]
+    copied = [{9: 0.2}, {7: 0.95}]
+    assert with_words(copied, [1, 2], [], [dog]) == [{9: 0.2, 7: 0.9}, {7: 0.95}]
+    assert copied == [{9: 0.2}, {7: 0.95}]

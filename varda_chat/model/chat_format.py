@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 USER, ASSISTANT, END = "<|user|>", "<|assistant|>", "<|end|>"
@@ -15,6 +15,18 @@ ROLE_TOKENS = {"user": USER, "assistant": ASSISTANT}
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 SYSTEM_PROMPT = "You are Varda, a friendly companion with a memory."
 """What a model that was made from a pretrained chat model is told first."""
+NOTES = {
+    "stored": "Stored.",
+    "replaced": "Replaced.",
+    "deleted": "Deleted.",
+    "nothing_to_delete": "Not found, nothing deleted.",
+    "incognito": "Not stored.",
+    "recalled": "Found:",
+    "unknown": "Nothing found.",
+}
+"""What a reply is told of each decision, in words; nothing where the memory has no part in it."""
+NOTE_STATEMENTS, NOTE_TOKENS = 3, 64
+"""At most so many statements are read again before a reply, and so many tokens of each."""
 
 # the end of a sentence: a stop and white space, but not after a title or an initial, or a line break
 _SENTENCE_END = re.compile(
@@ -75,6 +87,18 @@ class EncodedMessage:
     footer: int = 1
     mentions: frozenset[int] = frozenset()
 
+    def led_by(self, note: Sequence[int]) -> EncodedMessage:
+        """This message with the tokens ``note`` before it, as part of its header."""
+        none = [-1] * len(note)
+        return replace(
+            self,
+            ids=[*note, *self.ids],
+            sentence=[*none, *self.sentence],
+            word=[*none, *self.word],
+            offsets=[*[(0, 0)] * len(note), *self.offsets],
+            header=self.header + len(note),
+        )
+
     def part(self, start: int, end: int) -> EncodedMessage:
         """The header and tokens ``start`` (``header`` or more) to ``end`` of this message."""
         head = slice(0, self.header)
@@ -106,8 +130,10 @@ class ChatFormat:
     """Encodes messages for one tokenizer (a ``tokenizers.Tokenizer`` that knows the three special tokens).
 
     opening: tokens that a session begins with. reply_prompt: the header of a reply. banned: tokens that no reply may
-    hold, because they would begin another message.
+    hold, because they would begin another message. note_room: the most tokens that a note has.
     """
+
+    note_room = 0
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -159,6 +185,11 @@ class ChatFormat:
             footer=len(footer),
         )
 
+    def note(self, status: str, statements: Sequence[str] = ()) -> list[int]:
+        """What a reply reads first: what was decided (one of STATUSES), and ``statements`` that were found, word for
+        word. Models that decide after the reply read none."""
+        return []
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids`` without the special tokens."""
         text: str = self.tokenizer.decode([i for i in ids if i not in self.special_ids], skip_special_tokens=False)
@@ -177,7 +208,7 @@ class ChatFormat:
 class ChatMLFormat(ChatFormat):
     """Encodes messages by ChatML, the template of SmolLM2 and Qwen: ``<|im_start|>role\\n text<|im_end|>\\n``.
 
-    A session begins with the system message ``SYSTEM_PROMPT``.
+    A session begins with the system message ``SYSTEM_PROMPT``; a note is a message of the role "memory".
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -192,6 +223,9 @@ class ChatMLFormat(ChatFormat):
 
         self.headers = {role: encoded(f"{CHATML_TOKENS[0]}{role}\n") for role in ("user", "assistant")}
         self.footer = encoded(f"{CHATML_TOKENS[1]}\n")
+        self._note_header = encoded(f"{CHATML_TOKENS[0]}memory\n")
+        self._notes = {status: encoded(text) for status, text in NOTES.items()}
+        self.note_room = NOTE_STATEMENTS * NOTE_TOKENS + 2 * len(self._note_header) + len(self._notes["recalled"])
         self.opening = encoded(f"{CHATML_TOKENS[0]}system\n{SYSTEM_PROMPT}{CHATML_TOKENS[1]}\n")
         self.end_id = end
         self.user_id, self.assistant_id = self.headers["user"][1], self.headers["assistant"][1]
@@ -200,6 +234,16 @@ class ChatMLFormat(ChatFormat):
         )
         self.special_ids = frozenset((start, end))
         self.banned = [start]
+
+    def note(self, status: str, statements: Sequence[str] = ()) -> list[int]:
+        """As ``ChatFormat.note``: statements stand one a line, the surest first, none longer than NOTE_TOKENS."""
+        if status not in self._notes:
+            return []
+        ids = [*self._note_header, *self._notes[status]]
+        for text in statements[:NOTE_STATEMENTS]:
+            line = f"\n- {self._break_special(' '.join(text.split()))}"
+            ids += self.tokenizer.encode(line, add_special_tokens=False).ids[:NOTE_TOKENS]
+        return [*ids, *self.footer]
 
 
 def chat_format_of(tokenizer: Any) -> ChatFormat:

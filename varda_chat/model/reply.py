@@ -71,10 +71,12 @@ class ReplyWriter:
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
         earlier: Sequence[Sequence[int]] = (),
+        note: Sequence[int] = (),
     ) -> Written:
-        """Write the reply to what was read last, on ``status``, reading ``memory``. ``on_text`` gets the text in
-        pieces; ``stop``, once set, ends the reply after the token at hand; ``earlier``: replies not to repeat."""
-        prompt = [*self._ids, *self.chat.reply_prompt]
+        """Write the reply to what was read last, on ``status`` and ``note``, reading ``memory``. ``on_text`` gets the
+        text in pieces; ``stop``, once set, ends the reply after the token at hand; ``earlier``: replies not to
+        repeat."""
+        prompt = [*self._ids, *note, *self.chat.reply_prompt]
         room = self.model.config.n_positions - len(prompt)
         if room < 1:
             raise ValueError(f"the prompt of {len(prompt)} tokens leaves no room for a reply")
@@ -129,16 +131,16 @@ class ReplyWriter:
             hook.remove()
 
 
-def message_of_reply(chat: ChatFormat, ids: Sequence[int]) -> tuple[str, EncodedMessage]:
+def message_of_reply(chat: ChatFormat, ids: Sequence[int], note: Sequence[int] = ()) -> tuple[str, EncodedMessage]:
     """The text of a reply's token ids, and the message that it is, of these very tokens (reading the text again might
-    cut copied words otherwise)."""
+    cut copied words otherwise), behind ``note``."""
     whole = chat.decode(ids)
     lead = len(whole) - len(whole.lstrip())
     ends = [max(0, len(chat.decode(ids[: i + 1]).rstrip("\N{REPLACEMENT CHARACTER}")) - lead) for i in range(len(ids))]
     offsets = list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
     header, footer = chat.reply_prompt, chat.footer
     text = whole.strip()
-    return text, EncodedMessage(
+    message = EncodedMessage(
         role="assistant",
         ids=[*header, *ids, *footer],
         sentence=[-1] * (len(header) + len(ids) + len(footer)),
@@ -148,3 +150,4 @@ def message_of_reply(chat: ChatFormat, ids: Sequence[int]) -> tuple[str, Encoded
         header=len(header),
         footer=len(footer),
     )
+    return text, message.led_by(note)
