@@ -20,7 +20,7 @@ from training.adapter.lines import Exchange, load_lines
 from training.adapter.run import AdapterConfig, AdapterData, AdapterTrainer
 from training.adapter.sessions import INTENT, STATUS, Session, SessionBuilder
 from training.data.relations import ALL_RELATIONS
-from varda_chat.model.chat_format import ChatMLFormat
+from varda_chat.model.chat_format import NOTES, ChatMLFormat
 from varda_chat.model.memory_config import INTENTS, STATUSES
 
 CHAT = ChatMLFormat(chatml_tokenizer())
@@ -120,6 +120,12 @@ def test_each_turn_is_labelled_at_the_end_of_the_users_message(sessions: list[Se
             start = max(i for i in range(turn.end) if ids[i] == CHAT.headers["user"][0])
             assert ids[start : start + len(CHAT.headers["user"])] == CHAT.headers["user"]
             reply = turn.end + len(CHAT.footer)
+            if ids[reply + 1] != CHAT.assistant_id:
+                note = CHAT.decode(ids[reply : ids.index(CHAT.end_id, reply)])
+                assert note.startswith("memory\n" + NOTES[STATUSES[turn.status]])
+                reply = ids.index(CHAT.end_id, reply) + len(CHAT.footer)
+            elif not turn.real:
+                assert STATUSES[turn.status] == "nothing"
             assert ids[reply : reply + len(CHAT.reply_prompt)] == CHAT.reply_prompt
             end = ids.index(CHAT.end_id, reply)
             status = session.status[turn.session]
@@ -128,6 +134,24 @@ def test_each_turn_is_labelled_at_the_end_of_the_users_message(sessions: list[Se
             if turn.intent >= 0:
                 seen.add(f"{INTENTS[turn.intent]} {STATUSES[turn.status]}")
     assert {"tell stored", "ask recalled", "other nothing"} <= seen
+
+
+def test_a_question_finds_the_sentence_that_told_the_fact(sessions: list[Session]) -> None:
+    found = missed = 0
+    for session in sessions:
+        arrays = session.arrays
+        for turn in session.turns:
+            if turn.target < 0 or STATUSES[turn.status] != "recalled":
+                continue
+            ids = arrays.ids[turn.session].tolist()
+            start = turn.end + len(CHAT.footer)
+            note = CHAT.decode(ids[start : ids.index(CHAT.end_id, start)])
+            told = CHAT.decode([int(t) for t in arrays.ids[arrays.statement == turn.target]])
+            answered = (arrays.target_statement[turn.session] == turn.target).nonzero()[0]
+            said = any(start < place < start + 200 for place in answered)
+            assert (told.strip() in note) or not said
+            found, missed = found + said, missed + (told.strip() not in note)
+    assert found > 5 and found > missed
 
 
 def test_a_value_that_is_said_is_the_value_that_was_told(sessions: list[Session]) -> None:

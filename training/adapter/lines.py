@@ -13,8 +13,12 @@ from training.data.relation_families import Clauses, Relation
 from varda_chat.errors import DataError
 
 FOLDER: Final = Path(__file__).parent.parent / "data" / "synthetic"
-EXCHANGES: Final = ("social", "world", "spared")
-FACTS: Final = ("facts_a", "facts_b")
+EXCHANGES: Final = ("social", "social_b", "world", "world_b", "spared")
+DIALOGUES: Final = ("dialogues", "dialogues_b")
+NOTED: Final = ("notes_a", "notes_b")
+FACTS: Final = ("facts_a", "facts_b", "facts_c", "facts_d")
+NOT_ASKED: Final = ("use", "ignore")
+"""Kinds of noted lines that ask nothing of the memory."""
 HELD_OUT: Final = 20
 """One line in so many is kept for validation."""
 
@@ -29,11 +33,22 @@ class Exchange:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """A user's line, the statements that were found for it, and the reply. asks: the line asks for what was told."""
+
+    found: tuple[str, ...]
+    user: str
+    reply: str
+    asks: bool
+
+
+@dataclass(frozen=True)
 class Lines:
-    """Everything that is said between facts. dialogues: lists of (role, text); replies: what is said on a decision, by
-    kind, and the questions for all that is remembered ("overview")."""
+    """Everything that is said between facts. dialogues: lists of (role, text); noted: lines with statements of their
+    own; replies: what is said on a decision, by kind, and the questions for all that is remembered ("overview")."""
 
     exchanges: tuple[Exchange, ...]
+    noted: tuple[Noted, ...]
     dialogues: tuple[tuple[tuple[str, str], ...], ...]
     replies: dict[str, tuple[str, ...]]
 
@@ -41,7 +56,7 @@ class Lines:
 def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
     """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
     exchanges = [
-        Exchange(f"{name}/{entry['kind']}", entry["user"], entry["reply"])
+        Exchange(f"{name.removesuffix('_b')}/{entry['kind']}", entry["user"], entry["reply"])
         for name in EXCHANGES
         for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
         if (number % HELD_OUT == 0) == validation
@@ -49,13 +64,20 @@ def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
     roles = {"user": "user", "varda": "assistant"}
     dialogues = [
         tuple((roles[who], text) for who, text in entry["turns"])
-        for number, entry in enumerate(_read(folder / "dialogues.jsonl"))
+        for name in DIALOGUES
+        for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
+        if (number % HELD_OUT == 0) == validation
+    ]
+    noted = [
+        Noted(tuple(entry["notes"]), entry["user"], entry["reply"], entry["kind"] not in NOT_ASKED)
+        for name in NOTED
+        for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
         if (number % HELD_OUT == 0) == validation
     ]
     replies: dict[str, tuple[str, ...]] = {}
     for entry in _read(folder / "replies.jsonl"):
         replies[entry["kind"]] = (*replies.get(entry["kind"], ()), entry["text"])
-    return Lines(tuple(exchanges), tuple(dialogues), replies)
+    return Lines(tuple(exchanges), tuple(noted), tuple(dialogues), replies)
 
 
 def load_facts(*, validation: bool, folder: Path = FOLDER) -> tuple[Relation, ...]:

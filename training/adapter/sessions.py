@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -26,7 +26,7 @@ from training.data.messages import NONE, NULL, Message, Span, spoken, telling, t
 from training.data.relation_families import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.relations import ALL_RELATIONS, relatives
 from training.data.values import Split
-from varda_chat.model.chat_format import ChatFormat, EncodedMessage
+from varda_chat.model.chat_format import NOTE_STATEMENTS, ChatFormat, EncodedMessage
 from varda_chat.model.memory_config import INTENTS, STATUSES
 
 INTENT = {name: number for number, name in enumerate(INTENTS)}
@@ -39,6 +39,16 @@ STORE_NEGATIVE: Final = 0.15
 """Weight of "do not store" on a token that holds no value, beside 1 for those that do."""
 UNTOLD: Final = 0.08
 """Share of replies that are not told what was decided."""
+MISSED: Final = 0.07
+"""Share of questions for a known fact whose statement is not among those found."""
+ASTRAY: Final = 0.55
+"""Share of questions for what was never told that find other statements."""
+BESIDE: Final = (0.45, 0.3, 0.25)
+"""Shares of notes with none, one and two other statements beside the one asked for."""
+KEPT: Final = 0.25
+"""Share of a dialogue's lines, other than questions, that are stored."""
+MISTAKEN: Final = 0.08
+"""Share of lines that ask nothing of the memory and are taken for a question, with statements and without, each."""
 REAL_STORE_NEGATIVE: Final = 0.02
 """The same in real lines, which may hold facts that nobody labelled."""
 
@@ -69,7 +79,8 @@ class Session:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A turn: its messages, what to note once they have found room, its intent, status and target."""
+    """A turn: its messages, what to note once they have found room, its intent, status and target; found: statements
+    that stand before the reply."""
 
     messages: list[Message]
     commit: Callable[[], None]
@@ -79,6 +90,7 @@ class _Drawn:
     stores: bool = True
     real: bool = False
     labelled: bool = True
+    found: tuple[str, ...] = ()
 
 
 class SessionBuilder(EpisodeBuilder):
@@ -121,6 +133,7 @@ class _Person(_Episode):
         self.talk: list[tuple[str, str]] = []
         self.talker = rng.random()  # how much this person just talks
         self.values: dict[str, str] = {}
+        self.texts: dict[int, str] = {}  # of each statement, the sentence that told it
 
     def _draw_relations(self) -> list[Relation]:
         facts = self.rng.sample(self.builder.facts, min(len(self.builder.facts), self.wanted))
@@ -146,7 +159,7 @@ class _Person(_Episode):
         self.talk = []
         while failures < 3:
             drawn = self._draw(session)
-            encoded = [self.builder.chat.encode(m.role, m.text) for m in drawn.messages]
+            encoded = self._encoded(drawn)
             size = sum(len(e.ids) for e in encoded)
             if used + size > self.length:
                 failures += 1
@@ -157,6 +170,11 @@ class _Person(_Episode):
             drawn.commit()
             self.turn += 1
 
+    def _encoded(self, drawn: _Drawn) -> list[EncodedMessage]:
+        chat = self.builder.chat
+        line, reply = (chat.encode(m.role, m.text) for m in drawn.messages)
+        return [line, reply if drawn.real else reply.led_by(chat.note(drawn.status, drawn.found))]
+
     def _draw(self, session: int) -> _Drawn:
         rng, first, last = self.rng, session == 0, session == self.sessions - 1
         if self.talk:
@@ -166,7 +184,8 @@ class _Person(_Episode):
         options: list[tuple[float, Callable[[], _Drawn]]] = [
             (self.builder.talkative * (1.8 + 1.5 * self.talker), self._exchange),
             (self.builder.talkative * 0.3, self._dialogue),
-            (0.2, self._real),
+            (self.builder.talkative * 0.8, self._noted),
+            (0.1, self._real),
         ]  # fmt: skip
         room = STATEMENTS - self.statements
         if self.fresh and len(self.facts) < self.wanted and room > 1 and not last:
@@ -200,7 +219,21 @@ class _Person(_Episode):
 
     def _exchange(self) -> _Drawn:
         line = stratified(self.rng, self.builder.lines.exchanges, self.builder.by_kind)
-        return self._other(line.user, line.reply)
+        drawn, chance = self._other(line.user, line.reply), self.rng.random()
+        if chance > 2 * MISTAKEN:
+            return drawn
+        found = self._others(None, self.rng.randint(1, NOTE_STATEMENTS)) if chance < MISTAKEN else ()
+        return replace(drawn, status="recalled" if found else "unknown", found=found)
+
+    def _noted(self) -> _Drawn:
+        """A hand-written line with the statements that it finds."""
+        if not self.builder.lines.noted:
+            return self._exchange()
+        line = self.rng.choice(self.builder.lines.noted)
+        messages = [Message("user", line.user), Message("assistant", line.reply)]
+        status = "recalled" if line.found else "unknown"
+        intent = "ask" if line.asks else None
+        return _Drawn(messages, lambda: None, intent, status, NONE, found=line.found)
 
     def _dialogue(self) -> _Drawn:
         turns = list(self.rng.choice(self.builder.lines.dialogues))
@@ -209,8 +242,12 @@ class _Person(_Episode):
 
     def _of_dialogue(self, user: str, reply: str) -> _Drawn:
         """A turn whose facts nobody labelled. A question may be answered from the dialogue itself, so that a reply does
-        not deny what the context window holds because memory does not hold it."""
-        status = "unknown" if "?" in user[-2:] and self.rng.random() < 0.5 else "nothing"
+        not deny what the context window holds because memory does not hold it; a line may be stored and be answered
+        like any other."""
+        if "?" in user[-2:]:
+            status = "unknown" if self.rng.random() < 0.5 else "nothing"
+        else:
+            status = "stored" if self.rng.random() < KEPT else "nothing"
         messages = [Message("user", user), Message("assistant", reply)]
         return _Drawn(messages, lambda: None, None, status, NONE, labelled=False)
 
@@ -257,14 +294,38 @@ class _Person(_Episode):
         reply = Message("assistant", self._said("incognito"))
         return _Drawn([message, reply], lambda: self._touch(relation), "tell", "incognito", NULL, stores=False)
 
+    def _others(self, relation: Relation | None, count: int) -> tuple[str, ...]:
+        """Statements that do not answer a question for ``relation``, those about something like it first."""
+        topic = None if relation is None else relation.topic
+        near = {r.topic for r in self._relatives(relation)} if relation is not None else set()
+        known = [f for f in self._known() if f.relation.topic != topic]
+        self.rng.shuffle(known)
+        if self.rng.random() < 0.7:
+            known.sort(key=lambda f: f.relation.topic not in near)
+        return tuple(self.texts[f.statement] for f in known[:count])
+
     def _answered(self, fact: _Fact, question: str) -> _Drawn:
+        asked = user_message(self.rng, [(question, NONE)])
+        if self.rng.random() < MISSED:
+            found = self._others(fact.relation, self.rng.randint(0, NOTE_STATEMENTS))
+            reply = Message("assistant", self.rng.choice(fact.relation.unknown))
+            return _Drawn(
+                [asked, reply], lambda: None, "ask", "recalled" if found else "unknown", fact.statement, found=found
+            )
         text = render(self.rng.choice(fact.relation.answer), fact.value)
         answer = Message("assistant", text, [spoken(text, fact.value, fact.statement)])
 
         def commit() -> None:
             fact.asked += 1
 
-        return _Drawn([user_message(self.rng, [(question, NONE)]), answer], commit, "ask", "recalled", fact.statement)
+        return _Drawn([asked, answer], commit, "ask", "recalled", fact.statement, found=self._found(fact))
+
+    def _found(self, fact: _Fact) -> tuple[str, ...]:
+        """What a question for ``fact`` finds: its statement, first as a rule, and others."""
+        beside = self.rng.choices(range(len(BESIDE)), BESIDE)[0]
+        found = list(self._others(fact.relation, beside))
+        place = 0 if self.rng.random() < 0.6 else self.rng.randint(0, len(found))
+        return (*found[:place], self.texts[fact.statement], *found[place:])
 
     def _asked(self) -> _Drawn:
         fact = self._one_known()
@@ -279,7 +340,7 @@ class _Person(_Episode):
         fact = rng.choice(known)
         text = render(rng.choice(fact.relation.answer), fact.value)
         answer = Message("assistant", text, [spoken(text, fact.value, fact.statement)])
-        return _Drawn([question, answer], lambda: None, "ask", "recalled", NONE)
+        return _Drawn([question, answer], lambda: None, "ask", "recalled", NONE, found=self._found(fact))
 
     def _asked_unknown(self) -> _Drawn:
         known = set(self.facts)
@@ -291,7 +352,10 @@ class _Person(_Episode):
         relation = self.rng.choice(self.rng.choices([p for _, p in pools], [w for w, _ in pools])[0])
         question = user_message(self.rng, [(draw_ask(relation, self.rng), NONE)])
         reply = Message("assistant", self.rng.choice(relation.unknown))
-        return _Drawn([question, reply], lambda: self._touch(relation), "ask", "unknown", NULL)
+        count = self.rng.randint(1, NOTE_STATEMENTS) if self.rng.random() < ASTRAY else 0
+        found = self._others(relation, count)
+        status = "recalled" if found else "unknown"
+        return _Drawn([question, reply], lambda: self._touch(relation), "ask", status, NULL, found=found)
 
     def _corrected(self) -> _Drawn:
         fact = self._one_known()
@@ -360,7 +424,8 @@ class _Person(_Episode):
         for message, code in zip(drawn.messages, codes, strict=True):
             self._write_message(session, place, message, code, drawn)
             place += len(code.ids)
-        reply = slice(at + len(question.ids), place)
+        note = codes[1].header - len(self.builder.chat.reply_prompt)
+        reply = slice(at + len(question.ids) + note, place)
         # now and then nothing is told, so that the model also answers without a decision
         untold = drawn.real or self.rng.random() < UNTOLD
         self.session.status[session, reply] = UNLABELLED if untold else STATUS[drawn.status]
@@ -393,6 +458,7 @@ class _Person(_Episode):
                     arrays.store_weight[session, at + i] = 1.0
                     if drawn.stores:
                         arrays.statement[session, at + i] = span.statement
+                        self.texts[span.statement] = code.sentences[code.sentence[i]]
                 else:
                     weight[i] = VALUE_WEIGHT
                     weight[i + 1] = max(weight[i + 1], 2.0)
