@@ -20,6 +20,7 @@ from varda_chat.errors import CheckpointError, StorageError
 from varda_chat.model import model_cache
 from varda_chat.model.adapters import complete_checkpoint, find_merged, merged_checkpoint
 from varda_chat.model.bases import KNOWN, SMOLLM2, Base, base_of, find_base, resolve_base, source_digest
+from varda_chat.model.checkpoint import fingerprint_of_file
 from varda_chat.model.model_cache import MANIFEST, cached, directories, entries, verify
 
 HEAVY = ("torch", "transformers", "gguf", "peft")
@@ -367,6 +368,19 @@ def test_the_adapter_s_own_files_come_before_the_base_s(local: tuple[Base, Path]
     directory = merged_checkpoint(adapter, local[1])
     assert (directory / "tokenizer_config.json").read_text() == "{}"
     assert (directory / "README.md").read_text() == "# Mine\n"
+
+
+def test_a_merged_checkpoint_is_named_by_the_digest_of_its_weights(
+    local: tuple[Base, Path], adapter: Path, tmp_path: Path
+) -> None:
+    merged = merged_checkpoint(adapter, local[1])
+    recorded = model_cache.sha256_of(merged / "model.safetensors")[:16]
+    assert fingerprint_of_file(merged) == recorded
+    # a copy without a manifest is named by its weights, as any folder is
+    copy = tmp_path / "copy"
+    shutil.copytree(merged, copy)
+    (copy / MANIFEST).unlink()
+    assert fingerprint_of_file(copy) not in ("", recorded)
 
 
 def test_a_changed_adapter_is_merged_anew_and_the_old_merge_goes(local: tuple[Base, Path], adapter: Path) -> None:

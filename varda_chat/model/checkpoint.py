@@ -16,9 +16,11 @@ from varda_chat.model.adapters import base_needed, complete_checkpoint
 from varda_chat.model.chat_format import ChatFormat, chat_format_of
 from varda_chat.model.configuration import VardaGPTConfig
 from varda_chat.model.limits import check_weights, checked_config
-from varda_chat.model.model_cache import Progress
+from varda_chat.model.model_cache import MANIFEST, Progress, intact
 from varda_chat.model.modeling import VardaGPTAssociative
 from varda_chat.paths import base_directory, bundled_checkpoint, default_checkpoint, shipped_checkpoints
+
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def load_checkpoint(source: str | Path, on_progress: Progress | None = None) -> 
             f"The checkpoint in {folder} cannot be used: its tokenizer knows more tokens than the model."
         )
     name = named.resolve().name if named.name == str(source) or Path(source).expanduser().is_dir() else str(source)
-    return Checkpoint(model, chat, name, fingerprint(model))
+    return Checkpoint(model, chat, name, _recorded_fingerprint(folder) or fingerprint(model))
 
 
 def load_default(on_progress: Progress | None = None) -> tuple[Checkpoint, str]:
@@ -105,6 +107,10 @@ def _architecture(model_type: object) -> tuple[Any, torch.dtype] | None:
         from varda_chat.model.qwen2 import VardaQwenAssociative
 
         return VardaQwenAssociative, torch.bfloat16
+    if model_type == "varda_qwen3":
+        from varda_chat.model.qwen3 import VardaQwen3Associative
+
+        return VardaQwen3Associative, torch.bfloat16
     return None
 
 
@@ -117,14 +123,26 @@ def fingerprint_of_file(folder: Path) -> str:
     """The ``fingerprint`` of the model in ``folder``, without building it. Raises CheckpointError."""
     from safetensors.torch import load_file
 
+    recorded = _recorded_fingerprint(folder)
+    if recorded:
+        return recorded
     try:
-        weights = load_file(folder / "model.safetensors")
+        weights = load_file(folder / WEIGHTS)
     except Exception as error:  # safetensors raises a class of its own, straight from Rust
         raise CheckpointError(f"The weights in {folder} cannot be read: {_first_line(error)}") from error
     for embeddings in ("transformer.wte.weight", "model.embed_tokens.weight"):
         if embeddings in weights:  # a head that shares the embeddings' weights is not saved
             weights.setdefault("lm_head.weight", weights[embeddings])
     return _digest(weights)
+
+
+def _recorded_fingerprint(folder: Path) -> str:
+    """The fingerprint of a merged model in the cache, whose manifest has the digest of its weights: hashing them again
+    would take most of the time of loading it. "" for any other folder."""
+    entry = intact(folder) if (folder / MANIFEST).exists() else None
+    if entry is None or entry.kind != "merged" or WEIGHTS not in entry.files:
+        return ""
+    return entry.files[WEIGHTS][1][:16]
 
 
 def _digest(weights: Mapping[str, torch.Tensor]) -> str:
