@@ -1,5 +1,5 @@
 """Properties of a decoder with a memory layer: without memory it is the plain decoder, cached is uncached, rows and
-tokens see what they may see. Llama and Qwen2."""
+tokens see what they may see. Llama, Qwen2 and Qwen3."""
 
 from __future__ import annotations
 

@@ -8,12 +8,21 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from varda_chat.model import (
     SearchResults,
     VardaLlamaAssociative,
     VardaLlamaConfig,
+    VardaQwen3Associative,
+    VardaQwen3Config,
     VardaQwenAssociative,
     VardaQwenConfig,
 )
@@ -28,6 +37,7 @@ MEMORY: dict[str, Any] = {
 KINDS: dict[str, tuple[Any, Any, Any, Any]] = {
     "llama": (LlamaConfig, LlamaForCausalLM, VardaLlamaConfig, VardaLlamaAssociative),
     "qwen2": (Qwen2Config, Qwen2ForCausalLM, VardaQwenConfig, VardaQwenAssociative),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM, VardaQwen3Config, VardaQwen3Associative),
 }
 """Of each architecture: its own configuration and class, and ours."""
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from varda_chat.model.memory_config import MemoryConfig
     from varda_chat.model.modeling import Memory, SearchResults, VardaGPTAssociative, VardaGPTOutput
     from varda_chat.model.qwen2 import VardaQwenAssociative, VardaQwenConfig
+    from varda_chat.model.qwen3 import VardaQwen3Associative, VardaQwen3Config
 
 __all__ = [
     "Memory",
@@ -22,6 +23,8 @@ __all__ = [
     "VardaGPTOutput",
     "VardaLlamaAssociative",
     "VardaLlamaConfig",
+    "VardaQwen3Associative",
+    "VardaQwen3Config",
     "VardaQwenAssociative",
     "VardaQwenConfig",
 ]
@@ -32,6 +35,8 @@ _HOMES = {
     "VardaLlamaConfig": "llama",
     "VardaQwenAssociative": "qwen2",
     "VardaQwenConfig": "qwen2",
+    "VardaQwen3Associative": "qwen3",
+    "VardaQwen3Config": "qwen3",
 }
 """Modules of the names that are not in ``modeling``."""
 
