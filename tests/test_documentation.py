@@ -159,3 +159,20 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_manual_page_is_that_of_the_commands() -> None:
+    from tests.unit.test_guide import load
+
+    man = load(DOCS / "man.py")
+    assert man.PAGE.read_text("utf-8") == man.written(), "run make man"
+    for words in ("serve", "api", "mcp", "models get", "memory learn", "sessions export"):
+        assert f".SS varda\\-chat {words}\n" in man.written()
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
+def test_the_manual_page_is_proper_roff() -> None:
+    page = DOCS / "man" / "varda-chat.1"
+    ran = subprocess.run(["groff", "-man", "-Tutf8", "-ww", str(page)], capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+    assert "\x1b" not in page.read_text("utf-8")
