@@ -14,7 +14,8 @@ import builtins, os, pkgutil, signal, sys
 
 MODULES = {"fcntl", "pty", "resource", "termios", "tty", "grp", "pwd", "posix", "syslog", "readline", "curses"}
 OF_OS = ["O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "O_SYNC", "fchmod", "fchown", "chown", "fork",
-         "getuid", "geteuid", "getgid", "getegid", "killpg", "getpgid", "setsid", "mkfifo", "openpty", "umask", "statvfs"]
+         "getuid", "geteuid", "getgid", "getegid", "killpg", "getpgid", "setsid", "mkfifo", "openpty", "umask",
+         "statvfs"]
 OF_SIGNAL = ["SIGHUP", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGALRM", "SIGTSTP", "SIGCONT"]
 real = builtins.__import__
 
