@@ -158,6 +158,7 @@ def test_a_whole_install_chats_and_trains(built: Built, corpora: Path, tmp_path:
     told = run([in_environment(folder, "varda-chat"), "--json"], said="My dog is called Rimba.\n", cwd=tmp_path)
     assert json.loads(told.stdout)["stored"]
     flags = ["--preset", "nano", "--data-dir", corpora, "--output-dir", tmp_path / "nano", "--max-steps", "2"]
-    run([in_environment(folder, "varda-train"), *flags, "--warmup-steps", "1"], cwd=tmp_path)
+    small = ["--fact-episodes", "1", "--dialogue-rows", "1", "--recall-facts", "1"]
+    run([in_environment(folder, "varda-train"), *flags, *small], cwd=tmp_path)
     chat = [in_environment(folder, "varda-chat"), "--checkpoint", tmp_path / "nano", "-p", "Hello!"]
     run(chat, cwd=tmp_path)
