@@ -32,7 +32,7 @@ class Built:
 
 
 def run(
-    command: Sequence[str | Path], *, said: str = "", cwd: Path | None = None, code: int = 0
+    command: Sequence[object], *, said: str = "", cwd: Path | None = None, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
     """Run a command without what the tests' own environment would lend it."""
     lent = ("PYTHONPATH", "VIRTUAL_ENV")
