@@ -263,3 +263,24 @@ def test_an_error_in_a_stream_reaches_the_client(
             ask(client, user("Hello!"))
     assert "a secret of ours" in capfd.readouterr().err
     assert text(ask(client, user("Hello!"))) is not None
+
+
+def test_a_turn_that_failed_leaves_the_conversation_as_it_was(
+    client: Any, endpoint: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> Any:
+        raise RuntimeError
+
+    alone = ask(client, user(ASKED))
+    first = ask(client, user("Hello! How are you today?"))
+    past = [user("Hello! How are you today?"), assistant(text(first))]
+    for messages in ([*past, user(ASKED)], [user("Hello! How are you today?")]):  # the next turn, and the last again
+        with monkeypatch.context() as patch:
+            patch.setattr(endpoint.session, "_turn", fail)
+            with pytest.raises(openai.InternalServerError):
+                ask(client, *messages)
+    session_id = endpoint.session.recording.session_id
+    second = ask(client, *past, user(ASKED))
+    assert second.usage.prompt_tokens > alone.usage.prompt_tokens
+    assert endpoint.session.recording.session_id == session_id, "it was still open"
+    assert ask(client, user(ASKED)).usage.prompt_tokens == alone.usage.prompt_tokens

@@ -36,9 +36,7 @@ class Conversation:
         """The turn that ``asked`` is. Raises as ``ChatSession.reply`` does."""
         past = [_said(each.prompt, each.reply) for each in asked.past]
         instead = self._is_last_again(past, asked.prompt)
-        if instead:
-            self._said.pop()
-        elif not self._is_open(past):
+        if not instead and not self._is_open(past):
             self._open(asked.past, past)
         self.session.generation = asked.generation
         if asked.generation.seed is not None:
@@ -51,11 +49,9 @@ class Conversation:
             pieces.append(piece)
             on_text(piece)
 
-        try:
-            turn = self.session.reply(asked.prompt, on_text=hear, stop=stop, instead=instead)
-        except BaseException:
-            self._said.clear()
-            raise
+        turn = self.session.reply(asked.prompt, on_text=hear, stop=stop, instead=instead)
+        if instead:
+            self._said.pop()
         said = _said(asked.prompt, "".join(pieces) if asked.stream else turn.reply)
         self._said.append(said)
         self._mentions[said] = turn.mentions
