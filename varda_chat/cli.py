@@ -28,6 +28,7 @@ from varda_chat.wording import numbered
 WRONG_INPUT = 2
 INTERRUPTED = 130
 _SUBCOMMANDS = {
+    "api": ("varda_chat.api.command", "api"),
     "mcp": ("varda_chat.mcp_server", "mcp"),
     "memory": ("varda_chat.memory_commands", "memory"),
     "models": ("varda_chat.model_commands", "models"),

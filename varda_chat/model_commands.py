@@ -115,6 +115,22 @@ def path(model: str, base: Path | None, as_json: bool) -> None:
 
 
 @models.command()
+@click.argument("model", metavar="NAME_OR_DIR")
+@click.argument("target", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@_base_option
+@_common
+def export(model: str, target: Path, base: Path | None, as_json: bool) -> None:
+    """Write a model into DIR, with its code, so that transformers loads it where varda-chat is not installed.
+
+    There, AutoModelForCausalLM.from_pretrained(DIR, trust_remote_code=True) loads it.
+    """
+    from varda_chat.model_export import export as write
+
+    files = write(complete_checkpoint(_directory_of(model), base, _progress), target)
+    _say(as_json, {"name": model, "directory": str(target), "files": files}, f"{model} is in {target}.")
+
+
+@models.command()
 @click.argument("model", metavar="[NAME_OR_DIR]", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_common

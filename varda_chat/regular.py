@@ -13,6 +13,10 @@ from varda_chat.errors import VardaError
 
 _HANDED_OVER = re.compile(r"(?:/dev/fd/|/proc/self/fd/)(\d{1,9})")
 _LINK_ERRORS = (errno.ELOOP, errno.EMLINK)
+BINARY: int = getattr(os, "O_BINARY", 0)
+"""Opens a file on Windows so that no byte is translated."""
+_NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 
 
 class NotRegularError(VardaError):
@@ -38,13 +42,16 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, *, follow_links: bool = T
 
     Raises NotRegularError, OSError.
     """
-    # O_NONBLOCK: opening a pipe would wait for its other end; on a regular file it changes nothing
-    more = os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
+    is_link = NotRegularError(f"{path} is a link; the file itself is expected there.")
+    if not (follow_links or _NO_LINK) and path.is_symlink():
+        raise is_link
+    # _NO_WAIT: opening a pipe would wait for its other end; on a regular file it changes nothing
+    more = BINARY | _NO_WAIT | (0 if follow_links else _NO_LINK)
     try:
         descriptor = os.open(path, flags | more, 0o600)
     except OSError as error:
         if not follow_links and error.errno in _LINK_ERRORS:
-            raise NotRegularError(f"{path} is a link; the file itself is expected there.") from error
+            raise is_link from error
         if error.errno == errno.ENXIO:  # a socket, or a pipe that nobody reads
             raise NotRegularError(f"{path} is not a regular file.") from error
         raise

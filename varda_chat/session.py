@@ -15,12 +15,13 @@ from varda_chat.errors import VardaError
 from varda_chat.lengths import check_length
 from varda_chat.lookups import TimedMemory
 from varda_chat.memory.records import MemoryEvent, TurnChanges
+from varda_chat.memory.sameness import normal_form
 from varda_chat.paths import profile_dir
 from varda_chat.sanitize import sanitize
 from varda_chat.session_memory import SessionMemory
 from varda_chat.transcripts.recording import Recording
 from varda_chat.transcripts.records import StoredTurn
-from varda_chat.turns import Recalled, Remembered, TokenSources, Turn
+from varda_chat.turns import Exchange, Recalled, Remembered, TokenSources, Turn
 
 if TYPE_CHECKING:
     from varda_chat.memory import MemoryStore
@@ -275,6 +276,24 @@ class ChatSession(SessionMemory):
                 self._history += [chat.encode("user", stored.prompt), answer]
         self._history = self._fitting(self._history, 1)
         return turns
+
+    def follow(self, exchanges: Sequence[Exchange]) -> None:
+        """Begin a new session after ``exchanges`` that another program kept: as many of the last as fit are the window.
+        Those that told or named what has been deleted since are left out. Raises StorageError as reading does."""
+        self.new()
+        chat = self.checkpoint.chat
+        live = {normal_form(each.text): each.id for each in self._store.statements()}
+        removed = self._store.removed()
+        gone_ids = {each.id for each in removed}
+        gone_texts = {normal_form(each.text) for each in removed} - live.keys()
+        for exchange in exchanges[-RESUMED_TURNS:]:
+            line, reply = chat.encode("user", exchange.prompt), chat.encode("assistant", exchange.reply)
+            said = {normal_form(sentence) for sentence in (*line.sentences, *reply.sentences)}
+            if exchange.mentions & gone_ids or said & gone_texts:
+                continue
+            told = frozenset(live[text] for text in said & live.keys())
+            self._history += [line, replace(reply, mentions=exchange.mentions | told)]
+        self._history = self._fitting(self._history, 1)
 
     def set_incognito(self, incognito: bool, transcripts: Transcripts | None = None) -> None:
         """From here on store and save nothing, or do so again; a session that was opened incognito then leaves its
@@ -531,4 +550,4 @@ def _writer_of(checkpoint: Checkpoint) -> ReplyWriter | None:
     return ReplyWriter(checkpoint.model, checkpoint.chat)
 
 
-__all__ = ["ChatSession", "MemoryEvent", "Recalled", "Remembered", "TokenSources", "Turn"]
+__all__ = ["ChatSession", "Exchange", "MemoryEvent", "Recalled", "Remembered", "TokenSources", "Turn"]

@@ -30,6 +30,16 @@ class Remembered:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """A prompt and the reply to it, as another program kept them. ``mentions``: the statements that the turn told or
+    named, as far as they are known."""
+
+    prompt: str
+    reply: str
+    mentions: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
 class TokenSources:
     """What one token of the reply was recalled from.
 
@@ -83,6 +93,11 @@ class Turn:
             "reply_tokens": self.reply_tokens,
             "seconds": round(self.seconds, 4),
         }
+
+    @property
+    def mentions(self) -> frozenset[int]:
+        """The statements that the turn told or named."""
+        return frozenset([*(each.id for each in self.stored), *(each.id for each in self.recalled)])
 
     def details(self) -> dict[str, Any]:
         """What the transcript keeps of the turn beside its words; ``from_stored`` reads it."""

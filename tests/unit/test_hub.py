@@ -18,10 +18,11 @@ import varda_chat
 from varda_chat.model import VardaGPTAssociative
 
 
-def test_importing_varda_chat_is_enough_for_the_auto_classes(tiny_checkpoint: Path) -> None:
+def test_one_call_is_enough_for_the_auto_classes(tiny_checkpoint: Path) -> None:
     """In a process of its own, which has imported nothing else of ours."""
     script = f"""
 import varda_chat
+varda_chat.register_models()
 from transformers import AutoModelForCausalLM, AutoConfig
 import torch
 model = AutoModelForCausalLM.from_pretrained({str(tiny_checkpoint)!r})
@@ -35,17 +36,25 @@ print(type(model).__name__, AutoConfig.from_pretrained({str(tiny_checkpoint)!r})
 
 
 def test_it_is_no_matter_what_of_transformers_comes_first(tiny_checkpoint: Path) -> None:
+    register = "import varda_chat; varda_chat.register_models()"
     for before, after in (
-        ("import varda_chat", "from transformers import GPT2LMHeadModel, AutoModelForCausalLM"),
-        ("from transformers import AutoModelForCausalLM, AutoConfig", "import varda_chat"),
+        (register, "from transformers import GPT2LMHeadModel, AutoModelForCausalLM"),
+        ("from transformers import AutoModelForCausalLM, AutoConfig", register),
+        (register, f"{register}; from transformers import AutoModelForCausalLM"),
     ):
         script = f"{before}\n{after}\nAutoModelForCausalLM.from_pretrained({str(tiny_checkpoint)!r})"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
 
 
-def test_importing_varda_chat_stays_cheap() -> None:
-    script = "import varda_chat, sys; print([m for m in ('torch', 'transformers', 'faiss') if m in sys.modules])"
+def test_importing_varda_chat_stays_cheap_and_changes_nothing() -> None:
+    script = """
+import sys
+before = list(sys.meta_path)
+import varda_chat
+assert sys.meta_path == before
+print([name for name in ("torch", "transformers", "faiss") if name in sys.modules])
+"""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout
 
@@ -126,6 +135,7 @@ def test_it_is_pushed_to_a_hub(tiny_checkpoint: Path, hub: tuple[str, type[Hub]]
     address, seen = hub
     script = f"""
 import varda_chat
+varda_chat.register_models()
 from transformers import AutoModelForCausalLM
 model = AutoModelForCausalLM.from_pretrained({str(tiny_checkpoint)!r})
 print(model.push_to_hub("someone/varda", token="hf_of_nobody"))

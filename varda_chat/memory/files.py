@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from varda_chat.errors import StorageError
-from varda_chat.regular import check_regular
+from varda_chat.regular import BINARY, check_regular
 
 DATABASE = "memory.db"
 INDEX = "memory.faiss"
@@ -118,7 +118,7 @@ def replace_file(path: Path, chunks: Iterable[Any], *, temporary: Path | None = 
         temporary = path.with_name(UNFINISHED.replace("*", secrets.token_hex(16)))
     else:
         temporary.unlink(missing_ok=True)  # left by a kill, or a link put there
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | BINARY, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             for chunk in chunks:

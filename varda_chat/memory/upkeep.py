@@ -141,7 +141,7 @@ def backup(folder: str | Path) -> Path:
             with closing(connect_reader(source)) as db, closing(sqlite3.connect(part)) as copy:
                 db.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
-            handle = os.open(part, os.O_RDONLY)
+            handle = os.open(part, os.O_RDWR)  # Windows syncs nothing that is only open for reading
             try:
                 os.fsync(handle)
             finally:

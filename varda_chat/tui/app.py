@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from varda_chat.transcripts import Transcripts
 
-LEAVING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+LEAVING_SIGNALS = tuple(each for each in signal.Signals if each.name in ("SIGTERM", "SIGHUP", "SIGQUIT"))
 """On these the app saves, restores the terminal and exits with 128 plus the signal's number."""
 CRASHED = 1
 """The exit code after an error that nobody expected."""
@@ -188,6 +188,8 @@ class VardaApp(App[None]):
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
+        if not hasattr(signal, "SIGHUP"):  # Windows, whose event loop hears of no signals
+            return
         for number in LEAVING_SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 loop.add_signal_handler(number, self.call_later, self._leave_on, number)
@@ -205,7 +207,7 @@ class VardaApp(App[None]):
     @on(HungUp)
     async def _hang_up(self) -> None:
         if not self._signalled:
-            await self._leave_on(signal.SIGHUP)
+            await self._leave_on(getattr(signal, "SIGHUP", signal.SIGTERM))
 
     @property
     def exit_code(self) -> int:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
-import secrets
 import shlex
-import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +12,9 @@ from click.core import ParameterSource
 
 from varda_chat.errors import VardaError
 from varda_chat.request import Request
-from varda_chat.sanitize import sanitize
+from varda_chat.tokens import TOKEN_VARIABLE, token_from, warn_of
 
-TOKEN_VARIABLE = "VARDA_CHAT_TOKEN"  # noqa: S105 - the name of a variable
 DEFAULT_CHATS = 4
-_TOKEN_BYTES = 512
 _NOT_HERE = {"prompt": "--prompt", "as_json": "--json", "reset_memory": "--reset-memory"}
 
 
@@ -66,39 +60,18 @@ def serve(
             f"Set {TOKEN_VARIABLE} or use --token-file."
         )
     command = chat_command(ctx, flags)
-    token = _read_token(token_file) if token_file is not None else os.environ.get(TOKEN_VARIABLE)
+    token, _ = token_from(token_file)
     try:
         from varda_chat.web.server import ChatServer
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"textual_serve", "aiohttp", "aiohttp_jinja2"}:
             raise
         raise VardaError("The chat in a browser needs one more package: pip install 'varda-chat[web]'.") from None
-    if not _is_loopback(host):
-        click.echo(
-            f"Warning: {host} can be reached from elsewhere. Who has the token chats as you and reads your memory, and "
-            "nothing on the way is encrypted.",
-            err=True,
-        )
+    warn_of(host)
     try:
-        ChatServer(command, host, port, token or secrets.token_urlsafe(16), max_chats).serve()
+        ChatServer(command, host, port, token, max_chats).serve()
     except OSError as error:
         raise VardaError(f"Port {port} of {host} cannot be used: {error.strerror or error}.") from error
-
-
-def _read_token(file: Path) -> str:
-    """The token that ``file`` holds. Raises VardaError for what holds none."""
-    try:
-        status = file.stat()
-        with file.open("rb") as handle:
-            text = handle.read(_TOKEN_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
-    except OSError as error:
-        raise VardaError(f"The token file {file} cannot be read: {error.strerror}.") from error
-    token = text.decode("ascii", "replace").strip()
-    if not token or len(text) > _TOKEN_BYTES or not token.isascii() or not token.isprintable():
-        raise VardaError(f"The token file {file} must hold one line of up to {_TOKEN_BYTES} ASCII characters.")
-    if status.st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        click.echo(f"Warning: other users can read {sanitize(str(file))}. chmod 600 keeps the token secret.", err=True)
-    return token
 
 
 def chat_command(ctx: click.Context, flags: Sequence[str]) -> str:
@@ -128,10 +101,3 @@ def _given(root: click.Context) -> list[str]:
             [option.opts[-1]] if isinstance(option, click.Option) and option.is_flag else [option.opts[-1], str(value)]
         )
     return found
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

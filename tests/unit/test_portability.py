@@ -1,0 +1,108 @@
+"""What only POSIX has is not needed to import the program, nor to chat on a pipe. (By inspection, so on Windows.)"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WITHOUT = """
+import builtins, os, pkgutil, signal, sys
+
+MODULES = {"fcntl", "pty", "resource", "termios", "tty", "grp", "pwd", "posix", "syslog", "readline", "curses"}
+OF_OS = ["O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "O_SYNC", "fchmod", "fchown", "chown", "fork",
+         "getuid", "geteuid", "getgid", "getegid", "killpg", "getpgid", "setsid", "mkfifo", "openpty", "umask",
+         "statvfs"]
+OF_SIGNAL = ["SIGHUP", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGALRM", "SIGTSTP", "SIGCONT"]
+real = builtins.__import__
+
+def guarded(name, globals=None, locals=None, fromlist=(), level=0):
+    asking = (globals or {}).get("__name__", "")
+    if asking.partition(".")[0] == "varda_chat":
+        if name.partition(".")[0] in MODULES:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    return real(name, globals, locals, fromlist, level)
+
+class Lacking:
+    # The module as Windows has it, for our own modules; the libraries have their own ways there.
+    def __init__(self, module, names):
+        self.__dict__.update(module=module, names=set(names))
+    def __getattr__(self, name):
+        if name in self.names:
+            raise AttributeError(f"module {self.module.__name__!r} has no attribute {name!r}")
+        return getattr(self.module, name)
+
+lacking = {"os": Lacking(os, OF_OS), "signal": Lacking(signal, OF_SIGNAL)}
+del os.O_NOFOLLOW
+
+def windows(name, globals=None, locals=None, fromlist=(), level=0):
+    found = guarded(name, globals, locals, fromlist, level)
+    asking = (globals or {}).get("__name__", "")
+    ours = asking.partition(".")[0] == "varda_chat"
+    return lacking.get(name, found) if ours and not level else found
+
+builtins.__import__ = windows
+"""
+IMPORT_ALL = """
+import varda_chat, importlib
+# Textual chooses the driver of the terminal itself where there is no termios
+ONLY_POSIX = {"varda_chat.tui.driver"}
+for each in pkgutil.walk_packages(varda_chat.__path__, "varda_chat."):
+    if each.name not in ONLY_POSIX and not each.name.endswith("__main__"):
+        importlib.import_module(each.name)
+        print(each.name)
+assert ONLY_POSIX.isdisjoint(sys.modules)
+"""
+CHAT = """
+from varda_chat.cli import main
+main()
+"""
+
+
+def without_posix(code: str, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT + code, *arguments],
+        input=said,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_every_module_can_be_imported() -> None:
+    for name in ("textual_serve", "mcp", "starlette", "uvicorn"):
+        pytest.importorskip(name, reason="needs the extra dev")
+    done = without_posix(IMPORT_ALL)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 150
+
+
+def test_the_chat_answers_and_remembers(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+    flags = ["--json", "--temperature", "0", "--checkpoint", str(tiny_checkpoint)]
+    done = without_posix(CHAT, *flags, said="My dog is called Rimba.\nWhat is my dog called?\n")
+    assert done.returncode == 0, done.stderr
+    first, _ = map(json.loads, done.stdout.splitlines())
+    assert first["stored"][0]["text"] == "My dog is called Rimba."
+    listed = without_posix(CHAT, "memory", "verify")
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    backed = without_posix(CHAT, "memory", "backup")
+    assert backed.returncode == 0, backed.stderr
+
+
+def test_a_link_is_refused_without_the_flag_for_it_too(own_data_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    code = f"""
+from pathlib import Path
+from varda_chat.regular import NotRegularError, open_regular
+open_regular(Path({str(tmp_path / "elsewhere")!r}), follow_links=False)
+try:
+    open_regular(Path({str(tmp_path / "link")!r}), follow_links=False)
+except NotRegularError as error:
+    print(error)
+"""
+    assert "is a link" in without_posix(code).stdout
