@@ -20,6 +20,7 @@ _CLASSES = {
     "varda_gpt": ("configuration.VardaGPTConfig", "modeling.VardaGPTAssociative"),
     "varda_llama": ("llama.VardaLlamaConfig", "llama.VardaLlamaAssociative"),
     "varda_qwen2": ("qwen2.VardaQwenConfig", "qwen2.VardaQwenAssociative"),
+    "varda_qwen3": ("qwen3.VardaQwen3Config", "qwen3.VardaQwen3Associative"),
 }
 """Of each model_type: what AutoConfig and AutoModelForCausalLM make."""
 _IMPORT = re.compile(r"^(\s*)from varda_chat\.model\.(\w+) import", re.MULTILINE)

