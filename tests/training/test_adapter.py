@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,11 +17,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.unit.tiny_chatml import chatml_tokenizer, with_template
 from training.adapter.assemble import add_lora, merged, with_memory
-from training.adapter.lines import Exchange, load_lines
+from training.adapter.lines import FOLDER, Exchange, load_lines
 from training.adapter.run import AdapterConfig, AdapterData, AdapterTrainer
 from training.adapter.sessions import INTENT, STATUS, Session, SessionBuilder
 from training.data.relations import ALL_RELATIONS
-from varda_chat.model.chat_format import NOTES, ChatMLFormat
+from varda_chat.errors import DataError
+from varda_chat.model.chat_format import NOTE_STATEMENTS, NOTES, ChatMLFormat
 from varda_chat.model.memory_config import INTENTS, STATUSES
 
 CHAT = ChatMLFormat(chatml_tokenizer())
@@ -96,6 +98,32 @@ def new_trainer(base: Path, builder: SessionBuilder, tmp_path: Path) -> Callable
         return trainer
 
     return make
+
+
+# lines
+
+
+def test_the_hand_written_lines_are_read_and_told_apart() -> None:
+    lines, held = load_lines(validation=False), load_lines(validation=True)
+    for ours, theirs in (
+        (lines.exchanges, held.exchanges),
+        (lines.dialogues, held.dialogues),
+        (lines.noted, held.noted),
+    ):
+        assert len(ours) > 15 * len(theirs) > 0
+        assert not set(ours) & set(theirs)
+    assert all(len(dialogue) % 2 == 0 for dialogue in lines.dialogues)
+    assert {each.asks for each in lines.noted} == {True, False}
+    assert max(len(each.found) for each in lines.noted) == NOTE_STATEMENTS
+
+
+@pytest.mark.parametrize("turns", [[], [["user", "Hi."]], [["varda", "Hi."], ["user", "Hi."]]])
+def test_a_dialogue_out_of_turn_is_refused(turns: list[list[str]], tmp_path: Path) -> None:
+    for path in FOLDER.glob("*.jsonl"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "dialogues.jsonl").write_text(json.dumps({"turns": turns}) + "\n")
+    with pytest.raises(DataError, match=r"dialogues\.jsonl, line 1: "):
+        load_lines(validation=True, folder=tmp_path)
 
 
 # sessions

@@ -61,9 +61,8 @@ def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
         for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
         if (number % HELD_OUT == 0) == validation
     ]
-    roles = {"user": "user", "varda": "assistant"}
     dialogues = [
-        tuple((roles[who], text) for who, text in entry["turns"])
+        _turns(f"{name}.jsonl, line {number + 1}", entry["turns"])
         for name in DIALOGUES
         for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
         if (number % HELD_OUT == 0) == validation
@@ -78,6 +77,13 @@ def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
     for entry in _read(folder / "replies.jsonl"):
         replies[entry["kind"]] = (*replies.get(entry["kind"], ()), entry["text"])
     return Lines(tuple(exchanges), tuple(noted), tuple(dialogues), replies)
+
+
+def _turns(where: str, turns: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    """A dialogue's (role, text), the user's first and Varda's last, in turn."""
+    if not turns or len(turns) % 2 or any(who != ("user", "varda")[i % 2] for i, (who, _) in enumerate(turns)):
+        raise DataError(f"{where}: the turns must be user's and varda's, one after the other, varda's last.")
+    return tuple((("user", "assistant")[i % 2], text) for i, (_, text) in enumerate(turns))
 
 
 def load_facts(*, validation: bool, folder: Path = FOLDER) -> tuple[Relation, ...]:
