@@ -42,6 +42,11 @@ class SessionMemory:
         return self._store.size
 
     @property
+    def memory_count(self) -> int:
+        """Memories, as a person counts them: statements."""
+        return self._store.statement_count
+
+    @property
     def memory_capacity(self) -> int:
         """The most vectors that the memory holds."""
         return self._store.capacity

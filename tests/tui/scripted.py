@@ -43,6 +43,7 @@ class ScriptedSession:
     incognito: bool = False
     read_only: bool = False
     memory_size: int = 1284
+    memory_count: int = 412
     memory_capacity: int = 10_000
     notices: list[str] = field(default_factory=list)
     events: list[MemoryEvent] = field(default_factory=list)
@@ -80,6 +81,7 @@ class ScriptedSession:
             self.recording.answered(turn_id, said, "failed")
             raise line.error
         self.memory_size += len(line.stored) - len(line.deleted)
+        self.memory_count += len(line.stored) - len(line.deleted)
         stored = [MemoryEvent("stored", s.id, s.text, NOW) for s in line.stored]
         deleted = [MemoryEvent("deleted", d.id, d.text, NOW) for d in line.deleted]
         self.events = [*deleted, *stored, *self.events]

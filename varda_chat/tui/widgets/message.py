@@ -16,6 +16,7 @@ from textual.widgets.markdown import MarkdownFence, MarkdownStream
 
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts import StoredTurn
+from varda_chat.tui.keys import shown
 from varda_chat.tui.widgets.markdown import AnswerMarkdown
 from varda_chat.turns import Turn
 
@@ -170,11 +171,11 @@ class VardaMessage(Horizontal, can_focus=True):
     def on_focus(self) -> None:
         """Say what can be done here."""
         meta = self._meta or Content("")
-        keys = Content.assemble(
-            ("Enter", "$foreground"),
-            (" what it was recalled from  ", "$quiet"),
-            ("C", "$foreground"),
-            (" copy", "$quiet"),
+        hints = [("answer.sources", "what it was recalled from"), ("answer.copy", "copy")]
+        if self.query_one(".deleted").display:
+            hints.append(("answer.restore", "restore"))
+        keys = Content("  ").join(
+            Content.assemble((shown(self.app, key), "$foreground"), (f" {does}", "$quiet")) for key, does in hints
         )
         self._draw_meta(Content.assemble(meta, "   " if meta.plain else "", keys))
 
@@ -268,7 +269,4 @@ def deleted_lines(turn: Turn) -> Content:
     return Content("\n").join([*lines, Content.styled(f"  {hint}click to restore", "$quiet")])
 
 
-_KEYS = Content.assemble(
-    ("Enter", "$foreground"), (" what it was recalled from  ", "$quiet"), ("C", "$foreground"), (" copy", "$quiet")
-)
 _UNFINISHED = Content.styled("✕ not finished", "$error")

@@ -35,7 +35,7 @@ class TitleLine(Static):
             )
         elif self.memory.capacity:
             right = Content.assemble(
-                (f"{self.memory.size:,}", "$accent"), (f" / {self.memory.capacity:,} in memory", "$quiet")
+                (f"{self.memory.memories:,}", "$accent"), (" in memory", "$quiet")
             )
         else:
             right = Content.styled(f"{shown(self.app, 'help')} help", "$quiet")
