@@ -63,6 +63,10 @@ class SessionMemory:
         """All statements of the memory, the newest first."""
         return self._store.statements()
 
+    def removed(self) -> tuple[Removed, ...]:
+        """What was deleted and can still be brought back, the last first."""
+        return self._store.removed()
+
     def means(self, statement_ids: Iterable[int]) -> tuple[Any, Any]:
         """Those of ``statement_ids`` that the model can find, ascending (n,), and the means of their vectors (n, dim),
         both numpy."""

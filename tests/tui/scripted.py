@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from varda_chat.memory import MemoryStore
-from varda_chat.memory.records import Statement
+from varda_chat.memory.records import Removed, Statement
 from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources, Turn
 from varda_chat.transcripts import Recording, StoredTurn
 
@@ -47,6 +47,7 @@ class ScriptedSession:
     memory_capacity: int = 10_000
     notices: list[str] = field(default_factory=list)
     events: list[MemoryEvent] = field(default_factory=list)
+    found: list[Recalled] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
     closed: int = 0
     close_error: Exception | None = None
@@ -120,6 +121,14 @@ class ScriptedSession:
     def statements(self) -> tuple[Statement, ...]:
         """What is in ``store``, the newest first."""
         return () if self.store is None else self.store.statements()
+
+    def removed(self) -> tuple[Removed, ...]:
+        """What was deleted from ``store``."""
+        return () if self.store is None else self.store.removed()
+
+    def search(self, text: str, limit: int = 10) -> tuple[Recalled, ...]:
+        """What it was told to find."""
+        return tuple(self.found[:limit])
 
     def means(self, statement_ids: Iterable[int]) -> Any:
         """Of the vectors in ``store``."""

@@ -145,7 +145,7 @@ def test_magnitudes_and_bars() -> None:
     assert bar(9, 4) == ("━━━━", "")
 
 
-LONG = "My sister has moved from Porto to Lisbon, where she opened a bookshop near the river, with a cat called Tom in it."
+LONG = "My sister has moved from Porto to Lisbon, where she opened a bookshop near the river, and a café in it."
 
 
 async def test_words_without_room_end_in_an_ellipsis_and_a_wide_panel_shows_more(profile_dir: Path) -> None:
@@ -170,7 +170,7 @@ def test_words_are_shortened_to_their_lines(text: str, width: int) -> None:
             assert all(Content(line).cell_length <= max(width, 2) for line in shown)
 
 
-async def test_the_panel_and_the_title_count_memories(profile_dir: Path, tiny_checkpoint: Path, fingerprint: str) -> None:
+async def test_panel_and_title_count_memories(profile_dir: Path, tiny_checkpoint: Path, fingerprint: str) -> None:
     lived_in(profile_dir, fingerprint)
     app = make_app(real_opener(profile_dir, tiny_checkpoint), profile_dir)
     async with app.run_test(size=WIDE) as pilot:

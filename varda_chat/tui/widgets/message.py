@@ -79,6 +79,7 @@ class VardaMessage(Horizontal, can_focus=True):
     FOCUS_ON_CLICK = False  # a click must not take the cursor away from the composer
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("enter,space", "sources", "What it was recalled from", id="answer.sources"),
+        Binding("w", "why", "Why: also what was not used", id="answer.why"),
         Binding("c", "copy", "Copy this answer", id="answer.copy"),
         Binding("u", "restore", "Restore what was deleted with it", id="answer.restore"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="answer.earlier"),
@@ -87,9 +88,10 @@ class VardaMessage(Horizontal, can_focus=True):
 
     @dataclass
     class Opened(Message):
-        """The person wants to see what this answer was recalled from."""
+        """The person wants to see what this answer was recalled from; ``why``: and what was looked at and not used."""
 
         answer: VardaMessage
+        why: bool = False
 
     @dataclass
     class Copied(Message):
@@ -171,7 +173,7 @@ class VardaMessage(Horizontal, can_focus=True):
     def on_focus(self) -> None:
         """Say what can be done here."""
         meta = self._meta or Content("")
-        hints = [("answer.sources", "what it was recalled from"), ("answer.copy", "copy")]
+        hints = [("answer.sources", "what it was recalled from"), ("answer.why", "why"), ("answer.copy", "copy")]
         if self.query_one(".deleted").display:
             hints.append(("answer.restore", "restore"))
         keys = Content("  ").join(
@@ -203,6 +205,11 @@ class VardaMessage(Horizontal, can_focus=True):
         """Open the answer."""
         if self.turn is not None:
             self.post_message(self.Opened(self))
+
+    def action_why(self) -> None:
+        """Open the answer, with what was looked at and not used."""
+        if self.turn is not None:
+            self.post_message(self.Opened(self, why=True))
 
     def action_restore(self) -> None:
         """Bring back what was deleted with the answer."""
