@@ -100,6 +100,12 @@ class SessionMemory:
         best = sorted(found.items(), key=lambda item: -item[1])[:limit]
         return tuple(Recalled(id_, self._store.statement(id_).text, weight) for id_, weight in best)
 
+    def not_used(self, turn: Turn, limit: int = 8) -> tuple[Recalled, ...]:
+        """What the model finds for the message of ``turn`` in the memory as it is now, as ``search`` does, and neither
+        recalled for the answer nor stored in that turn; of the best ``limit``."""
+        used = turn.mentions | {id_ for each in turn.sources for id_, _ in each.shares}
+        return tuple(each for each in self.search(turn.prompt, limit) if each.id not in used)
+
     def candidates(self, text: str, limit: int = 12) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
         """The statements that a person may mean by ``text``: those that hold it word for word, the newest first, and
         others that the model finds for it. Without a text: the newest, and none."""

@@ -126,9 +126,9 @@ class ScriptedSession:
         """What was deleted from ``store``."""
         return () if self.store is None else self.store.removed()
 
-    def search(self, text: str, limit: int = 10) -> tuple[Recalled, ...]:
-        """What it was told to find."""
-        return tuple(self.found[:limit])
+    def not_used(self, turn: Turn) -> tuple[Recalled, ...]:
+        """What it was told to find, but for what ``turn`` recalled."""
+        return tuple(each for each in self.found if each.id not in turn.mentions)
 
     def means(self, statement_ids: Iterable[int]) -> Any:
         """Of the vectors in ``store``."""

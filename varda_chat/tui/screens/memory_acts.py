@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from varda_chat.session import ChatSession
     from varda_chat.turns import Recalled, Turn
 
-_LOOKED_AT = 8
-"""So many memories are looked at for what was not used."""
-
 
 class MemoryActsScreen(CommandingScreen):
     """One action each, as in CommandingScreen."""
@@ -180,7 +177,7 @@ class MemoryActsScreen(CommandingScreen):
             texts |= await self.ask_session(partial(_texts, wanted), "looking at the memory", wait=False) or {}
         unused: tuple[Recalled, ...] | None = None
         if why:
-            unused = await self.ask_session(partial(_not_used, turn), "searching the memory")
+            unused = await self.ask_session(lambda session: session.not_used(turn), "searching the memory")
         from varda_chat.tui.screens.sources import SourcesScreen  # not needed for the first paint
 
         await self.app.push_screen_wait(SourcesScreen(turn, texts, unused))
@@ -195,14 +192,6 @@ class MemoryActsScreen(CommandingScreen):
 
         if await self.app.push_screen_wait(RecordScreen(self.host, statement_id, text, self.clock)):
             await self.refresh_memory()
-
-
-def _not_used(turn: Turn, session: ChatSession) -> tuple[Recalled, ...]:
-    """What the model finds in memory for the message of ``turn``, as the memory is now, and did not recall for the
-    answer."""
-    used = {each.id for each in turn.recalled} | {id_ for each in turn.sources for id_, _ in each.shares}
-    told = {each.id for each in turn.stored}
-    return tuple(each for each in session.search(turn.prompt, _LOOKED_AT) if each.id not in used | told)
 
 
 def _texts(wanted: set[int], session: ChatSession) -> dict[int, str]:
