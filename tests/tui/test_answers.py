@@ -259,6 +259,20 @@ async def test_why_tells_what_was_used_and_what_was_not(profile_dir: Path) -> No
         await wait_until(pilot, lambda: "LOOKED AT AND NOT USED" in text_of(pilot))
 
 
+async def test_why_scrolls_where_there_is_little_room(profile_dir: Path) -> None:
+    recalled = tuple(Recalled(number, f"Memory number {number}.", 0.5) for number in range(5))
+    sources = (TokenSources(0, 5, tuple((each.id, 0.1) for each in recalled)),)
+    session = ScriptedSession([Line(("Rimba.",), recalled, sources=sources)], found=[Recalled(9, "The last.", 0.1)])
+    async with make_app(session, profile_dir).run_test(size=(80, 16)) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "What is my dog called?")
+        await command(pilot, "/why")
+        await wait_until(pilot, lambda: "“Rimba” came from" in text_of(pilot))
+        assert "The last." not in text_of(pilot)
+        await pilot.press("end")
+        await wait_until(pilot, lambda: "The last." in text_of(pilot))
+
+
 async def test_the_line_under_an_answer_names_the_key_that_restores(profile_dir: Path) -> None:
     session = ScriptedSession([Line(("Gone.",), deleted=(Remembered(4, "I bake."),)), Line(("Hello.",))])
     async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:

@@ -72,18 +72,25 @@ class SourcesScreen(Card[None]):
         if self._words:
             hints = [(walk, "walk the recalled words"), (self.key("sources.open"), "open the memory"), *hints]
         with self.card("What this was recalled from", hints, name="sources"):
-            with VerticalScroll(classes="answer"):
-                yield Static(self._answer(), id="answer-text")
-            with Vertical(classes="legend"):
-                yield Static(_LEGEND)
-            yield Static(self._shares(), id="shares")
-            if self._unused is not None:
-                with VerticalScroll(id="why"):
-                    yield Static(_why(self._recalled, self._unused))
+            if self._unused is None:
+                with VerticalScroll(classes="answer"):
+                    yield Static(self._answer(), id="answer-text")
+                yield from self._where_from()
+            else:  # there is more than may fit, so all of it scrolls
+                with VerticalScroll(id="whole"):
+                    with Vertical(classes="answer"):
+                        yield Static(self._answer(), id="answer-text")
+                    yield from self._where_from()
+                    yield Static(_why(self._recalled, self._unused), id="why")
+
+    def _where_from(self) -> ComposeResult:
+        with Vertical(classes="legend"):
+            yield Static(_LEGEND)
+        yield Static(self._shares(), id="shares")
 
     def on_mount(self) -> None:
         if self._unused is not None:
-            self.query_one("#why").focus()
+            self.query_one("#whole").focus()
 
     def watch_place(self) -> None:
         if self.is_mounted:
