@@ -18,6 +18,8 @@ from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.settings import parsed
 from varda_chat.tui import commands
+from varda_chat.tui.telling import undone_lines
+from varda_chat.wording import speaker
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
@@ -140,7 +142,7 @@ class _Talk:
     def memory(self, text: str) -> None:
         found = self._holding(text)
         for each in found[:_LISTED]:
-            _say(f"{each.id}: {_who(each)}: {one_line(each.text)}{' (pinned)' if each.pinned else ''}")
+            _say(f"{each.id}: {speaker(each.role)}: {one_line(each.text)}{' (pinned)' if each.pinned else ''}")
         if not found:
             _say(f"No memory holds {one_line(text, 60)!r}." if text else "No memories yet.")
         elif len(found) > _LISTED:
@@ -172,13 +174,8 @@ class _Talk:
             _tell("Nothing was forgotten.")
 
     def undo(self, _: str) -> None:
-        undone = self.session.undo()
-        for each in undone.restored:
-            _tell(f"Back in memory: {_quoted(each.text)}")
-        for each in undone.removed:
-            _tell(f"Taken out again: {_quoted(each.text)}")
-        if not undone.restored and not undone.removed:
-            _tell("There is nothing to undo.")
+        for line in undone_lines(self.session.undo()).splitlines():
+            _tell(line)
 
     def why(self, _: str) -> None:
         if self.last is None:
@@ -239,10 +236,6 @@ def _stopped_by_interrupt(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _who(statement: Statement) -> str:
-    return "you" if statement.role == "user" else "Varda"
 
 
 def _quoted(text: str) -> str:
