@@ -16,7 +16,7 @@ import click
 from varda_chat.errors import VardaError
 from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.sanitize import one_line, sanitize
-from varda_chat.settings import parsed
+from varda_chat.settings import DRAWN, drawing, parsed, setting_typed
 from varda_chat.tui import commands
 from varda_chat.tui.telling import undone_lines
 from varda_chat.wording import speaker
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _LISTED = 20
 """Memories that are listed at once, the newest."""
 _LOOKED_AT = 8
-_DRAWN = ("temperature", "top_p", "max_new_tokens")
 
 
 def chat(request: Request, lines: Iterator[str], resume: int | None, go_on: bool) -> None:
@@ -189,15 +188,14 @@ class _Talk:
             _say(f"Looked at and not used, {each.weight:.0%}: {_quoted(each.text)}")
 
     def set(self, text: str) -> None:
-        name, _, value = text.partition(" ")
-        name = name.replace("-", "_").lower()
+        name, value = setting_typed(text)
         session = self.session
-        if name in _DRAWN and value.strip():
+        if name in DRAWN and value:
             session.generation = replace(session.generation, **{name: parsed(name, value)})
         elif name:
-            _tell(f"/set NAME VALUE changes one of {', '.join(_DRAWN)}.")
+            _tell(f"/set NAME VALUE changes one of {', '.join(DRAWN)}.")
             return
-        _tell(", ".join(f"{each} {getattr(session.generation, each):g}" for each in _DRAWN) + ", for this session.")
+        _tell(f"{drawing(session.generation)}, for this session.")
 
     # within
 
