@@ -47,18 +47,18 @@ def build_retrieval(out: Path, data_dir: Path, seed: int) -> None:
 @click.argument(
     "measure",
     type=click.Choice(
-        ["recall", "retrieval", "spared", "conversation", "perplexity", "dialogue", "exchanges", "speed"]
+        ["recall", "retrieval", "spared", "conversation", "influence", "perplexity", "dialogue", "exchanges", "speed"]
     ),
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path, exists=True))
-@flag("facts", type=click.IntRange(min=1), default=100, help="recall: facts told for each task and tier.")
-@flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
+@flag("facts", type=click.IntRange(min=1), default=100, help="recall, influence: facts told for each task and tier.")
+@flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall, influence: facts told to one memory.")
 @flag(
     "tasks",
     default="all",
     help="recall: all, or some of recall,update,forget,never-told,joined,interference.",
 )
-@flag("tiers", default="all", help="recall: all, or some of seen,held-out,hand-written (the phrasings).")
+@flag("tiers", default="all", help="recall, influence: all, or some of seen,held-out,hand-written (the phrasings).")
 @flag(
     "controls",
     default="all",
@@ -140,6 +140,7 @@ def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
                LoCoMo's locomo10.json, a directory of BEAM (chats/100K) or JSONL
     spared     which facts survive lines that do not concern them?
     conversation  are everyday replies sensible, with an empty and a full memory?
+    influence  do answers change when the memories they used are masked?
     perplexity of a text: does the memory of what came before help? also accuracy, F1
     dialogue   does the memory help to predict held-out human dialogue?
     exchanges  sample exchanges, unedited, as markdown

@@ -24,10 +24,10 @@ def recall(source: str, flags: dict[str, Any], load: Load, console: Console) -> 
     plan = Plan(
         facts=flags["facts"],
         per_person=flags["per_person"],
-        tasks=_chosen(flags["tasks"], TASKS),
-        tiers=_chosen(flags["tiers"], TIERS),
+        tasks=chosen(flags["tasks"], TASKS),
+        tiers=chosen(flags["tiers"], TIERS),
         distractors=_numbers(flags["distractors"]),
-        controls=() if flags["controls"].strip() == "none" else _chosen(flags["controls"], CONTROLS),
+        controls=() if flags["controls"].strip() == "none" else chosen(flags["controls"], CONTROLS),
         seed=flags["seed"],
     )
     if flags["chart"] is not None:
@@ -132,7 +132,7 @@ MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
 }
 
 
-def _chosen(text: str, known: Sequence[Any]) -> tuple[Any, ...]:
+def chosen(text: str, known: Sequence[Any]) -> tuple[Any, ...]:
     """The names in ``text``, separated by commas, in the order of ``known``; "all" for every one. Names that are not
     known are left for the plan to complain about."""
     if text.strip() == "all":
