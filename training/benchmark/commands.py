@@ -20,6 +20,7 @@ def recall(source: str, flags: dict[str, Any], load: Load, console: Console) -> 
     from training.benchmark.recall import Plan, measure
     from training.benchmark.report import recall_json, recall_tables, wrong_answers
     from training.benchmark.scripts import TASKS, TIERS
+    from training.evaluation.statistics import check_scipy
 
     plan = Plan(
         facts=flags["facts"],
@@ -34,6 +35,8 @@ def recall(source: str, flags: dict[str, Any], load: Load, console: Console) -> 
         check_chart(flags["chart"])
         if "recall" not in plan.tasks:
             raise VardaError("--chart draws the recall task, which --tasks leaves out.")
+    if "recall" in plan.tasks and plan.controls:
+        check_scipy("The comparison with the controls")
     checkpoint = load(source)
     with progress("recall") as show:
         found = measure(checkpoint, plan, data_dir=flags["data_dir"], on_progress=show)
