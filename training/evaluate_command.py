@@ -9,8 +9,6 @@ import click
 
 from training.flags import HELP, console, flag, folder, run
 
-BUILD = "build-retrieval"
-
 
 class _Evaluate(click.Command):
     """The command, which hands over to another one where the first word is not a checkpoint but that one's name."""
@@ -18,8 +16,8 @@ class _Evaluate(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        if args[:1] == [BUILD]:
-            return build_retrieval.make_context(f"{info_name} {BUILD}", args[1:], parent, **extra)
+        if args and args[0] in BUILDS:
+            return BUILDS[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -40,6 +38,28 @@ def build_retrieval(out: Path, data_dir: Path, seed: int) -> None:
         click.echo(f"{out}: {conversations} conversations, {questions} questions")
 
     run(action)
+
+
+@click.command(context_settings=HELP)
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@flag("facts", type=click.IntRange(min=1), default=100, help="Facts told for each task and tier.")
+@flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="Facts told to one memory.")
+@flag("seed", type=int, default=0, help="Seed of facts and phrasings.")
+def build_recall(out: Path, facts: int, per_person: int, seed: int) -> None:
+    """Write what recall tells and asks to OUT (JSONL), so that another system can be told and asked the same.
+
+    training/benchmark/data/README.md says what a line holds.
+    """
+
+    def action() -> None:
+        from training.benchmark.scripts import write_scripts
+
+        click.echo(f"{out}: {write_scripts(out, facts=facts, per_person=per_person, seed=seed)} memories")
+
+    run(action)
+
+
+BUILDS = {"build-retrieval": build_retrieval, "build-recall": build_recall}
 
 
 @click.command(cls=_Evaluate, context_settings=HELP)
@@ -146,7 +166,8 @@ def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
     exchanges  sample exchanges, unedited, as markdown
     speed      what does the memory cost?
 
-    `varda-eval build-retrieval --data-dir DIR OUT` builds a development set for retrieval.
+    `varda-eval build-retrieval --data-dir DIR OUT` builds a development set for retrieval,
+    `varda-eval build-recall OUT` writes what recall tells and asks, for other systems.
     """
 
     def action() -> None:
