@@ -51,12 +51,12 @@ class AdapterConfig:
     ``address_steps``, which are without speech. line_steps, line_batch, line_rate: of the first stage, on
     ``real_lines`` real lines and those that are drawn; lines: cached ones in each later step. The rates: of the two
     statement maps, single numbers, the memory's other parts, and LoRA (``rank``, ``alpha``). distractors: most vectors
-    of other people beside a person's own, out of the last ``ring``. talkative: how much is said between facts, 1 as
-    usual; speech_only: 1 leaves the decisions as they are, and learns speech and what it reads. weights: of the loss
-    terms.
+    of other people beside a person's own, out of the last ``ring``. talkative: how much is said between facts, 1 for
+    as much as is told; speech_only: 1 leaves the decisions as they are, and learns speech and what it reads. weights:
+    of the loss terms.
     """
 
-    people: int = 5
+    people: int = 4
     sessions: int = 2
     length: int = 448
     lines: int = 384
@@ -70,7 +70,7 @@ class AdapterConfig:
     memory_rate: float = 1e-3
     address_rate: float = 1e-4
     scalar_rate: float = 1e-2
-    lora_rate: float = 4e-4
+    lora_rate: float = 3e-3
     rank: int = 32
     alpha: int = 32
     weight_decay: float = 0.02
@@ -80,7 +80,7 @@ class AdapterConfig:
     seed: int = 1
     save_every: int = 50
     address_people: int = 7
-    talkative: float = 1.0
+    talkative: float = 2.5
     speech_only: int = 0
     frozen_address: bool = False
     weights: dict[str, float] = field(
