@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from training.flags import HELP, console, flag, folder, run
 
@@ -16,8 +18,8 @@ class _Evaluate(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        if args and args[0] in BUILDS:
-            return BUILDS[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        if args and args[0] in OTHERS:
+            return OTHERS[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -59,7 +61,58 @@ def build_recall(out: Path, facts: int, per_person: int, seed: int) -> None:
     run(action)
 
 
-BUILDS = {"build-retrieval": build_retrieval, "build-recall": build_recall}
+@click.command(context_settings=HELP)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@flag(
+    "add",
+    multiple=True,
+    metavar="RESULT",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Add what varda-eval CHECKPOINT MEASURE --json RESULT wrote.",
+)
+@flag("chart", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Draw them into this .svg or .png.")
+@flag("write", is_flag=True, help="Bring README.md and the cards, in this directory, up to date.")
+def figures(file: Path, add: tuple[Path, ...], chart: Path | None, write: bool) -> None:
+    """Print the figures in FILE (JSON) as a page of Markdown; with --add, put results together in it first."""
+
+    def action() -> None:
+        from training.benchmark.chart import check_chart, draw_figures
+        from training.evaluation import figures as stored
+        from training.evaluation.figures_page import page, write_documents
+        from training.evaluation.statistics import check_scipy
+
+        check_scipy("The page of figures")
+        if chart is not None:
+            check_chart(chart)
+        found = stored.read_figures(file)
+        for result in add:
+            stored.add(found, stored.read_result(result))
+        if add:
+            stored.write_figures(found, file)
+        if chart is not None:
+            draw_figures(found, chart)
+        for name in write_documents(found, Path()) if write else ():
+            click.echo(f"{name} is up to date now.", err=True)
+        click.echo(page(found), nl=False)
+
+    run(action)
+
+
+OTHERS = {"build-retrieval": build_retrieval, "build-recall": build_recall, "figures": figures}
+
+
+def _command_line(context: click.Context) -> str:
+    """What was typed, as others can run it: without what only shows or writes results; data are DATA, files names."""
+    words = ["varda-eval", str(context.params["checkpoint"]), str(context.params["measure"])]
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params[str(parameter.name)]
+        typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not typed or name in ("checkpoint", "measure", "json", "chart", "exchanges", "show"):
+            continue
+        for each in value if isinstance(value, tuple) else (value,):
+            text = "DATA" if name == "data_dir" else each.name if isinstance(each, Path) else str(each)
+            words += [text] if isinstance(parameter, click.Argument) else [parameter.opts[0], text]
+    return shlex.join(words)
 
 
 @click.command(cls=_Evaluate, context_settings=HELP)
@@ -167,8 +220,11 @@ def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
     speed      what does the memory cost?
 
     `varda-eval build-retrieval --data-dir DIR OUT` builds a development set for retrieval,
-    `varda-eval build-recall OUT` writes what recall tells and asks, for other systems.
+    `varda-eval build-recall OUT` writes what recall tells and asks, for other systems,
+    `varda-eval figures FILE` puts results together and shows them.
     """
+
+    given["command"] = _command_line(click.get_current_context())
 
     def action() -> None:
         from training.benchmark.commands import run as measured

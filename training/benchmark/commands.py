@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 import click
@@ -122,7 +123,14 @@ def run(measure: str, source: str, flags: dict[str, Any], load: Load, console: C
         raise VardaError(f"--data-dir: there is no folder {flags['data_dir']}.")
     if flags["files"] and measure != "retrieval":
         raise click.UsageError(f"{measure} takes no files, but {flags['files'][0]} was given.")
-    MEASURES[measure](source, flags, load, console)
+
+    def loaded(named: str) -> Any:
+        checkpoint = load(named)
+        about = {"checkpoint": checkpoint.name, "fingerprint": checkpoint.fingerprint, "measure": measure}
+        flags["about"] = about | {"command": flags.get("command", ""), "date": date.today().isoformat()}
+        return checkpoint
+
+    MEASURES[measure](source, flags, loaded, console)
 
 
 MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {

@@ -108,7 +108,10 @@ MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
 def show_result(
     result: Any, tables: list[Any], flags: dict[str, Any], console: Console, notices: tuple[str, ...] = ()
 ) -> None:
-    """Print the tables and notices. With ``--json`` print the JSON object instead, with ``--json FILE`` write it."""
+    """Print the tables and notices. With ``--json`` print the JSON object instead, with ``--json FILE`` write it: the
+    result and, in ``about``, of which checkpoint it is and what was run."""
+    if isinstance(result, dict) and "about" in flags:
+        result = {"about": flags["about"], **result}
     if flags["json"] == "-":
         click.echo(json.dumps(result, ensure_ascii=False))
         return
