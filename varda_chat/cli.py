@@ -111,6 +111,9 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 @click.option("-p", "--prompt", type=TEXT, metavar="TEXT", help="Answer one message on stdout and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a turn, and nothing else.")
 @click.option(
+    "--plain", is_flag=True, help="Chat line by line, without a screen: for screen readers, dumb terminals and logs."
+)
+@click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -198,6 +201,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 def main(
     prompt: str | None,
     as_json: bool,
+    plain: bool,
     profile: str,
     data_dir: Path | None,
     checkpoint: str | None,
@@ -217,8 +221,8 @@ def main(
 ) -> None:
     """Chat with a small language model that remembers.
 
-    In a terminal this opens the chat. With --prompt, or with text on a pipe (each line is a turn), answers go to
-    stdout. With both, the text on the pipe is put before the prompt.
+    In a terminal this opens the chat, or with --plain the same chat line by line. With --prompt, or with text on a pipe
+    (each line is a turn), answers go to stdout. With both, the text on the pipe is put before the prompt.
     """
     _speak_utf8()
     if click.get_current_context().invoked_subcommand is not None:
@@ -239,6 +243,17 @@ def main(
         raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")
     if go_on and resume is not None:
         raise click.UsageError("--continue and --resume do not go together.")
+    if plain and (prompt is not None or as_json):
+        raise click.UsageError(f"--plain does not go with {'--json' if as_json else '--prompt'}.")
+    if plain or (prompt is None and not as_json and terminals.is_typed() and not terminals.can_draw()):
+        from varda_chat import plain as plain_chat
+        from varda_chat.answering import lines_of
+
+        typed = terminals.is_typed()
+        lines = terminals.typed_lines(asked_for=plain) if typed else lines_of(sys.stdin)
+        wait = request.wait if typed or wait is not None else WAIT_SECONDS
+        plain_chat.chat(replace(request, wait=wait), lines, resume, go_on)
+        return
     if prompt is None and terminals.can_draw():
         if as_json:
             raise click.UsageError("--json needs --prompt or text on a pipe.")

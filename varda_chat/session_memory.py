@@ -42,6 +42,11 @@ class SessionMemory:
         return self._store.size
 
     @property
+    def memory_count(self) -> int:
+        """Memories, as a person counts them: statements."""
+        return self._store.statement_count
+
+    @property
     def memory_capacity(self) -> int:
         """The most vectors that the memory holds."""
         return self._store.capacity
@@ -57,6 +62,10 @@ class SessionMemory:
     def statements(self) -> tuple[Statement, ...]:
         """All statements of the memory, the newest first."""
         return self._store.statements()
+
+    def removed(self) -> tuple[Removed, ...]:
+        """What was deleted and can still be brought back, the last first."""
+        return self._store.removed()
 
     def means(self, statement_ids: Iterable[int]) -> tuple[Any, Any]:
         """Those of ``statement_ids`` that the model can find, ascending (n,), and the means of their vectors (n, dim),
@@ -90,6 +99,12 @@ class SessionMemory:
             found = matches(self.checkpoint.model, self.checkpoint.chat, message, self._store, self._statements, limit)
         best = sorted(found.items(), key=lambda item: -item[1])[:limit]
         return tuple(Recalled(id_, self._store.statement(id_).text, weight) for id_, weight in best)
+
+    def not_used(self, turn: Turn, limit: int = 8) -> tuple[Recalled, ...]:
+        """What the model finds for the message of ``turn`` in the memory as it is now, as ``search`` does, and neither
+        recalled for the answer nor stored in that turn; of the best ``limit``."""
+        used = turn.mentions | {id_ for each in turn.sources for id_, _ in each.shares}
+        return tuple(each for each in self.search(turn.prompt, limit) if each.id not in used)
 
     def candidates(self, text: str, limit: int = 12) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
         """The statements that a person may mean by ``text``: those that hold it word for word, the newest first, and

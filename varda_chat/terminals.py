@@ -29,9 +29,10 @@ def is_typed() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def typed_lines() -> Iterator[str]:
-    """The lines that a person types, until Ctrl+D or /quit."""
-    _tell("This terminal cannot show the chat, so each line you type is a message. Ctrl+D or /quit ends it.\n")
+def typed_lines(*, asked_for: bool = False) -> Iterator[str]:
+    """The lines that a person types, until Ctrl+D or /quit. ``asked_for``: by --plain, and not for want of a screen."""
+    why = "Each line" if asked_for else "This terminal cannot show the chat, so each line"
+    _tell(f"{why} you type is a message. /help lists the commands; Ctrl+D or /quit ends it.\n")
     while True:
         _tell("> ")
         line = sys.stdin.readline()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from varda_chat.memory import MemoryStore
-from varda_chat.memory.records import Statement
+from varda_chat.memory.records import Removed, Statement
 from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources, Turn
 from varda_chat.transcripts import Recording, StoredTurn
 
@@ -43,9 +43,11 @@ class ScriptedSession:
     incognito: bool = False
     read_only: bool = False
     memory_size: int = 1284
+    memory_count: int = 412
     memory_capacity: int = 10_000
     notices: list[str] = field(default_factory=list)
     events: list[MemoryEvent] = field(default_factory=list)
+    found: list[Recalled] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
     closed: int = 0
     close_error: Exception | None = None
@@ -80,6 +82,7 @@ class ScriptedSession:
             self.recording.answered(turn_id, said, "failed")
             raise line.error
         self.memory_size += len(line.stored) - len(line.deleted)
+        self.memory_count += len(line.stored) - len(line.deleted)
         stored = [MemoryEvent("stored", s.id, s.text, NOW) for s in line.stored]
         deleted = [MemoryEvent("deleted", d.id, d.text, NOW) for d in line.deleted]
         self.events = [*deleted, *stored, *self.events]
@@ -118,6 +121,14 @@ class ScriptedSession:
     def statements(self) -> tuple[Statement, ...]:
         """What is in ``store``, the newest first."""
         return () if self.store is None else self.store.statements()
+
+    def removed(self) -> tuple[Removed, ...]:
+        """What was deleted from ``store``."""
+        return () if self.store is None else self.store.removed()
+
+    def not_used(self, turn: Turn) -> tuple[Recalled, ...]:
+        """What it was told to find, but for what ``turn`` recalled."""
+        return tuple(each for each in self.found if each.id not in turn.mentions)
 
     def means(self, statement_ids: Iterable[int]) -> Any:
         """Of the vectors in ``store``."""

@@ -238,3 +238,50 @@ async def test_what_a_turn_deleted_is_under_its_answer_and_can_be_restored(
         await wait_until(pilot, lambda: toasts(pilot)[-1:] == ["Back in memory: “I bake.”"])
         assert not answer.query_one(".deleted").display
         assert session.events == []
+
+
+async def test_why_tells_what_was_used_and_what_was_not(profile_dir: Path) -> None:
+    dog, cat = Recalled(1, "My dog is Rimba.", 0.8), Recalled(2, "My cat is Tom.", 0.3)
+    session = ScriptedSession([Line(("Rimba.",), (dog,))], found=[dog, cat])
+    async with make_app(session, profile_dir).run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await command(pilot, "/why")
+        await wait_until(pilot, lambda: toasts(pilot))
+        assert "no answer to open" in toasts(pilot)[-1]
+        await ask(pilot, "What is my dog called?")
+        await command(pilot, "/why")
+        await wait_until(pilot, lambda: "LOOKED AT AND NOT USED" in text_of(pilot))
+        used, _, unused = text_of(pilot).partition("LOOKED AT")
+        assert "80%  My dog is Rimba." in used
+        assert "30%  My cat is Tom." in unused
+        await pilot.press("escape")
+        await pilot.press("shift+tab", "w")
+        await wait_until(pilot, lambda: "LOOKED AT AND NOT USED" in text_of(pilot))
+
+
+async def test_why_scrolls_where_there_is_little_room(profile_dir: Path) -> None:
+    recalled = tuple(Recalled(number, f"Memory number {number}.", 0.5) for number in range(5))
+    sources = (TokenSources(0, 5, tuple((each.id, 0.1) for each in recalled)),)
+    session = ScriptedSession([Line(("Rimba.",), recalled, sources=sources)], found=[Recalled(9, "The last.", 0.1)])
+    async with make_app(session, profile_dir).run_test(size=(80, 16)) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "What is my dog called?")
+        await command(pilot, "/why")
+        await wait_until(pilot, lambda: "“Rimba” came from" in text_of(pilot))
+        assert "The last." not in text_of(pilot)
+        await pilot.press("end")
+        await wait_until(pilot, lambda: "The last." in text_of(pilot))
+
+
+async def test_the_line_under_an_answer_names_the_key_that_restores(profile_dir: Path) -> None:
+    session = ScriptedSession([Line(("Gone.",), deleted=(Remembered(4, "I bake."),)), Line(("Hello.",))])
+    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "I no longer bake.")
+        await pilot.press("shift+tab")
+        await wait_until(pilot, lambda: "U restore" in text_of(pilot))
+        composer(pilot).focus()
+        await ask(pilot, "Hello")
+        await pilot.press("shift+tab")
+        await wait_until(pilot, lambda: "C copy" in text_of(pilot))
+        assert "U restore" not in text_of(pilot)

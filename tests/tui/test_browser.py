@@ -56,7 +56,7 @@ async def test_words_filters_and_orders(profile_dir: Path, tiny_checkpoint: Path
         await pilot.press("r")
         assert len(listed(pilot)) == 2
         await pilot.press("r", "a")
-        assert [plain(chip) for chip in on_top(pilot).query(Chip)] == ["R anyone", "A today", "S newest"]
+        assert [plain(chip) for chip in on_top(pilot).query(Chip)] == ["R anyone", "A today", "S newest", "D kept"]
         assert all(NOW - stored(profile_dir)[text].created_at < 86_400 for text in listed(pilot))
         await pilot.press("a")
         week = listed(pilot)

@@ -19,6 +19,7 @@ from varda_chat.session import ChatSession
 from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
+from varda_chat.tui.screens.path import PathScreen
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.browser_lines import SearchField
@@ -78,11 +79,16 @@ async def test_many_are_marked_pinned_exported_and_forgotten(
     async with browser(profile_dir, tiny_checkpoint, text="rimba") as pilot:
         events = chat_of(pilot).chat.memory.events
         await pilot.press("x")
+        await wait_until(pilot, lambda: screen_is(pilot, PathScreen))
+        assert list(tmp_path.glob("*.jsonl")) == []
+        await pilot.press("enter")
         await wait_until(pilot, lambda: list(tmp_path.glob("*.jsonl")))
         await wait_until(pilot, lambda: toasts(pilot) and "3 statements were written" in toasts(pilot)[-1])
         await pilot.press("space", "space")
         await wait_until(pilot, lambda: "2 marked" in text_of(pilot))
         await pilot.press("x")
+        await wait_until(pilot, lambda: screen_is(pilot, PathScreen))
+        await pilot.press("enter")
         await wait_until(pilot, lambda: len(list(tmp_path.glob("*.jsonl"))) == 2)
         wholes, parts = sorted(tmp_path.glob("*.jsonl"), key=lambda file: -file.stat().st_size)
         for file, count in ((wholes, 3), (parts, 2)):
@@ -142,3 +148,66 @@ async def test_nothing_is_changed_while_varda_writes_or_incognito(
             assert "incognito" in toasts(pilot)[-1]
             assert screen_is(pilot, BrowserScreen)
     assert stored(profile_dir) == before
+
+
+async def test_what_was_deleted_is_listed_and_restored(
+    profile_dir: Path, tiny_checkpoint: Path, fingerprint: str
+) -> None:
+    lived_in(profile_dir, fingerprint)
+    async with browser(profile_dir, tiny_checkpoint) as pilot:
+        await pilot.press("d")
+        await wait_until(pilot, lambda: "Nothing that was deleted can be restored." in text_of(pilot))
+        await pilot.press("d")
+        on_top(pilot).query_one(SearchField).value = "cello"
+        await wait_until(pilot, lambda: listed(pilot) == [CELLO])
+        await pilot.press("f")
+        await wait_until(pilot, lambda: screen_is(pilot, ForgetScreen))
+        await pilot.press("y")
+        await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and listed(pilot) == [])
+        await pilot.press("d")
+        await wait_until(pilot, lambda: listed(pilot) == [CELLO] and "1 deleted" in text_of(pilot))
+        pilot.app.clear_notifications()
+        await wait_until(pilot, lambda: "U restore" in text_of(pilot))
+        for key in ("p", "e", "f", "x", "m"):  # none of them is for what is deleted
+            pilot.app.clear_notifications()
+            await pilot.press(key)
+            await wait_until(pilot, lambda: toasts(pilot))
+            assert "It is deleted" in toasts(pilot)[-1]
+            assert screen_is(pilot, BrowserScreen)
+        await pilot.press("u")
+        await wait_until(pilot, lambda: listed(pilot) == [])
+        assert "Back in memory" in toasts(pilot)[-1]
+        assert CELLO in stored(profile_dir)
+        await pilot.press("d")
+        await wait_until(pilot, lambda: listed(pilot) == [CELLO])
+
+
+async def test_an_export_goes_where_it_is_told_and_overwrites_nothing(
+    profile_dir: Path, tiny_checkpoint: Path, fingerprint: str, tmp_path: Path
+) -> None:
+    lived_in(profile_dir, fingerprint)
+    taken = tmp_path / "taken.md"
+    taken.write_text("mine")
+    async with browser(profile_dir, tiny_checkpoint, text="rimba") as pilot:
+        await pilot.press("x")
+        await wait_until(pilot, lambda: screen_is(pilot, PathScreen))
+        for wrong, problem in (
+            ("", "Write where"),
+            (str(tmp_path), "is a folder"),
+            (str(taken), "is there already"),
+            (str(tmp_path / "none" / "it.md"), "There is no folder"),
+        ):
+            pilot.app.clear_notifications()
+            pilot.app.screen.query_one(SearchField).value = wrong
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: toasts(pilot))
+            assert problem in toasts(pilot)[-1]
+        pilot.app.screen.query_one(SearchField).value = str(tmp_path / "mine.md")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "3 statements were written" in toasts(pilot)[-1])
+        assert "Rimba" in (tmp_path / "mine.md").read_text("utf-8")
+        assert taken.read_text() == "mine"
+        await pilot.press("x")
+        await wait_until(pilot, lambda: screen_is(pilot, PathScreen))
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen))

@@ -12,7 +12,7 @@ import pytest
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.pilot import Pilot
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 
 import varda_chat.tui
 from tests.tui.driver import (
@@ -22,6 +22,7 @@ from tests.tui.driver import (
     command,
     composer,
     make_app,
+    plain,
     screen_is,
     text_of,
     toasts,
@@ -39,6 +40,7 @@ from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.screens.help import HelpScreen
 from varda_chat.tui.screens.keys import KeysScreen, PressScreen
 from varda_chat.tui.screens.sessions import SessionsScreen
+from varda_chat.tui.screens.settings import SettingsScreen
 from varda_chat.tui.start import chat
 from varda_chat.tui.state import ChatState
 
@@ -207,3 +209,21 @@ async def test_help_begins_with_the_place_one_is_in(profile_dir: Path, transcrip
         await pilot.press("escape")
         await wait_until(pilot, lambda: screen_is(pilot, ChatScreen))
         assert pilot.app.focused is composer(pilot)
+
+
+@pytest.mark.parametrize("size", [(40, 20), WIDE])
+async def test_second_keys_work_and_the_help_names_them_readably(size: tuple[int, int], profile_dir: Path) -> None:
+    async with make_app(ScriptedSession(), profile_dir).run_test(size=size) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await pilot.press("f12")
+        await wait_until(pilot, lambda: screen_is(pilot, HelpScreen))
+        rows = pilot.app.screen.query(Static)
+        named = [plain(each) for each in rows if each.has_class("key")]
+        for key in ("F1  F12", "F10  Ctrl+S", "Ctrl+Shift+Z  Alt+Z", "F2  Ctrl+B", "Ctrl+C"):
+            assert key in named
+        assert any("stop the answer" in plain(each) for each in rows if each.has_class("does"))
+        assert all(each.size.width >= 30 for each in pilot.app.screen.query(".does"))
+        await pilot.press("f12")
+        await wait_until(pilot, lambda: not screen_is(pilot, HelpScreen))
+        await pilot.press("ctrl+s")
+        await wait_until(pilot, lambda: screen_is(pilot, SettingsScreen))

@@ -5,14 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.content import Content
 from textual.pilot import Pilot
 
-from tests.tui.driver import NARROW, WIDE, ask, chat_of, make_app, plain, text_of, wait_for_state, wait_until
+from tests.tui.driver import (
+    NARROW,
+    WIDE,
+    ask,
+    chat_of,
+    make_app,
+    plain,
+    real_opener,
+    text_of,
+    wait_for_state,
+    wait_until,
+)
+from tests.tui.memories import lived_in
 from tests.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.session import MemoryEvent, Recalled, Remembered
 from varda_chat.tui.formatting import ago, bar, magnitude
 from varda_chat.tui.state import ChatState
-from varda_chat.tui.widgets.memory_panel import EventRow, MemoryPanel, RecalledRow
+from varda_chat.tui.widgets.memory_panel import EventRow, MemoryPanel, RecalledRow, Words, shortened
 
 TURN = Line(
     ("Noted.",),
@@ -30,7 +43,7 @@ async def test_a_turn_is_shown_in_the_panel(profile_dir: Path) -> None:
     session = ScriptedSession([TURN], events=[MemoryEvent("stored", 2, "My dog is Rimba.", NOW - 120)])
     async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)
-        assert "1,284 of 10,000 vectors" in text_of(pilot)
+        assert "412 memories" in text_of(pilot)
         assert "2 min ago" in text_of(pilot)
         await ask(pilot, "I play the cello now, not the flute.")
         screen = pilot.app.screen
@@ -57,7 +70,7 @@ async def test_the_panel_folds_where_it_is_narrow_and_comes_back(profile_dir: Pa
         assert panel_shown(pilot)
         await pilot.resize_terminal(*NARROW)
         await wait_until(pilot, lambda: not panel_shown(pilot))
-        assert "1,284 / 10,000 in memory" in text_of(pilot)
+        assert "412 in memory" in text_of(pilot)
         await pilot.resize_terminal(*WIDE)
         await wait_until(pilot, lambda: panel_shown(pilot))
 
@@ -130,3 +143,50 @@ def test_magnitudes_and_bars() -> None:
     assert bar(0.001, 4) == ("╸", "───")
     assert bar(0.5, 4) == ("━━", "──")
     assert bar(9, 4) == ("━━━━", "")
+
+
+LONG = "My sister has moved from Porto to Lisbon, where she opened a bookshop near the river, and a café in it."
+
+
+async def test_words_without_room_end_in_an_ellipsis_and_a_wide_panel_shows_more(profile_dir: Path) -> None:
+    session = ScriptedSession(events=[MemoryEvent("stored", 2, LONG, NOW - 120)])
+    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
+        await wait_until(pilot, lambda: "My sister has moved" in text_of(pilot))
+        assert "…" in pilot.app.screen.query_one(EventRow).query_one(Words).render().plain
+        narrow = pilot.app.screen.query_one(MemoryPanel).size.width
+        await pilot.resize_terminal(200, 50)
+        await wait_until(pilot, lambda: pilot.app.screen.query_one(MemoryPanel).size.width > 1.4 * narrow)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 12, 40, 200])
+@pytest.mark.parametrize("text", [LONG, "", "a", "x" * 300, "日本語の長い文章です。" * 9, "two words"])
+def test_words_are_shortened_to_their_lines(text: str, width: int) -> None:
+    for lines in (1, 2, 3):
+        short = shortened(Content(text), width, lines)
+        shown = short.plain.split("\n")
+        assert len(shown) <= lines or short.plain == text
+        if short.plain != text:
+            assert short.plain.endswith("…")
+            assert all(Content(line).cell_length <= max(width, 2) for line in shown)
+
+
+async def test_panel_and_title_count_memories(profile_dir: Path, tiny_checkpoint: Path, fingerprint: str) -> None:
+    lived_in(profile_dir, fingerprint)
+    app = make_app(real_opener(profile_dir, tiny_checkpoint), profile_dir)
+    async with app.run_test(size=WIDE) as pilot:
+        await wait_until(pilot, lambda: "20 memories" in text_of(pilot))
+        assert "vectors" not in text_of(pilot)
+        await pilot.resize_terminal(*NARROW)
+        await wait_until(pilot, lambda: "20 in memory" in text_of(pilot))
+
+
+async def test_one_notice_at_a_time_below_all_else(profile_dir: Path) -> None:
+    async with make_app(ScriptedSession(), profile_dir).run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        pilot.app.notify("The first of them.")
+        pilot.app.notify("The last of them.")
+        await wait_until(pilot, lambda: "The last of them." in text_of(pilot))
+        lines = text_of(pilot).split("\n")
+        assert "The first of them." not in text_of(pilot)
+        assert "The last of them." in lines[-1]
+        assert "412 memories" in text_of(pilot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from pathlib import Path
@@ -154,3 +155,30 @@ def test_an_unknown_theme_names_the_file_it_stands_in(file: Path, own_data_folde
     file.write_text("theme = 'mauve'")
     with pytest.raises(VardaError, match=r"config\.toml: theme: There is no theme 'mauve'"):
         chat(Request(), read(file), "mauve", None, False)
+
+
+async def test_set_changes_how_answers_are_drawn_for_this_session(
+    profile_dir: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    file = SettingsFile(tmp_path / "config.toml")
+    app = make_app(real_opener(profile_dir, tiny_checkpoint), profile_dir, settings=file)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        chat = chat_of(pilot).chat
+        for typed, told in (
+            ("/set ", "Now: temperature 0.5"),
+            ("/set colour 1", "There is nothing called 'colour' to set."),
+            ("/set temperature", "temperature is 0.5."),
+            ("/set temperature 99", "The temperature must lie between 0 and 10"),
+            ("/set temperature much", "It must be a number."),
+            ("/set temperature nan", "The temperature must lie between 0 and 10"),
+            ("/set temperature 0.9", "temperature is 0.9 in this session."),
+            ("/set top-p 0.5", "top_p is 0.5 in this session."),
+        ):
+            pilot.app.clear_notifications()
+            await command(pilot, typed)
+            await wait_until(pilot, lambda: toasts(pilot))
+            assert told in toasts(pilot)[-1]
+        drawn = await asyncio.to_thread(chat.host.call, lambda session: session.generation)
+        assert (drawn.temperature, drawn.top_p) == (0.9, 0.5)
+        assert not file.path.exists()

@@ -92,9 +92,12 @@ def test_what_is_found_is_read_word_for_word(session: ChatSession, asking: Any, 
     asking.config.memory.ask_threshold = -1.0
     read: list[str] = []
     generate = asking.generate
-    monkeypatch.setattr(
-        asking, "generate", lambda ids, **given: read.append(CHAT.decode(ids[0].tolist())) or generate(ids, **given)
-    )
+
+    def generating(ids: Any, **given: Any) -> Any:
+        read.append(CHAT.decode(ids[0].tolist()))
+        return generate(ids, **given)
+
+    monkeypatch.setattr(asking, "generate", generating)
     turn = session.reply(ASKED)
     assert turn.status == "recalled"
     assert read[0].endswith(f"memory\nFound:\n- {TOLD}\nassistant\n")

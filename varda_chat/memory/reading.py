@@ -77,6 +77,12 @@ class MemoryReader(MemoryCore):
         with self._reading():
             return int(self._db.execute("SELECT count(*) FROM vectors").fetchone()[0])
 
+    @property
+    def statement_count(self) -> int:
+        """Statements in memory, those that the model has not read yet among them."""
+        with self._reading():
+            return int(self._db.execute("SELECT count(*) FROM statements").fetchone()[0])
+
     def get(self, vector_id: int) -> Record:
         """The record of a vector; raises VardaError where there is none of that id."""
         with self._reading():

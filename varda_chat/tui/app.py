@@ -53,7 +53,7 @@ class VardaApp(App[None]):
     TITLE = "varda-chat"
     CSS_PATH = ["app.tcss", "dialogs.tcss", "browser.tcss"]  # noqa: RUF012 - Textual's own declaration
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("f1", "help", "Help", id="help", priority=True),
+        Binding("f1,f12", "help", "Help", id="help", priority=True),
         Binding("ctrl+p", "command_palette", "Command palette", id="palette", priority=True),
         Binding("ctrl+q", "quit", "Save the memory and quit", id="quit", priority=True),
     ]

@@ -9,9 +9,16 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from varda_chat.memory.records import Statement
+    from varda_chat.memory.records import Removed, Statement
 
 _WEEK = 7 * 24 * 3600.0
+
+
+class Which(Enum):
+    """What is in memory, or what was deleted from it and can be restored."""
+
+    KEPT = "kept"
+    DELETED = "deleted"
 
 
 class Role(Enum):
@@ -40,7 +47,7 @@ class Order(Enum):
     WORDS = "A to Z"
 
 
-Choice = TypeVar("Choice", Role, Age, Order)
+Choice = TypeVar("Choice", Which, Role, Age, Order)
 
 
 def next_choice(choice: Choice) -> Choice:
@@ -56,17 +63,20 @@ class Wanted:
     words: str = ""
     role: Role = Role.ANYONE
     age: Age = Age.ANY
+    which: Which = Which.KEPT
     order: Order = Order.NEWEST
 
 
 @dataclass(frozen=True)
 class Entry:
     """A statement with its words as they are searched. ``match``: its share of what the model reads for the search, 0
-    to 1, where one was made by meaning."""
+    to 1, where one was made by meaning; ``deleted``: it is not in memory any more, and ``created_at`` of the statement
+    is when it was deleted."""
 
     statement: Statement
     folded: str
     match: float | None = None
+    deleted: bool = False
 
     @property
     def is_yours(self) -> bool:
@@ -77,6 +87,20 @@ class Entry:
 def entries_of(statements: Sequence[Statement]) -> list[Entry]:
     """The statements, ready to be searched."""
     return [Entry(each, each.text.casefold()) for each in statements]
+
+
+def entries_of_removed(removed: Sequence[Removed]) -> list[Entry]:
+    """What was deleted, in the same form."""
+    from varda_chat.memory.records import Statement  # not needed for the first paint
+
+    return [
+        Entry(
+            Statement(each.id, each.text, each.role, "", each.removed_at, False, each.vector_count, 0),
+            each.text.casefold(),
+            deleted=True,
+        )
+        for each in removed
+    ]
 
 
 def shown(

@@ -76,7 +76,7 @@ def first_places() -> tuple[Place, ...]:
         Place("Chat", (ChatScreen,)),
         Place("An answer", (VardaMessage,), "Chat"),
         Place("A memory of the panel", (EventRow, RecalledRow), "Chat"),
-        Place("Everywhere", (VardaApp,), "", (("Ctrl+C", "copy what is marked"),)),
+        Place("Everywhere", (VardaApp,), "", (("Ctrl+C", "copy what is marked; else stop the answer"),)),
         Place("Any card", (Card,)),
     )
 
@@ -91,6 +91,7 @@ def places() -> tuple[Place, ...]:
     from varda_chat.tui.screens.help import HelpScreen
     from varda_chat.tui.screens.keys import KeysScreen
     from varda_chat.tui.screens.map import MapScreen
+    from varda_chat.tui.screens.path import PathScreen
     from varda_chat.tui.screens.picking import PickScreen
     from varda_chat.tui.screens.record import RecordScreen
     from varda_chat.tui.screens.sessions import SessionsScreen
@@ -110,6 +111,7 @@ def places() -> tuple[Place, ...]:
         Place("Points of the map", (MemoryMap, MapScreen), "Map of the memory"),
         Place("A memory", (RecordScreen,), "Any card"),
         Place("Editing a memory", (EditScreen,), "Any card"),
+        Place("Where to write", (PathScreen,), "Any card", (("Enter", "write the file"),)),
         Place("Forgetting", (ForgetScreen,), "Any card"),
         Place("Sources", (SourcesScreen,), "Any card"),
         Place("Settings", (SettingsScreen,), "Any card", (("→", "complete a name"), ("Space", "tick"))),

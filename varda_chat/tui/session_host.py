@@ -236,4 +236,10 @@ def memory_of(session: ChatSession) -> MemoryView:
     if transcripts is not None:
         with suppress(VardaError):  # a line of ornament: an answer must not be lost for it
             sizes = transcripts.memory_sizes(SIZES_SHOWN)
-    return MemoryView(session.memory_size, session.memory_capacity, tuple(session.recent(EVENTS_SHOWN)), sizes)
+    return MemoryView(
+        memories=session.memory_count,
+        size=session.memory_size,
+        capacity=session.memory_capacity,
+        events=tuple(session.recent(EVENTS_SHOWN)),
+        sizes=sizes,
+    )

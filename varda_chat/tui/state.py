@@ -49,9 +49,10 @@ class SessionFacts:
 
 @dataclass(frozen=True)
 class MemoryView:
-    """The memory as it was left last. ``size``, ``capacity``: vectors; ``events``: newest first; ``sizes``: after each
-    of the last turns, the oldest first."""
+    """The memory as it was left last. ``memories``: statements; ``size``, ``capacity``: vectors; ``events``: newest
+    first; ``sizes``: vectors after each of the last turns, the oldest first."""
 
+    memories: int = 0
     size: int = 0
     capacity: int = 0
     events: tuple[MemoryEvent, ...] = ()

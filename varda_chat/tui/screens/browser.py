@@ -18,7 +18,18 @@ from textual.widgets import Input
 from varda_chat.sanitize import sanitize
 from varda_chat.tui import keys
 from varda_chat.tui.asking import ask
-from varda_chat.tui.browsing import Age, Entry, Order, Role, Wanted, entries_of, next_choice, shown
+from varda_chat.tui.browsing import (
+    Age,
+    Entry,
+    Order,
+    Role,
+    Wanted,
+    Which,
+    entries_of,
+    entries_of_removed,
+    next_choice,
+    shown,
+)
 from varda_chat.tui.screens.browser_acts import BrowserActs
 from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.widgets.browser_lines import Chip, Detail, HeadLine, KeyLine, SearchField
@@ -34,6 +45,10 @@ _HINTS = (
     ("browser.pin", "pin"), ("browser.map", "map"), ("statements.mark", "mark"), ("browser.undo", "undo"),
     ("browser.export", "export"), ("browser.by_meaning", "by meaning"), ("browser.back", "back"),
 )  # fmt: skip
+_HINTS_ON_DELETED = (
+    ("statements.open", "open"), ("browser.undo", "restore"), ("browser.search", "search"),
+    ("statements.mark", "mark"), ("browser.which", "what is kept"), ("browser.back", "back"),
+)  # fmt: skip
 
 
 class BrowserScreen(BrowserActs):
@@ -48,10 +63,11 @@ class BrowserScreen(BrowserActs):
         Binding("r", "next('role')", "Said by anyone, only you, only Varda", id="browser.role"),
         Binding("a", "next('age')", "Of any age, of today, of the last 7 days, older", id="browser.age"),
         Binding("s", "next('order')", "Newest, oldest, most recalled first, A to Z", id="browser.order"),
+        Binding("d", "next('which')", "What is kept, or what was deleted", id="browser.which"),
         Binding("p", "pin", "Pin or unpin", id="browser.pin"),
         Binding("e", "edit", "Edit", id="browser.edit"),
         Binding("f,delete", "forget", "Forget", id="browser.forget"),
-        Binding("u,f8", "undo", "Undo", id="browser.undo"),
+        Binding("u,f8", "undo", "Undo; of what was deleted: restore", id="browser.undo"),
         Binding("x", "export", "Export what is marked, or all that is shown", id="browser.export"),
         Binding("m", "map", "Map of what is shown", id="browser.map"),
         Binding("escape", "back", "Back", id="browser.back"),
@@ -63,6 +79,7 @@ class BrowserScreen(BrowserActs):
         """``is_idle``: whether Varda writes no answer. ``words``: what to search for at first."""
         super().__init__(host, is_idle, clock)
         self._wanted = Wanted(words=sanitize(words))
+        self._all: dict[Which, list[Entry]] = {each: [] for each in Which}
         self._loaded = False
         self._meaning = False
         self._matches: dict[int, float] = {}
@@ -78,6 +95,7 @@ class BrowserScreen(BrowserActs):
             yield Chip("browser.role", Role)
             yield Chip("browser.age", Age)
             yield Chip("browser.order", Order)
+            yield Chip("browser.which", Which)
         yield StatementList(self._clock)
         yield Detail(self._clock)
         yield KeyLine()
@@ -97,12 +115,21 @@ class BrowserScreen(BrowserActs):
         """Read the memory again."""
         found = await ask(self, self._host, _entries_of_memory, "reading the memory", wait=False)
         if found is not None:
-            self._entries, self._loaded = found, True
-            self.listed.mark_only({each.statement.id for each in found})
-            self._fill()
+            self._all, self._loaded = found, True
+            self._take_entries()
+
+    def _take_entries(self) -> None:
+        """Go over to the statements that are wanted: those in memory or those deleted."""
+        self._entries = self._all[self._wanted.which]
+        self.listed.mark_only({each.statement.id for each in self._entries})
+        self._fill()
+
+    @property
+    def shows_deleted(self) -> bool:
+        return self._wanted.which is Which.DELETED
 
     def _fill(self, *, keep: bool = True) -> None:
-        by_meaning = self._meaning and bool(self._wanted.words.strip())
+        by_meaning = self._meaning and bool(self._wanted.words.strip()) and not self.shows_deleted
         if by_meaning and self._matches_of != self._wanted.words:
             self._search()
         matches = self._matches if by_meaning else None
@@ -117,7 +144,7 @@ class BrowserScreen(BrowserActs):
         self.query_one(SearchField).border_title = "Search by meaning" if self._meaning else "Search by words"
         listed.why_none = self._why_none()
         count = f"{there:,}" if len(listed.entries) == there else f"{len(listed.entries):,} of {there:,}"
-        right = Content.styled(f"{count} in memory", "$quiet")
+        right = Content.styled(f"{count} {'deleted' if self.shows_deleted else 'in memory'}", "$quiet")
         if listed.marked:
             right = Content.assemble((f"{len(listed.marked):,} marked", "$accent"), ("  ·  ", "$quiet"), right)
         self.query_one(HeadLine).right = right
@@ -125,6 +152,8 @@ class BrowserScreen(BrowserActs):
     def _why_none(self) -> str:
         if not self._loaded:
             return "Reading the memory …"
+        if self.shows_deleted:
+            return "No deleted memory is like that." if self._entries else "Nothing that was deleted can be restored."
         if not self._entries:
             return "Nothing is in memory yet. Tell Varda something worth keeping, or /remember it."
         if self._searching:
@@ -146,7 +175,8 @@ class BrowserScreen(BrowserActs):
             by_meaning = (self._key("browser.by_meaning"), "by words or by meaning")
             line.keys = (("Enter", "to the list"), by_meaning, (self._key("browser.back"), "to the list"))
         else:
-            line.keys = tuple((self._key(binding), does) for binding, does in _HINTS)
+            hints = _HINTS_ON_DELETED if self.shows_deleted else _HINTS
+            line.keys = tuple((self._key(binding), does) for binding, does in hints)
 
     def _key(self, binding_id: str) -> str:
         return keys.shown(self.app, binding_id)
@@ -183,8 +213,8 @@ class BrowserScreen(BrowserActs):
         self._fill(keep=False)
 
     def action_next(self, kind: str) -> None:
-        """Take the next role, age or order."""
-        kinds = {"role": Role, "age": Age, "order": Order}
+        """Take the next role, age or order, or go over to what was deleted, or back."""
+        kinds = {"role": Role, "age": Age, "order": Order, "which": Which}
         self._choose_next(kinds[kind])
 
     @on(Chip.Pressed)
@@ -193,6 +223,11 @@ class BrowserScreen(BrowserActs):
 
     def _choose_next(self, kind: object) -> None:
         wanted = self._wanted
+        if kind is Which:
+            self._wanted = replace(wanted, which=next_choice(wanted.which))
+            self._take_entries()
+            self._show_keys()
+            return
         if kind is Role:
             self._wanted = replace(wanted, role=next_choice(wanted.role))
         elif kind is Age:
@@ -219,7 +254,7 @@ class BrowserScreen(BrowserActs):
     async def _search_until_found(self) -> None:
         """One search at a time, since each waits for the model: what is written meanwhile is searched for after."""
         try:
-            while self._meaning and self._matches_of != self._wanted.words:
+            while self._meaning and not self.shows_deleted and self._matches_of != self._wanted.words:
                 words = self._wanted.words
                 found = await ask(self, self._host, partial(_find, words), "searching")
                 self._matches, self._matches_of = found or {}, words
@@ -228,8 +263,8 @@ class BrowserScreen(BrowserActs):
         self._fill(keep=False)
 
 
-def _entries_of_memory(session: ChatSession) -> list[Entry]:
-    return entries_of(session.statements())
+def _entries_of_memory(session: ChatSession) -> dict[Which, list[Entry]]:
+    return {Which.KEPT: entries_of(session.statements()), Which.DELETED: entries_of_removed(session.removed())}
 
 
 def _find(words: str, session: ChatSession) -> dict[int, float]:

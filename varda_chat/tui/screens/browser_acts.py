@@ -18,6 +18,7 @@ from varda_chat.tui.keys import shown
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
 from varda_chat.tui.screens.map import MapScreen
+from varda_chat.tui.screens.path import PathScreen
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.telling import quoted, undone_lines
@@ -48,6 +49,11 @@ class BrowserActs(Screen[bool]):
         """The statements."""
         return self.query_one(StatementList)
 
+    @property
+    def shows_deleted(self) -> bool:
+        """Whether what was deleted is shown, and not what is in memory."""
+        raise NotImplementedError
+
     def load(self) -> object:
         """Show the memory as it is now."""
         raise NotImplementedError
@@ -58,6 +64,13 @@ class BrowserActs(Screen[bool]):
         if listed.marked:
             return [each.statement for each in self._entries if each.statement.id in listed.marked]
         return [listed.highlighted.statement] if listed.highlighted is not None else []
+
+    def _in_memory(self) -> list[Statement]:
+        """``_chosen``; none, which was told, where what was deleted is shown."""
+        if self.shows_deleted:
+            self.notify(f"It is deleted. {shown(self.app, 'browser.undo')} restores it.", severity="warning")
+            return []
+        return self._chosen()
 
     async def _may_change(self, what: str) -> bool:
         """Whether the memory can be changed now; if not, that was told, beginning with ``what``."""
@@ -87,7 +100,7 @@ class BrowserActs(Screen[bool]):
     @work(group="memory", exit_on_error=False)
     async def action_pin(self) -> None:
         """Pin, or unpin where all of them are pinned."""
-        chosen = self._chosen()
+        chosen = self._in_memory()
         pinned = not all(each.pinned for each in chosen)
         if not chosen or not await self._may_change("The pin was not set"):
             return
@@ -102,7 +115,7 @@ class BrowserActs(Screen[bool]):
     async def action_edit(self) -> None:
         """Give the statement at the cursor other words."""
         entry = self.listed.highlighted
-        if entry is None or not await self._may_change("The statement was not changed"):
+        if not self._in_memory() or entry is None or not await self._may_change("The statement was not changed"):
             return
         text = await self.app.push_screen_wait(EditScreen(entry.statement))
         if text is not None and await self._give_words(entry.statement.id, text):
@@ -121,7 +134,7 @@ class BrowserActs(Screen[bool]):
     @work(group="dialog", exit_on_error=False)
     async def action_forget(self) -> None:
         """Show what goes, and let it go once confirmed."""
-        chosen = self._chosen()
+        chosen = self._in_memory()
         if not chosen or not await self._may_change("Nothing was forgotten"):
             return
         if not await self.app.push_screen_wait(ForgetScreen(chosen)):
@@ -135,7 +148,11 @@ class BrowserActs(Screen[bool]):
 
     @work(group="memory", exit_on_error=False)
     async def action_undo(self) -> None:
-        """Take back the last edit made here, or else the last store or delete."""
+        """Take back the last edit made here, or else the last store or delete; restore what is chosen of what was
+        deleted."""
+        if self.shows_deleted:
+            await self._restore()
+            return
         if not await self._may_change("Nothing was undone"):
             return
         if self._edited:
@@ -148,16 +165,30 @@ class BrowserActs(Screen[bool]):
             self.notify(undone_lines(undone), markup=False)
             self._note_change()
 
+    async def _restore(self) -> None:
+        ids = [each.id for each in self._chosen()]
+        if not ids or not await self._may_change("Nothing was brought back"):
+            return
+        back = await ask(self, self._host, lambda session: session.bring_back(ids), "restoring it")
+        if back is not None:
+            told = f"Back in memory: {quoted(back)}" if back else "It is in memory already, or cannot be restored."
+            self.notify(told, severity="information" if back else "warning")
+            self._note_change()
+
     @work(group="dialog", exit_on_error=False)
     async def action_map(self) -> None:
         """Draw what is shown as a map."""
+        if self.shows_deleted and not self._in_memory():
+            return
         ids = [each.statement.id for each in self.listed.entries]
         if await self.app.push_screen_wait(MapScreen(self._host, self._clock, ids)):
             self.changed = True
 
-    @work(group="export", exit_on_error=False)
+    @work(group="dialog", exit_on_error=False)
     async def action_export(self) -> None:
-        """Write what is marked, or else all that is shown, to a file that ``varda-chat memory import`` reads."""
+        """Ask for a file, and write what is marked, or else all that is shown, to it as ``memory export`` does."""
+        if self.shows_deleted and not self._in_memory():
+            return
         marked = self.listed.marked
         ids = [each.id for each in self._chosen()] if marked else [each.statement.id for each in self.listed.entries]
         if not ids:
@@ -169,17 +200,25 @@ class BrowserActs(Screen[bool]):
             if lines is not None:
                 self.app.deliver_text(io.StringIO(b"".join(lines).decode()), save_filename="varda-memory.jsonl")
         else:
-            written = await ask(self, self._host, lambda session: _export(session, ids), "exporting", wait=False)
-            if written is not None:
-                self.notify(
-                    f"{numbered(written[0], 'statement')} {were(written[0])} written to {written[1]}.", markup=False
-                )
+            await self._export(ids)
+
+    async def _export(self, ids: Sequence[int]) -> None:
+        profile = await ask(self, self._host, lambda session: session.profile, "exporting", wait=False)
+        if profile is None:
+            return
+        default = unused(Path.cwd() / f"varda-memory-{profile}.jsonl")
+        note = f"{numbered(len(ids), 'statement')}: .jsonl with vectors, .md to read and edit, .csv for a table."
+        path = await self.app.push_screen_wait(PathScreen("Export", default, note))
+        if path is None:
+            return
+        count = await ask(self, self._host, lambda session: _write(session, path, ids), "exporting", wait=False)
+        if count is not None:
+            self.notify(f"{numbered(count, 'statement')} {were(count)} written to {path}.", markup=False)
 
 
-def _export(session: ChatSession, ids: Sequence[int]) -> tuple[int, Path]:
-    """Write them into the folder that the program runs in; returns how many there were, and the file."""
-    path = unused(Path.cwd() / f"varda-memory-{session.profile}.jsonl")
+def _write(session: ChatSession, path: Path, ids: Sequence[int]) -> int:
+    """Write them to ``path``; returns how many there were."""
     try:
-        return session.export(path, ids), path
+        return session.export(path, ids)
     except OSError as error:
         raise VardaError(f"The export could not be written to {path}: {error.strerror}.") from error

@@ -54,7 +54,7 @@ class ChatScreen(MovingScreen):
         Binding("f6", "memory", "Browse the memory", id="memory", priority=True),
         Binding("f8", "undo", "Undo the last store or delete", id="undo", priority=True),
         Binding("f9", "sources", "What the answer was recalled from", id="sources", priority=True),
-        Binding("f10", "settings", "Settings", id="settings", priority=True),
+        Binding("f10,ctrl+s", "settings", "Settings", id="settings", priority=True),
         Binding("ctrl+g", "editor", "Write in $EDITOR", id="editor", priority=True),
         Binding("ctrl+y", "copy", "Copy the last answer", id="copy", priority=True),
         Binding("ctrl+r", "retry", "Try again", id="retry", priority=True),

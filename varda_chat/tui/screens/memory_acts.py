@@ -18,7 +18,7 @@ from varda_chat.tui.widgets.message import VardaMessage
 
 if TYPE_CHECKING:
     from varda_chat.session import ChatSession
-    from varda_chat.turns import Turn
+    from varda_chat.turns import Recalled, Turn
 
 
 class MemoryActsScreen(CommandingScreen):
@@ -149,29 +149,38 @@ class MemoryActsScreen(CommandingScreen):
         if await self.app.push_screen_wait(MapScreen(self.host, self.clock)):
             await self.refresh_memory()
 
-    async def action_sources(self) -> None:
+    async def action_why(self) -> None:
+        """Open the last answer, with what was looked at and not used."""
+        await self.action_sources(why=True)
+
+    async def action_sources(self, *, why: bool = False) -> None:
         """Open the last answer."""
         await self.conversation.have_end()
         found = self.conversation.last_exchange()
         if found is None or found[1].turn is None:
             self.tell("There is no answer to open yet.", warning=True)
         else:
-            self._open_sources(found[1].turn)
+            self._open_sources(found[1].turn, why=why)
 
     @on(VardaMessage.Opened)
     def _open_answer(self, event: VardaMessage.Opened) -> None:
         if event.answer.turn is not None:
-            self._open_sources(event.answer.turn)
+            self._open_sources(event.answer.turn, why=event.why)
 
     @work(group="dialog", exit_on_error=False)
-    async def _open_sources(self, turn: Turn) -> None:
+    async def _open_sources(self, turn: Turn, *, why: bool = False) -> None:
+        if why and self._must_wait():
+            return
         texts = {each.id: each.text for each in turn.recalled}
         wanted = {id_ for each in turn.sources for id_, _ in each.shares} - set(texts)
         if wanted and self.state is not ChatState.LOADING:
             texts |= await self.ask_session(partial(_texts, wanted), "looking at the memory", wait=False) or {}
+        unused: tuple[Recalled, ...] | None = None
+        if why:
+            unused = await self.ask_session(lambda session: session.not_used(turn), "searching the memory")
         from varda_chat.tui.screens.sources import SourcesScreen  # not needed for the first paint
 
-        await self.app.push_screen_wait(SourcesScreen(turn, texts))
+        await self.app.push_screen_wait(SourcesScreen(turn, texts, unused))
 
     @on(StatementRow.Opened)
     def _open_row(self, event: StatementRow.Opened) -> None:

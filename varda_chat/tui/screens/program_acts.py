@@ -13,7 +13,8 @@ from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.request import Request
 from varda_chat.sanitize import one_line
-from varda_chat.settings import Settings, SettingsFile, read
+from varda_chat.settings import Settings, SettingsFile, parsed, read
+from varda_chat.tui.keys import shown
 from varda_chat.tui.screens.keys import KeysScreen
 from varda_chat.tui.screens.memory_acts import MemoryActsScreen
 from varda_chat.tui.session_host import SessionHost
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _LATER = ("profile", "checkpoint", "memory_size")
 """Settings that count from the next start on."""
+_DRAWN = ("temperature", "top_p", "max_new_tokens")
+"""What ``/set`` changes."""
 
 
 class ProgramActsScreen(MemoryActsScreen):
@@ -65,6 +68,33 @@ class ProgramActsScreen(MemoryActsScreen):
             line += f" From the next start on: {', '.join(later)}."
         self.tell(line)
         await self._apply(before, after)
+
+    @work(group="settings", exit_on_error=False)
+    async def action_set(self, text: str = "") -> None:
+        """Change how answers are drawn in this session; without words, say how they are."""
+        if self._must_load():
+            return
+        now = self.request.generation
+        name, _, value = text.partition(" ")
+        name = name.replace("-", "_").lower()
+        if name not in _DRAWN:
+            problem = f"There is nothing called {one_line(name, 40)!r} to set. " if name else ""
+            said = ", ".join(f"{each} {getattr(now, each):g}" for each in _DRAWN)
+            self.tell(f"{problem}Now: {said}. /set NAME VALUE changes one for this session.", warning=bool(problem))
+            return
+        if not value.strip():
+            self.tell(f"{name} is {getattr(now, name):g}.")
+            return
+        changed = {name: parsed(name, value)}  # where it is wrong, its sentence is told
+
+        def change(session: ChatSession) -> bool:
+            session.generation = replace(session.generation, **changed)
+            return True
+
+        if await self.ask_session(change, "changing how answers are drawn"):
+            self.request = replace(self.request, generation=replace(now, **changed))
+            keeps = shown(self.app, "settings")
+            self.tell(f"{name} is {changed[name]:g} in this session. {keeps} (/settings) keeps it.")
 
     @work(group="dialog", exit_on_error=False)
     async def action_keys(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from textual.app import ComposeResult
@@ -16,7 +16,7 @@ from textual.widgets import Static
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.formatting import bar
 from varda_chat.tui.screens.card import Card
-from varda_chat.turns import TokenSources, Turn
+from varda_chat.turns import Recalled, TokenSources, Turn
 
 _SHOWN_CHARACTERS = 4000
 _STATEMENTS_SHOWN = 5
@@ -55,12 +55,15 @@ class SourcesScreen(Card[None]):
 
     place: reactive[int] = reactive(0)
 
-    def __init__(self, turn: Turn, texts: Mapping[int, str]) -> None:
-        """``texts``: the words of the statements that ``turn.sources`` names, as far as they are known."""
+    def __init__(self, turn: Turn, texts: Mapping[int, str], unused: Sequence[Recalled] | None = None) -> None:
+        """``texts``: the words of the statements that ``turn.sources`` names, as far as they are known. ``unused``:
+        what was found for the message and not used, None where that was not asked for."""
         super().__init__()
         self._reply = sanitize(turn.reply)[:_SHOWN_CHARACTERS]
         self._words = recalled_words(self._reply, turn.sources)
         self._texts = dict(texts)
+        self._recalled = turn.recalled
+        self._unused = unused
         self.set_reactive(SourcesScreen.place, _strongest(self._words))
 
     def compose(self) -> ComposeResult:
@@ -69,11 +72,25 @@ class SourcesScreen(Card[None]):
         if self._words:
             hints = [(walk, "walk the recalled words"), (self.key("sources.open"), "open the memory"), *hints]
         with self.card("What this was recalled from", hints, name="sources"):
-            with VerticalScroll(classes="answer"):
-                yield Static(self._answer(), id="answer-text")
-            with Vertical(classes="legend"):
-                yield Static(_LEGEND)
-            yield Static(self._shares(), id="shares")
+            if self._unused is None:
+                with VerticalScroll(classes="answer"):
+                    yield Static(self._answer(), id="answer-text")
+                yield from self._where_from()
+            else:  # there is more than may fit, so all of it scrolls
+                with VerticalScroll(id="whole"):
+                    with Vertical(classes="answer"):
+                        yield Static(self._answer(), id="answer-text")
+                    yield from self._where_from()
+                    yield Static(_why(self._recalled, self._unused), id="why")
+
+    def _where_from(self) -> ComposeResult:
+        with Vertical(classes="legend"):
+            yield Static(_LEGEND)
+        yield Static(self._shares(), id="shares")
+
+    def on_mount(self) -> None:
+        if self._unused is not None:
+            self.query_one("#whole").focus()
 
     def watch_place(self) -> None:
         if self.is_mounted:
@@ -129,6 +146,25 @@ class SourcesScreen(Card[None]):
             ]
             lines += [Content(""), Content.assemble(("token by token  ", "$quiet"), Content("  ").join(pieces))]
         return Content("\n").join(lines)
+
+
+def _why(recalled: Sequence[Recalled], unused: Sequence[Recalled]) -> Content:
+    """What the answer was recalled from, and what was looked at and not used, each with its share."""
+    lines = [Content.styled("RECALLED, and the largest share of a word", "$quiet bold")]
+    lines += [_share_line(each.weight, Content(one_line(each.text, 160))) for each in recalled[:_STATEMENTS_SHOWN]]
+    if not recalled:
+        lines.append(Content.styled("nothing", "$quiet italic"))
+    lines += [
+        Content(""),
+        Content.styled("LOOKED AT AND NOT USED, and what your message reads of it now", "$quiet bold"),
+    ]
+    lines += [
+        _share_line(each.weight, Content.styled(one_line(each.text, 160), "$text-muted"))
+        for each in unused[:_STATEMENTS_SHOWN]
+    ]
+    if not unused:
+        lines.append(Content.styled("nothing", "$quiet italic"))
+    return Content("\n").join(lines)
 
 
 def _share_line(share: float, text: Content) -> Content:

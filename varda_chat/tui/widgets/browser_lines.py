@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widgets import Input, Static
 
 from varda_chat.sanitize import one_line
-from varda_chat.tui.browsing import Age, Entry, Order, Role, Wanted
+from varda_chat.tui.browsing import Age, Entry, Order, Role, Wanted, Which
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.keys import shown
 
@@ -53,14 +53,19 @@ class Chip(Static):
 
         kind: type[Enum]
 
-    def __init__(self, binding_id: str, kind: type[Role] | type[Age] | type[Order]) -> None:
+    def __init__(self, binding_id: str, kind: type[Which] | type[Role] | type[Age] | type[Order]) -> None:
         super().__init__(classes="chip")
         self._binding_id = binding_id
         self._kind = kind
 
     def show(self, wanted: Wanted, *, by_meaning: bool) -> None:
         """Show what is chosen; an order by meaning is not the person's."""
-        choice: Enum = {Role: wanted.role, Age: wanted.age, Order: wanted.order}[self._kind]
+        choice: Enum = {
+            Which: wanted.which,
+            Role: wanted.role,
+            Age: wanted.age,
+            Order: wanted.order,
+        }[self._kind]
         if by_meaning and self._kind is Order:
             text, style = "best match", "$quiet"
         else:
@@ -90,6 +95,8 @@ def facts_line(entry: Entry, now: float) -> Content:
     """Who said it and when, how often it was recalled, and whether it is pinned."""
     statement = entry.statement
     who = ("you", "$primary bold") if entry.is_yours else ("Varda", "$accent bold")
+    if entry.deleted:
+        return Content.assemble(who, (f"  deleted {ago(statement.created_at, now)}", "$quiet"))
     times = {0: "never recalled", 1: "recalled once"}.get(
         statement.recall_count, f"recalled {statement.recall_count:,} times"
     )

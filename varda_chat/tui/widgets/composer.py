@@ -37,7 +37,7 @@ class Composer(TextArea):
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("pageup", "scroll_conversation(-1)", "Scroll the conversation up", id="scroll_up"),
         Binding("pagedown", "scroll_conversation(1)", "Scroll the conversation down", id="scroll_down"),
-        Binding("ctrl+shift+z", "redo", "Redo", show=False, id="redo"),
+        Binding("ctrl+shift+z,alt+z", "redo", "Redo", id="redo"),
         Binding("ctrl+o", "unfold", "Show a large paste that is folded", id="unfold"),
     ]
 

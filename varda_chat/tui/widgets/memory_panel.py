@@ -30,20 +30,24 @@ _REFRESH_SECONDS = 20
 _RECALLED_SHOWN = 5
 _WEIGHT_CELLS = 40
 _TOOLTIP_CHARACTERS = 600
+_RECALLED_LINES, _EVENT_LINES = 3, 2
+_LEAST_CUT = 0.6
+"""A line is cut at a space only where at least this share of it stays."""
 
 
 class Gauge(Static):
-    """Size against capacity, in figures and as a bar."""
+    """How many memories there are, and as a bar how full the memory is."""
 
     memory: reactive[MemoryView] = reactive(MemoryView(), layout=True)
 
     def render(self) -> Content:
-        size, capacity = self.memory.size, self.memory.capacity
+        count, size, capacity = self.memory.memories, self.memory.size, self.memory.capacity
         if not capacity:
             return Content.styled("not loaded yet", "$quiet italic")
         share = size / capacity
-        percent = "full" if size >= capacity else f"{share:.1%}"
-        figures = Content.assemble((f"{size:,}", "$accent bold"), (f" of {capacity:,} vectors", "$quiet"))
+        percent = "full" if size >= capacity else f"{share:.1%} full"
+        unit = "memory" if count == 1 else "memories"
+        figures = Content.assemble((f"{count:,}", "$accent bold"), (f" {unit}", "$quiet"))
         width = self.content_size.width
         gap = " " * max(1, width - figures.cell_length - len(percent))
         filled, rest = bar(share, width)
@@ -70,6 +74,32 @@ class History(Static):
 
     def watch_memory(self) -> None:
         self.display = len(self.memory.sizes) > 1
+
+
+class Words(Static):
+    """A statement's words on a few lines; an ellipsis stands for those that have no room."""
+
+    def __init__(self, text: str, lines: int) -> None:
+        self._words = Content(one_line(text))
+        super().__init__(self._words, classes="words")
+        self._lines = lines
+        self.styles.max_height = lines
+
+    def render(self) -> Content:
+        return shortened(self._words, self.content_size.width, self._lines)
+
+
+def shortened(words: Content, width: int, lines: int) -> Content:
+    """As much of ``words`` as stands on so many lines of ``width`` cells, with an ellipsis where that is not all."""
+    wrapped = words.wrap(width) if width > 0 else []
+    if len(wrapped) <= lines:
+        return words
+    last = wrapped[lines - 1].rstrip()
+    if last.cell_length >= width:
+        last = last.truncate(width - 1)
+        space = last.plain.rfind(" ")
+        last = (last[:space] if space >= _LEAST_CUT * len(last) else last).rstrip()
+    return Content("\n").join([*wrapped[: lines - 1], last + Content("…")])
 
 
 class StatementRow:
@@ -114,7 +144,7 @@ class RecalledRow(Vertical, StatementRow, can_focus=True):
         self.tooltip = _all_words(recalled.text)
 
     def compose(self) -> ComposeResult:
-        yield Static(Content(one_line(self._recalled.text)), classes="words")
+        yield Words(self._recalled.text, _RECALLED_LINES)
         yield WeightBar(self._recalled.weight)
 
     def on_click(self) -> None:
@@ -142,7 +172,7 @@ class EventRow(Horizontal, StatementRow, can_focus=True):
 
     def compose(self) -> ComposeResult:
         yield Static(self._sign, classes="sign", markup=False)
-        yield Static(Content(one_line(self.event.text)), classes="words")
+        yield Words(self.event.text, _EVENT_LINES)
         self._told = ago(self.event.at, self._clock())
         yield Static(self._told, classes="age", markup=False)
 

@@ -16,6 +16,7 @@ from textual.widgets.markdown import MarkdownFence, MarkdownStream
 
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts import StoredTurn
+from varda_chat.tui.keys import shown
 from varda_chat.tui.widgets.markdown import AnswerMarkdown
 from varda_chat.turns import Turn
 
@@ -78,6 +79,7 @@ class VardaMessage(Horizontal, can_focus=True):
     FOCUS_ON_CLICK = False  # a click must not take the cursor away from the composer
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("enter,space", "sources", "What it was recalled from", id="answer.sources"),
+        Binding("w", "why", "Why: also what was not used", id="answer.why"),
         Binding("c", "copy", "Copy this answer", id="answer.copy"),
         Binding("u", "restore", "Restore what was deleted with it", id="answer.restore"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="answer.earlier"),
@@ -86,9 +88,10 @@ class VardaMessage(Horizontal, can_focus=True):
 
     @dataclass
     class Opened(Message):
-        """The person wants to see what this answer was recalled from."""
+        """The person wants to see what this answer was recalled from; ``why``: and what was looked at and not used."""
 
         answer: VardaMessage
+        why: bool = False
 
     @dataclass
     class Copied(Message):
@@ -170,11 +173,11 @@ class VardaMessage(Horizontal, can_focus=True):
     def on_focus(self) -> None:
         """Say what can be done here."""
         meta = self._meta or Content("")
-        keys = Content.assemble(
-            ("Enter", "$foreground"),
-            (" what it was recalled from  ", "$quiet"),
-            ("C", "$foreground"),
-            (" copy", "$quiet"),
+        hints = [("answer.sources", "what it was recalled from"), ("answer.why", "why"), ("answer.copy", "copy")]
+        if self.query_one(".deleted").display:
+            hints.append(("answer.restore", "restore"))
+        keys = Content("  ").join(
+            Content.assemble((shown(self.app, key), "$foreground"), (f" {does}", "$quiet")) for key, does in hints
         )
         self._draw_meta(Content.assemble(meta, "   " if meta.plain else "", keys))
 
@@ -202,6 +205,11 @@ class VardaMessage(Horizontal, can_focus=True):
         """Open the answer."""
         if self.turn is not None:
             self.post_message(self.Opened(self))
+
+    def action_why(self) -> None:
+        """Open the answer, with what was looked at and not used."""
+        if self.turn is not None:
+            self.post_message(self.Opened(self, why=True))
 
     def action_restore(self) -> None:
         """Bring back what was deleted with the answer."""
@@ -268,7 +276,4 @@ def deleted_lines(turn: Turn) -> Content:
     return Content("\n").join([*lines, Content.styled(f"  {hint}click to restore", "$quiet")])
 
 
-_KEYS = Content.assemble(
-    ("Enter", "$foreground"), (" what it was recalled from  ", "$quiet"), ("C", "$foreground"), (" copy", "$quiet")
-)
 _UNFINISHED = Content.styled("✕ not finished", "$error")

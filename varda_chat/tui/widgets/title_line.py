@@ -34,9 +34,7 @@ class TitleLine(Static):
                 )
             )
         elif self.memory.capacity:
-            right = Content.assemble(
-                (f"{self.memory.size:,}", "$accent"), (f" / {self.memory.capacity:,} in memory", "$quiet")
-            )
+            right = Content.assemble((f"{self.memory.memories:,}", "$accent"), (" in memory", "$quiet"))
         else:
             right = Content.styled(f"{shown(self.app, 'help')} help", "$quiet")
         room = self.content_size.width - name.cell_length - right.cell_length - 6
