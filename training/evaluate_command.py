@@ -103,7 +103,9 @@ OTHERS = {"build-retrieval": build_retrieval, "build-recall": build_recall, "fig
 
 def _command_line(context: click.Context) -> str:
     """What was typed, as others can run it: without what only shows or writes results; data are DATA, files names."""
-    words = ["varda-eval", str(context.params["checkpoint"]), str(context.params["measure"])]
+    checkpoint = context.params["checkpoint"]
+    name = Path(checkpoint).resolve().name if Path(checkpoint).is_dir() else checkpoint
+    words = ["varda-eval", name, context.params["measure"]]
     for parameter in context.command.params:
         name, value = str(parameter.name), context.params[str(parameter.name)]
         typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE

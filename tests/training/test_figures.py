@@ -26,22 +26,27 @@ ROOT = Path(__file__).parent.parent.parent
 MEASURED = ROOT / "docs" / "figures" / "measured.json"
 
 
-def result(measure: str = "recall", model: str = "mini", fingerprint: str = "a", **parts: Any) -> dict[str, Any]:
-    about = {"checkpoint": model, "fingerprint": fingerprint, "measure": measure, "date": "2026-11-29"}
-    return {"about": about | {"command": f"varda-eval {model} {measure} {sorted(parts)}"}, **parts}
-
-
-def recall(
-    tier: str, right: int, facts: int = 4, *, level: int = 0, model: str = "mini", **about: Any
+def result(
+    measure: str = "recall", model: str = "mini", fingerprint: str = "a", threshold: float = 0.5, **parts: Any
 ) -> dict[str, Any]:
+    about = {
+        "checkpoint": model, "fingerprint": fingerprint, "thresholds": {"store_threshold": threshold},
+        "measure": measure, "command": f"varda-eval {model} {measure}", "date": "2026-11-29",
+    }  # fmt: skip
+    return {"about": about, **parts}
+
+
+def recall(tier: str, right: int, facts: int = 4, *, level: int = 0, **of: Any) -> dict[str, Any]:
     """A result of the recall task alone, of one tier."""
     score = score_json(Score(right, facts))
     settings = {"facts": facts, "per_person": 2, "seed": 0, "tiers": [tier], "distractors": [level]}
-    return result(
-        model=model, settings=settings, tasks={"recall": {"value named": {tier: score}}},
+    found = result(
+        settings=settings, tasks={"recall": {"value named": {tier: score}}},
         conditions={"memory": {tier: score}}, answers={"memory": {tier: "1" * right + "0" * (facts - right)}},
-        distractors={str(level): {tier: score}}, paired={}, notices=[], **about,
+        distractors={str(level): {tier: score}}, paired={}, notices=[], **of,
     )  # fmt: skip
+    found["about"]["command"] += f" --tiers {tier} --facts {facts} --distractors {level}"
+    return found
 
 
 def figures(*results: dict[str, Any]) -> dict[str, Any]:
@@ -90,18 +95,22 @@ def test_another_number_of_facts_replaces_the_tier_and_other_weights_the_model()
     assert model["conditions"]["memory"]["seen"]["total"] == 8
     assert model["conditions"]["memory"]["held-out"]["total"] == 4
     assert "seen" not in model["distractors"]["100"]
-    add(found, recall("seen", 1, fingerprint="b"))
-    assert set(found["models"]["mini"]["recall"]["conditions"]["memory"]) == {"seen"}
+    (held, seen) = found["models"]["mini"]["parts"]["recall"]
+    assert "--tiers held-out --facts 4" in held["command"]
+    assert "--tiers seen --facts 8" in seen["command"]
+    for other in ({"fingerprint": "b"}, {"fingerprint": "b", "threshold": 0.6}):
+        add(found, recall("seen", 1, **other))
+        assert set(found["models"]["mini"]["recall"]["conditions"]["memory"]) == {"seen"}
+        add(found, recall("held-out", 1, **other))
 
 
-def test_the_file_does_not_depend_on_the_order_of_adding(tmp_path: Path) -> None:
+def test_the_figures_do_not_depend_on_the_order_of_adding(tmp_path: Path) -> None:
     parts = [recall("seen", 3), recall("held-out", 2), recall("seen", 2, model="default")]
     for name, results in (("a", parts), ("b", parts[::-1])):
-        found = figures(*results)
-        for model in found["models"].values():
-            model["parts"]["recall"].sort(key=lambda part: part["command"])
-        write_figures(found, tmp_path / name)
-    assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
+        write_figures(figures(*results), tmp_path / name)
+    a, b = (read_figures(tmp_path / name) for name in "ab")
+    assert a == b == figures(*parts)
+    assert page(a) == page(b)
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from training.benchmark.report import conditions
 from training.benchmark.scoring import Score
 from training.benchmark.scripts import TIERS
 from training.evaluation.figures import Figures
-from training.evaluation.figures_page import models
+from training.evaluation.figures_page import CONDITION_NAMES, models
 from varda_chat.errors import StorageError, VardaError
 
 FORMATS = (".svg", ".png")
@@ -67,7 +67,14 @@ def draw_figures(figures: Figures, path: Path) -> None:
         if "conditions" in found:
             tiers = tuple(tier for tier in TIERS if tier in found["conditions"]["memory"])
             distractors = {int(level): _scores(found["distractors"][level]) for level in found["distractors"]}
-            runs.append(_Run(name, tiers, {k: _scores(v) for k, v in found["conditions"].items()}, distractors))
+            runs.append(
+                _Run(
+                    name,
+                    tiers,
+                    {k: _scores(found["conditions"][k]) for k in CONDITION_NAMES if k in found["conditions"]},
+                    distractors,
+                )
+            )
     if not runs:
         raise VardaError("There is no recall in these figures that could be drawn.")
     _draw(runs, path)

@@ -126,8 +126,14 @@ def run(measure: str, source: str, flags: dict[str, Any], load: Load, console: C
 
     def loaded(named: str) -> Any:
         checkpoint = load(named)
-        about = {"checkpoint": checkpoint.name, "fingerprint": checkpoint.fingerprint, "measure": measure}
-        flags["about"] = about | {"command": flags.get("command", ""), "date": date.today().isoformat()}
+        flags["about"] = {
+            "checkpoint": checkpoint.name,
+            "fingerprint": checkpoint.fingerprint,
+            "thresholds": _thresholds(checkpoint.model.config.to_dict()),
+            "measure": measure,
+            "command": flags.get("command", ""),
+            "date": date.today().isoformat(),
+        }
         return checkpoint
 
     MEASURES[measure](source, flags, loaded, console)
@@ -141,6 +147,13 @@ MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
     "speed": speed,
     **EVALUATIONS,
 }
+
+
+def _thresholds(config: dict[str, Any]) -> dict[str, Any]:
+    """Those of a model's configuration: what is measured depends on them as it does on the weights."""
+    memory = config.get("memory")
+    every = config | (memory if isinstance(memory, dict) else {})
+    return {name: value for name, value in sorted(every.items()) if name.endswith("_threshold")}
 
 
 def chosen(text: str, known: Sequence[Any]) -> tuple[Any, ...]:

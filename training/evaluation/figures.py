@@ -3,11 +3,11 @@
 Each result of ``varda-eval CHECKPOINT MEASURE --json FILE`` says in ``about`` which checkpoint and which weights it is
 of. ``varda-eval figures FILE --add RESULT`` adds it, so that measurements may run apart, on any machine, in any order.
 The file holds ``notes[measure]``, what a reader of these figures must know, written by hand; and for each of ``models``
-the ``fingerprint`` of its weights, ``parts`` (what was run and when, by measure) and by measure what is kept of the
-results: everything but the single exchanges.
+the ``fingerprint`` of its weights, its ``thresholds``, ``parts`` (what was run and when, by measure) and by measure
+what is kept of the results: everything but the single exchanges.
 
-Results of other weights replace all that was there of the model. Those of ``recall`` and ``influence`` are merged tier
-by tier, where facts, people and seed are the same; otherwise the tier is replaced.
+Results of other weights or thresholds replace all that was there of the model. Those of ``recall`` and ``influence``
+are merged tier by tier, where facts, people and seed are the same; otherwise the tier is replaced.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ KEPT: dict[str, tuple[str, ...]] = {
 BY_TIER = ("recall", "influence")
 SETTINGS = ("facts", "per_person", "seed")
 """Of a tier: what must be the same for two results to belong together."""
+IDENTITY = ("fingerprint", "thresholds")
+"""Of a model: what must be the same for two results to be of the same one."""
 
 Figures = dict[str, Any]
 
@@ -45,8 +47,10 @@ def read_figures(path: Path) -> Figures:
 
 
 def write_figures(figures: Figures, path: Path) -> None:
-    """Write them, in an order that does not depend on when what was measured."""
-    path.write_text(json.dumps(figures, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    """Write them, models and measures in alphabetical order."""
+    models = {name: dict(sorted(model.items())) for name, model in sorted(figures["models"].items())}
+    ordered = {"notes": dict(sorted(figures["notes"].items())), "models": models}
+    path.write_text(json.dumps(ordered, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -62,11 +66,11 @@ def read_result(path: Path) -> dict[str, Any]:
 def add(figures: Figures, result: Mapping[str, Any]) -> None:
     """Add one result; see the module."""
     about = result["about"]
-    measure, fingerprint = about["measure"], about["fingerprint"]
-    model = figures["models"].get(about["checkpoint"])
-    if model is None or model["fingerprint"] != fingerprint:
-        model = figures["models"][about["checkpoint"]] = {"fingerprint": fingerprint, "parts": {}}
-    part = {name: about[name] for name in ("command", "date")}
+    measure, identity = about["measure"], {name: about[name] for name in IDENTITY}
+    model = figures["models"].get(about["checkpoint"], {})
+    if not identity.items() <= model.items():
+        model = figures["models"][about["checkpoint"]] = {**identity, "parts": {}}
+    part = {name: about[name] for name in ("command", "date")} | {"tiers": result.get("settings", {}).get("tiers", [])}
     new = {name: result[name] for name in KEPT[measure] if name in result}
     parts = model["parts"].get(measure, [])
     if measure not in BY_TIER:
@@ -77,12 +81,14 @@ def add(figures: Figures, result: Mapping[str, Any]) -> None:
         for tier in result["settings"]["tiers"]:
             if old["settings"].get(tier, settings) != settings:
                 old = _without(old, tier)
+                parts = [each | {"tiers": [one for one in each["tiers"] if one != tier]} for each in parts]
             old["settings"][tier] = settings
         if measure == "recall" and result["settings"]["distractors"][0] > 0:
             # the memory was asked among distractors there, the controls were not
             new = {name: value for name, value in new.items() if name not in ("conditions", "paired", "answers")}
         model[measure] = _merged(old, new)
-    model["parts"][measure] = [*(each for each in parts if each["command"] != part["command"]), part]
+        parts = [each for each in parts if each["tiers"] and each["command"] != part["command"]]
+    model["parts"][measure] = sorted([*parts, part], key=lambda each: str(each["command"]))
 
 
 def _merged(old: Any, new: Any) -> Any:

@@ -118,8 +118,13 @@ def _summary_rows(figures: Figures) -> Iterator[tuple[str, Cell]]:
     def total(model: Model, name: str) -> Any:
         return model["spared"]["totals"][name]
 
-    def control(model: Model, name: str) -> str:
-        return _percent(model["recall"]["conditions"][name]["hand-written"])
+    def control(model: Model, name: str) -> tuple[int, int]:
+        scores = model["recall"]["conditions"][name].values()
+        return sum(score["right"] for score in scores), sum(score["total"] for score in scores)
+
+    def controls(model: Model) -> str:
+        (one, ones), (other, others) = (control(model, name) for name in ("no-memory", "shuffled-memory"))
+        return f"{one / ones:.0%}, {other / others:.0%} of {ones}" + ("" if ones == others else f" and {others}")
 
     def templates(model: Model) -> str:
         seen, held = (model["recall"]["conditions"]["memory"][tier] for tier in ("seen", "held-out"))
@@ -142,10 +147,7 @@ def _summary_rows(figures: Figures) -> Iterator[tuple[str, Cell]]:
     count = f"{lines.pop()} lines" if len(lines) == 1 else "lines"
     yield "**hand-written facts recalled**", lambda m: _full(m["recall"]["conditions"]["memory"]["hand-written"])
     yield "facts in phrasings as in training / held-out", templates
-    yield (
-        "the same without memory, with another person's memory",
-        lambda m: f"{control(m, 'no-memory')}, {control(m, 'shuffled-memory')}",
-    )
+    yield "all of these without memory, with another person's memory", controls
     yield f"**facts lost to {count} that concern none of them**", lambda m: _of(total(m, _LOST))
     yield "such lines that deleted anything", lambda m: _of(total(m, _DELETING))
     yield _JUNK, lambda m: _of(total(m, _JUNK))
@@ -206,7 +208,8 @@ def _paired(found: Model) -> str:
     tiers = [tier for tier in TIERS if tier in found["settings"]]
     rows = [
         [CONDITION_NAMES[control].removeprefix("control: "), *(_split(scores.get(tier)) for tier in tiers)]
-        for control, scores in found["paired"].items()
+        for control in CONDITION_NAMES
+        if (scores := found["paired"].get(control))
     ]
     table = _table(["control", *(TIER_NAMES[tier] for tier in tiers)], rows)
     return f"{table}\n\nQuestions that only the memory : only the control answered right; p by McNemar's exact test."
