@@ -66,15 +66,11 @@ def draw_figures(figures: Figures, path: Path) -> None:
         found = figures["models"][name].get("recall", {})
         if "conditions" in found:
             tiers = tuple(tier for tier in TIERS if tier in found["conditions"]["memory"])
-            distractors = {int(level): _scores(found["distractors"][level]) for level in found["distractors"]}
-            runs.append(
-                _Run(
-                    name,
-                    tiers,
-                    {k: _scores(found["conditions"][k]) for k in CONDITION_NAMES if k in found["conditions"]},
-                    distractors,
-                )
-            )
+            shown = {
+                each: _scores(found["conditions"][each]) for each in CONDITION_NAMES if each in found["conditions"]
+            }
+            distractors = {int(level): _scores(scores) for level, scores in found["distractors"].items()}
+            runs.append(_Run(name, tiers, shown, distractors))
     if not runs:
         raise VardaError("There is no recall in these figures that could be drawn.")
     _draw(runs, path)

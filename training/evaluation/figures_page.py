@@ -13,18 +13,27 @@ from typing import Any
 
 from training.benchmark.scripts import MEASURES, TASKS, TIERS
 from training.evaluation.figures import Figures
+from training.evaluation.markdown import (
+    NOT_MEASURED,
+    Cell,
+    Model,
+    cell_text,
+    count,
+    full_share,
+    interval_text,
+    markdown_table,
+    percent,
+    short_share,
+    split_text,
+)
 from training.evaluation.statistics import mcnemar
 from training.evaluation.tables import chance_text
 from varda_chat.errors import DataError
-
-Model = dict[str, Any]
-Cell = Callable[[Model], str]
 
 MODELS = ("default", "mini")
 """The shipped models, in the order of the columns; others come after them."""
 DOCUMENTS = ("README.md", "varda_chat/checkpoints/default/README.md", "varda_chat/checkpoints/mini/README.md")
 """What quotes figures, from the root of the repository."""
-NOT_MEASURED = "not measured"
 TIER_NAMES = {"seen": "phrasings as in training", "held-out": "held-out phrasings", "hand-written": "written by hand"}
 CONDITION_NAMES = {
     "memory": "**recall**, the memory's own",
@@ -105,10 +114,10 @@ def summary(figures: Figures, _model: str = "") -> str:
     names = models(figures)
     rows = []
     for label, cell in _summary_rows(figures):
-        cells = [_cell(cell, figures["models"][name]) for name in names]
+        cells = [cell_text(cell, figures["models"][name]) for name in names]
         if set(cells) != {NOT_MEASURED}:
             rows.append([label, *cells])
-    return _table(["", *(f"**{name}**" for name in names)], rows)
+    return markdown_table(["", *(f"**{name}**" for name in names)], rows)
 
 
 def _summary_rows(figures: Figures) -> Iterator[tuple[str, Cell]]:
@@ -130,7 +139,7 @@ def _summary_rows(figures: Figures) -> Iterator[tuple[str, Cell]]:
         seen, held = (model["recall"]["conditions"]["memory"][tier] for tier in ("seen", "held-out"))
         totals = {seen["total"], held["total"]}
         counted = f"{seen['total']} each" if len(totals) == 1 else f"{seen['total']} and {held['total']}"
-        return f"{_percent(seen)} / {_percent(held)} of {counted}"
+        return f"{percent(seen)} / {percent(held)} of {counted}"
 
     def found_at(model: Model) -> str:
         memory, plain = (_system(model["retrieval"], name)["overall"]["any@5"]["mean"] for name in (MEMORY, BASELINE))
@@ -138,30 +147,30 @@ def _summary_rows(figures: Figures) -> Iterator[tuple[str, Cell]]:
 
     def masked(model: Model) -> str:
         changed = model["influence"]["tiers"]["hand-written"]["right"]["changed"]
-        return f"{_percent(changed['masked'])}, {_percent(changed['control'])} of {changed['masked']['total']}"
+        return f"{percent(changed['masked'])}, {percent(changed['control'])} of {changed['masked']['total']}"
 
     def acceptable(model: Model) -> str:
-        return ", ".join(_percent(model["conversation"]["all"][state]["acceptable"]) for state in ("empty", "full"))
+        return ", ".join(percent(model["conversation"]["all"][state]["acceptable"]) for state in ("empty", "full"))
 
     lines = {m["spared"]["totals"][_DELETING]["total"] for m in figures["models"].values() if "spared" in m}
-    count = f"{lines.pop()} lines" if len(lines) == 1 else "lines"
-    yield "**hand-written facts recalled**", lambda m: _full(m["recall"]["conditions"]["memory"]["hand-written"])
+    unrelated = f"{lines.pop()} lines" if len(lines) == 1 else "lines"
+    yield "**hand-written facts recalled**", lambda m: full_share(m["recall"]["conditions"]["memory"]["hand-written"])
     yield "facts in phrasings as in training / held-out", templates
     yield "all of these without memory, with another person's memory", controls
-    yield f"**facts lost to {count} that concern none of them**", lambda m: _of(total(m, _LOST))
-    yield "such lines that deleted anything", lambda m: _of(total(m, _DELETING))
-    yield _JUNK, lambda m: _of(total(m, _JUNK))
+    yield f"**facts lost to {unrelated} that concern none of them**", lambda m: count(total(m, _LOST))
+    yield "such lines that deleted anything", lambda m: count(total(m, _DELETING))
+    yield _JUNK, lambda m: count(total(m, _JUNK))
     yield (
         "requests that deleted their fact, and nothing else",
-        lambda m: f"{_of(total(m, _FRESH))}, {_of(total(m, _FRESH_OTHERS))} others",
+        lambda m: f"{count(total(m, _FRESH))}, {count(total(m, _FRESH_OTHERS))} others",
     )
     yield (
         "update by hand: the new value and not the old",
-        lambda m: _short(task(m, "update", "new value, not the old")),
+        lambda m: short_share(task(m, "update", "new value, not the old")),
     )
     yield (
         "never told, by hand: admits it, names no value",
-        lambda m: _short(task(m, "never-told", "admits it, names nothing")),
+        lambda m: short_share(task(m, "never-told", "admits it, names nothing")),
     )
     yield "right answers by hand that change without the memories they used, without others", masked
     yield "questions for which the memory, BM25 finds a turn among five", found_at
@@ -195,9 +204,10 @@ def recall(figures: Figures, model: str) -> str:
             if measure in found["tasks"].get(task, {}):
                 rows.append((f"**{task.replace('-', ' ')}**: {measure}", found["tasks"][task][measure]))
     cells = [
-        [label, *(_full(scores[tier]) if tier in scores else NOT_MEASURED for tier in tiers)] for label, scores in rows
+        [label, *(full_share(scores[tier]) if tier in scores else NOT_MEASURED for tier in tiers)]
+        for label, scores in rows
     ]
-    return _table(["right answers", *(TIER_NAMES[tier] for tier in tiers)], cells)
+    return markdown_table(["right answers", *(TIER_NAMES[tier] for tier in tiers)], cells)
 
 
 TABLES: dict[str, Callable[[Figures, str], str]] = {"summary": summary, "recall": recall}
@@ -207,11 +217,11 @@ TABLES: dict[str, Callable[[Figures, str], str]] = {"summary": summary, "recall"
 def _paired(found: Model) -> str:
     tiers = [tier for tier in TIERS if tier in found["settings"]]
     rows = [
-        [CONDITION_NAMES[control].removeprefix("control: "), *(_split(scores.get(tier)) for tier in tiers)]
+        [CONDITION_NAMES[control].removeprefix("control: "), *(split_text(scores.get(tier)) for tier in tiers)]
         for control in CONDITION_NAMES
         if (scores := found["paired"].get(control))
     ]
-    table = _table(["control", *(TIER_NAMES[tier] for tier in tiers)], rows)
+    table = markdown_table(["control", *(TIER_NAMES[tier] for tier in tiers)], rows)
     return f"{table}\n\nQuestions that only the memory : only the control answered right; p by McNemar's exact test."
 
 
@@ -227,10 +237,10 @@ def _against(figures: Figures) -> list[str]:
             if None not in (*settings, *answers) and settings[0] == settings[1] and len(answers[0]) == len(answers[1]):
                 found = mcnemar(*([right == "1" for right in each] for each in answers))
                 split = {"first": found.first, "second": found.second, "p": found.p, "questions": found.questions}
-                rows.append([f"{first} : {other}", TIER_NAMES[tier], str(found.questions), _split(split)])
+                rows.append([f"{first} : {other}", TIER_NAMES[tier], str(found.questions), split_text(split)])
     if not rows:
         return []
-    table = _table(["models", "facts", "questions", "only the first : only the second right"], rows)
+    table = markdown_table(["models", "facts", "questions", "only the first : only the second right"], rows)
     return ["## Two models on the same questions", f"{table}\n\np by McNemar's exact test."]
 
 
@@ -240,13 +250,13 @@ def _influence(found: Sequence[tuple[str, Model]]) -> str:
         for right in ("right", "wrong"):
             for tier in (tier for tier in TIERS if tier in each["tiers"]):
                 group = each["tiers"][tier][right]
-                row = [name, f"{right}, {TIER_NAMES[tier]}", _of(group["used_memory"])]
+                row = [name, f"{right}, {TIER_NAMES[tier]}", count(group["used_memory"])]
                 for effect in ("changed", "verdict"):
-                    row += [_full(group[effect]["masked"]), _full(group[effect]["control"])]
+                    row += [full_share(group[effect]["masked"]), full_share(group[effect]["control"])]
                     row.append(chance_text(group[effect]["paired"]["p"]))
                 rows.append(row)
     head = ["model", "answers", "used a memory", "change without it", "change without others", "p"]
-    table = _table([*head, "verdict turns without it", "verdict turns without others", "p"], rows)
+    table = markdown_table([*head, "verdict turns without it", "verdict turns without others", "p"], rows)
     return (
         f"{table}\n\np: McNemar's exact test. A verdict turns where a right answer becomes wrong, or a wrong one right."
     )
@@ -256,10 +266,10 @@ def _spared(found: Sequence[tuple[str, Model]]) -> str:
     names = list(dict.fromkeys(name for _, each in found for name in each["totals"]))
 
     def cell(value: Any) -> str:
-        return NOT_MEASURED if value is None else str(value) if isinstance(value, int) else f"{_of(value)}"
+        return NOT_MEASURED if value is None else str(value) if isinstance(value, int) else f"{count(value)}"
 
     rows = [[name, *(cell(each["totals"].get(name)) for _, each in found)] for name in names]
-    return _table(["", *(name for name, _ in found)], rows)
+    return markdown_table(["", *(name for name, _ in found)], rows)
 
 
 def _retrieval(found: Sequence[tuple[str, Model]]) -> str:
@@ -269,7 +279,7 @@ def _retrieval(found: Sequence[tuple[str, Model]]) -> str:
             own = "memory" in system["system"]
             if not own and number > 0:
                 continue  # the others do not depend on the model
-            values = [_interval(system["overall"][metric]) for metric in system["overall"]]
+            values = [interval_text(system["overall"][metric]) for metric in system["overall"]]
             auc = system["unanswerable_auc"]
             rows.append([
                 name if own else "", system["system"], *values,
@@ -278,19 +288,17 @@ def _retrieval(found: Sequence[tuple[str, Model]]) -> str:
             ])  # fmt: skip
     first = found[0][1]
     metrics = list(first["systems"][0]["overall"])
-    table = _table(["model", "system", *metrics, "any@5 against BM25: p", "unanswerable: AUC"], rows)
+    table = markdown_table(["model", "system", *metrics, "any@5 against BM25: p", "unanswerable: AUC"], rows)
     return f"{table}\n\n{first['questions']} questions in {first['conversations']} conversations."
 
 
 def _conversation(found: Sequence[tuple[str, Model]]) -> str:
     kinds = list(dict.fromkeys(kind for _, each in found for kind in each["kinds"]))
     states = [(name, each, state) for name, each in found for state in ("empty", "full")]
-    rows = [
-        [kind, *(_percent(each["kinds"][kind][state]["acceptable"]) for _, each, state in states)] for kind in kinds
-    ]
-    rows.append(["**all**", *(_full(each["all"][state]["acceptable"]) for _, each, state in states)])
-    rows.append(["never right", *(_full(each["all"][state]["never"]) for _, each, state in states)])
-    return _table(["kind", *(f"{name}, {state} memory" for name, _, state in states)], rows)
+    rows = [[kind, *(percent(each["kinds"][kind][state]["acceptable"]) for _, each, state in states)] for kind in kinds]
+    rows.append(["**all**", *(full_share(each["all"][state]["acceptable"]) for _, each, state in states)])
+    rows.append(["never right", *(full_share(each["all"][state]["never"]) for _, each, state in states)])
+    return markdown_table(["kind", *(f"{name}, {state} memory" for name, _, state in states)], rows)
 
 
 def _commands(figures: Figures) -> Iterator[str]:
@@ -304,50 +312,5 @@ def _note(figures: Figures, measure: str) -> list[str]:
     return [figures["notes"][measure]] if measure in figures["notes"] else []
 
 
-# Cells
-
-
-def _cell(cell: Cell, model: Model) -> str:
-    try:
-        return cell(model)
-    except KeyError:
-        return NOT_MEASURED
-
-
-def _percent(score: Any) -> str:
-    return NOT_MEASURED if score["share"] is None else f"{score['right'] / score['total']:.0%}"
-
-
-def _short(score: Any) -> str:
-    """ "58% of 12"."""
-    return NOT_MEASURED if score["share"] is None else f"{_percent(score)} of {score['total']}"
-
-
-def _full(score: Any) -> str:
-    """ "65% (43% to 82%) of 20"."""
-    if score["share"] is None:
-        return NOT_MEASURED
-    low, high = score["interval"]
-    return f"{_percent(score)} ({low:.0%} to {high:.0%}) of {score['total']}"
-
-
-def _of(score: Any) -> str:
-    return f"{score['right']} of {score['total']}"
-
-
-def _interval(interval: Any) -> str:
-    low, high = interval["low"], interval["high"]
-    return f"{interval['mean']:.1%}" + ("" if low is None else f" ({low:.0%} to {high:.0%})")
-
-
-def _split(paired: Any) -> str:
-    return NOT_MEASURED if paired is None else f"{paired['first']} : {paired['second']}, p {chance_text(paired['p'])}"
-
-
 def _system(found: Model, name: str) -> Any:
     return {each["system"]: each for each in found["systems"]}[name]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines)
