@@ -177,9 +177,9 @@ def test_every_measure_of_a_model_becomes_one_page_and_one_chart(
     shown = CliRunner().invoke(evaluate, ["figures", str(measured), *adding, "--chart", str(chart)])
     assert shown.exit_code == 0, shown.output
     name = tiny_checkpoint.name
-    for words in ("# Figures", f"## Recall: {name}", f"### The memory against its controls: {name}",
+    for title in ("# Figures", f"## Recall: {name}", f"### The memory against its controls: {name}",
                   "## Answers asked again", "## Facts among lines", "## Turns found"):  # fmt: skip
-        assert words in shown.stdout, words
+        assert title in shown.stdout, title
     assert f"`varda-eval {name} retrieval talk.jsonl --systems 'memory, as in chat'`" in shown.stdout
     assert str(tmp_path) not in measured.read_text()
     assert "<svg" in chart.read_text()

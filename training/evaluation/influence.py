@@ -15,6 +15,7 @@ import random
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -147,7 +148,7 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="varda-influence-") as scratch:
         for tier, group in scripts.items():
             for number, script in enumerate(group):
-                told = tell(checkpoint, script, Path(scratch) / tier / str(number), lambda tier=tier: step(tier))
+                told = tell(checkpoint, script, Path(scratch) / tier / str(number), partial(step, tier))
                 with open_store(checkpoint, told.folder, read_only=True) as store:
                     for question in script.questions:
                         rng = random.Random(f"{seed}/{tier}/{number}/{question.text}")
