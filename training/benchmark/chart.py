@@ -120,7 +120,7 @@ def _conditions(run: _Run, axes: Any) -> None:
             places, _percent(scores), width * 0.92, yerr=_errors(scores), color=_colour(tier),
             label=f"{tier} phrasings", error_kw={"elinewidth": 0.8, "ecolor": _INK},
         )  # fmt: skip
-    names = [condition.replace("-in-", " in ").replace("-", "\n") for condition in run.conditions]
+    names = [condition.replace("-in-", " in\n").replace("-", "\n") for condition in run.conditions]
     axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", length=0)
     axes.set_title(f"{run.name + ': ' if run.name else ''}facts recalled in a new session, and under controls")

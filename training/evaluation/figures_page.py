@@ -117,7 +117,7 @@ def summary(figures: Figures, _model: str = "") -> str:
         cells = [cell_text(cell, figures["models"][name]) for name in names]
         if set(cells) != {NOT_MEASURED}:
             rows.append([label, *cells])
-    return markdown_table(["", *(f"**{name}**" for name in names)], rows)
+    return markdown_table(["", *names], rows)
 
 
 def _summary_rows(figures: Figures) -> Iterator[tuple[str, Cell]]:
@@ -156,7 +156,7 @@ def _summary_rows(figures: Figures) -> Iterator[tuple[str, Cell]]:
     unrelated = f"{lines.pop()} lines" if len(lines) == 1 else "lines"
     yield "**hand-written facts recalled**", lambda m: full_share(m["recall"]["conditions"]["memory"]["hand-written"])
     yield "facts in phrasings as in training / held-out", templates
-    yield "all of these without memory, with another person's memory", controls
+    yield "the same without memory, with another person's memory", controls
     yield f"**facts lost to {unrelated} that concern none of them**", lambda m: count(total(m, _LOST))
     yield "such lines that deleted anything", lambda m: count(total(m, _DELETING))
     yield _JUNK, lambda m: count(total(m, _JUNK))
