@@ -28,8 +28,8 @@ _LARGEST_HEADER = 100_000_000
 
 @dataclass(frozen=True)
 class Model:
-    """A model, as far as its files tell. ``source``: folder, hub id, a shipped model's name or BUNDLED; ``folder``: None where it must be
-    fetched; ``bytes``: of the weights; ``card``: its title and first paragraph."""
+    """A model, as far as its files tell. ``source``: folder, hub id, a shipped model's name or BUNDLED; ``folder``:
+    None where it must be fetched; ``bytes``: of the weights; ``card``: its title and first paragraph."""
 
     source: str
     name: str

@@ -217,7 +217,7 @@ async def test_another_model_reads_the_memory_and_goes_on(
             before, session_id = app.chat.host.look(lambda s: s.checkpoint.fingerprint), app.chat.host.session_id
             await command(pilot, "/model")
             await wait_until(pilot, lambda: screen_is(pilot, ModelsScreen))
-            await wait_until(pilot, lambda: "bundled" in text_of(pilot))
+            await wait_until(pilot, lambda: "mini" in text_of(pilot))
             assert "6.5M parameters" in text_of(pilot)
             await wait_until(pilot, lambda: f"fingerprint {before}" in text_of(pilot))
             app.screen.query_one(Input).value = "other"
