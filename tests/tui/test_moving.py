@@ -233,7 +233,7 @@ async def test_another_model_reads_the_memory_and_goes_on(
             assert "From here on another model answers: other." in notices(pilot)
             await ask(pilot, "What is my dog called?")
             assert len(answers(pilot)) == 2
-    assert models.known(tmp_path)[1].source == str(other_checkpoint)
+    assert models.known(tmp_path)[2].source == str(other_checkpoint)
     assert (tmp_path / "models-used.json").exists()
 
 
