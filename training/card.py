@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.benchmark.recall import Benchmark, Condition
-from training.benchmark.report import conditions
+from training.benchmark.report import conditions, recall_json
 from training.benchmark.scripts import Tier
+from training.card_metadata import CARD, LICENCE, front_matter, licence_text
 from training.config import TrainConfig
 from training.validation import Validation
 from varda_chat.model import VardaGPTAssociative
@@ -36,7 +37,8 @@ def write_card(
     validation: Validation,
     recall: Benchmark | None,
 ) -> None:
-    """Write ``README.md`` into the checkpoint's folder; ``recall`` is None where no facts were told in training."""
+    """Write ``README.md`` and ``LICENSE`` into the checkpoint's folder; ``recall`` is None where no facts were told in
+    training."""
     c = model.config
     parameters = sum(p.numel() for p in model.parameters())
     tokens = config.max_steps * (
@@ -45,15 +47,10 @@ def write_card(
     )
     episodes = config.fact_episodes + (0 if recall else config.multi_session_episodes)
     data = "\n".join(f"| {' | '.join(credit)} |" for credit in making.credits)
-    text = f"""---
-language: en
-library_name: transformers
-pipeline_tag: text-generation
-license: other
-tags: [gpt2, memory, faiss, varda-chat]
----
-
-# Varda ({config.preset})
+    name = f"Varda ({config.preset})"
+    results = [recall_json(recall)] if recall else []
+    text = f"""{front_matter(name, ("gpt2", "memory", "faiss", "varda-chat"), making.credits, results)}
+# {name}
 
 A GPT-2 of {parameters / 1e6:.1f} M parameters with an associative memory: it searches a FAISS index while it writes, copies
 what it finds, and decides by learned gates what to store and what to delete. Made for
@@ -104,7 +101,8 @@ pairs of people) is kept for validation.
 
 {_LIMITS if recall else _TEXT_LIMITS}
 """
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / CARD).write_text(text, encoding="utf-8")
+    (folder / LICENCE).write_text(licence_text(making.credits), encoding="utf-8")
 
 
 _SMALL_TALK = """It is small: it remembers what it is told far better than it knows the world,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -58,5 +59,27 @@ def prepare(**given: Any) -> None:
 
         quiet_libraries()
         prepared(Asked(**given), console())
+
+    run(action)
+
+
+_checkpoint = click.argument("checkpoint", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+
+
+@train.command("card")
+@_checkpoint
+@click.argument(
+    "results", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
+def card(checkpoint: Path, results: tuple[Path, ...]) -> None:
+    """Write results into the metadata of a model card (model-index).
+
+    FILE is what varda-eval CHECKPOINT recall --json FILE or varda-eval CHECKPOINT perplexity --json FILE wrote.
+    """
+
+    def action() -> None:
+        from training.card_metadata import add_results
+
+        click.echo(f"The model card of {checkpoint} has {add_results(checkpoint, results)} figures.")
 
     run(action)
