@@ -32,14 +32,18 @@ def test_there_are_commands_to_check() -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_of_the_guide_can_be_given(line: str) -> None:
+def test_a_command_of_the_guide_can_be_given(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = re.split(r"\s{2,}", line)[0].split()  # what follows after two blanks explains it
     program = next(n for n, word in enumerate(words) if word.endswith(("varda-train", "varda-eval")))
     name, arguments = words[program].rpartition("/")[2], words[program + 1 :]
     command: click.Command = evaluate if name == "varda-eval" else train
-    if arguments[0] == "prepare":
-        assert isinstance(train, click.Group)
-        command, arguments = train.commands["prepare"], arguments[1:]
+    assert isinstance(train, click.Group)
+    if name == "varda-train" and arguments[0] in train.commands:
+        command, arguments = train.commands[arguments[0]], arguments[1:]
+    for path in ("runs/mini", "recall.json"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).mkdir() if path.startswith("runs/") else (tmp_path / path).touch()
+    monkeypatch.chdir(tmp_path)
     context = command.make_context(name, list(arguments), resilient_parsing=False)  # parses, runs nothing
     given = context.params
     assert given.get("preset", "mini") in PRESETS
