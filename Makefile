@@ -47,8 +47,42 @@ bench-train: .venv/train ## training against plain GPT-2, reading and writing ag
 bench-ui: .venv/chat ## the screen: first paint, and from a key to its paint while Varda writes (two minutes)
 	@$(BIN)/python -m tests.tui.bench_ui $(ARGS)
 
-recall: .venv/dev ## the memory benchmark on the bundled checkpoint (tens of minutes; reads DATA)
-	@$(BIN)/varda-eval $(CHECKPOINT) recall --data-dir $(DATA) --chart docs/images/recall.svg
+# Each result is a file of its own in PARTS: what is there is not measured again, and a part can be measured alone or on
+# another machine (make runs/figures/default-spared.json DATA=DIR). Another number of facts: FACTS=20.
+FIGURES := docs/figures/measured.json
+PARTS ?= runs/figures
+FACTS ?= 40
+TIERS := seen held-out hand-written
+LEVELS := 0,1000,10000
+MEASURED := $(foreach tier,$(TIERS),recall-$(tier) distractors-$(tier) influence-$(tier)) spared conversation retrieval
+RESULTS := $(foreach model,default mini,$(MEASURED:%=$(PARTS)/$(model)-%.json))
+measure = @mkdir -p $(PARTS) && $(BIN)/varda-eval $* $(1) --json $@.part && mv $@.part $@
+
+recall: $(RESULTS) ## measure both models, print one page, update README, cards and chart (hours; reads DATA)
+	@$(BIN)/varda-eval figures $(FIGURES) $(RESULTS:%=--add %) --chart docs/images/recall.svg --write
+	@for model in default mini; do $(BIN)/varda-train card varda_chat/checkpoints/$$model $(FIGURES) || exit 1; done
+
+define tier-rules
+$(PARTS)/%-recall-$(1).json: | .venv/dev
+	$$(call measure,recall --facts $(FACTS) --tiers $(1) --distractors 0)
+$(PARTS)/%-distractors-$(1).json: | .venv/dev
+	$$(call measure,recall --facts $(FACTS) --tiers $(1) --tasks recall --controls none --distractors $$(LEVELS) --data-dir $(DATA))
+$(PARTS)/%-influence-$(1).json: | .venv/dev
+	$$(call measure,influence --facts $(FACTS) --tiers $(1))
+endef
+$(foreach tier,$(TIERS),$(eval $(call tier-rules,$(tier))))
+
+$(PARTS)/%-spared.json: | .venv/dev
+	$(call measure,spared --data-dir $(DATA))
+
+$(PARTS)/%-conversation.json: | .venv/dev
+	$(call measure,conversation --data-dir $(DATA))
+
+$(PARTS)/%-retrieval.json: $(PARTS)/retrieval.jsonl | .venv/dev
+	$(call measure,retrieval $<)
+
+$(PARTS)/retrieval.jsonl: | .venv/dev
+	@mkdir -p $(PARTS) && $(BIN)/varda-eval build-retrieval --data-dir $(DATA) $@
 
 ablations: .venv/train ## small models that lack one part each, and their plain twin (tens of minutes; reads DATA)
 	@$(BIN)/python -m training.benchmark.ablations --data-dir $(DATA)

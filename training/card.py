@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from training.benchmark.recall import Benchmark, Condition
-from training.benchmark.report import conditions, recall_json
-from training.benchmark.scripts import Tier
+from training.benchmark.report import conditions
+from training.benchmark.scripts import MEASURES, Tier
 from training.card_metadata import CARD, LICENCE, front_matter, licence_text
 from training.config import TrainConfig
+from training.evaluation.tables import score_json
 from training.validation import Validation
 from varda_chat.model import VardaGPTAssociative
 
@@ -48,7 +50,7 @@ def write_card(
     episodes = config.fact_episodes + (0 if recall else config.multi_session_episodes)
     data = "\n".join(f"| {' | '.join(credit)} |" for credit in making.credits)
     name = f"Varda ({config.preset})"
-    results = [recall_json(recall)] if recall else []
+    results = [_result(recall)] if recall else []
     text = f"""{front_matter(name, ("gpt2", "memory", "faiss", "varda-chat"), making.credits, results)}
 # {name}
 
@@ -138,6 +140,20 @@ that the reply names the whole value.
 {sum(e.stored for e in recall.economy) / max(1, sum(e.user_tokens for e in recall.economy)):.0%} were stored.
 
 """
+
+
+def _result(recall: Benchmark) -> dict[str, Any]:
+    """Of the benchmark's JSON (``report.recall_json``) what metadata has: all of it needs the extra bench."""
+    plan = recall.plan
+    return {
+        "tasks": {
+            task: {
+                measure: {tier: score_json(recall.score(task, measure, tier)) for tier in plan.tiers}
+                for measure in MEASURES[task]
+            }
+            for task in plan.tasks
+        }
+    }
 
 
 def _score(recall: Benchmark, condition: Condition, tier: Tier) -> str:

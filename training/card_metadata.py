@@ -1,7 +1,8 @@
 """The metadata at the top of a model card, which a Hugging Face hub reads: licence, datasets, metrics, model-index.
 
 Its keys are those of https://github.com/huggingface/hub-docs/blob/main/modelcard.md. The model-index is written from
-what ``varda-eval CHECKPOINT recall --json FILE`` and ``varda-eval CHECKPOINT perplexity --json FILE`` measured.
+what ``varda-eval CHECKPOINT recall --json FILE`` and ``varda-eval CHECKPOINT perplexity --json FILE`` measured, or from
+the figures that ``varda-eval figures`` put together.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.benchmark.scripts import TIERS
 from training.saving import write_whole
 from varda_chat.errors import VardaError
 
@@ -74,22 +76,25 @@ Whoever passes the weights on keeps these attributions and follows these licence
 def eval_results(result: Mapping[str, Any]) -> list[Any]:
     """A result of ``varda-eval recall`` or ``perplexity``, as JSON has it, as ``huggingface_hub.EvalResult``s. Raises
     VardaError for anything else."""
+    found = None
     try:
         if "tasks" in result:
-            return _of_recall(result)
-        if "readers" in result:
-            return _of_perplexity(result)
+            found = _of_recall(result)
+        elif "readers" in result:
+            found = _of_perplexity(result)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise VardaError(f"A result is not as varda-eval writes it ({error!r}).") from error
-    raise VardaError("A result must be what varda-eval recall --json or varda-eval perplexity --json wrote.")
+    if not found:
+        raise VardaError("A result must be of varda-eval recall or varda-eval perplexity, and count something.")
+    return found
 
 
 def add_results(folder: Path, files: Sequence[Path]) -> int:
     """Write what the JSON ``files`` say into the metadata of the card in ``folder``, in place of earlier results of the
     same kind; returns how many figures there are then. Raises VardaError."""
     card = read_card(folder)
-    name = card.data.model_name or _title(card.text) or folder.resolve().name
-    _add(card.data, name, [_read(file) for file in files])
+    model = folder.resolve().name
+    _add(card.data, card.data.model_name or _title(card.text) or model, [_read(file, model) for file in files])
     write_whole(folder / CARD, card.save)
     return len(card.data.eval_results or [])
 
@@ -132,10 +137,10 @@ def _of_recall(result: Mapping[str, Any]) -> list[Any]:
             metric_value=float(score["share"]),
             metric_name=f"{task}: {measure} ({int(score['right'])} of {int(score['total'])})",
         )
-        for tier in result["settings"]["tiers"]
+        for tier in TIERS
         for task, measures in result["tasks"].items()
         for measure, scores in measures.items()
-        if (score := scores[tier])["total"]
+        if (score := scores.get(tier)) and score["total"]
     ]
 
 
@@ -163,11 +168,17 @@ def _of_perplexity(result: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def _read(file: Path) -> Mapping[str, Any]:
+def _read(file: Path, model: str) -> Mapping[str, Any]:
+    """The result in ``file``; of figures, the model's recall."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise VardaError(f"{file} cannot be read as JSON ({error}).") from error
+    if isinstance(found, dict) and "models" in found:
+        models = found["models"]
+        found = models.get(model, {}).get("recall") if isinstance(models, dict) else None
+        if found is None:
+            raise VardaError(f"{file} has no figures of recall for {model}.")
     if not isinstance(found, dict):
         raise VardaError(f"{file} holds no result of varda-eval.")
     return found

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from training.flags import HELP, console, flag, folder, run
-
-BUILD = "build-retrieval"
 
 
 class _Evaluate(click.Command):
@@ -18,8 +18,8 @@ class _Evaluate(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        if args[:1] == [BUILD]:
-            return build_retrieval.make_context(f"{info_name} {BUILD}", args[1:], parent, **extra)
+        if args and args[0] in OTHERS:
+            return OTHERS[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -42,23 +42,98 @@ def build_retrieval(out: Path, data_dir: Path, seed: int) -> None:
     run(action)
 
 
+@click.command(context_settings=HELP)
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@flag("facts", type=click.IntRange(min=1), default=100, help="Facts told for each task and tier.")
+@flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="Facts told to one memory.")
+@flag("seed", type=int, default=0, help="Seed of facts and phrasings.")
+def build_recall(out: Path, facts: int, per_person: int, seed: int) -> None:
+    """Write what recall tells and asks to OUT (JSONL), so that another system can be told and asked the same.
+
+    training/benchmark/data/README.md says what a line holds.
+    """
+
+    def action() -> None:
+        from training.benchmark.scripts import write_scripts
+
+        click.echo(f"{out}: {write_scripts(out, facts=facts, per_person=per_person, seed=seed)} memories")
+
+    run(action)
+
+
+@click.command(context_settings=HELP)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@flag(
+    "add",
+    multiple=True,
+    metavar="RESULT",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Add what varda-eval CHECKPOINT MEASURE --json RESULT wrote.",
+)
+@flag("chart", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Draw them into this .svg or .png.")
+@flag("write", is_flag=True, help="Bring README.md and the cards, in this directory, up to date.")
+def figures(file: Path, add: tuple[Path, ...], chart: Path | None, write: bool) -> None:
+    """Print the figures in FILE (JSON) as a page of Markdown; with --add, put results together in it first."""
+
+    def action() -> None:
+        from training.benchmark.chart import check_chart, draw_figures
+        from training.evaluation import figures as stored
+        from training.evaluation.figures_page import page, write_documents
+        from training.evaluation.statistics import check_scipy
+
+        check_scipy("The page of figures")
+        if chart is not None:
+            check_chart(chart)
+        found = stored.read_figures(file)
+        for result in add:
+            stored.add(found, stored.read_result(result))
+        if add:
+            stored.write_figures(found, file)
+        if chart is not None:
+            draw_figures(found, chart)
+        for name in write_documents(found, Path()) if write else ():
+            click.echo(f"{name} is up to date now.", err=True)
+        click.echo(page(found), nl=False)
+
+    run(action)
+
+
+OTHERS = {"build-retrieval": build_retrieval, "build-recall": build_recall, "figures": figures}
+
+
+def _command_line(context: click.Context) -> str:
+    """What was typed, as others can run it: without what only shows or writes results; data are DATA, files names."""
+    checkpoint = context.params["checkpoint"]
+    name = Path(checkpoint).resolve().name if Path(checkpoint).is_dir() else checkpoint
+    words = ["varda-eval", name, context.params["measure"]]
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params[str(parameter.name)]
+        typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not typed or name in ("checkpoint", "measure", "json", "chart", "exchanges", "show"):
+            continue
+        for each in value if isinstance(value, tuple) else (value,):
+            text = "DATA" if name == "data_dir" else each.name if isinstance(each, Path) else str(each)
+            words += [text] if isinstance(parameter, click.Argument) else [parameter.opts[0], text]
+    return shlex.join(words)
+
+
 @click.command(cls=_Evaluate, context_settings=HELP)
 @click.argument("checkpoint", metavar="CHECKPOINT")
 @click.argument(
     "measure",
     type=click.Choice(
-        ["recall", "retrieval", "spared", "conversation", "perplexity", "dialogue", "exchanges", "speed"]
+        ["recall", "retrieval", "spared", "conversation", "influence", "perplexity", "dialogue", "exchanges", "speed"]
     ),
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path, exists=True))
-@flag("facts", type=click.IntRange(min=1), default=100, help="recall: facts told for each task and tier.")
-@flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall: facts told to one memory.")
+@flag("facts", type=click.IntRange(min=1), default=100, help="recall, influence: facts told for each task and tier.")
+@flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="recall, influence: facts told to one memory.")
 @flag(
     "tasks",
     default="all",
     help="recall: all, or some of recall,update,forget,never-told,joined,interference.",
 )
-@flag("tiers", default="all", help="recall: all, or some of seen,held-out,hand-written (the phrasings).")
+@flag("tiers", default="all", help="recall, influence: all, or some of seen,held-out,hand-written (the phrasings).")
 @flag(
     "controls",
     default="all",
@@ -140,13 +215,18 @@ def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
                LoCoMo's locomo10.json, a directory of BEAM (chats/100K) or JSONL
     spared     which facts survive lines that do not concern them?
     conversation  are everyday replies sensible, with an empty and a full memory?
+    influence  do answers change when the memories they used are masked?
     perplexity of a text: does the memory of what came before help? also accuracy, F1
     dialogue   does the memory help to predict held-out human dialogue?
     exchanges  sample exchanges, unedited, as markdown
     speed      what does the memory cost?
 
-    `varda-eval build-retrieval --data-dir DIR OUT` builds a development set for retrieval.
+    `varda-eval build-retrieval --data-dir DIR OUT` builds a development set for retrieval,
+    `varda-eval build-recall OUT` writes what recall tells and asks, for other systems,
+    `varda-eval figures FILE` puts results together and shows them.
     """
+
+    given["command"] = _command_line(click.get_current_context())
 
     def action() -> None:
         from training.benchmark.commands import run as measured

@@ -23,6 +23,8 @@ from varda_chat.model.modeling import SearchResults
 
 NEAR = 48
 """Vectors looked at for each of what a line asks for and what it would end: several a statement."""
+TELLS = 0.5
+"""A line that tells or corrects something with a greater probability is kept, by its likeliest word if by none."""
 
 StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
 
@@ -125,6 +127,7 @@ def decide(
     output: Any,
     end: int,
     stores: tuple[NewStatement, ...],
+    least: tuple[NewStatement, ...],
     memory: Any,
     statement_ids: StatementIds,
     *,
@@ -134,6 +137,7 @@ def decide(
 
     Args:
         stores: what the store gates would keep of the line.
+        least: what is kept where they would keep nothing of a line that tells something.
         memory: the searched memory, None where it holds nothing.
         may_write: False in a session that stores nothing.
     """
@@ -141,6 +145,7 @@ def decide(
     address = Address(*(each[0, end] for each in (output.address.mean, output.address.end, output.address.previous)))
     intents = layer.intent_logits(address).softmax(-1).tolist()
     chance = dict(zip(INTENTS, intents, strict=True))
+    stores = stores or (least if chance["tell"] + chance["correct"] > TELLS else ())
     near = None if memory is None else _near(layer, address, memory, statement_ids)
     candidates = () if near is None else near.candidates()
     changes = chance["correct"] + chance["forget"] > config.change_threshold

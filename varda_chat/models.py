@@ -1,4 +1,4 @@
-"""The models there are to choose from: the bundled one, those in the data folder, and those that were used before."""
+"""The models there are to choose from: those shipped, those in the data folder, and those that were used before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from varda_chat.errors import CheckpointError, StorageError
 from varda_chat.sanitize import one_line, sanitize
 
 BUNDLED = ""
-"""What the bundled model is called in settings."""
+"""What the model that a chat opens where none is named is called in settings."""
 FOLDER = "checkpoints"
 """Where in the data folder a person's own models are looked for."""
 _USED = "models-used.json"
@@ -28,8 +28,8 @@ _LARGEST_HEADER = 100_000_000
 
 @dataclass(frozen=True)
 class Model:
-    """A model, as far as its files tell. ``source``: folder, hub id or BUNDLED; ``folder``: None where it must be
-    fetched; ``bytes``: of the weights; ``card``: its title and first paragraph."""
+    """A model, as far as its files tell. ``source``: folder, hub id, a shipped model's name or BUNDLED; ``folder``:
+    None where it must be fetched; ``bytes``: of the weights; ``card``: its title and first paragraph."""
 
     source: str
     name: str
@@ -40,17 +40,23 @@ class Model:
 
 
 def known(data_dir: Path, also: Iterable[str] = ()) -> tuple[Model, ...]:
-    """The bundled model, those of the data folder's ``checkpoints``, those used before, and ``also``."""
+    """The shipped models, the one that is opened first, those of the data folder's ``checkpoints``, those used before,
+    and ``also``."""
+    opened = paths.default_checkpoint()
+    shipped = [name for name, place in paths.shipped_checkpoints().items() if place != opened]
     folder = data_dir / FOLDER
     own = sorted(str(each.parent) for each in folder.glob("*/config.json")) if folder.is_dir() else []
-    sources = dict.fromkeys([BUNDLED, *own, *also, *_used(data_dir)])
+    sources = dict.fromkeys([BUNDLED, *shipped, *own, *also, *_used(data_dir)])
     return tuple(model for model in map(look, sources) if model.folder is not None or _HUB_ID.fullmatch(model.source))
 
 
 def look(source: str) -> Model:
     """What the files of ``source`` tell; 0 and nothing of those that are not there."""
     if source == BUNDLED:
-        return _of_folder(source, "bundled", paths.default_checkpoint())
+        return _of_folder(source, paths.default_checkpoint().name, paths.default_checkpoint())
+    shipped = paths.shipped_checkpoints().get(source)
+    if shipped is not None:
+        return _of_folder(source, source, shipped)
     folder = Path(source).expanduser()
     return _of_folder(source, folder.name, folder) if folder.is_dir() else Model(source, source, None)
 

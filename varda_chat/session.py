@@ -395,9 +395,12 @@ class ChatSession(SessionMemory):
         start = len(context) - len(message.ids)
         with torch.inference_mode():
             output, known = self._writer.read(context, None, [-1] * start + statement_numbers([message]))
-            found = statements_to_store(output, message, start - known, chat, model.config.store_threshold)
+            stores, least = (
+                tuple(statements_to_store(output, message, start - known, chat, threshold))
+                for threshold in (model.config.store_threshold, None)
+            )
             end = len(context) - message.footer - known
-            decided = decide(model, output, end, tuple(found), timed, self._statements, may_write=self._may_write)
+            decided = decide(model, output, end, stores, least, timed, self._statements, may_write=self._may_write)
             said = [past.ids[past.header : -past.footer] for past in history[1::2][-UNLIKE_LAST:]]
             note = chat.note(
                 decided.status_name, [self._store.statement(each.statement).text for each in decided.found]

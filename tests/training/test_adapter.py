@@ -16,10 +16,13 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.unit.tiny_chatml import chatml_tokenizer, with_template
-from training.adapter.assemble import add_lora, merged, with_memory
+from training.adapter.assemble import add_lora, load_adapter, merged, save_adapter, with_memory
+from training.adapter.decisions import PARTS, turn_ends
 from training.adapter.lines import FOLDER, Exchange, load_lines
-from training.adapter.run import AdapterConfig, AdapterData, AdapterTrainer
+from training.adapter.read_sessions import lower_pass, read_sessions
+from training.adapter.run import READING, AdapterConfig, AdapterData, AdapterTrainer, prepare
 from training.adapter.sessions import INTENT, STATUS, Session, SessionBuilder
+from training.adapter.speech import SpeechConfig, SpeechTrainer
 from training.data.relations import ALL_RELATIONS
 from varda_chat.errors import DataError
 from varda_chat.model.chat_format import NOTE_STATEMENTS, NOTES, ChatMLFormat
@@ -29,8 +32,8 @@ CHAT = ChatMLFormat(chatml_tokenizer())
 REAL = [("Do you like rain?", "I do, when I'm inside."), ("What's new today?", "Not much, and with you?")]
 LENGTH = 320
 CONFIG = AdapterConfig(
-    people=1, address_people=1, sessions=2, length=LENGTH, lines=12, real_lines=2, address_steps=1, max_steps=3,
-    warmup_steps=1, distractors=1, ring=64, rank=4, alpha=4, seed=2,
+    people=1, read_people=3, memory_people=1, sessions=2, length=LENGTH, lines=12, real_lines=2, line_steps=2,
+    line_batch=12, memory_steps=1, decision_steps=2, reading_steps=2, warmup_steps=1, distractors=1, ring=64, seed=2,
 )  # fmt: skip
 
 
@@ -88,13 +91,14 @@ def new_trainer(base: Path, builder: SessionBuilder, tmp_path: Path) -> Callable
     def make() -> AdapterTrainer:
         torch.manual_seed(CONFIG.seed)
         chat, model = with_memory(base, {"memory_dim": 16, "token_dim": 4, "num_search_results": 3, "hidden_dim": 8})
-        add_lora(model, CONFIG.rank, CONFIG.alpha)
+        add_lora(model, 4, 4)
         data = AdapterData(builder, builder, REAL, [text for pair in REAL for text in pair])
         trainer = AdapterTrainer(
             model, chat, data, CONFIG, tmp_path, teacher, {"name": "tiny", "revision": "", "sha256": ""}, lambda _: None
         )
         trainer.standardise()
         trainer.read_lines()
+        trainer.read_people()
         return trainer
 
     return make
@@ -223,35 +227,140 @@ def test_intents_and_statuses_are_those_of_the_model() -> None:
 # training
 
 
-def total(trainer: AdapterTrainer, batch: Any, *, speech: bool) -> float:
+def total(trainer: AdapterTrainer, batch: Any, *, reading: bool) -> float:
     with torch.no_grad():
-        terms, _ = trainer.losses(batch, 0, speech)
-        terms |= trainer.line_losses(0)
+        terms, _ = trainer.losses(batch, 0, reading=reading)
+        terms |= {} if reading else trainer.line_losses(0)
         return float(sum(trainer.config.weights[name] * float(term) for name, term in terms.items()))
+
+
+def parameters(trainer: AdapterTrainer) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+
+
+def changed(trainer: AdapterTrainer, before: dict[str, Tensor]) -> set[str]:
+    return {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
 
 
 def test_steps_lower_the_loss_on_a_batch(
     new_trainer: Callable[[], AdapterTrainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = new_trainer()
-    batch = trainer.batch(0, 1, trainer.data.builder)
+    batch, states = trainer.read.batch([0])
     monkeypatch.setattr(trainer, "batch", lambda *_: batch)
+    monkeypatch.setattr(trainer, "_read_batch", lambda _: (batch, 0, states))
     lines = trainer.line_losses
     monkeypatch.setattr(trainer, "line_losses", lambda _step: lines(0))
-    frozen = {name: p.clone() for name, p in trainer.model.named_parameters() if not p.requires_grad}
-    before = total(trainer, batch, speech=False), total(trainer, batch, speech=True)
+    before, at_first = total(trainer, batch, reading=False), parameters(trainer)
     trainer.train_step()
-    assert total(trainer, batch, speech=False) < before[0]
-    between = total(trainer, batch, speech=True)
+    assert total(trainer, batch, reading=False) < before
+    moved = changed(trainer, at_first)
+    assert "memory_layer.fc_storable_vector.weight" in moved
+    assert not any(".lora_" in name for name in moved)
+    between, second = total(trainer, batch, reading=True), parameters(trainer)
     trainer.train_step()
     trainer.train_step()
-    assert total(trainer, batch, speech=True) < between
+    assert total(trainer, batch, reading=True) < between
     assert trainer.step == 3
-    for name, parameter in trainer.model.named_parameters():
-        if name in frozen:
-            assert torch.equal(parameter, frozen[name]), name
-    lora = [p for name, p in trainer.model.named_parameters() if ".lora_B." in name]
-    assert lora and all(bool(p.any()) for p in lora)
+    moved = changed(trainer, second)
+    above = trainer.model.config.memory.memory_layer
+    assert any(".lora_B." in name for name in moved)
+    assert all(
+        name.startswith(READING) or f".layers.{above}." in name or int(name.split(".")[2]) > above for name in moved
+    )
+    assert all(".lora_" in name for name in moved if not name.startswith(READING))
+
+
+def test_sessions_read_once_give_what_the_model_gives(
+    new_trainer: Callable[[], AdapterTrainer], builder: SessionBuilder
+) -> None:
+    trainer = new_trainer()
+    read = read_sessions(trainer.model, builder, 3, 2, LENGTH, "here", lambda _: None)
+    batch, states = read.batch([2, 0])
+    direct, cached = lower_pass(trainer.model, batch), lower_pass(trainer.model, batch, states)
+    for name in ("vectors", "store_logits", "query", "no_match"):
+        torch.testing.assert_close(getattr(cached, name), getattr(direct, name), atol=5e-3, rtol=5e-3)
+
+
+def test_decisions_change_nothing_but_their_own_parts(new_trainer: Callable[[], AdapterTrainer]) -> None:
+    trainer = new_trainer()
+    ends = turn_ends(trainer.model, trainer.read)
+    assert bool((ends.answers & ends.alive == ends.answers).all())
+    assert bool(ends.answers.any())
+    before = parameters(trainer)
+    trainer.learn_decisions()
+    moved = changed(trainer, before)
+    assert moved and all(name.startswith(tuple(f"memory_layer.{part}." for part in PARTS)) for name in moved)
+
+
+def test_speech_is_learned_in_every_layer_resumes_and_carries_the_memory(
+    base: Path, builder: SessionBuilder, tmp_path: Path
+) -> None:
+    config = SpeechConfig(
+        people=1,
+        length=LENGTH,
+        max_steps=3,
+        warmup_steps=1,
+        lora_rate=1e-2,
+        rank=3,
+        alpha=6,
+        save_every=2,
+        held_people=1,
+    )
+    said: list[str] = []
+
+    def new(folder: str) -> SpeechTrainer:
+        return SpeechTrainer(base, builder, builder, config, tmp_path / folder, said.append)
+
+    whole, parted = new("whole"), new("parted")
+    at_first = whole.held_out()
+    whole.run()
+    assert whole.held_out() < at_first
+    assert any("held out" in line for line in said)
+    parted.train_step()
+    parted.train_step()
+    parted.save()
+    resumed = new("parted")
+    assert resumed.resume()
+    resumed.run()
+    for mine, theirs in zip(whole.parameters, resumed.parameters, strict=True):
+        assert torch.equal(mine, theirs)
+    layers = json.loads((tmp_path / "whole" / "adapter_config.json").read_text())
+    assert layers["layers_to_transform"] == [0, 1, 2, 3]
+    assert (layers["r"], layers["lora_alpha"]) == (3, 6)
+
+    chat, model = with_memory(base, {"memory_dim": 16, "token_dim": 4, "num_search_results": 3, "hidden_dim": 8})
+    data = AdapterData(builder, builder, REAL, [text for pair in REAL for text in pair])
+    named = {"name": "tiny", "revision": "", "sha256": ""}
+
+    def prepared() -> AdapterTrainer:
+        return prepare(
+            tmp_path / "whole", data, chat, model, tmp_path / "memory", CONFIG, base_name=named,
+            encoder=teacher, say=said.append,
+        )  # fmt: skip
+
+    trainer = prepared()
+    ids = torch.from_numpy(trainer.read.sessions[0].arrays.ids[:1, :60]).long()
+    with torch.no_grad():
+        ours, theirs = model(ids).logits, whole.model(ids).logits
+    torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=2e-2)
+    trainer.run()
+    assert trainer.decided
+    assert trainer.step == CONFIG.memory_steps + CONFIG.reading_steps
+
+
+def test_a_small_adapter_gives_the_large_ones_parts_rounded(
+    new_trainer: Callable[[], AdapterTrainer], tmp_path: Path
+) -> None:
+    model = new_trainer().model
+    before = {name: p.detach().clone() for name, p in model.named_parameters() if name.startswith("memory_layer.")}
+    save_adapter(model, tmp_path / "small", base={"name": "tiny", "revision": "", "sha256": ""})
+    load_adapter(model, tmp_path / "small")
+    for name, parameter in model.named_parameters():
+        if name in before:
+            torch.testing.assert_close(parameter, before[name], atol=1e-4, rtol=2e-3)
+    sizes = [p.numel() for p in before.values() if p.ndim > 1]
+    assert (tmp_path / "small" / "memory.safetensors").stat().st_size < 2 * sum(sizes) + 40_000
 
 
 def test_a_resumed_run_goes_on_as_the_uninterrupted_one(new_trainer: Callable[[], AdapterTrainer]) -> None:

@@ -326,7 +326,9 @@ def test_every_task_and_tier_is_run_and_counted(checkpoint: Checkpoint) -> None:
     assert done[-1][0] == done[-1][1]
     report = recall_json(found)
     assert json.loads(json.dumps(report)) == report
-    assert set(report) == {"settings", "tasks", "conditions", "distractors", "economy", "replies_in_loops", "notices"}
+    assert set(report) == {
+        "settings", "tasks", "conditions", "distractors", "paired", "answers", "economy", "replies_in_loops", "notices",
+    }  # fmt: skip
     for task in TASKS:
         assert set(report["tasks"][task]) == set(MEASURES[task])
         for tier in TIERS:
@@ -348,6 +350,11 @@ def test_controls_distractors_and_chart(checkpoint: Checkpoint, corpora: Path, t
     assert all(report["conditions"][c][t]["total"] == 2 for c in report["conditions"] for t in ("seen", "hand-written"))
     assert list(report["distractors"]) == ["0", "20", "50"]
     assert all(score["total"] == 2 for level in report["distractors"].values() for score in level.values())
+    for control in controls.CONTROLS:
+        for tier in ("seen", "hand-written"):
+            one, other = (report["answers"][condition][tier] for condition in ("memory", control))
+            assert report["paired"][control][tier]["questions"] == len(one) == len(other) == 2
+            assert report["paired"][control][tier]["first"] == sum(map(str.__gt__, one, other))
     economy = report["economy"]["seen"]
     assert economy["facts"] == 2
     assert 0 < economy["stored"] <= economy["user_tokens"]
@@ -384,6 +391,15 @@ def test_the_short_check_runs_for_a_single_fact(checkpoint: Checkpoint) -> None:
     for tier in ("seen", "held-out"):
         assert found.recall("memory", tier).total == 2  # somebody else's memory needs somebody else
         assert found.recall("shuffled-memory", tier).total == 2
+
+
+def test_every_condition_is_asked_the_same_questions_in_the_same_order(checkpoint: Checkpoint) -> None:
+    found = measure(checkpoint, plan(tasks=("recall",), tiers=("seen",), controls=("no-memory", "shuffled-memory")))
+    asked = {
+        condition: [(each.told, each.asked) for each in found.outcomes if each.condition == condition]
+        for condition in ("memory", "no-memory", "shuffled-memory")
+    }
+    assert asked["memory"] == asked["no-memory"] == asked["shuffled-memory"]
 
 
 def test_scores_tell_conditions_and_levels_apart() -> None:

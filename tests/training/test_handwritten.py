@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
+from click.testing import CliRunner
+
+from training.benchmark import handwritten
 from training.benchmark.handwritten import (
     FACTS,
     FORGETS,
@@ -15,8 +21,11 @@ from training.benchmark.handwritten import (
     UPDATES,
     Handwritten,
 )
+from training.benchmark.scripts import TASKS, TIERS, make_scripts
+from training.cli import evaluate
 from training.data.relations import RELATIONS
 from training.data.values import split_of, with_article
+from training.evaluation import items
 
 
 def _told() -> Iterator[tuple[str, str, str]]:
@@ -81,7 +90,8 @@ def test_about_twenty_statements_hold_two_facts_and_no_other_statement_repeats()
     shared = {statement: facts for statement, facts in _facts_by_statement().items() if len(facts) > 1}
     assert len(shared) >= 20
     for first, second in shared.values():
-        assert first.statement is second.statement
+        # written together: the same words elsewhere would be a mistake
+        assert FACTS.index(second) == FACTS.index(first) + 1
         assert first.topic != second.topic
         assert first.question != second.question
         assert first.value != second.value
@@ -161,3 +171,28 @@ def test_no_line_is_a_rendered_training_template() -> None:
         for value in values:
             assert plain.replace(value.lower(), "{value}") not in templates, line
             assert plain.replace(with_article(value).lower(), "{a_value}") not in templates, line
+
+
+def test_every_file_is_documented_with_its_keys_and_licence() -> None:
+    """In both folders of items: the README names each file, and in its row each key that occurs."""
+    for folder in (handwritten.DATA, items.DATA):
+        readme = (folder / "README.md").read_text("utf-8")
+        assert "MIT licence" in readme
+        for path in folder.glob("*.jsonl"):
+            row = next(line for line in readme.splitlines() if line.startswith(f"| `{path.name}` |"))
+            keys = {key for line in path.read_text("utf-8").splitlines() for key in json.loads(line)}
+            assert {key for key in keys if f"`{key}`" not in row} == set(), path
+
+
+def test_the_scripts_are_written_for_other_systems(tmp_path: Path) -> None:
+    """What is in the file is what the benchmark tells, asks and wants, and the README names every key."""
+    out = tmp_path / "recall.jsonl"
+    flags = ["--facts", "3", "--per-person", "2", "--seed", "5"]
+    result = CliRunner().invoke(evaluate, ["build-recall", str(out), *flags])
+    assert result.exit_code == 0, result.output
+    written = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    made = [s for task in TASKS for tier in TIERS for s in make_scripts(task, tier, facts=3, per_person=2, seed=5)]
+    assert written == json.loads(json.dumps([asdict(script) for script in made]))
+    readme = (handwritten.DATA / "README.md").read_text("utf-8")
+    keys = {*written[0], *written[0]["sessions"][0][0], *written[0]["questions"][0]}
+    assert {key for key in keys if f"`{key}`" not in readme and f'"{key}"' not in readme} == set()

@@ -259,7 +259,10 @@ def test_commands(tiny_checkpoint: Path, own: Path, tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert "Difference to BM25" in result.stdout
-    assert [each["system"] for each in json.loads(out.read_text())["systems"]] == ["random", BASELINE, "memory + BM25"]
+    systems = json.loads(out.read_text())["systems"]
+    assert [each["system"] for each in systems] == ["random", BASELINE, "memory + BM25"]
+    assert systems[1]["paired"] == {"questions": 4, "first": 0, "second": 0, "p": 1.0}
+    assert systems[0]["paired"]["questions"] == 4
     assert "retrieval needs conversations" in run(evaluate, [str(tiny_checkpoint), "retrieval"]).output
     assert "speed takes no files" in run(evaluate, [str(tiny_checkpoint), "speed", str(own)]).output
     missing = run(evaluate, ["build-retrieval", "--data-dir", str(tmp_path), str(tmp_path / "x.jsonl")])

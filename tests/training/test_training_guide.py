@@ -12,6 +12,7 @@ from training.benchmark.training_speed import main as bench_train
 from training.cli import evaluate, train
 from training.config import PRESETS
 from training.data.catalogue import find
+from training.evaluate_command import OTHERS
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -33,17 +34,18 @@ def test_there_are_commands_to_check() -> None:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_of_the_guide_can_be_given(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     words = re.split(r"\s{2,}", line)[0].split()  # what follows after two blanks explains it
     program = next(n for n, word in enumerate(words) if word.endswith(("varda-train", "varda-eval")))
     name, arguments = words[program].rpartition("/")[2], words[program + 1 :]
+    for file in (Path(word) for word in arguments if word.endswith((".json", ".jsonl"))):  # an earlier command wrote it
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
     command: click.Command = evaluate if name == "varda-eval" else train
     assert isinstance(train, click.Group)
     if name == "varda-train" and arguments[0] in train.commands:
         command, arguments = train.commands[arguments[0]], arguments[1:]
-    for path in ("runs/mini", "recall.json"):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).mkdir() if path.startswith("runs/") else (tmp_path / path).touch()
-    monkeypatch.chdir(tmp_path)
+    Path("runs/mini").mkdir(parents=True)
     context = command.make_context(name, list(arguments), resilient_parsing=False)  # parses, runs nothing
     given = context.params
     assert given.get("preset", "mini") in PRESETS
@@ -54,6 +56,8 @@ def test_a_command_of_the_guide_can_be_given(line: str, tmp_path: Path, monkeypa
 def test_every_flag_in_the_text_exists() -> None:
     others = {"--help", "--num_processes", "--multi_gpu", "--cpu", "--logdir", "--checkpoint", "--version"}
     known = flags(evaluate) | flags(train) | flags(bench_train) | others
+    for command in OTHERS.values():
+        known |= flags(command)
     assert isinstance(train, click.Group)
     for command in train.commands.values():
         known |= flags(command)

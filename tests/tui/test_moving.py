@@ -217,7 +217,7 @@ async def test_another_model_reads_the_memory_and_goes_on(
             before, session_id = app.chat.host.look(lambda s: s.checkpoint.fingerprint), app.chat.host.session_id
             await command(pilot, "/model")
             await wait_until(pilot, lambda: screen_is(pilot, ModelsScreen))
-            await wait_until(pilot, lambda: "bundled" in text_of(pilot))
+            await wait_until(pilot, lambda: "mini" in text_of(pilot))
             assert "6.5M parameters" in text_of(pilot)
             await wait_until(pilot, lambda: f"fingerprint {before}" in text_of(pilot))
             app.screen.query_one(Input).value = "other"
@@ -233,7 +233,7 @@ async def test_another_model_reads_the_memory_and_goes_on(
             assert "From here on another model answers: other." in notices(pilot)
             await ask(pilot, "What is my dog called?")
             assert len(answers(pilot)) == 2
-    assert models.known(tmp_path)[1].source == str(other_checkpoint)
+    assert models.known(tmp_path)[2].source == str(other_checkpoint)
     assert (tmp_path / "models-used.json").exists()
 
 

@@ -20,6 +20,7 @@ from varda_chat.model.memory_layer import Address
 CHAT = ChatMLFormat(chatml_tokenizer())
 DIM = 16
 NEW = (NewStatement("My dog is called Bo.", "user", ()),)
+LEAST = (NewStatement("My dog is called Bo.", "user", (NewVector(np.zeros(DIM, np.float32), 20, "t", 0.3),)),)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def decided(
     with torch.inference_mode():
         output = model(torch.tensor([ids]), use_cache=True)
         return decide(
-            model, output, len(ids) - line.footer, stores, store,
+            model, output, len(ids) - line.footer, stores, LEAST, store,
             statements_of(store) if store is not None else lambda ids: np.full(ids.shape, -1), may_write=may_write,
         )  # fmt: skip
 
@@ -76,7 +77,9 @@ def decided(
     [
         ("tell", False, False, NEW, "stored", True, False),
         ("tell", True, True, NEW, "stored", True, False),
-        ("tell", False, False, (), "nothing", False, False),
+        ("other", False, False, (), "nothing", False, False),
+        ("ask", False, True, (), "recalled", False, False),
+        ("forget", True, False, (), "deleted", False, True),
         ("other", True, True, NEW, "nothing", False, False),
         ("ask", False, True, NEW, "recalled", False, False),
         ("ask", True, True, NEW, "recalled", False, False),
@@ -100,6 +103,13 @@ def test_what_is_done_follows_from_the_intent_and_from_what_is_found(
     assert (found.reads is not None) is (status == "recalled")
     assert found.intents[INTENTS.index(intent)] > 0.9
     assert store.size == before == 15
+
+
+@pytest.mark.parametrize(("intent", "status"), [("tell", "stored"), ("correct", "replaced")])
+def test_what_is_told_is_kept_by_one_word_at_least(model: Any, store: MemoryStore, intent: str, status: str) -> None:
+    set_decisions(model, intent, ends=True)
+    found = decided(model, store, ())
+    assert (found.status_name, found.stores) == (status, LEAST)
 
 
 @pytest.mark.parametrize(

@@ -37,18 +37,25 @@ def test_the_card_is_its_first_lines_without_front_matter(tiny_checkpoint: Path,
 
 
 def test_what_is_known(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    assert [each.name for each in models.known(tmp_path)] == ["bundled"]
+    assert [each.name for each in models.known(tmp_path)] == ["mini", "default"]
     shutil.copytree(tiny_checkpoint, tmp_path / "checkpoints" / "own")
     models.note_used(tmp_path, str(tiny_checkpoint))
     models.note_used(tmp_path, "somebody/theirs")
     models.note_used(tmp_path, "somebody/theirs")
     models.note_used(tmp_path, str(tmp_path / "gone"))
     found = models.known(tmp_path, ["/nowhere", str(tiny_checkpoint)])
-    assert [each.name for each in found] == ["bundled", "own", tiny_checkpoint.name, "somebody/theirs"]
+    assert [each.name for each in found] == ["mini", "default", "own", tiny_checkpoint.name, "somebody/theirs"]
     assert models.fingerprint(found[-1]) == ""
     for index in range(20):
         models.note_used(tmp_path, f"somebody/number-{index}")
-    assert len(models.known(tmp_path)) == 14
+    assert len(models.known(tmp_path)) == 15
+
+
+def test_a_shipped_model_is_known_by_its_name(tmp_path: Path) -> None:
+    model = models.look("default")
+    assert model.folder is not None
+    assert model.folder.name == model.name == "default"
+    assert model.card[0].startswith("Varda")
 
 
 def test_broken_files_are_no_more_than_unknown(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -60,7 +67,7 @@ def test_broken_files_are_no_more_than_unknown(tiny_checkpoint: Path, tmp_path: 
     assert (model.parameters, model.card) == (0, ())
     with pytest.raises(CheckpointError, match=r"weights in .*broken cannot be read"):
         models.fingerprint(model)
-    assert [each.name for each in models.known(tmp_path)] == ["bundled"]
+    assert [each.name for each in models.known(tmp_path)] == ["mini", "default"]
 
 
 def test_profiles_and_whether_they_are_free(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ from typing import Any
 
 import click
 
+from training.adapter.assemble import with_memory
 from training.adapter.finish import finish
-from training.adapter.run import AdapterConfig, prepare
+from training.adapter.run import AdapterConfig, load_data, prepare
+from training.adapter.speech import SpeechConfig, SpeechTrainer
+from training.sentence_encoder import SentenceEncoder, packaged_encoder
 from varda_chat.model.bases import SMOLLM2, resolve_base, source_digest
 
 
@@ -20,20 +23,25 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def settings_of(texts: tuple[str, ...]) -> AdapterConfig:
-    """The settings that NAME=VALUE texts give; raises click.BadParameter."""
-    fields = {field.name: str(field.type) for field in dataclasses.fields(AdapterConfig)}
+def settings_of(texts: tuple[str, ...], stage: str, config: type[Any]) -> Any:
+    """The ``config`` that texts STAGE.NAME=VALUE give, of which those of ``stage`` count; raises click.BadParameter."""
+    fields = {field.name: str(field.type) for field in dataclasses.fields(config)}
     kinds: dict[str, Any] = {"int": int, "float": float}
     values = {}
     for text in texts:
-        name, _, value = text.partition("=")
+        where, _, value = text.partition("=")
+        of, _, name = where.partition(".")
+        if of not in ("speech", "memory"):
+            raise click.BadParameter(f"{text} begins with neither speech. nor memory.", param_hint="--set")
+        if of != stage:
+            continue
         if fields.get(name) not in kinds:
-            raise click.BadParameter(f"{name} is not a number that can be set.", param_hint="--set")
+            raise click.BadParameter(f"{where} is not a number that can be set.", param_hint="--set")
         try:
             values[name] = kinds[fields[name]](value)
         except ValueError as error:
             raise click.BadParameter(f"{text}: {error}", param_hint="--set") from error
-    return AdapterConfig(**values)
+    return config(**values)
 
 
 @click.command()
@@ -42,36 +50,35 @@ def settings_of(texts: tuple[str, ...]) -> AdapterConfig:
     "--data-dir", type=click.Path(path_type=Path, exists=True), required=True, help="Directory of the corpora."
 )
 @click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Saves, then the adapter.")
-@click.option("--from", "source", type=click.Path(path_type=Path, exists=True), help="Start with another run's save.")
-@click.option("--teacher", type=click.Path(path_type=Path, exists=True), help="A sentence-transformers directory.")
 @click.option(
-    "--decision-people", default=240, show_default=True, help="People whose turns the last stage learns from."
+    "--from", "source", type=click.Path(path_type=Path, exists=True), help="Speech to start with: an adapter."
 )
-@click.option("--decision-steps", default=400, show_default=True, help="Steps of the last stage; 0 leaves it out.")
-@click.option("--set", "settings", multiple=True, help="NAME=VALUE of AdapterConfig.")
+@click.option("--teacher", type=click.Path(path_type=Path, exists=True), help="A sentence-transformers directory.")
+@click.option("--set", "settings", multiple=True, help="speech.NAME=VALUE or memory.NAME=VALUE of a stage's settings.")
 def main(
     base: Path | None, data_dir: Path, output_dir: Path, source: Path | None, teacher: Path | None,
-    decision_people: int, decision_steps: int, settings: tuple[str, ...],
+    settings: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Train an adapter; started again, it resumes from its last save."""
+    """Train an adapter: its speech, then its memory. Started again, it resumes from its last save."""
+    speaking = settings_of(settings, "speech", SpeechConfig)
+    remembering = settings_of(settings, "memory", AdapterConfig)
     directory = resolve_base(SMOLLM2, base, say)
     digest = source_digest(directory)
     if digest not in SMOLLM2.digests:
         record = {"name": str(directory), "revision": "local", "sha256": digest}
     else:
         record = {"name": SMOLLM2.name, "revision": SMOLLM2.revision, "sha256": SMOLLM2.sha256}
+    chat, model = with_memory(directory)
+    data = load_data(chat, data_dir)
+    speech = SpeechTrainer(directory, data.builder, data.validation, speaking, output_dir / "speech", say)
+    speech.resume(source)
+    speech.run()
     trainer = prepare(
-        directory,
-        data_dir,
-        output_dir,
-        settings_of(settings),
-        base_name=record,
-        source=source,
-        teacher=teacher,
-        say=say,
-    )
+        output_dir / "speech", data, chat, model, output_dir / "memory", remembering, base_name=record,
+        encoder=packaged_encoder() if teacher is None else SentenceEncoder(teacher), say=say,
+    )  # fmt: skip
     trainer.run()
-    finish(trainer, directory, output_dir / "adapter", people=decision_people, steps=decision_steps, say=say)
+    finish(trainer, directory, output_dir / "adapter", say)
 
 
 if __name__ == "__main__":

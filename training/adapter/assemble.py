@@ -55,12 +55,12 @@ def with_memory(base: Path, memory: dict[str, Any] | None = None) -> tuple[ChatF
     return chat, model
 
 
-def add_lora(model: VardaLlamaAssociative, rank: int, alpha: int) -> None:
-    """Put trainable LoRA weights on every linear map above the memory layer (PEFT's, in place)."""
+def add_lora(model: nn.Module, rank: int, alpha: int, first: int = 0) -> None:
+    """Put trainable LoRA weights on every linear map of the layers from ``first`` on (PEFT's, in place)."""
     from peft import LoraConfig, inject_adapter_in_model
 
-    first = model.config.memory.memory_layer
-    layers = "|".join(str(index) for index in range(first, model.config.num_hidden_layers))
+    config: Any = model.config
+    layers = "|".join(str(index) for index in range(first, config.num_hidden_layers))
     targets = rf"model\.layers\.({layers})\..*\.({'|'.join(LORA_TARGETS)})"
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0), model)
@@ -84,26 +84,44 @@ def memory_state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if name.startswith(MEMORY_PARTS)}
 
 
-def save_adapter(
-    model: VardaLlamaAssociative, output: Path, *, base: dict[str, str], rank: int, alpha: int, small: bool = True
-) -> None:
-    """Write the adapter directory: config naming its base, memory parts, LoRA (``small``: LoRA in bf16)."""
+def save_adapter(model: VardaLlamaAssociative, output: Path, *, base: dict[str, str], small: bool = True) -> None:
+    """Write the adapter directory: config naming its base, memory parts, LoRA (``small``: LoRA in bf16, the memory's
+    matrices in half precision)."""
     output.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in memory_state(model).items()}, str(output / MEMORY))
-    lora = {k: (v.bfloat16() if small else v).contiguous() for k, v in lora_state(model).items()}
-    if lora:
-        save_file(lora, str(output / LORA), metadata={"format": "pt"})
-        first, last = model.config.memory.memory_layer, model.config.num_hidden_layers
-        lora_config = {
-            "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": alpha, "lora_dropout": 0.0,
-            "bias": "none", "target_modules": list(LORA_TARGETS), "layers_to_transform": list(range(first, last)),
-            "base_model_name_or_path": base["name"],
-        }  # fmt: skip
-        (output / LORA_CONFIG).write_text(json.dumps(lora_config, indent=1), encoding="utf-8")
+    memory = {k: (v.half() if small and v.ndim > 1 else v).contiguous() for k, v in memory_state(model).items()}
+    save_file(memory, str(output / MEMORY))
+    save_lora(model, output, base_name=base["name"], small=small)
     config = model.config.to_dict() | {"base": base, "architectures": ["VardaLlamaAssociative"]}
     config["model_type"] = model.config.model_type
     config["memory"] = model.config.memory.to_dict()
     (output / "config.json").write_text(json.dumps(config, indent=1, default=str), encoding="utf-8")
+
+
+def save_lora(model: nn.Module, output: Path, *, base_name: str, small: bool = False) -> None:
+    """Write the LoRA weights of ``model``, if it has any, in PEFT's layout (``small``: in bf16)."""
+    lora = {k: (v.bfloat16() if small else v).contiguous() for k, v in lora_state(model).items()}
+    if not lora:
+        return
+    save_file(lora, str(output / LORA), metadata={"format": "pt"})
+    one: Any = next(module for module in model.modules() if hasattr(module, "lora_A"))
+    layers = sorted({int(name.partition(".layers.")[2].partition(".")[0]) for name in lora})
+    lora_config = {
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": one.r["default"],
+        "lora_alpha": one.lora_alpha["default"], "lora_dropout": 0.0, "bias": "none",
+        "target_modules": list(LORA_TARGETS), "layers_to_transform": layers,
+        "base_model_name_or_path": base_name,
+    }  # fmt: skip
+    (output / LORA_CONFIG).write_text(json.dumps(lora_config, indent=1), encoding="utf-8")
+
+
+def load_lora(model: nn.Module, source: Path) -> None:
+    """Put the LoRA weights of an adapter directory into ``model``, where LoRA has been added and the file is there."""
+    own = dict(model.named_parameters())
+    if (source / LORA).exists():
+        for name, tensor in load_file(source / LORA).items():
+            plain = name.removeprefix("base_model.model.").replace(".weight", ".default.weight")
+            if plain in own:
+                own[plain].data.copy_(tensor.to(own[plain].dtype))
 
 
 def load_adapter(model: VardaLlamaAssociative, source: Path, fresh: tuple[str, ...] = ()) -> None:
@@ -116,12 +134,7 @@ def load_adapter(model: VardaLlamaAssociative, source: Path, fresh: tuple[str, .
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     state = {name: tensor for name, tensor in state.items() if shapes.get(name) == tensor.shape}
     model.load_state_dict(state, strict=False)
-    own = dict(model.named_parameters())
-    if (source / LORA).exists():
-        for name, tensor in load_file(source / LORA).items():
-            plain = name.removeprefix("base_model.model.").replace(".weight", ".default.weight")
-            if plain in own:
-                own[plain].data.copy_(tensor.to(own[plain].dtype))
+    load_lora(model, source)
 
 
 def merged(model: VardaLlamaAssociative) -> VardaLlamaAssociative:

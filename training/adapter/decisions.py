@@ -7,7 +7,6 @@ statements and against hundreds of other people's.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.adapter.batch import SessionBatch
 from training.adapter.losses import CHANGES
-from training.adapter.sessions import SessionBuilder
+from training.adapter.read_sessions import AT_ONCE, ReadSessions, lower_pass
 from training.data.episodes import STATEMENTS
 from training.data.messages import NONE
 from varda_chat.model.memory_config import INTENTS
@@ -29,36 +27,36 @@ POSITIVE = 3.0
 """What a deletion that should happen weighs, beside 1 for each that should not."""
 ALIKE = 0.5
 """Cosine from which on two statements may be about the same thing."""
-OTHERS = 32
+OTHERS = 96
 """Statements of other people that each turn is weighed against."""
+UNLIKELY = -1e4
 
 
 @dataclass
 class TurnEnds:
     """Of T turns, float16: address parts (T, F) each. intent (T,), -1 for unlabelled real lines and -2 for other
-    unlabelled ones; statements (T, STATEMENTS, D): vectors of the person's; alive, obsolete, answers (T, STATEMENTS)
-    bool: in memory; ended by the turn; what a question asks for."""
+    unlabelled ones; statements (T, STATEMENTS, D): vectors of the person's; topics (T, STATEMENTS): what they are
+    about; alive, obsolete, answers (T, STATEMENTS) bool: in memory; ended by the turn; what a question asks for."""
 
     mean: Tensor
     end: Tensor
     previous: Tensor
     intent: Tensor
     statements: Tensor
+    topics: Tensor
     alive: Tensor
     obsolete: Tensor
     answers: Tensor
 
 
 @torch.no_grad()
-def read_turns(
-    model: Any, builder: SessionBuilder, people: int, seed: str, length: int, say: Callable[[str], None]
-) -> TurnEnds:
-    """Read the sessions of ``people`` people once."""
+def turn_ends(model: Any, read: ReadSessions) -> TurnEnds:
+    """The ends of the turns of all people, as the memory's parts now make them."""
     parts: list[TurnEnds] = []
-    for start in range(0, people, 4):
-        drawn = [builder.draw(random.Random(f"{seed}/{start + i}"), 2, length) for i in range(4)]
-        batch = SessionBatch.of(drawn)
-        done = model.lower_pass(batch.rows, statements=batch.statements())
+    for start in range(0, len(read), AT_ONCE):
+        batch, states = read.batch(range(start, min(len(read), start + AT_ONCE)))
+        done = lower_pass(model, batch, states)
+        assert done.address is not None and done.vectors is not None
         alive, obsolete = batch.lifetimes()
         mean, end, previous = (each[batch.row, batch.end].half() for each in
                                (done.address.mean, done.address.end, done.address.previous))  # fmt: skip
@@ -68,10 +66,8 @@ def read_turns(
         answers = (
             alive & asks.unsqueeze(1) & ((numbers == batch.target.unsqueeze(1)) | (batch.target == NONE).unsqueeze(1))
         )
-        statements = batch.statement_vectors(done.vectors).half()
-        parts.append(TurnEnds(mean, end, previous, batch.intent, statements, alive, obsolete, answers))
-        if start % 40 == 0:
-            say(f"read the turns of {start + 4} of {people} people")
+        statements, topics = batch.statement_vectors(done.vectors).half(), batch.topic[batch.person].long()
+        parts.append(TurnEnds(mean, end, previous, batch.intent, statements, topics, alive, obsolete, answers))
     return TurnEnds(*(torch.cat([getattr(p, name) for p in parts]) for name in TurnEnds.__dataclass_fields__))
 
 
@@ -83,7 +79,7 @@ def train_decisions(
     parameters = [p for module in modules for p in module.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.05, betas=(0.9, 0.98))
     generator = torch.Generator().manual_seed(seed)
-    pool = turns.statements[turns.alive]
+    pool, about = turns.statements[turns.alive], turns.topics[turns.alive]
     for step in range(steps):
         factor = min(1.0, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
@@ -97,8 +93,8 @@ def train_decisions(
             torch.randint(0, len(asking), (2 * batch // 3 - batch // 4,), generator=generator)
         ]
         address = Address(*(each[rows].float() for each in (turns.mean, turns.end, turns.previous)))
-        strange = pool[torch.randint(0, len(pool), (OTHERS,), generator=generator)].float()
-        loss, shares = decision_losses(layer, address, turns, rows, strange)
+        others = torch.randint(0, len(pool), (OTHERS,), generator=generator)
+        loss, shares = decision_losses(layer, address, turns, rows, pool[others].float(), about[others])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -119,9 +115,10 @@ def _unlike(layer: Any, statements: Tensor, obsolete: Tensor, strange: Tensor) -
 
 
 def decision_losses(
-    layer: Any, address: Address, turns: TurnEnds, rows: Tensor, strange: Tensor
+    layer: Any, address: Address, turns: TurnEnds, rows: Tensor, strange: Tensor, strange_topics: Tensor
 ) -> tuple[Tensor, dict[str, str]]:
-    """Loss of turns ``rows`` against their own statements and ``strange`` ones (M, D), and shares for display."""
+    """Loss of turns ``rows`` against their own statements and ``strange`` ones (M, D), about ``strange_topics`` (M,);
+    and shares for display."""
     intent, alive, obsolete = turns.intent[rows], turns.alive[rows], turns.obsolete[rows]
     logits = layer.intent_logits(address)
     known = intent >= 0
@@ -144,15 +141,32 @@ def decision_losses(
     labelled = alive & known.unsqueeze(1)
     lost = POSITIVE * (F.softplus(-reply) * answers).sum() + (F.softplus(reply) * (labelled & ~answers)).sum()
     loss = loss + 2.0 * (lost + 0.3 * (F.softplus(strangers) * answerable.unsqueeze(1)).sum()) / len(rows)
+    ranked, first = _ranked(reply, strangers, alive, answers, turns.topics[rows], strange_topics)
+    loss = loss + ranked
     deleted = f"{int(((own > 0) & obsolete).sum())}/{int(obsolete.sum())}"
     wrong = int(((own > 0) & alive & ~obsolete).sum()) + int(((other > 0) & unlike).sum())
     right = float((logits[known].argmax(-1) == intent[known]).float().mean())
     answered = f"{int(((reply > 0) & answers).sum())}/{int(answers.sum())}"
     falsely = str(int(((reply > 0) & labelled & ~answers).sum()))
     return loss, {
+        "first": first,
         "answered": answered,
         "falsely": falsely,
         "deleted": deleted,
         "wrong": str(wrong),
         "intents": f"{100 * right:.0f}%",
     }
+
+
+def _ranked(
+    reply: Tensor, strangers: Tensor, alive: Tensor, answers: Tensor, topics: Tensor, strange_topics: Tensor
+) -> tuple[Tensor, str]:
+    """Of turns that have an answer: the loss of its share among all statements, strangers of other topics too (a note
+    has room for few); and how many are first, for display."""
+    same = (strange_topics == topics.unsqueeze(-1)) & answers.unsqueeze(-1)
+    scores = torch.cat([reply.masked_fill(~alive, UNLIKELY), strangers.masked_fill(same.any(1), UNLIKELY)], dim=1)
+    right = F.pad(answers, (0, strangers.shape[1]))
+    has = answers.any(1)
+    share = scores.masked_fill(~right, UNLIKELY).logsumexp(1) - scores.logsumexp(1)
+    first = right.gather(1, scores.argmax(1, keepdim=True)).squeeze(1) & has
+    return -(share * has).sum() / has.sum().clamp_min(1), f"{int(first.sum())}/{int(has.sum())}"

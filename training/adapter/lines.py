@@ -13,9 +13,9 @@ from training.data.relation_families import Clauses, Relation
 from varda_chat.errors import DataError
 
 FOLDER: Final = Path(__file__).parent.parent / "data" / "synthetic"
-EXCHANGES: Final = ("social", "social_b", "world", "world_b", "spared")
-DIALOGUES: Final = ("dialogues", "dialogues_b")
-NOTED: Final = ("notes_a", "notes_b")
+EXCHANGES: Final = ("social", "social_b", "social_c", "world", "world_b", "spared")
+DIALOGUES: Final = ("dialogues", "dialogues_b", "dialogues_c")
+NOTED: Final = ("notes_a", "notes_b", "notes_c", "notes_d")
 FACTS: Final = ("facts_a", "facts_b", "facts_c", "facts_d")
 NOT_ASKED: Final = ("use", "ignore")
 """Kinds of noted lines that ask nothing of the memory."""
@@ -56,7 +56,7 @@ class Lines:
 def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
     """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
     exchanges = [
-        Exchange(f"{name.removesuffix('_b')}/{entry['kind']}", entry["user"], entry["reply"])
+        Exchange(f"{name.partition('_')[0]}/{entry['kind']}", entry["user"], entry["reply"])
         for name in EXCHANGES
         for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
         if (number % HELD_OUT == 0) == validation

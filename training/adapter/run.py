@@ -1,6 +1,7 @@
-"""Trains an adapter: ``python -m training.adapter --base DIR --data-dir DIR --output-dir DIR``; resumes from its saves.
+"""Trains the memory of a base that has learned to speak: addresses, stores and decisions, then reading.
 
-First the address alone (the frozen layers below the memory are run, forward only), then speech with it (LoRA above).
+LoRA has changed every layer before (``speech.py``); what is below the memory stays as it is from then on, so that lines
+and sessions are read through it once. Resumes from its saves.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ from training.adapter.address import (
     statements_by_topic,
     train_address,
 )
-from training.adapter.assemble import add_lora, load_adapter, save_adapter, with_memory
+from training.adapter.assemble import add_lora, load_adapter, load_lora, save_adapter
 from training.adapter.batch import SessionBatch, VectorRing
+from training.adapter.decisions import train_decisions, turn_ends
 from training.adapter.lines import load_facts, load_lines
+from training.adapter.read_sessions import ReadSessions, lower_pass, read_sessions
 from training.adapter.sessions import SessionBuilder
 from training.data.corpora import Dialogue
 from training.data.dialogues import exchanges
 from training.data.prepare import load_dialogues
 from training.data.relations import ALL_RELATIONS
-from training.sentence_encoder import SentenceEncoder, packaged_encoder
+from varda_chat.model.adapters import LORA_CONFIG
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.llama import VardaLlamaAssociative
 
@@ -43,20 +46,29 @@ ADDRESS = ("memory_layer.fc_query.", "memory_layer.fc_storable_vector.")
 """Parts that the first stage has taught."""
 
 
+READING = (
+    "memory_layer.fc.", "memory_layer.fc_token.", "memory_layer.fc_query_token.", "memory_layer.fc_query_share.",
+    "memory_layer.no_match", "memory_layer.status", "memory_layer.log_scale", "memory_layer.chain_score",
+    "memory_heads.",
+)  # fmt: skip
+"""Parts that the last steps teach; what decisions are made of stays as it is."""
+
+
 @dataclass(frozen=True)
 class AdapterConfig:
     """Settings of a run.
 
-    people, sessions, length: of a step, people with so many sessions of so many tokens; ``address_people`` in its first
-    ``address_steps``, which are without speech. line_steps, line_batch, line_rate: of the first stage, on
-    ``real_lines`` real lines and those that are drawn; lines: cached ones in each later step. The rates: of the two
-    statement maps, single numbers, the memory's other parts, and LoRA (``rank``, ``alpha``). distractors: most vectors
-    of other people beside a person's own, out of the last ``ring``. talkative: how much is said between facts, 1 for
-    as much as is told; speech_only: 1 leaves the decisions as they are, and learns speech and what it reads. weights:
-    of the loss terms.
+    line_steps, line_batch, line_rate: of the first stage, on ``real_lines`` real lines and those that are drawn.
+    memory_steps: of stores, searches and intents, on the sessions of ``read_people`` people that are read once, of
+    ``memory_people`` and ``lines`` lines each. decision_steps: of what is decided at the end of a line, on the same.
+    reading_steps: of what a reply reads, of ``people`` people each. sessions, length: people have so many sessions of
+    so many tokens. The rates: of the two statement maps, single numbers, the memory's other parts, and LoRA above the
+    memory while reading is learned. distractors: most vectors of other people beside a person's
+    own, out of the last ``ring``. talkative: how much is said between facts, 1 for as much as is told. weights: of the
+    loss terms.
     """
 
-    people: int = 4
+    people: int = 2
     sessions: int = 2
     length: int = 448
     lines: int = 384
@@ -64,25 +76,23 @@ class AdapterConfig:
     line_steps: int = 1200
     line_batch: int = 768
     line_rate: float = 1e-3
-    address_steps: int = 150
-    max_steps: int = 700
-    warmup_steps: int = 20
+    read_people: int = 400
+    memory_people: int = 7
+    memory_steps: int = 500
+    decision_steps: int = 500
+    reading_steps: int = 80
+    warmup_steps: int = 10
     memory_rate: float = 1e-3
     address_rate: float = 1e-4
     scalar_rate: float = 1e-2
-    lora_rate: float = 3e-3
-    rank: int = 32
-    alpha: int = 32
+    lora_rate: float = 2e-4
     weight_decay: float = 0.02
     clip: float = 1.0
     distractors: int = 1024
     ring: int = 6144
     seed: int = 1
     save_every: int = 50
-    address_people: int = 7
     talkative: float = 2.5
-    speech_only: int = 0
-    frozen_address: bool = False
     weights: dict[str, float] = field(
         default_factory=lambda: {
             "address": 1.0, "value": 0.7, "store": 1.0, "intent": 0.5, "delete": 1.0, "distil": 0.5, "pairs": 0.7,
@@ -123,11 +133,11 @@ def load_data(chat: ChatFormat, data_dir: Path) -> AdapterData:
     )  # fmt: skip
 
 
-def schedule(step: int, config: AdapterConfig) -> float:
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Share of the rate at ``step`` of a phase of ``steps``: a rise, then a cosine."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
 
 class AdapterTrainer:
@@ -139,14 +149,19 @@ class AdapterTrainer:
     ) -> None:  # fmt: skip
         self.model, self.chat, self.data, self.config, self.output = model, chat, data, config, output
         self.teacher, self.base, self.say = teacher, base, say
+        memory_layer = model.config.memory.memory_layer
+        for name, parameter in model.named_parameters():  # what has been read below stays true
+            if ".lora_" in name:
+                parameter.requires_grad_(int(name.partition(".layers.")[2].partition(".")[0]) >= memory_layer)
         self.ring = VectorRing(config.ring, model.config.memory.memory_dim)
-        lora = [p for n, p in model.named_parameters() if ".lora_" in n]
+        lora = [p for n, p in model.named_parameters() if p.requires_grad and ".lora_" in n]
         address = [p for n, p in model.named_parameters() if n.startswith(ADDRESS)]
         memory = [
             p
             for n, p in model.named_parameters()
             if p.requires_grad and ".lora_" not in n and not n.startswith(ADDRESS)
         ]
+        self.reading = [*lora, *(p for n, p in model.named_parameters() if p.requires_grad and n.startswith(READING))]
         self.parameters = [*address, *memory, *lora]
         self.optimizer = torch.optim.AdamW(
             [
@@ -161,7 +176,9 @@ class AdapterTrainer:
         )  # fmt: skip
         self.step = 0
         self.smooth: dict[str, float] = {}
+        self.decided = False
         self.lines: LineStates
+        self.read: ReadSessions
         self.by_topic: dict[int, list[int]] = {}
 
     # one step
@@ -174,8 +191,11 @@ class AdapterTrainer:
         ]
         return SessionBatch.of(drawn)
 
-    def losses(self, batch: SessionBatch, step: int, speech: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Loss terms and counts of one batch; also fills the ring of other memories' vectors."""
+    def losses(
+        self, batch: SessionBatch, step: int, states: Tensor | None = None, *, reading: bool
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Loss terms and counts of one batch; also fills the ring of other memories' vectors. ``states``: of the
+        feature layers, where they have been read."""
         model, layer = self.model, self.model.memory_layer
         generator = torch.Generator().manual_seed(self.config.seed * 100_003 + step)
         count = int(torch.randint(0, self.config.distractors, (1,), generator=generator)) if step % 4 else 0
@@ -183,7 +203,7 @@ class AdapterTrainer:
         people, total = memory.tokens.shape
         terms: dict[str, Tensor] = {}
         output: Any = None
-        if speech:
+        if reading:
             with torch.autocast("cpu", torch.bfloat16):
                 output = model(
                     batch.rows, memory=memory, statements=batch.statements(), status=batch.status.flatten(0, 1),
@@ -194,7 +214,7 @@ class AdapterTrainer:
                 output.memory,
             )  # fmt: skip
         else:
-            done = model.lower_pass(batch.rows, statements=batch.statements())
+            done = lower_pass(model, batch, states)
             assert done.query is not None and done.no_match is not None and done.address is not None
             assert done.vectors is not None and done.store_logits is not None
             lower = L.Lower(
@@ -203,9 +223,9 @@ class AdapterTrainer:
             )  # fmt: skip
         found, counts = L.retrieval(layer, lower, batch)
         terms |= found
-        if not self.config.speech_only:
+        if not reading:
             self._add_decisions(terms, counts, lower, batch)
-        if speech:
+        else:
             terms["quiet"] = L.quiet(lower, layer, batch, output.read_weights)
             with torch.autocast("cpu", torch.bfloat16):
                 terms["speech"], said = L.speech(model, output, batch)
@@ -253,33 +273,53 @@ class AdapterTrainer:
         self.model.memory_layer.standardise(done.features[done.roles.text])
 
     def train_step(self) -> dict[str, float]:
-        config, speech = self.config, self.step >= self.config.address_steps
-        factor = schedule(self.step, config)
+        config, reading = self.config, self.step >= self.config.memory_steps
+        phase = (self.step - config.memory_steps, config.reading_steps) if reading else (self.step, config.memory_steps)
+        factor = schedule(*phase, config.warmup_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * factor
-        batch = self.batch(self.step, config.people if speech else config.address_people, self.data.builder)
-        terms, counts = self.losses(batch, self.step, speech)
-        if not config.speech_only:
+        if reading:
+            batch = self.batch(self.step, config.people, self.data.builder)
+            terms, counts = self.losses(batch, self.step, reading=True)
+        else:
+            rng = random.Random(f"{config.seed}/people/{self.step}")
+            people = rng.sample(range(len(self.read)), min(config.memory_people, len(self.read)))
+            terms, counts = self.losses(*self._read_batch(people), reading=False)
             terms |= self.line_losses(self.step)
         loss = sum((config.weights[name] * term for name, term in terms.items()), torch.zeros(()))
         if not math.isfinite(loss.item()):
             raise RuntimeError(f"the loss became {loss.item()} at step {self.step}")
         loss.backward()
+        if reading:  # what decisions are made of stays as it is
+            for parameter in set(self.parameters) - set(self.reading):
+                parameter.grad = None
         torch.nn.utils.clip_grad_norm_(self.parameters, config.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
         return {**{k: float(v.detach()) for k, v in terms.items()}, **{f"#{k}": float(v) for k, v in counts.items()}}
 
+    def _read_batch(self, people: list[int]) -> tuple[SessionBatch, int, Tensor]:
+        batch, states = self.read.batch(people)
+        return batch, self.step, states
+
     def run(self) -> None:
+        config = self.config
+        self._steps_until(config.memory_steps)
+        if not self.decided:
+            self.learn_decisions()
+            self.save()
+        self._steps_until(config.memory_steps + config.reading_steps)
+
+    def _steps_until(self, end: int) -> None:
         began, first = time.monotonic(), self.step
-        while self.step < self.config.max_steps:
+        while self.step < end:
             found = self.train_step()
             self.smooth = {k: 0.9 * self.smooth.get(k, v) + 0.1 * v for k, v in found.items()}
             if self.step % 10 == 0:
                 rate = (time.monotonic() - began) / (self.step - first)
                 self.say(f"{self.step:5d} {rate:5.1f} s/step  {shown(self.smooth)}")
-            if self.step % self.config.save_every == 0 or self.step == self.config.max_steps:
+            if self.step % self.config.save_every == 0 or self.step == end:
                 self.save()
 
     # the first stage
@@ -298,6 +338,28 @@ class AdapterTrainer:
             torch.save((self.lines, self.held_lines), cache)
         self.by_topic = statements_by_topic(self.lines)
 
+    def read_people(self) -> None:
+        """Read the sessions of the memory steps, or load them from an earlier run's file in ``output``."""
+        config, cache = self.config, self.output / "sessions.pt"
+        if cache.exists():
+            self.read = torch.load(cache, weights_only=False)
+        else:
+            self.read = read_sessions(
+                self.model, self.data.builder, config.read_people, config.sessions, config.length,
+                f"read/{config.seed}", self.say,
+            )  # fmt: skip
+            torch.save(self.read, cache)
+
+    def learn_decisions(self) -> None:
+        """What a line wants, what answers it and what it ends, on the ends of the turns that have been read."""
+        config = self.config
+        if config.decision_steps:
+            train_decisions(
+                self.model.memory_layer, turn_ends(self.model, self.read), steps=config.decision_steps, batch=384,
+                rate=5e-4, seed=config.seed, say=self.say,
+            )  # fmt: skip
+        self.decided = True
+
     def learn_addresses(self) -> None:
         """The first stage: what lines are about."""
         config = self.config
@@ -312,10 +374,10 @@ class AdapterTrainer:
         """Save the run's state, in place of the one before only when it is whole."""
         fresh, last = self.output / "fresh", self.output / "last"
         shutil.rmtree(fresh, ignore_errors=True)
-        save_adapter(self.model, fresh, base=self.base, rank=self.config.rank, alpha=self.config.alpha, small=False)
+        save_adapter(self.model, fresh, base=self.base, small=False)
         torch.save(
             {"optimizer": self.optimizer.state_dict(), "step": self.step, "smooth": self.smooth,
-             "ring": self.ring.__dict__},
+             "decided": self.decided, "ring": self.ring.__dict__},
             fresh / "state.pt",
         )  # fmt: skip
         (fresh / "run.json").write_text(json.dumps(asdict(self.config), indent=1), encoding="utf-8")
@@ -325,17 +387,16 @@ class AdapterTrainer:
         fresh.rename(last)
         shutil.rmtree(self.output / "old", ignore_errors=True)
 
-    def resume(self, *, fresh_schedule: bool = False, source: Path | None = None) -> bool:
-        """Go on from the last save, if there is one; ``fresh_schedule``: only its weights, and others' vectors."""
-        last = source or self.output / "last"
+    def resume(self) -> bool:
+        """Go on from the last save, if there is one."""
+        last = self.output / "last"
         if not (last / "state.pt").exists():
             return False
         load_adapter(self.model, last)
         state = torch.load(last / "state.pt", weights_only=True)
         self.ring.__dict__.update(state["ring"])
-        if not fresh_schedule:
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.smooth = state["step"], state["smooth"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.smooth, self.decided = state["step"], state["smooth"], state["decided"]
         return True
 
 
@@ -356,27 +417,26 @@ def shown(smooth: dict[str, float]) -> str:
 
 
 def prepare(
-    base: Path, data_dir: Path, output: Path, config: AdapterConfig, *, base_name: dict[str, str],
-    source: Path | None = None, teacher: Path | None = None, say: Callable[[str], None] = print,
-    memory: dict[str, Any] | None = None,
+    speech: Path, data: AdapterData, chat: ChatFormat, model: VardaLlamaAssociative, output: Path,
+    config: AdapterConfig, *, base_name: dict[str, str], encoder: Callable[[list[str]], Tensor],
+    say: Callable[[str], None] = print,
 ) -> AdapterTrainer:  # fmt: skip
-    """A trainer, new or as its last save left it."""
+    """A trainer of ``model``, which speaks as the LoRA weights in ``speech`` do: new, or as its last save left it.
+    ``encoder``: unit vectors of texts, that addresses follow."""
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    chat, model = with_memory(base, memory)
-    add_lora(model, config.rank, config.alpha)
-    data = load_data(chat, data_dir)
+    spoken = json.loads((speech / LORA_CONFIG).read_text(encoding="utf-8"))
+    add_lora(model, spoken["r"], spoken["lora_alpha"])
+    load_lora(model, speech)
     data.builder.talkative = config.talkative
-    encoder = packaged_encoder() if teacher is None else SentenceEncoder(teacher)
     trainer = AdapterTrainer(model, chat, data, config, output, encoder, base_name, say)
-    if trainer.resume():
-        say(f"Resumed at step {trainer.step}.")
-        trainer.read_lines()
-    else:
+    resumed = trainer.resume()
+    if not resumed:
         trainer.standardise()
-        trainer.read_lines()
-        if source is None:
-            trainer.learn_addresses()
-        else:
-            trainer.resume(fresh_schedule=True, source=source)
+    trainer.read_lines()
+    trainer.read_people()
+    if resumed:
+        say(f"Resumed at step {trainer.step}.")
+    else:
+        trainer.learn_addresses()
     return trainer

@@ -184,7 +184,7 @@ class _Person(_Episode):
         options: list[tuple[float, Callable[[], _Drawn]]] = [
             (self.builder.talkative * (1.8 + 1.5 * self.talker), self._exchange),
             (self.builder.talkative * 0.3, self._dialogue),
-            (self.builder.talkative * 0.8, self._noted),
+            (self.builder.talkative * 1.0, self._noted),
             (0.1, self._real),
         ]  # fmt: skip
         room = STATEMENTS - self.statements

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from training.benchmark.recall import Benchmark
 from training.benchmark.report import conditions
 from training.benchmark.scoring import Score
+from training.benchmark.scripts import TIERS
+from training.evaluation.figures import Figures
+from training.evaluation.figures_page import CONDITION_NAMES, models
 from varda_chat.errors import StorageError, VardaError
 
 FORMATS = (".svg", ".png")
@@ -28,63 +33,118 @@ def check_chart(path: Path) -> None:
         raise VardaError("--chart needs the library matplotlib: pip install 'varda-chat[bench]'.") from error
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What is drawn of a model: scores by condition and tier, and by number of distractors and tier."""
+
+    name: str
+    tiers: tuple[str, ...]
+    conditions: Mapping[str, Mapping[str, Score]]
+    distractors: Mapping[int, Mapping[str, Score]]
+
+
 def draw_chart(benchmark: Benchmark, path: Path) -> None:
     """Write the chart of a run with the recall task to ``path`` (.svg or .png). Raises StorageError."""
+    tiers, levels = benchmark.plan.tiers, benchmark.plan.distractors
+    run = _Run(
+        "",
+        tiers,
+        {each: {tier: benchmark.recall(each, tier) for tier in tiers} for each in conditions(benchmark)},
+        {
+            level: {tier: benchmark.score("recall", "value named", tier, distractors=level) for tier in tiers}
+            for level in levels
+        },
+    )
+    _draw([run], path)
+
+
+def draw_figures(figures: Figures, path: Path) -> None:
+    """Write the chart of the models in ``figures``, one below the other. Raises StorageError, and VardaError where no
+    recall was measured."""
+    runs = []
+    for name in models(figures):
+        found = figures["models"][name].get("recall", {})
+        if "conditions" in found:
+            tiers = tuple(tier for tier in TIERS if tier in found["conditions"]["memory"])
+            shown = {
+                each: _scores(found["conditions"][each]) for each in CONDITION_NAMES if each in found["conditions"]
+            }
+            distractors = {int(level): _scores(scores) for level, scores in found["distractors"].items()}
+            runs.append(_Run(name, tiers, shown, distractors))
+    if not runs:
+        raise VardaError("There is no recall in these figures that could be drawn.")
+    _draw(runs, path)
+
+
+def _scores(found: Mapping[str, Any]) -> dict[str, Score]:
+    return {tier: Score(score["right"], score["total"]) for tier, score in found.items()}
+
+
+def _draw(runs: Sequence[_Run], path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    among = len(benchmark.plan.distractors) > 1
+    among = any(len(run.distractors) > 1 for run in runs)
     style = {
         "font.size": 9, "text.color": _INK, "axes.labelcolor": _INK, "axes.edgecolor": _FAINT, "xtick.color": _INK,
         "ytick.color": _INK, "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
         "axes.titlesize": 10, "svg.hashsalt": "varda-chat",
     }  # fmt: skip
     with mpl.rc_context(style):
-        figure = Figure(figsize=(9.0 if among else 6.0, 3.4), layout="constrained", facecolor="white")
-        if among:
-            left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.7, 1.0]}, sharey=True)
-            _distractors(benchmark, right)
-        else:
-            left = figure.subplots()
-        _conditions(benchmark, left)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+        size = (9.0 if among else 6.0, 0.4 + 3.0 * len(runs))
+        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        ratios = [1.7, 1.0] if among else [1.0]
+        rows = figure.subplots(
+            len(runs), len(ratios), squeeze=False, sharey=True, gridspec_kw={"width_ratios": ratios}
+        )  # fmt: skip
+        for run, axes in zip(runs, rows, strict=True):
+            _conditions(run, axes[0])
+            if len(run.distractors) > 1:
+                _distractors(run, axes[1])
+            elif among:
+                axes[1].set_axis_off()
+        figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         try:
             figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
         except OSError as error:
             raise StorageError(f"The chart could not be written: {error}") from error
 
 
-def _conditions(benchmark: Benchmark, axes: Any) -> None:
+def _conditions(run: _Run, axes: Any) -> None:
     """Groups of bars, one group a condition, one bar a tier."""
-    shown, tiers = conditions(benchmark), benchmark.plan.tiers
-    width = 0.8 / len(tiers)
-    for number, tier in enumerate(tiers):
-        scores = [benchmark.recall(condition, tier) for condition in shown]
-        places = [place + (number - (len(tiers) - 1) / 2) * width for place in range(len(shown))]
+    width = 0.8 / len(run.tiers)
+    for number, tier in enumerate(run.tiers):
+        scores = [scores.get(tier, Score(0, 0)) for scores in run.conditions.values()]
+        places = [place + (number - (len(run.tiers) - 1) / 2) * width for place in range(len(scores))]
         axes.bar(
-            places, _percent(scores), width * 0.92, yerr=_errors(scores), color=_COLOURS[number],
+            places, _percent(scores), width * 0.92, yerr=_errors(scores), color=_colour(tier),
             label=f"{tier} phrasings", error_kw={"elinewidth": 0.8, "ecolor": _INK},
         )  # fmt: skip
-    axes.set_xticks(range(len(shown)), [condition.replace("-in-", " in ").replace("-", "\n") for condition in shown])
+    names = [condition.replace("-in-", " in\n").replace("-", "\n") for condition in run.conditions]
+    axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", length=0)
-    axes.set_title("facts recalled in a new session, and under controls")
+    axes.set_title(f"{run.name + ': ' if run.name else ''}facts recalled in a new session, and under controls")
     _percent_axis(axes)
     axes.set_ylabel("%")
 
 
-def _distractors(benchmark: Benchmark, axes: Any) -> None:
+def _distractors(run: _Run, axes: Any) -> None:
     """A line a tier over the numbers of distractors, evenly spaced."""
-    levels = benchmark.plan.distractors
-    for number, tier in enumerate(benchmark.plan.tiers):
-        scores = [benchmark.score("recall", "value named", tier, distractors=level) for level in levels]
+    levels = sorted(run.distractors)
+    for number, tier in enumerate(run.tiers):
+        scores = [run.distractors[level].get(tier, Score(0, 0)) for level in levels]
         places = [place + 0.06 * (number - 1) for place in range(len(levels))]  # side by side, to be told apart
         axes.errorbar(
-            places, _percent(scores), yerr=_errors(scores), color=_COLOURS[number], marker=_MARKS[number],
+            places, _percent(scores), yerr=_errors(scores), color=_colour(tier), marker=_MARKS[TIERS.index(tier)],
             markersize=4, linewidth=1.4, elinewidth=0.8, capsize=2,
         )  # fmt: skip
     axes.set_xticks(range(len(levels)), [f"{level:,}" for level in levels])
     axes.set_title("among other stored vectors")
     _percent_axis(axes)
+
+
+def _colour(tier: str) -> str:
+    return _COLOURS[TIERS.index(tier)]
 
 
 def _percent(scores: list[Score]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 import click
@@ -20,20 +21,23 @@ def recall(source: str, flags: dict[str, Any], load: Load, console: Console) -> 
     from training.benchmark.recall import Plan, measure
     from training.benchmark.report import recall_json, recall_tables, wrong_answers
     from training.benchmark.scripts import TASKS, TIERS
+    from training.evaluation.statistics import check_scipy
 
     plan = Plan(
         facts=flags["facts"],
         per_person=flags["per_person"],
-        tasks=_chosen(flags["tasks"], TASKS),
-        tiers=_chosen(flags["tiers"], TIERS),
+        tasks=chosen(flags["tasks"], TASKS),
+        tiers=chosen(flags["tiers"], TIERS),
         distractors=_numbers(flags["distractors"]),
-        controls=() if flags["controls"].strip() == "none" else _chosen(flags["controls"], CONTROLS),
+        controls=() if flags["controls"].strip() == "none" else chosen(flags["controls"], CONTROLS),
         seed=flags["seed"],
     )
     if flags["chart"] is not None:
         check_chart(flags["chart"])
         if "recall" not in plan.tasks:
             raise VardaError("--chart draws the recall task, which --tasks leaves out.")
+    if "recall" in plan.tasks and plan.controls:
+        check_scipy("The comparison with the controls")
     checkpoint = load(source)
     with progress("recall") as show:
         found = measure(checkpoint, plan, data_dir=flags["data_dir"], on_progress=show)
@@ -119,7 +123,20 @@ def run(measure: str, source: str, flags: dict[str, Any], load: Load, console: C
         raise VardaError(f"--data-dir: there is no folder {flags['data_dir']}.")
     if flags["files"] and measure != "retrieval":
         raise click.UsageError(f"{measure} takes no files, but {flags['files'][0]} was given.")
-    MEASURES[measure](source, flags, load, console)
+
+    def loaded(named: str) -> Any:
+        checkpoint = load(named)
+        flags["about"] = {
+            "checkpoint": checkpoint.name,
+            "fingerprint": checkpoint.fingerprint,
+            "thresholds": _thresholds(checkpoint.model.config.to_dict()),
+            "measure": measure,
+            "command": flags.get("command", ""),
+            "date": date.today().isoformat(),
+        }
+        return checkpoint
+
+    MEASURES[measure](source, flags, loaded, console)
 
 
 MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
@@ -132,7 +149,14 @@ MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
 }
 
 
-def _chosen(text: str, known: Sequence[Any]) -> tuple[Any, ...]:
+def _thresholds(config: dict[str, Any]) -> dict[str, Any]:
+    """Those of a model's configuration: what is measured depends on them as it does on the weights."""
+    memory = config.get("memory")
+    every = config | (memory if isinstance(memory, dict) else {})
+    return {name: value for name, value in sorted(every.items()) if name.endswith("_threshold")}
+
+
+def chosen(text: str, known: Sequence[Any]) -> tuple[Any, ...]:
     """The names in ``text``, separated by commas, in the order of ``known``; "all" for every one. Names that are not
     known are left for the plan to complain about."""
     if text.strip() == "all":

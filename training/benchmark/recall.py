@@ -97,17 +97,26 @@ class Benchmark:
         self, task: Task, measure: Measure, tier: Tier, condition: Condition = "memory", distractors: int | None = None
     ) -> Score:
         """The share of right outcomes; ``distractors`` None for the least number asked with."""
+        return Score.of(self._rights(task, measure, tier, condition, distractors))
+
+    def _rights(
+        self, task: Task, measure: Measure, tier: Tier, condition: Condition, distractors: int | None
+    ) -> list[bool]:
         level = self.plan.distractors[0] if distractors is None else distractors
         level = level if task == "recall" and condition == "memory" else 0
-        return Score.of(
+        return [
             o.right
             for o in self.outcomes
             if (o.task, o.measure, o.tier, o.condition, o.distractors) == (task, measure, tier, condition, level)
-        )
+        ]
 
     def recall(self, condition: Condition, tier: Tier) -> Score:
         """Facts recalled in the recall task."""
         return self.score("recall", "value named", tier, condition)
+
+    def recalled(self, condition: Condition, tier: Tier) -> list[bool]:
+        """Whether each question of the recall task was answered right, in the same order under every condition."""
+        return self._rights("recall", "value named", tier, condition, None)
 
 
 def judge(question: Question, reply: str) -> bool:

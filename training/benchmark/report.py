@@ -2,8 +2,11 @@
 
 ``recall_json``: ``settings`` (the plan); ``tasks[task][measure][tier]``, ``conditions[condition][tier]`` (the recall
 task with the memory and under each control) and ``distractors[number][tier]``, each a score; ``economy[tier]``;
-``replies_in_loops``, a score over all replies with the memory; ``notices``. A score is ``{"right", "total", "share",
-"interval"}``: ``interval`` holds the 95 % bounds, ``share`` is null where nothing was counted.
+``paired[control][tier]``, the memory against each control on the same questions (McNemar's exact test: ``first`` and
+``second`` are the questions that only the memory and only the control got right); ``answers[condition][tier]``, a
+string of 1 for each right answer and 0 for each wrong one, in the order of the questions; ``replies_in_loops``, a score
+over all replies with the memory; ``notices``. A score is ``{"right", "total", "share", "interval"}``: ``interval``
+holds the 95 % bounds, ``share`` is null where nothing was counted.
 
 ``dialogue_json``: a list, one object a corpus: ``corpus``, ``units``, ``tokens``, ``perplexity[reader]``, ``stored``,
 ``told``, and ``ratios["reader / reader"]`` = ``{"ratio", "interval"}``.
@@ -25,7 +28,8 @@ from training.benchmark.exchanges import Exchange, looping, recalled
 from training.benchmark.recall import Benchmark, Condition
 from training.benchmark.scoring import Score, loops
 from training.benchmark.scripts import MEASURES, Tier
-from training.evaluation.tables import new_table, score_json, share_text
+from training.evaluation.statistics import Paired, mcnemar
+from training.evaluation.tables import chance_text, new_table, paired_json, score_json, share_text
 
 RATIOS: tuple[tuple[Reader, Reader], ...] = (
     ("memory", "no memory"),
@@ -50,7 +54,7 @@ def recall_tables(benchmark: Benchmark) -> list[Table]:
     tables = [task_table(benchmark)]
     if "recall" in plan.tasks:
         if plan.controls:
-            tables.append(recall_table(benchmark))
+            tables += [recall_table(benchmark), _paired_table(benchmark)]
         if len(plan.distractors) > 1:
             tables.append(_distractor_table(benchmark))
         tables.append(_economy_table(benchmark.economy))
@@ -80,6 +84,21 @@ def recall_table(benchmark: Benchmark) -> Table:
         cells = [share_text(benchmark.recall(condition, tier)) for tier in benchmark.plan.tiers]
         table.add_row(_words(condition), *cells)
     table.caption = _stored(benchmark.economy)
+    return table
+
+
+def paired(benchmark: Benchmark, control: Condition, tier: Tier) -> Paired:
+    """The memory, with the fewest distractors, against ``control`` on the same questions."""
+    own, other = (benchmark.recalled(condition, tier) for condition in ("memory", control))
+    return mcnemar(own, other)
+
+
+def _paired_table(benchmark: Benchmark) -> Table:
+    table = new_table("The memory against each control on the same questions", "control", *benchmark.plan.tiers)
+    for control in benchmark.plan.controls:
+        found = [paired(benchmark, control, tier) for tier in benchmark.plan.tiers]
+        table.add_row(_words(control), *(f"{each.first} : {each.second}, p {chance_text(each.p)}" for each in found))
+    table.caption = "questions that only the memory : only the control answered right; p by McNemar's exact test"
     return table
 
 
@@ -142,6 +161,16 @@ def recall_json(benchmark: Benchmark) -> dict[str, Any]:
         found["distractors"] = {
             str(level): {tier: score_json(_among(benchmark, tier, level)) for tier in plan.tiers}
             for level in plan.distractors
+        }
+        found["paired"] = {
+            control: {tier: paired_json(paired(benchmark, control, tier)) for tier in plan.tiers}
+            for control in plan.controls
+        }
+        found["answers"] = {
+            condition: {
+                tier: "".join(str(int(right)) for right in benchmark.recalled(condition, tier)) for tier in plan.tiers
+            }
+            for condition in conditions(benchmark)
         }
         found["economy"] = {each.tier: _economy(each) for each in benchmark.economy}
     found["replies_in_loops"] = score_json(Score.of(loops(reply) for reply in replies))

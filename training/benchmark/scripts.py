@@ -9,10 +9,12 @@ training takes, ``held-out`` phrasings that it never took, ``hand-written`` sent
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from training.benchmark import handwritten
@@ -153,6 +155,20 @@ def make_scripts(
     if tier == "hand-written":
         return list(_handwritten(task, facts, people, per_person, rng))
     return [_TEMPLATED[task](tier, per_person, rng, relations) for _ in range(people)]
+
+
+def write_scripts(path: Path, *, facts: int, per_person: int, seed: int) -> int:
+    """Write the scripts of every task and tier as JSONL, an object per Script; returns how many. ``data/README.md``
+    documents them."""
+    scripts = [
+        script
+        for task in TASKS
+        for tier in TIERS
+        for script in make_scripts(task, tier, facts=facts, per_person=per_person, seed=seed)
+    ]
+    lines = (json.dumps(asdict(script), ensure_ascii=False) + "\n" for script in scripts)
+    path.write_text("".join(lines), encoding="utf-8")
+    return len(scripts)
 
 
 # Facts of templates

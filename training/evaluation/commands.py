@@ -1,4 +1,4 @@
-"""What ``varda-eval`` does for spared, conversation and retrieval: check the flags, measure, print, write files."""
+"""What ``varda-eval`` does for the evaluations of this package: check the flags, measure, print, write files."""
 
 from __future__ import annotations
 
@@ -74,17 +74,44 @@ def retrieval(source: str, flags: dict[str, Any], load: Load, console: Console) 
     show_result(retrieval_json(found), retrieval_tables(found), flags, console, found.notices)
 
 
+def influence(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """``varda-eval CHECKPOINT influence``."""
+    from training.benchmark.commands import chosen
+    from training.benchmark.recall import Plan
+    from training.benchmark.scripts import TIERS
+    from training.evaluation.influence import measure
+    from training.evaluation.influence_report import influence_json, influence_tables
+    from training.evaluation.statistics import check_scipy
+
+    check_scipy("influence")
+    plan = Plan(
+        facts=flags["facts"], per_person=flags["per_person"], tasks=("recall",), tiers=chosen(flags["tiers"], TIERS),
+        controls=(), seed=flags["seed"],
+    )  # fmt: skip
+    checkpoint = load(source)
+    with progress("influence") as show:
+        found = measure(
+            checkpoint, facts=plan.facts, per_person=plan.per_person, tiers=plan.tiers, seed=plan.seed,
+            on_progress=show,
+        )  # fmt: skip
+    show_result(influence_json(found), influence_tables(found), flags, console)
+
+
 MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
     "spared": spared,
     "conversation": conversation,
     "retrieval": retrieval,
+    "influence": influence,
 }
 
 
 def show_result(
     result: Any, tables: list[Any], flags: dict[str, Any], console: Console, notices: tuple[str, ...] = ()
 ) -> None:
-    """Print the tables and notices. With ``--json`` print the JSON object instead, with ``--json FILE`` write it."""
+    """Print the tables and notices. With ``--json`` print the JSON object instead, with ``--json FILE`` write it: the
+    result and, in ``about``, of which checkpoint it is and what was run."""
+    if isinstance(result, dict) and "about" in flags:
+        result = {"about": flags["about"], **result}
     if flags["json"] == "-":
         click.echo(json.dumps(result, ensure_ascii=False))
         return

@@ -18,7 +18,7 @@ from pathlib import Path
 from training.evaluation.minilm import has_minilm
 from training.evaluation.rankers import BM25, MiniLM, Random, Ranker, Ranking, fuse, model_memory
 from training.evaluation.retrieval_data import Conversation, Question
-from training.evaluation.statistics import Interval, area_under_curve, bootstrap_ratio
+from training.evaluation.statistics import Interval, Paired, area_under_curve, bootstrap_ratio, mcnemar
 from varda_chat.errors import DataError, VardaError
 from varda_chat.model.checkpoint import Checkpoint
 
@@ -28,8 +28,9 @@ EVERYTHING = "memory, every turn stored"
 SYSTEMS = ("random", BASELINE, "MiniLM", "BM25 + MiniLM", MEMORY, EVERYTHING, "memory + BM25")
 FUSED = {"BM25 + MiniLM": (BASELINE, "MiniLM"), "memory + BM25": (MEMORY, BASELINE)}
 """Fusions and their parts. Their scores say nothing about how well anything fits."""
-METRICS = ("recall@1", "recall@5", "recall@10", "any@5")
-"""any@5: whether one of the five best turns is evidence."""
+FOUND = "any@5"
+"""Whether one of the five best turns is evidence."""
+METRICS = ("recall@1", "recall@5", "recall@10", FOUND)
 
 Progress = Callable[[str, int, int], None]
 
@@ -89,6 +90,12 @@ class Retrieval:
                 for each in self._answerable(category)
             ]
         )
+
+    def paired(self, row: Row) -> Paired:
+        """The system against the baseline, question by question: which of them has evidence among its five best."""
+        other = self.row(BASELINE)
+        keys = [each.key for each in self._answerable(None)]
+        return mcnemar([bool(row.values[key][FOUND]) for key in keys], [bool(other.values[key][FOUND]) for key in keys])
 
     def unanswerable(self, row: Row) -> float | None:
         """The chance that an answerable question's best score exceeds an unanswerable one's; for the memory, whose

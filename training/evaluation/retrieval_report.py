@@ -1,10 +1,11 @@
 """Shows what ``retrieval`` found: tables and the object for ``--json``.
 
 ``retrieval_json``: ``conversations``, ``questions``, ``unanswerable`` (counts), ``seed``, ``notices`` and ``systems``,
-a list of ``{"system", "overall", "categories", "differences", "unanswerable_auc", "ms_per_question",
+a list of ``{"system", "overall", "categories", "differences", "paired", "unanswerable_auc", "ms_per_question",
 "bytes_per_turn"}``.
 ``overall[metric]`` and ``categories[category][metric]`` are ``{"mean", "low", "high"}`` with the 95 % interval;
-``differences[metric]`` is the same for the paired difference to BM25.
+``differences[metric]`` is the same for the paired difference to BM25; ``paired`` is McNemar's exact test on any@5:
+``first`` and ``second`` are the questions for which only the system and only BM25 found evidence.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any
 
 from rich.table import Table
 
-from training.evaluation.retrieval import BASELINE, METRICS, Retrieval, Row
+from training.evaluation.retrieval import BASELINE, FOUND, METRICS, Retrieval, Row
 from training.evaluation.statistics import Interval
-from training.evaluation.tables import new_table
+from training.evaluation.tables import chance_text, new_table, paired_json
 
 BY_CATEGORY = "recall@5"
 
@@ -24,16 +25,22 @@ def retrieval_tables(found: Retrieval) -> list[Table]:
     """The metrics by system; their differences to BM25; recall@5 by category; costs and unanswerable questions."""
     answerable = [each for each in found.asked if each.question.answerable]
     first = new_table("Turns found that answer a question", "system", *METRICS)
-    differences = new_table("Difference to BM25 on the same questions", "system", *METRICS)
+    differences = new_table("Difference to BM25 on the same questions", "system", *METRICS, f"{FOUND}: p")
     for row in found.rows:
         first.add_row(row.system, *(_percent(found.mean(row, metric)) for metric in METRICS))
         if row.system != BASELINE:
-            differences.add_row(row.system, *(_points(found.difference(row, metric)) for metric in METRICS))
+            differences.add_row(
+                row.system, *(_points(found.difference(row, metric)) for metric in METRICS),
+                chance_text(found.paired(row).p),
+            )  # fmt: skip
     first.caption = (
         f"{len(answerable)} answerable questions in {len({each.conversation for each in found.asked})} conversations; "
         "95 % intervals by bootstrap over conversations"
     )
-    differences.caption = "percentage points; an interval without 0 is a difference beyond chance"
+    differences.caption = (
+        "percentage points; an interval without 0 is a difference beyond chance; p: McNemar's exact test, which treats "
+        "the questions of a conversation as independent"
+    )
     categories = new_table(f"{BY_CATEGORY} by category", "system", *found.categories)
     for row in found.rows:
         categories.add_row(row.system, *(_percent(found.mean(row, BY_CATEGORY, each)) for each in found.categories))
@@ -71,6 +78,7 @@ def _row(found: Retrieval, row: Row) -> dict[str, Any]:
             for category in found.categories
         },
         "differences": {metric: _interval(found.difference(row, metric)) for metric in METRICS},
+        "paired": paired_json(found.paired(row)),
         "unanswerable_auc": found.unanswerable(row),
         "ms_per_question": None if row.seconds is None else round(row.seconds * 1000, 3),
         "bytes_per_turn": None if row.bytes is None else round(row.bytes / max(1, row.turns), 1),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 
 from training.benchmark.scoring import Score
+from training.evaluation.statistics import Paired
 
 
 def new_table(title: str, first: str, *columns: str, left: tuple[str, ...] = ()) -> Table:
@@ -34,3 +36,13 @@ def score_json(score: Score) -> dict[str, Any]:
         "share": round(score.share, 4) if score.total else None,
         "interval": [round(bound, 4) for bound in score.interval],
     }
+
+
+def paired_json(paired: Paired) -> dict[str, Any]:
+    """``{"questions", "first", "second", "p"}``: see Paired."""
+    return asdict(paired) | {"p": round(paired.p, 6)}
+
+
+def chance_text(p: float) -> str:
+    """ "0.03", "0.0004", "under 0.0001"."""
+    return "under 0.0001" if p < 0.0001 else f"{p:.2f}" if p >= 0.01 else f"{p:.1g}"

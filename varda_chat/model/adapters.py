@@ -119,7 +119,7 @@ def merged_checkpoint(
 ) -> Path:
     """The directory, in the cache, of the adapter in ``adapter_dir`` merged with the base in ``base_dir``.
 
-    LoRA is merged in float32; the base's weights are saved as bf16, the memory's parts as they are. Earlier merges of
+    LoRA is merged in float32; the base's weights are saved as bf16, the memory's parts as float32. Earlier merges of
     the same ``adapter_dir`` are deleted. Raises CheckpointError where the two do not fit or a file is damaged,
     StorageError where the disk refuses.
     """
@@ -193,7 +193,7 @@ def _merged_weights(adapter_dir: Path, base_dir: Path) -> dict[str, torch.Tensor
         weights[name] = weights[name].float() + delta
     for name, tensor in weights.items():
         weights[name] = tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor
-    return weights | _tensors(adapter_dir / MEMORY)
+    return weights | {name: tensor.float() for name, tensor in _tensors(adapter_dir / MEMORY).items()}
 
 
 def _deltas(adapter_dir: Path) -> dict[str, torch.Tensor]:

@@ -394,6 +394,11 @@ class Pass:
                 raise StopBelow
         return hidden
 
+    def read_from(self, taps: list[Tensor]) -> None:
+        """Fill in what the lower layers give, from their states of an earlier pass, (B, T, …) each."""
+        self.taps = taps
+        self._apply(torch.zeros(()))
+
     def _apply(self, hidden: Tensor) -> Tensor:
         assert self.taps is not None
         layer, new = self.layer, self.ids.shape[1]

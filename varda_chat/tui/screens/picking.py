@@ -16,7 +16,7 @@ from varda_chat import models
 from varda_chat.errors import VardaError
 from varda_chat.memory.upkeep import Peek
 from varda_chat.models import BUNDLED, Model
-from varda_chat.paths import profile_dir
+from varda_chat.paths import profile_dir, shipped_checkpoints
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.formatting import magnitude
 from varda_chat.tui.screens.card import Card
@@ -166,7 +166,7 @@ class ProfilesScreen(PickScreen):
 
 
 class ModelsScreen(PickScreen):
-    """Answers the folder or hub id of a model, BUNDLED for the bundled one."""
+    """Answers the folder, hub id or shipped name of a model, BUNDLED for the one opened where none is named."""
 
     HEADING = "Models"
     PLACEHOLDER = "Search, or a folder, or a hub id"
@@ -190,7 +190,7 @@ class ModelsScreen(PickScreen):
         if name not in self._fingerprints:
             self._read_fingerprint(name)
         where = name if model.folder is None else tilde(model.folder)
-        if name == BUNDLED:
+        if name == BUNDLED or name in shipped_checkpoints():
             where = "comes with varda-chat"
         title, text = (*model.card, "", "")[:2]
         return Content.assemble(

@@ -1,0 +1,185 @@
+"""Whether answers come from what they recalled: ``varda-eval CHECKPOINT influence``.
+
+The facts of the recall benchmark are told and asked for. Then each question is asked again of the same memory without
+the statements that the answer used, and once more without as many others (the paired control). A memory that can be
+masked without effect was not what the answer came from.
+
+An answer used the statements whose words the session took from the store: for a model that decides first, those that
+stood in the note before the reply and whose vectors the reply read; for ``mini``, those that count as recalled. Masked,
+they are not found, and everything is decided and decoded anew, greedily.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from training.benchmark.recall import judge
+from training.benchmark.scoring import names_any, normalised
+from training.benchmark.scripts import TIERS, Question, Tier, make_scripts
+from training.benchmark.telling import GREEDY, open_store, tell
+from training.data.relation_families import Relation
+from training.data.relations import RELATIONS
+from varda_chat.memory import MemoryStore
+from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.session import ChatSession
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Again:
+    """The answer with some statements masked."""
+
+    masked: tuple[str, ...]
+    reply: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, and the same question without what it used (``without``; None where it used nothing) and without as
+    many other statements (``control``; None where there are no others). ``person``: who was asked, within the tier."""
+
+    tier: Tier
+    person: int
+    told: str
+    asked: str
+    reply: str
+    right: bool
+    used: tuple[str, ...]
+    without: Again | None
+    control: Again | None
+
+    def changed(self, again: Again) -> bool:
+        """Whether the reply has other words then."""
+        return normalised(again.reply) != normalised(self.reply)
+
+
+@dataclass(frozen=True)
+class Influence:
+    """All answers of a run, and what was run."""
+
+    facts: int
+    per_person: int
+    tiers: tuple[Tier, ...]
+    seed: int
+    answers: tuple[Answer, ...]
+
+    def of(self, tier: Tier | None, right: bool) -> list[Answer]:
+        """The answers of a tier (None for all) that are right, or that are wrong."""
+        return [each for each in self.answers if tier in (None, each.tier) and each.right == right]
+
+
+class MaskedStore:
+    """``store``, read-only, in which the vectors of the statements ``masked`` are not found. ``used`` collects the
+    statements whose words are asked for."""
+
+    def __init__(self, store: MemoryStore, masked: Collection[int] = ()) -> None:
+        self._store = store
+        self._masked = sorted(masked)
+        self._hidden = sum(len(store.tokens(each)) for each in self._masked)
+        self.used: set[int] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @property
+    def size(self) -> int:
+        """Vectors that can be found."""
+        return self._store.size - self._hidden
+
+    def search(self, query: torch.Tensor, k: int) -> Any:
+        """The ``k`` nearest of the vectors that are not masked; see SearchResults."""
+        found = self._store.search(query, k + self._hidden)
+        statements = torch.from_numpy(self._store.statement_ids(found.ids.cpu().numpy())).to(found.ids.device)
+        masked = torch.isin(statements, torch.tensor(self._masked, dtype=statements.dtype, device=statements.device))
+        # all masked vectors are among the results or fewer than k others are there: the first k left are the nearest
+        first = masked.long().argsort(dim=-1, stable=True)[..., :k]
+        gone = masked.gather(-1, first)
+        return replace(
+            found,
+            ids=found.ids.gather(-1, first).masked_fill(gone, -1),
+            distances=found.distances.gather(-1, first).masked_fill(gone, torch.inf),
+            vectors=found.vectors.gather(-2, first.unsqueeze(-1).expand(*first.shape, found.vectors.shape[-1]))
+            .masked_fill(gone.unsqueeze(-1), 0.0),
+            token_ids=found.token_ids.gather(-1, first).masked_fill(gone, -1),
+        )  # fmt: skip
+
+    def statement(self, statement_id: int) -> Any:
+        """As the store's own."""
+        self.used.add(statement_id)
+        return self._store.statement(statement_id)
+
+
+def measure(
+    checkpoint: Checkpoint,
+    *,
+    facts: int = 100,
+    per_person: int = 5,
+    tiers: Sequence[Tier] = TIERS,
+    seed: int = 0,
+    relations: Sequence[Relation] = RELATIONS,
+    on_progress: Progress | None = None,
+) -> Influence:
+    """Tell ``facts`` of each tier, ``per_person`` to a memory, as the recall benchmark with the same seed does, and ask
+    for each with and without what was recalled."""
+    scripts = {
+        tier: make_scripts("recall", tier, facts=facts, per_person=per_person, seed=seed, relations=relations)
+        for tier in tiers
+    }
+    total = sum(len(script.lines) + len(script.questions) for group in scripts.values() for script in group)
+    done = 0
+
+    def step(tier: Tier) -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None:
+            on_progress(f"influence, {tier}", done, total)
+
+    answers = []
+    with tempfile.TemporaryDirectory(prefix="varda-influence-") as scratch:
+        for tier, group in scripts.items():
+            for number, script in enumerate(group):
+                told = tell(checkpoint, script, Path(scratch) / tier / str(number), partial(step, tier))
+                with open_store(checkpoint, told.folder, read_only=True) as store:
+                    for question in script.questions:
+                        rng = random.Random(f"{seed}/{tier}/{number}/{question.text}")
+                        answers.append(_answer(checkpoint, store, tier, number, question, rng))
+                        step(tier)
+    return Influence(facts, per_person, tuple(tiers), seed, tuple(answers))
+
+
+def _answer(
+    checkpoint: Checkpoint, store: MemoryStore, tier: Tier, person: int, question: Question, rng: random.Random
+) -> Answer:
+    whole = MaskedStore(store)
+    reply = _reply(checkpoint, whole, question)
+    texts = {each.id: each.text for each in store.statements(newest_first=False)}
+
+    def again(masked: Collection[int]) -> Again | None:
+        if not masked:
+            return None
+        text = _reply(checkpoint, MaskedStore(store, masked), question)
+        return Again(tuple(texts[each] for each in sorted(masked)), text, judge(question, text))
+
+    wanted = [value for group in question.wanted for value in group]
+    others = [each for each, text in texts.items() if each not in whole.used and not names_any(text, wanted)]
+    control = rng.sample(others, min(len(whole.used), len(others)))
+    return Answer(
+        tier, person, question.told, question.text, reply, judge(question, reply),
+        tuple(texts[each] for each in sorted(whole.used)), again(whole.used), again(control),
+    )  # fmt: skip
+
+
+def _reply(checkpoint: Checkpoint, store: MaskedStore, question: Question) -> str:
+    # read-only and incognito: a question leaves nothing behind for the next
+    session = ChatSession(checkpoint, cast(MemoryStore, store), incognito=True, generation=GREEDY)
+    return session.reply(question.text).reply
