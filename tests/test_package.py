@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,6 +32,7 @@ NOT_LINKED = ("varda_chat", "training", "_editable", "__editable__", "accelerate
 class Built:
     wheel: Path
     sdist: Path
+    source: Path
 
 
 def run(
@@ -74,7 +77,7 @@ def build(source: Path, target: Path, *formats: str) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The wheel, built from the sdist as pip would build it, and the sdist."""
+    """The wheel, built from the sdist as pip would build it, the sdist, and what is in it."""
     pytest.importorskip("hatchling", reason="needs the extra dev")
     target = tmp_path_factory.mktemp("built")
     build(ROOT, target, "sdist")
@@ -84,7 +87,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     (source,) = (target / "source").iterdir()
     build(source, target, "wheel")
     (wheel,) = target.glob("*.whl")
-    return Built(wheel, sdist)
+    return Built(wheel, sdist, source)
 
 
 def in_environment(folder: Path, name: str) -> Path:
@@ -170,22 +173,27 @@ def test_it_trains_and_chats_where_the_extra_is_installed(fresh: Path, corpora: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("tool", ["pipx", "uvx"])
+@pytest.mark.parametrize("tool", ["pipx", "uv", "uvx"])
 def test_tools_for_programs_install_and_run_it(
     tool: str, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their own environments, with every library from the registry."""
+    """By the commands of the quick start, and by uvx from the wheel; with every library from the registry."""
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not installed")
-    for name in ("PIPX_HOME", "PIPX_BIN_DIR", "PIPX_MAN_DIR", "UV_CACHE_DIR", "UV_TOOL_DIR"):
+    for name in ("PIPX_HOME", "PIPX_BIN_DIR", "PIPX_MAN_DIR", "UV_CACHE_DIR", "UV_TOOL_DIR", "UV_TOOL_BIN_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    constraints = ROOT / "constraints.txt"
+    for name in ("PIP_CONSTRAINT", "UV_CONSTRAINT"):
+        monkeypatch.setenv(name, str(ROOT / "constraints.txt"))
+    chat: list[object] = ["uvx", "--from", built.wheel, "varda-chat"]
+    if tool != "uvx":
+        named = re.search(
+            rf"{tool} (?:tool )?install '\.\[base\]'", (ROOT / "docs" / "quickstart.md").read_text("utf-8")
+        )
+        assert named is not None
+        run(shlex.split(named[0]), cwd=built.source)
+        chat = [tmp_path / ("PIPX_BIN_DIR" if tool == "pipx" else "UV_TOOL_BIN_DIR") / "varda-chat"]
     if tool == "pipx":
-        run(["pipx", "install", "--pip-args", f"--constraint {constraints}", built.wheel], cwd=tmp_path)
-        chat: list[object] = [tmp_path / "PIPX_BIN_DIR" / "varda-chat"]
         assert (tmp_path / "PIPX_MAN_DIR" / "man1" / "varda-chat.1").exists()
-    else:
-        chat = ["uvx", "--constraints", constraints, "--from", built.wheel, "varda-chat"]
     told = run([*chat, "--json", "--temperature", "0"], said="My dog is called Rimba.\n", cwd=tmp_path)
     assert json.loads(told.stdout)["stored"][0]["text"] == "My dog is called Rimba."
     assert "Rimba" in run([*chat, "--temperature", "0", "-p", "What is my dog called?"], cwd=tmp_path).stdout
