@@ -60,6 +60,7 @@ measure = @mkdir -p $(PARTS) && $(BIN)/varda-eval $* $(1) --json $@.part && mv $
 
 recall: $(RESULTS) ## measure both models, print one page, update README, cards and chart (hours; reads DATA)
 	@$(BIN)/varda-eval figures $(FIGURES) $(RESULTS:%=--add %) --chart docs/images/recall.svg --write
+	@for model in default mini; do $(BIN)/varda-train card varda_chat/checkpoints/$$model $(FIGURES) || exit 1; done
 
 define tier-rules
 $(PARTS)/%-recall-$(1).json: | .venv/dev

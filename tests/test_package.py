@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -29,6 +32,7 @@ NOT_LINKED = ("varda_chat", "training", "_editable", "__editable__", "accelerate
 class Built:
     wheel: Path
     sdist: Path
+    source: Path
 
 
 def run(
@@ -73,7 +77,7 @@ def build(source: Path, target: Path, *formats: str) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The wheel, built from the sdist as pip would build it, and the sdist."""
+    """The wheel, built from the sdist as pip would build it, the sdist, and what is in it."""
     pytest.importorskip("hatchling", reason="needs the extra dev")
     target = tmp_path_factory.mktemp("built")
     build(ROOT, target, "sdist")
@@ -83,7 +87,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     (source,) = (target / "source").iterdir()
     build(source, target, "wheel")
     (wheel,) = target.glob("*.whl")
-    return Built(wheel, sdist)
+    return Built(wheel, sdist, source)
 
 
 def in_environment(folder: Path, name: str) -> Path:
@@ -140,10 +144,59 @@ def test_it_chats_and_remembers_where_it_is_installed(fresh: Path, tmp_path: Pat
     assert (fresh / "share" / "man" / "man1" / "varda-chat.1").is_file()
 
 
+def trained_nano_chats(environment: Path, corpora: Path, folder: Path) -> None:
+    """The programs of ``environment`` train a nano, and chat with it."""
+    flags = ["--preset", "nano", "--data-dir", corpora, "--output-dir", folder / "nano", "--max-steps", "2"]
+    small = ["--fact-episodes", "1", "--dialogue-rows", "1", "--recall-facts", "1"]
+    run([in_environment(environment, "varda-train"), *flags, *small], cwd=folder)
+    assert (folder / "nano" / "README.md").is_file()
+    run([in_environment(environment, "varda-chat"), "--checkpoint", folder / "nano", "-p", "Hello!"], cwd=folder)
+
+
 def test_training_names_its_extra_where_that_is_missing(fresh: Path, corpora: Path, tmp_path: Path) -> None:
     flags = ["--preset", "nano", "--data-dir", corpora, "--output-dir", tmp_path / "nano", "--max-steps", "2"]
     done = run([in_environment(fresh, "varda-train"), *flags], cwd=tmp_path, code=1)
     assert done.stderr.splitlines()[-1] == "Error: Training needs one more package: pip install 'varda-chat[train]'."
+
+
+def test_it_trains_and_chats_where_the_extra_is_installed(fresh: Path, corpora: Path, tmp_path: Path) -> None:
+    extra = [each for each in Path(sysconfig.get_path("purelib")).iterdir() if each.name.startswith("accelerate")]
+    linked = [fresh / "libraries" / each.name for each in extra]
+    for link, each in zip(linked, extra, strict=True):
+        link.symlink_to(each)
+    try:
+        trained_nano_chats(fresh, corpora, tmp_path)
+    finally:
+        for link in linked:
+            link.unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("tool", ["pipx", "uv", "uvx"])
+def test_tools_for_programs_install_and_run_it(
+    tool: str, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the commands of the quick start, and by uvx from the wheel; with every library from the registry."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    for name in ("PIPX_HOME", "PIPX_BIN_DIR", "PIPX_MAN_DIR", "UV_CACHE_DIR", "UV_TOOL_DIR", "UV_TOOL_BIN_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for name in ("PIP_CONSTRAINT", "UV_CONSTRAINT"):
+        monkeypatch.setenv(name, str(ROOT / "constraints.txt"))
+    chat: list[object] = ["uvx", "--from", built.wheel, "varda-chat"]
+    if tool != "uvx":
+        named = re.search(
+            rf"{tool} (?:tool )?install '\.\[base\]'", (ROOT / "docs" / "quickstart.md").read_text("utf-8")
+        )
+        assert named is not None
+        run(shlex.split(named[0]), cwd=built.source)
+        chat = [tmp_path / ("PIPX_BIN_DIR" if tool == "pipx" else "UV_TOOL_BIN_DIR") / "varda-chat"]
+    if tool == "pipx":
+        assert (tmp_path / "PIPX_MAN_DIR" / "man1" / "varda-chat.1").exists()
+    told = run([*chat, "--json", "--temperature", "0"], said="My dog is called Rimba.\n", cwd=tmp_path)
+    assert json.loads(told.stdout)["stored"][0]["text"] == "My dog is called Rimba."
+    assert "Rimba" in run([*chat, "--temperature", "0", "-p", "What is my dog called?"], cwd=tmp_path).stdout
 
 
 @pytest.mark.slow
@@ -157,8 +210,4 @@ def test_a_whole_install_chats_and_trains(built: Built, corpora: Path, tmp_path:
     run([python, "-m", "pip", *install, f"varda-chat[train] @ {built.wheel.as_uri()}"])
     told = run([in_environment(folder, "varda-chat"), "--json"], said="My dog is called Rimba.\n", cwd=tmp_path)
     assert json.loads(told.stdout)["stored"]
-    flags = ["--preset", "nano", "--data-dir", corpora, "--output-dir", tmp_path / "nano", "--max-steps", "2"]
-    small = ["--fact-episodes", "1", "--dialogue-rows", "1", "--recall-facts", "1"]
-    run([in_environment(folder, "varda-train"), *flags, *small], cwd=tmp_path)
-    chat = [in_environment(folder, "varda-chat"), "--checkpoint", tmp_path / "nano", "-p", "Hello!"]
-    run(chat, cwd=tmp_path)
+    trained_nano_chats(folder, corpora, tmp_path)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from training.benchmark.recall import Benchmark, Condition
 from training.benchmark.report import conditions
-from training.benchmark.scripts import Tier
+from training.benchmark.scripts import MEASURES, Tier
+from training.card_metadata import CARD, LICENCE, front_matter, licence_text
 from training.config import TrainConfig
+from training.evaluation.tables import score_json
 from training.validation import Validation
 from varda_chat.model import VardaGPTAssociative
 
@@ -36,7 +39,8 @@ def write_card(
     validation: Validation,
     recall: Benchmark | None,
 ) -> None:
-    """Write ``README.md`` into the checkpoint's folder; ``recall`` is None where no facts were told in training."""
+    """Write ``README.md`` and ``LICENSE`` into the checkpoint's folder; ``recall`` is None where no facts were told in
+    training."""
     c = model.config
     parameters = sum(p.numel() for p in model.parameters())
     tokens = config.max_steps * (
@@ -45,15 +49,10 @@ def write_card(
     )
     episodes = config.fact_episodes + (0 if recall else config.multi_session_episodes)
     data = "\n".join(f"| {' | '.join(credit)} |" for credit in making.credits)
-    text = f"""---
-language: en
-library_name: transformers
-pipeline_tag: text-generation
-license: other
-tags: [gpt2, memory, faiss, varda-chat]
----
-
-# Varda ({config.preset})
+    name = f"Varda ({config.preset})"
+    results = [_result(recall)] if recall else []
+    text = f"""{front_matter(name, ("gpt2", "memory", "faiss", "varda-chat"), making.credits, results)}
+# {name}
 
 A GPT-2 of {parameters / 1e6:.1f} M parameters with an associative memory: it searches a FAISS index while it writes, copies
 what it finds, and decides by learned gates what to store and what to delete. Made for
@@ -104,7 +103,8 @@ pairs of people) is kept for validation.
 
 {_LIMITS if recall else _TEXT_LIMITS}
 """
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / CARD).write_text(text, encoding="utf-8")
+    (folder / LICENCE).write_text(licence_text(making.credits), encoding="utf-8")
 
 
 _SMALL_TALK = """It is small: it remembers what it is told far better than it knows the world,
@@ -140,6 +140,20 @@ that the reply names the whole value.
 {sum(e.stored for e in recall.economy) / max(1, sum(e.user_tokens for e in recall.economy)):.0%} were stored.
 
 """
+
+
+def _result(recall: Benchmark) -> dict[str, Any]:
+    """Of the benchmark's JSON (``report.recall_json``) what metadata has: all of it needs the extra bench."""
+    plan = recall.plan
+    return {
+        "tasks": {
+            task: {
+                measure: {tier: score_json(recall.score(task, measure, tier)) for tier in plan.tiers}
+                for measure in MEASURES[task]
+            }
+            for task in plan.tasks
+        }
+    }
 
 
 def _score(recall: Benchmark, condition: Condition, tier: Tier) -> str:

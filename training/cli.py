@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -58,5 +59,50 @@ def prepare(**given: Any) -> None:
 
         quiet_libraries()
         prepared(Asked(**given), console())
+
+    run(action)
+
+
+_checkpoint = click.argument("checkpoint", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+
+
+@train.command("card")
+@_checkpoint
+@click.argument(
+    "results", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
+def card(checkpoint: Path, results: tuple[Path, ...]) -> None:
+    """Write results into the metadata of a model card (model-index).
+
+    FILE is what varda-eval CHECKPOINT recall --json FILE or varda-eval CHECKPOINT perplexity --json FILE wrote.
+    """
+
+    def action() -> None:
+        from training.card_metadata import add_results
+
+        click.echo(f"The model card of {checkpoint} has {add_results(checkpoint, results)} figures.")
+
+    run(action)
+
+
+@train.command("push")
+@_checkpoint
+@click.argument("repository", metavar="REPO")
+@flag("private/public", default=None, help="Of a new repository. [default: as the hub has it]")
+@flag("message", default=None, metavar="TEXT", help="Of the commit. [default: Upload DIR]")
+def push(checkpoint: Path, repository: str, private: bool | None, message: str | None) -> None:
+    """Push a checkpoint to a Hugging Face hub, as OWNER/NAME.
+
+    A complete model goes with its code: AutoModelForCausalLM.from_pretrained(REPO, trust_remote_code=True) loads it.
+    HF_TOKEN, or `hf auth login`, says who you are; HF_ENDPOINT names another hub.
+    """
+
+    def action() -> None:
+        from training.push_command import push as pushed
+        from training.quiet import quiet_libraries
+
+        quiet_libraries()
+        address, files = pushed(checkpoint, repository, private=private, message=message)
+        click.echo(f"{len(files)} files are in {address}.")
 
     run(action)

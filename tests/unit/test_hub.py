@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -117,17 +118,25 @@ class Hub(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-@pytest.fixture
-def hub() -> Iterator[tuple[str, type[Hub]]]:
-    """The address of a hub of our own on this machine, and what it was asked."""
-    handler = type("OneHub", (Hub,), {"asked": [], "commits": []})
+@contextmanager
+def serving(hub: type[Hub]) -> Iterator[tuple[str, type[Hub]]]:
+    """The address on this machine of a hub of that kind, and what it was asked."""
+    handler = type("OneHub", (hub,), {"asked": [], "commits": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", handler
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def hub() -> Iterator[tuple[str, type[Hub]]]:
+    with serving(Hub) as found:
+        yield found
 
 
 def test_it_is_pushed_to_a_hub(tiny_checkpoint: Path, hub: tuple[str, type[Hub]], tmp_path: Path) -> None:

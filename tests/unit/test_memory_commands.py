@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -438,6 +440,30 @@ def test_learning_goes_on_where_it_was_cut_off(
     monkeypatch.setenv("VARDA_CHAT_HOME", str(tmp_path / "varda-home"))
     (rest,) = answers("learn", text, "--checkpoint", tiny_checkpoint)
     assert rest["passages"] == 3
+
+
+def test_learning_that_was_killed_goes_on_and_stores_what_a_whole_run_stores(
+    tiny_checkpoint: Path, tmp_path: Path, own_data_folder: Path
+) -> None:
+    notes, count = tmp_path / "notes.txt", 200
+    notes.write_text("\n\n".join(f"My number is {number}." for number in range(count)))
+    learning = ["learn", str(notes), "--checkpoint", str(tiny_checkpoint)]
+    process = subprocess.Popen([sys.executable, "-m", "varda_chat", "memory", *learning], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 150
+    while process.poll() is None and peek(own_data_folder / "profiles" / "default").statements < 5:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    (rest,) = answers(*learning)
+    assert 0 < rest["passages"] < count
+    assert answers(*learning)[0]["passages"] == 0
+    (whole,) = answers(*learning, "--profile", "whole")
+    assert whole["passages"] == count
+    kept = [
+        {each["text"] for each in answers("list", "--limit", 1000, "--profile", name)} for name in ("default", "whole")
+    ]
+    assert kept[0] == kept[1]
 
 
 def test_reading_through_another_model_goes_on_where_it_was_cut_off(folder: Path, tiny_checkpoint: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 WITHOUT = """
-import builtins, os, pkgutil, signal, sys
+import builtins, errno, fcntl, os, pkgutil, signal, sys
 
 MODULES = {"fcntl", "pty", "resource", "termios", "tty", "grp", "pwd", "posix", "syslog", "readline", "curses"}
 OF_OS = ["O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "O_SYNC", "fchmod", "fchown", "chown", "fork",
@@ -28,14 +28,25 @@ def guarded(name, globals=None, locals=None, fromlist=(), level=0):
 
 class Lacking:
     # The module as Windows has it, for our own modules; the libraries have their own ways there.
-    def __init__(self, module, names):
-        self.__dict__.update(module=module, names=set(names))
+    def __init__(self, module, names, **others):
+        self.__dict__.update(others, module=module, names=set(names))
     def __getattr__(self, name):
         if name in self.names:
             raise AttributeError(f"module {self.module.__name__!r} has no attribute {name!r}")
         return getattr(self.module, name)
 
-lacking = {"os": Lacking(os, OF_OS), "signal": Lacking(signal, OF_SIGNAL)}
+def open_no_directory(path, *arguments, **others):
+    if os.path.isdir(path):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+    return os.open(path, *arguments, **others)
+
+def sync_what_is_written(handle):
+    if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+    os.fsync(handle)
+
+windows_os = Lacking(os, OF_OS, open=open_no_directory, fsync=sync_what_is_written)
+lacking = {"os": windows_os, "signal": Lacking(signal, OF_SIGNAL)}
 del os.O_NOFOLLOW
 
 def windows(name, globals=None, locals=None, fromlist=(), level=0):
@@ -91,6 +102,30 @@ def test_the_chat_answers_and_remembers(tiny_checkpoint: Path, own_data_folder: 
     assert listed.returncode == 0, listed.stdout + listed.stderr
     backed = without_posix(CHAT, "memory", "backup")
     assert backed.returncode == 0, backed.stderr
+
+
+def test_a_model_is_cached_checked_and_removed(own_data_folder: Path) -> None:
+    code = """
+from pathlib import Path
+from varda_chat.model import model_cache
+directory = model_cache.models_dir() / model_cache.directory_name("base", "tiny", "0123456789abcdef")
+def build(place):
+    (place / "config.json").write_text("{}")
+    (place / "model.safetensors").write_bytes(bytes(range(256)))
+def cached():
+    return model_cache.cached(directory, build, kind="base", name="tiny", sources={}, on_progress=print)
+cached()
+model_cache.verify(directory)
+(directory / "config.json").unlink()
+model_cache.verify(cached())
+model_cache.remove(directory)
+print(sorted(each.name for each in directory.parent.iterdir() if not each.name.endswith(".lock")))
+"""
+    done = without_posix(code)
+    assert done.returncode == 0, done.stderr
+    rebuilt, left = done.stdout.splitlines()
+    assert "Rebuilding" in rebuilt
+    assert left == "[]"
 
 
 def test_a_link_is_refused_without_the_flag_for_it_too(own_data_folder: Path, tmp_path: Path) -> None:

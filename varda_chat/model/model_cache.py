@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -243,9 +243,16 @@ def _writing(directory: Path) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    with suppress(PermissionError):  # a platform that cannot open a directory
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """Flush a file or a directory to disk, where the platform can open a directory."""
+    # Windows flushes only what is open for writing, and opens no directory
+    is_directory = path.is_dir()
+    try:
+        handle = os.open(path, os.O_RDONLY if is_directory else os.O_RDWR)
+    except PermissionError:
+        if is_directory:
+            return
+        raise
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
