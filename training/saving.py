@@ -173,9 +173,10 @@ def cut_log(path: Path, step: int) -> None:
 
 
 def _to_disk(path: Path) -> None:
+    # Windows opens no folders, and flushes only what is open for writing
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
-    handle = os.open(path, os.O_RDONLY)
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from training.adapter.__main__ import main as adapter
 from training.benchmark.training_speed import main as bench_train
 from training.cli import evaluate, train
 from training.config import PRESETS
@@ -55,7 +56,7 @@ def test_a_command_of_the_guide_can_be_given(line: str, tmp_path: Path, monkeypa
 
 def test_every_flag_in_the_text_exists() -> None:
     others = {"--help", "--num_processes", "--multi_gpu", "--cpu", "--logdir", "--checkpoint", "--version"}
-    known = flags(evaluate) | flags(train) | flags(bench_train) | others
+    known = flags(evaluate) | flags(train) | flags(bench_train) | flags(adapter) | others
     for command in OTHERS.values():
         known |= flags(command)
     assert isinstance(train, click.Group)
