@@ -27,7 +27,7 @@ POSITIVE = 3.0
 """What a deletion that should happen weighs, beside 1 for each that should not."""
 ALIKE = 0.5
 """Cosine from which on two statements may be about the same thing."""
-OTHERS = 96
+OTHERS = 48
 """Statements of other people that each turn is weighed against."""
 UNLIKELY = -1e4
 

@@ -76,11 +76,11 @@ class AdapterConfig:
     line_steps: int = 1200
     line_batch: int = 768
     line_rate: float = 1e-3
-    read_people: int = 400
+    read_people: int = 320
     memory_people: int = 7
-    memory_steps: int = 500
-    decision_steps: int = 500
-    reading_steps: int = 80
+    memory_steps: int = 260
+    decision_steps: int = 260
+    reading_steps: int = 60
     warmup_steps: int = 10
     memory_rate: float = 1e-3
     address_rate: float = 1e-4

@@ -34,9 +34,9 @@ class SpeechConfig:
     people: int = 2
     sessions: int = 2
     length: int = 448
-    max_steps: int = 400
+    max_steps: int = 500
     warmup_steps: int = 12
-    lora_rate: float = 2e-3
+    lora_rate: float = 2.5e-3
     rank: int = 24
     alpha: int = 32
     clip: float = 1.0
