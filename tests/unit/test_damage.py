@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.unit.processes import PRELUDE
 from tests.unit.test_purging import told
+from varda_chat.errors import VardaError
 from varda_chat.memory import upkeep, verify
 from varda_chat.memory.store import MemoryStore
 from varda_chat.transcripts import Transcripts
@@ -24,7 +26,11 @@ FEW_AND_MANY = [10, pytest.param(150, marks=[pytest.mark.slow, pytest.mark.timeo
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Path:
-    folder = tmp_path / "profile"
+    return lived_in(tmp_path / "profile")
+
+
+def lived_in(folder: Path) -> Path:
+    """A memory and sessions, with words to flip bits in."""
     with MemoryStore.open_records(folder) as store:
         store.take_in(told(f"fact {number} is here", number) for number in range(55))
         store.forget([3])
@@ -64,8 +70,8 @@ def flips(content: bytes, count: int, word: bytes) -> list[bytes]:
     return changed
 
 
-@pytest.mark.parametrize("tries", FEW_AND_MANY)
-def test_a_flipped_bit_of_memory_changes_no_text_unnoticed(profile: Path, tries: int) -> None:
+def flips_of_memory(profile: Path, tries: int) -> Iterator[None]:
+    """Flip a bit of memory.db; yields after each that was noticed and repaired, or changed no text."""
     (profile / "sessions.db").unlink()
     right, notices = memory_texts(profile, read_only=True)
     assert (notices, verify(profile)) == ([], ())
@@ -81,11 +87,17 @@ def test_a_flipped_bit_of_memory_changes_no_text_unnoticed(profile: Path, tries:
         if problems:
             upkeep.repair(profile)
             assert not [line for line in verify(profile) if "vectors of" not in line]  # those wait to be read again
+        yield
     assert changes >= tries // 4
 
 
 @pytest.mark.parametrize("tries", FEW_AND_MANY)
-def test_a_flipped_bit_of_the_sessions_changes_no_text_unnoticed(profile: Path, tries: int) -> None:
+def test_a_flipped_bit_of_memory_changes_no_text_unnoticed(profile: Path, tries: int) -> None:
+    assert len(list(flips_of_memory(profile, tries))) == tries
+
+
+def flips_of_sessions(profile: Path, tries: int) -> Iterator[None]:
+    """Flip a bit of sessions.db; yields after each that was noticed, or changed no text."""
     content = (profile / "sessions.db").read_bytes()
     with Transcripts.open(profile, read_only=True) as transcripts:
         right = [(each.name, transcripts.turns(each.id)) for each in transcripts.sessions()]
@@ -97,7 +109,43 @@ def test_a_flipped_bit_of_the_sessions_changes_no_text_unnoticed(profile: Path, 
         now, notices = session_texts(profile)
         changes += now != right
         assert now == right or notices
+        yield
     assert changes >= tries // 4
+
+
+@pytest.mark.parametrize("tries", FEW_AND_MANY)
+def test_a_flipped_bit_of_the_sessions_changes_no_text_unnoticed(profile: Path, tries: int) -> None:
+    assert len(list(flips_of_sessions(profile, tries))) == tries
+
+
+def flips_of_a_backup(profile: Path, tries: int) -> Iterator[None]:
+    """Flip a bit of a backup and restore it; yields after each that was refused, noticed, or changed no text."""
+    right, _ = memory_texts(profile, read_only=True)
+    backup = upkeep.backup(profile)
+    content = backup.read_bytes()
+    changes = 0
+    for changed in flips(content, tries, b"fact"):
+        backup.write_bytes(changed)
+        before, _ = memory_texts(profile, read_only=True)
+        try:
+            upkeep.restore(profile, backup)
+        except VardaError as error:
+            assert "cannot be restored" in str(error)
+            assert memory_texts(profile)[0] == before
+        else:
+            now, notices = memory_texts(profile)
+            changes += now != right
+            assert now == right or (notices and verify(profile))
+            upkeep.repair(profile)
+        for path in (profile / "backups").iterdir():
+            path.unlink()
+        yield
+    assert changes >= tries // 4
+
+
+@pytest.mark.parametrize("tries", FEW_AND_MANY)
+def test_a_flipped_bit_of_a_backup_changes_no_text_unnoticed(profile: Path, tries: int) -> None:
+    assert len(list(flips_of_a_backup(profile, tries))) == tries
 
 
 def test_a_flipped_bit_of_a_backup_is_told_of_when_it_is_restored(profile: Path) -> None:
@@ -174,17 +222,17 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("damage", ["none", "cut", "flip"])
-def test_a_torn_log_is_told_of(tmp_path: Path, damage: str) -> None:
-    """After a real kill: all turns are there and nothing is said, or some are not and that is said."""
-    folder, log = tmp_path / "killed", tmp_path / "copy" / "memory.db-wal"
+def torn_logs(work: Path, damage: str, tries: int) -> Iterator[None]:
+    """Damage the log that a real kill left; yields after each where all turns are there and nothing is said, or some
+    are not and that is said."""
+    folder, log = work / "killed", work / "copy" / "memory.db-wal"
     line = [sys.executable, "-c", PRELUDE + TURNS_UNTIL_KILLED, str(folder)]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "stored\n"
         process.send_signal(signal.SIGKILL)
     rng = random.Random(1)
-    for _ in range(1 if damage == "none" else 8):
+    for _ in range(tries):
         shutil.rmtree(log.parent, ignore_errors=True)
         shutil.copytree(folder, log.parent)
         content = bytearray(log.read_bytes())
@@ -193,7 +241,7 @@ def test_a_torn_log_is_told_of(tmp_path: Path, damage: str) -> None:
         elif damage == "flip":
             content[rng.randrange(len(content) // 2, len(content))] ^= 1 << rng.randrange(8)
         log.write_bytes(content)
-        seen = tmp_path / "seen"
+        seen = work / "seen"
         shutil.rmtree(seen, ignore_errors=True)
         shutil.copytree(log.parent, seen)
         problems = verify(seen)
@@ -203,3 +251,9 @@ def test_a_torn_log_is_told_of(tmp_path: Path, damage: str) -> None:
             assert bool(problems) == bool(store.notices) == bool(lost)
             assert not lost or "of the last changes cannot be read" in store.notices[0]
         assert verify(log.parent) == ()
+        yield
+
+
+@pytest.mark.parametrize(("damage", "tries"), [("none", 1), ("cut", 8), ("flip", 8)])
+def test_a_torn_log_is_told_of(tmp_path: Path, damage: str, tries: int) -> None:
+    assert len(list(torn_logs(tmp_path, damage, tries))) == tries
