@@ -6,9 +6,11 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -127,13 +129,16 @@ def flips_of_a_backup(profile: Path, tries: int) -> Iterator[None]:
     for changed in flips(content, tries, b"fact"):
         backup.write_bytes(changed)
         before, _ = memory_texts(profile, read_only=True)
+        refused = ""
         try:
             upkeep.restore(profile, backup)
         except VardaError as error:
-            assert "cannot be restored" in str(error)
-            assert memory_texts(profile)[0] == before
+            refused = str(error)
+        now, notices = memory_texts(profile)
+        if refused:
+            assert "cannot be restored" in refused
+            assert now == before
         else:
-            now, notices = memory_texts(profile)
             changes += now != right
             assert now == right or (notices and verify(profile))
             upkeep.repair(profile)
@@ -211,6 +216,83 @@ def test_broken_utf8_in_a_session_is_told_of_and_read(profile: Path) -> None:
     found, notices = session_texts(profile)
     assert "is not what was saved" in notices[0]
     assert "What is h\ufffdre at 2?" in str(found)
+
+
+def flipped_in_page(path: Path, table: str, bit: int) -> None:
+    """Flip a bit of the last cell in the first page of an index or of a table of ``path``."""
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    content = bytearray(path.read_bytes())
+    content[page * 4096 - 1] ^= bit
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("memory.db", "statements_by_key"), ("memory.db", "events_by_statement"), ("sessions.db", "turns_by_session")],
+)
+def test_an_index_that_does_not_agree_with_its_table_is_made_anew(profile: Path, name: str, index: str) -> None:
+    right, said = memory_texts(profile, read_only=True)[0], session_texts(profile)[0]
+    flipped_in_page(profile / name, index, 0x40)
+    if name == "memory.db":
+        assert f"missing from index {index}" in verify(profile)[0]
+        for read_only in (True, False):
+            now, notices = memory_texts(profile, read_only=read_only)
+            assert now == right
+            assert "was made anew" in notices[0]
+        assert verify(profile) == ()
+        assert memory_texts(profile) == (right, [])
+    else:
+        now, notices = session_texts(profile)
+        assert now[1:] == said  # the one that is begun each time comes first
+        assert "was made anew" in notices[0]
+        assert session_texts(profile)[1] == []
+
+
+def test_a_damaged_index_of_words_is_made_anew(profile: Path) -> None:
+    with closing(sqlite3.connect(profile / "sessions.db")) as db, db:
+        db.execute("UPDATE said_data SET block = zeroblob(length(block)) WHERE id > 10")
+    assert "the index that finds words was damaged and was made anew" in session_texts(profile)[1][0]
+    with Transcripts.open(profile) as transcripts:
+        assert transcripts.notices == []
+        assert len(transcripts.search("fact 2")) == 4
+
+
+def test_values_of_another_type_are_read_as_what_they_were(profile: Path) -> None:
+    right, said = memory_texts(profile, read_only=True)[0], session_texts(profile)[0]
+    with closing(sqlite3.connect(profile / "memory.db")) as db, db:
+        for table in ("statements", "removed_statements", "events"):
+            db.execute(f"UPDATE {table} SET text = CAST(text AS BLOB)")
+        db.execute("UPDATE vectors SET vector = CAST(vector AS TEXT) WHERE id = 1")
+    with closing(sqlite3.connect(profile / "sessions.db")) as db, db:
+        db.execute("UPDATE turns SET reply = CAST(reply AS BLOB), details = CAST(details AS BLOB)")
+        db.execute("UPDATE sessions SET name = CAST(name AS BLOB)")
+    assert verify(profile) == ()
+    for read_only in (True, False):
+        assert memory_texts(profile, read_only=read_only) == (right, [])
+    now, notices = session_texts(profile)
+    assert (now[1:], notices) == (said, [])
+    with closing(sqlite3.connect(profile / "memory.db")) as db, db:
+        db.execute("UPDATE vectors SET token_id = 'x' WHERE id = 1")
+    assert verify(profile) == ("memory.db: a number in token_id cannot be read.",)
+    assert "1 number could not be read" in memory_texts(profile)[1][0]
+    assert verify(profile) == ()
+
+
+@pytest.mark.parametrize("name", ["memory.db", "sessions.db"])
+def test_a_schema_that_is_no_text_is_damage(profile: Path, name: str) -> None:
+    right = memory_texts(profile, read_only=True)[0]
+    path = profile / name
+    path.write_bytes(
+        path.read_bytes()
+        .replace(b"CREATE TABLE turns", b"CREATE TABL\xa0 turns")
+        .replace(b"CREATE TABLE events", b"CREATE TABL\xa0 events")
+    )
+    if name == "memory.db":
+        assert "memory.db is damaged" in verify(profile)[0]
+        assert {each.text for each in MemoryStore.open_records(profile).statements()} <= {text for _, text in right[0]}
+    else:
+        assert "set aside" in session_texts(profile)[1][0]
 
 
 TURNS_UNTIL_KILLED = """

@@ -141,8 +141,8 @@ print("done", flush=True)
 
 
 def kills_in_purges(profile: Path, work: Path, kills: int) -> Iterator[None]:
-    """Kill purges of copies of ``profile``; yields after each where the next start, and the same command once more, left
-    the word nowhere and lost nothing else."""
+    """Kill purges of copies of ``profile``; yields after each where the next start, and the same command once more,
+    left the word nowhere and lost nothing else."""
     rng = random.Random(kills)
     longest, half_way = 0.15, 0
     for number in range(kills):
