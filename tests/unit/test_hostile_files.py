@@ -32,8 +32,11 @@ SECONDS = 60
 
 @pytest.fixture
 def folder(own_data_folder: Path) -> Path:
+    return three_statements(own_data_folder / "profiles" / "default")
+
+
+def three_statements(place: Path) -> Path:
     """A memory of three statements."""
-    place = own_data_folder / "profiles" / "default"
     with opened(place) as store:
         store.apply(turn(told("The dog is Rex."), told("I live in Havana."), told("Tea at five.")), session="s")
     return place
@@ -223,6 +226,11 @@ DAMAGE = {
 
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_restore_is_checked_as_an_import_is(folder: Path, what: str) -> None:
+    refuses_to_restore(folder, what)
+
+
+def refuses_to_restore(folder: Path, what: str) -> None:
+    """Restore a backup with that damage, which is refused; the memory stays."""
     backup = upkeep.backup(folder)
     with closing(sqlite3.connect(backup)) as db, db:
         db.execute("PRAGMA foreign_keys = OFF")
@@ -438,6 +446,10 @@ def test_a_full_disk_names_the_ways_out(tmp_path: Path) -> None:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
+    return empty_checkpoint(tmp_path)
+
+
+def empty_checkpoint(tmp_path: Path) -> Path:
     """A folder with the configuration of a model of one block, and weights of no content."""
     shapes = {"transformer.wte.weight": [100, 32], "transformer.wpe.weight": [64, 32], "transformer.h.0.a": [1]}
     at, header = 0, {}
