@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from varda_chat import __version__, paths, settings, terminals
-from varda_chat.completion import profile_names, theme_names
+from varda_chat.completion import profile_names
 from varda_chat.config import MAX_MEMORY_SIZE, MAX_NEW_TOKENS, WAIT_SECONDS, GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.parameters import ID, TEXT, WholeNumber
@@ -90,6 +90,13 @@ def _clean_errors() -> Iterator[None]:
 
 class _WrongInputError(click.ClickException):
     exit_code = WRONG_INPUT
+
+
+def theme_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The themes there are, for the shell's completion."""
+    from varda_chat.tui.themes import KNOWN
+
+    return [name for name in KNOWN if name.startswith(incomplete)]
 
 
 def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:

@@ -16,10 +16,3 @@ def profile_names(ctx: click.Context, param: click.Parameter, incomplete: str) -
     except (VardaError, OSError):
         return []
     return [name for name in names if name.startswith(incomplete)]
-
-
-def theme_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The themes there are."""
-    from varda_chat.tui.themes import KNOWN
-
-    return [name for name in KNOWN if name.startswith(incomplete)]

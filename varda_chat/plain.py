@@ -16,8 +16,10 @@ import click
 from varda_chat.errors import VardaError
 from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.sanitize import one_line, sanitize
-from varda_chat.settings import parsed
+from varda_chat.settings import DRAWN, drawing, parsed, setting_typed
 from varda_chat.tui import commands
+from varda_chat.tui.telling import undone_lines
+from varda_chat.wording import speaker
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 _LISTED = 20
 """Memories that are listed at once, the newest."""
 _LOOKED_AT = 8
-_DRAWN = ("temperature", "top_p", "max_new_tokens")
 
 
 def chat(request: Request, lines: Iterator[str], resume: int | None, go_on: bool) -> None:
@@ -140,7 +141,7 @@ class _Talk:
     def memory(self, text: str) -> None:
         found = self._holding(text)
         for each in found[:_LISTED]:
-            _say(f"{each.id}: {_who(each)}: {one_line(each.text)}{' (pinned)' if each.pinned else ''}")
+            _say(f"{each.id}: {speaker(each.role)}: {one_line(each.text)}{' (pinned)' if each.pinned else ''}")
         if not found:
             _say(f"No memory holds {one_line(text, 60)!r}." if text else "No memories yet.")
         elif len(found) > _LISTED:
@@ -172,13 +173,8 @@ class _Talk:
             _tell("Nothing was forgotten.")
 
     def undo(self, _: str) -> None:
-        undone = self.session.undo()
-        for each in undone.restored:
-            _tell(f"Back in memory: {_quoted(each.text)}")
-        for each in undone.removed:
-            _tell(f"Taken out again: {_quoted(each.text)}")
-        if not undone.restored and not undone.removed:
-            _tell("There is nothing to undo.")
+        for line in undone_lines(self.session.undo()).splitlines():
+            _tell(line)
 
     def why(self, _: str) -> None:
         if self.last is None:
@@ -192,15 +188,14 @@ class _Talk:
             _say(f"Looked at and not used, {each.weight:.0%}: {_quoted(each.text)}")
 
     def set(self, text: str) -> None:
-        name, _, value = text.partition(" ")
-        name = name.replace("-", "_").lower()
+        name, value = setting_typed(text)
         session = self.session
-        if name in _DRAWN and value.strip():
+        if name in DRAWN and value:
             session.generation = replace(session.generation, **{name: parsed(name, value)})
         elif name:
-            _tell(f"/set NAME VALUE changes one of {', '.join(_DRAWN)}.")
+            _tell(f"/set NAME VALUE changes one of {', '.join(DRAWN)}.")
             return
-        _tell(", ".join(f"{each} {getattr(session.generation, each):g}" for each in _DRAWN) + ", for this session.")
+        _tell(f"{drawing(session.generation)}, for this session.")
 
     # within
 
@@ -239,10 +234,6 @@ def _stopped_by_interrupt(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _who(statement: Statement) -> str:
-    return "you" if statement.role == "user" else "Varda"
 
 
 def _quoted(text: str) -> str:

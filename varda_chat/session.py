@@ -270,9 +270,7 @@ class ChatSession(SessionMemory):
             if stored.state in ("done", "stopped"):
                 past = Turn.from_stored(stored)
                 self._past = _Past(past, tuple(self._history))
-                answer = replace(
-                    chat.encode("assistant", stored.reply), mentions=_statements_of(past.stored, past.recalled)
-                )
+                answer = replace(chat.encode("assistant", stored.reply), mentions=past.mentions)
                 self._history += [chat.encode("user", stored.prompt), answer]
         self._history = self._fitting(self._history, 1)
         return turns
@@ -432,10 +430,7 @@ class ChatSession(SessionMemory):
                 recalled=frozenset(r.id for r in recalled),
             )
         )
-        mentions = _statements_of(stored, recalled) | {each.statement for each in decided.found}
-        self._history = [*history, message, replace(answer, mentions=mentions)]
-        self._leave_window(each.id for each in deleted)
-        return Turn(
+        turn = Turn(
             prompt=prompt,
             reply=text,
             recalled=recalled,
@@ -451,6 +446,10 @@ class ChatSession(SessionMemory):
             left_window=(len(before) - len(history)) // 2,
             status=decided.status_name,
         )
+        mentions = turn.mentions | {each.statement for each in decided.found}
+        self._history = [*history, message, replace(answer, mentions=mentions)]
+        self._leave_window(each.id for each in deleted)
+        return turn
 
     @property
     def _may_write(self) -> bool:
@@ -528,11 +527,6 @@ class ChatSession(SessionMemory):
             recalled=frozenset(r.id for r in recalled),
         )
         return recalled, sources(output, answer, replied, self._statements), changes
-
-
-def _statements_of(stored: Iterable[Remembered], recalled: Iterable[Recalled]) -> frozenset[int]:
-    """The statements that a turn told or named."""
-    return frozenset([*(each.id for each in stored), *(each.id for each in recalled)])
 
 
 def _without(messages: Sequence[EncodedMessage], gone: frozenset[int]) -> list[EncodedMessage]:

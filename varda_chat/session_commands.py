@@ -16,7 +16,7 @@ from varda_chat.transcripts import SessionInfo, StoredTurn, Transcripts
 from varda_chat.transcripts.exporting import export as write
 from varda_chat.transcripts.exporting import file_name, moment, render
 from varda_chat.transcripts.store import FILE_NAME
-from varda_chat.wording import counted
+from varda_chat.wording import counted, speaker
 
 
 @click.group()
@@ -56,7 +56,7 @@ def search(place: Place, text: str, limit: int) -> None:
     with _opened(place) as transcripts:
         results = transcripts.search(text, limit)
     for found in results:
-        who = "you" if found.role == "user" else "Varda"
+        who = speaker(found.role)
         head = f"{found.session_id:>6}  {moment(found.at)}  {one_line(found.session_name, 40)}"
         place.say(asdict(found), f"{head}\n        {who}: {found.excerpt}")
     if not results:

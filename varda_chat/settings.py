@@ -56,6 +56,8 @@ HELP = {
     "panel": "memory beside the chat",
 }
 """The settings of one value each, and what they are about."""
+DRAWN = ("temperature", "top_p", "max_new_tokens")
+"""Those that say how answers are drawn, which ``/set`` changes for a session."""
 _KINDS: dict[str, type] = {name: type(getattr(Settings(), name)) for name in HELP}
 
 
@@ -133,6 +135,17 @@ def parsed(name: str, text: str) -> Any:
         return checked(name, kind(text.strip()) if kind in (int, float) else text.strip())
     except (ValueError, OverflowError):
         raise VardaError(f"It must be {_WORDS[kind]}.") from None
+
+
+def setting_typed(text: str) -> tuple[str, str]:
+    """The name and the value behind ``/set``, "" for what is not there; "max-new-tokens" is max_new_tokens."""
+    name, _, value = text.partition(" ")
+    return name.replace("-", "_").lower(), value.strip()
+
+
+def drawing(generation: GenerationSettings) -> str:
+    """How answers are drawn, in one line."""
+    return ", ".join(f"{each} {getattr(generation, each):g}" for each in DRAWN)
 
 
 def save(file: SettingsFile, wanted: Settings) -> SettingsFile:

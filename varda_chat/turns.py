@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recalled:
-    """A statement that was read for an answer. ``weight``: 0 to 1, its largest share of any token of the reply."""
+    """A statement that was read for an answer. ``weight``: 0 to 1, its largest share of any token of the reply (see
+    TokenSources)."""
 
     id: int
     text: str
@@ -43,8 +44,9 @@ class Exchange:
 class TokenSources:
     """What one token of the reply was recalled from.
 
-    start, end: its characters in the reply. shares: (statement id, share of the token's probability) of each statement
-    that gave at least ``MENTIONED_SHARE``, the largest first.
+    start, end: its characters in the reply. shares: (statement id, share) of each statement that gave at least
+    ``MENTIONED_SHARE``, the largest first. A share is of the token's probability, by copying; where the reply took the
+    word from a statement that stood before it, how surely that statement answers, if that is more.
     """
 
     start: int

@@ -21,3 +21,8 @@ def were(count: int) -> str:
 def times(count: int) -> str:
     """ "never", "once", "12 times"."""
     return {0: "never", 1: "once"}.get(count, f"{count:,} times")
+
+
+def speaker(role: str) -> str:
+    """Who said something, as a person reads it: "you" or "Varda"."""
+    return "you" if role == "user" else "Varda"

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from varda_chat.cli import main
-from varda_chat.completion import theme_names
+from varda_chat.cli import main, theme_names
 from varda_chat.sanitize import to_json
 
 HOSTILE = "a\x1b]0;owned\x07b\x9b31mc\u202ed\u2066e"

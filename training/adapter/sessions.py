@@ -227,8 +227,6 @@ class _Person(_Episode):
 
     def _noted(self) -> _Drawn:
         """A hand-written line with the statements that it finds."""
-        if not self.builder.lines.noted:
-            return self._exchange()
         line = self.rng.choice(self.builder.lines.noted)
         messages = [Message("user", line.user), Message("assistant", line.reply)]
         status = "recalled" if line.found else "unknown"

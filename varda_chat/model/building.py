@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from torch import nn
+
 
 @contextmanager
 def without_layers(config: Any) -> Iterator[int]:
@@ -16,3 +18,15 @@ def without_layers(config: Any) -> Iterator[int]:
         yield depth
     finally:
         config.num_hidden_layers = depth
+
+
+class BuiltOfLayers:
+    """Mixed in before an architecture's model: its layers are of ``layer_class``, and the names of weights stay."""
+
+    layer_class: type[nn.Module]
+
+    def __init__(self, config: Any) -> None:
+        with without_layers(config) as depth:
+            super().__init__(config)  # type: ignore[call-arg]
+        self.layers = nn.ModuleList(self.layer_class(config, index) for index in range(depth))
+        self.post_init()  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from transformers import Cache
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from varda_chat.model.building import without_layers
 from varda_chat.model.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
 from varda_chat.model.memory_layer import ASSISTANT, Address, MemoryLayer, Pass, Roles, StopBelow
 from varda_chat.model.modeling import BatchMemory, Memory, SearchResults, mix_copy_distribution
@@ -67,14 +68,19 @@ class MemoryDecoderLayer:
     By ``__call__``, outside of gradient checkpointing: a recomputed layer does not read the memory a second time.
     """
 
+    def __init__(self, config: Any, layer_idx: int) -> None:
+        super().__init__(config, layer_idx)  # type: ignore[call-arg]
+        self.layer_index = layer_idx
+
     def __call__(self, hidden_states: Tensor, *args: Any, memory_pass: Pass | None = None, **kwargs: Any) -> Any:
         if memory_pass is not None:
-            hidden_states = memory_pass.before_layer(self.layer_index, hidden_states)  # type: ignore[attr-defined]
+            hidden_states = memory_pass.before_layer(self.layer_index, hidden_states)
         return super().__call__(hidden_states, *args, **kwargs)  # type: ignore[misc]
 
 
 class WithAssociativeMemory(GeneratesWithMemoryCache):
-    """Mixed in before an architecture's ``...ForCausalLM``, whose ``self.model`` is built of MemoryDecoderLayers.
+    """Mixed in before an architecture's ``...ForCausalLM``; ``model_class``, its decoder, is built of
+    MemoryDecoderLayers.
 
     ``forward`` reads ``memory`` and never changes it: the caller applies stores and deletes once a turn. Without a
     memory, or with an empty one, and without a status, the logits are the plain decoder's.
@@ -84,12 +90,16 @@ class WithAssociativeMemory(GeneratesWithMemoryCache):
     model: Any
     lm_head: Any
     loss_function: Any
+    model_class: type[nn.Module]
 
-    def add_memory(self, width: int) -> None:
-        """Build the memory's parts; call it at the end of ``__init__``, before ``post_init``."""
-        self.memory_layer = MemoryLayer(self.config.memory, width)
-        self.memory_heads = MemoryHeads(width)
+    def __init__(self, config: Any) -> None:
+        with without_layers(config):
+            super().__init__(config)  # type: ignore[call-arg]
+        self.model = self.model_class(config)
+        self.memory_layer = MemoryLayer(config.memory, config.hidden_size)
+        self.memory_heads = MemoryHeads(config.hidden_size)
         self._keep_in_fp32_modules_strict = {"memory_layer", "memory_heads"}
+        self.post_init()  # type: ignore[attr-defined]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -26,7 +26,7 @@ NOTES = {
 }
 """What a reply is told of each decision, in words; nothing where the memory has no part in it."""
 NOTE_STATEMENTS, NOTE_TOKENS = 3, 64
-"""At most so many statements are read again before a reply, and so many tokens of each."""
+"""The most statements that stand before a reply, and the most tokens of each."""
 
 # the end of a sentence: a stop and white space, but not after a title or an initial, or a line break
 _SENTENCE_END = re.compile(
@@ -102,16 +102,12 @@ class EncodedMessage:
     def part(self, start: int, end: int) -> EncodedMessage:
         """The header and tokens ``start`` (``header`` or more) to ``end`` of this message."""
         head = slice(0, self.header)
-        return EncodedMessage(
-            role=self.role,
+        return replace(
+            self,
             ids=self.ids[head] + self.ids[start:end],
             sentence=self.sentence[head] + self.sentence[start:end],
             word=self.word[head] + self.word[start:end],
-            sentences=self.sentences,
             offsets=self.offsets[head] + self.offsets[start:end],
-            header=self.header,
-            footer=self.footer,
-            mentions=self.mentions,
         )
 
 

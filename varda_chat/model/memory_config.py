@@ -102,6 +102,10 @@ class WithMemory:
     num_hidden_layers: int
     max_position_embeddings: int
 
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.resolve_memory()
+        super().__post_init__(**kwargs)  # type: ignore[misc]
+
     def resolve_memory(self) -> None:
         """Turn ``memory`` into a MemoryConfig that fits the decoder."""
         if self.memory is None:

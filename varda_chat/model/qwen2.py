@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
-from varda_chat.model.building import without_layers
+from varda_chat.model.building import BuiltOfLayers
 from varda_chat.model.causal_lm import MemoryDecoderLayer, WithAssociativeMemory
 from varda_chat.model.memory_config import MemoryConfig, WithMemory
 
@@ -21,42 +20,23 @@ class VardaQwenConfig(WithMemory, Qwen2Config):
 
     memory: dict[str, Any] | MemoryConfig | None = None
 
-    def __post_init__(self, **kwargs: Any) -> None:
-        self.resolve_memory()
-        super().__post_init__(**kwargs)
-
 
 class VardaQwenLayer(MemoryDecoderLayer, Qwen2DecoderLayer):
     """Qwen2's layer, which shows the residual stream to the memory."""
 
-    def __init__(self, config: VardaQwenConfig, layer_idx: int) -> None:
-        super().__init__(config, layer_idx)
-        self.layer_index = layer_idx
 
-
-class VardaQwenModel(Qwen2Model):
+class VardaQwenModel(BuiltOfLayers, Qwen2Model):
     """Qwen2Model of our layers; the names of its weights are Qwen2's."""
 
     config_class = VardaQwenConfig
-
-    def __init__(self, config: VardaQwenConfig) -> None:
-        with without_layers(config) as depth:
-            super().__init__(config)
-        self.layers = nn.ModuleList(VardaQwenLayer(config, index) for index in range(depth))
-        self.post_init()
+    layer_class = VardaQwenLayer
 
 
 class VardaQwenAssociative(WithAssociativeMemory, Qwen2ForCausalLM):
     """A Qwen2-shaped causal LM with an associative memory."""
 
     config_class = VardaQwenConfig
-
-    def __init__(self, config: VardaQwenConfig) -> None:
-        with without_layers(config):
-            super().__init__(config)
-        self.model = VardaQwenModel(config)
-        self.add_memory(config.hidden_size)
-        self.post_init()
+    model_class = VardaQwenModel
 
 
 AutoConfig.register(VardaQwenConfig.model_type, VardaQwenConfig, exist_ok=True)

@@ -19,6 +19,7 @@ from varda_chat.tui.widgets.ticks import TickList
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
+from varda_chat.wording import speaker
 
 _TEXT_CHARACTERS = 300
 
@@ -91,7 +92,7 @@ class ChooseScreen(Card[frozenset[int] | None]):
         self.dismiss(frozenset(self.query_one(SelectionList).selected))
 
     def _line(self, statement: Statement) -> Content:
-        who = "you" if statement.role == "user" else "Varda"
+        who = speaker(statement.role)
         pin = "  pinned" if statement.pinned else ""
         return Content.assemble(
             one_line(statement.text, _TEXT_CHARACTERS),

@@ -13,7 +13,7 @@ from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.request import Request
 from varda_chat.sanitize import one_line
-from varda_chat.settings import Settings, SettingsFile, parsed, read
+from varda_chat.settings import DRAWN, Settings, SettingsFile, drawing, parsed, read, setting_typed
 from varda_chat.tui.keys import shown
 from varda_chat.tui.screens.keys import KeysScreen
 from varda_chat.tui.screens.memory_acts import MemoryActsScreen
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 _LATER = ("profile", "checkpoint", "memory_size")
 """Settings that count from the next start on."""
-_DRAWN = ("temperature", "top_p", "max_new_tokens")
-"""What ``/set`` changes."""
 
 
 class ProgramActsScreen(MemoryActsScreen):
@@ -75,14 +73,14 @@ class ProgramActsScreen(MemoryActsScreen):
         if self._must_load():
             return
         now = self.request.generation
-        name, _, value = text.partition(" ")
-        name = name.replace("-", "_").lower()
-        if name not in _DRAWN:
+        name, value = setting_typed(text)
+        if name not in DRAWN:
             problem = f"There is nothing called {one_line(name, 40)!r} to set. " if name else ""
-            said = ", ".join(f"{each} {getattr(now, each):g}" for each in _DRAWN)
-            self.tell(f"{problem}Now: {said}. /set NAME VALUE changes one for this session.", warning=bool(problem))
+            self.tell(
+                f"{problem}Now: {drawing(now)}. /set NAME VALUE changes one for this session.", warning=bool(problem)
+            )
             return
-        if not value.strip():
+        if not value:
             self.tell(f"{name} is {getattr(now, name):g}.")
             return
         changed = {name: parsed(name, value)}  # where it is wrong, its sentence is told

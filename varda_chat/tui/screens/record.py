@@ -19,7 +19,7 @@ from varda_chat.tui.asking import ask
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
 from varda_chat.tui.session_host import SessionHost
-from varda_chat.wording import times
+from varda_chat.wording import speaker, times
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
@@ -106,7 +106,7 @@ class RecordScreen(Card[bool]):
         self.query_one(".said", Static).update(Content(self._text[:_SHOWN_CHARACTERS]))
         card.border_subtitle = self._hints(_ACTS)
         now = self._clock()
-        who = "you" if statement.role == "user" else "Varda"
+        who = speaker(statement.role)
         tokens = [repr(sanitize(each))[1:-1].strip() or "␣" for each in self._record.tokens[:_TOKENS_SHOWN]]
         facts.update(
             _facts(

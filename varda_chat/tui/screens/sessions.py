@@ -18,7 +18,7 @@ from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts import FoundTurn, SessionInfo, Transcripts
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
-from varda_chat.wording import numbered
+from varda_chat.wording import numbered, speaker
 
 SESSIONS_SHOWN = 200
 FOUND_SHOWN = 100
@@ -112,7 +112,7 @@ class SessionsScreen(Card[Chosen | None]):
 
     def _line(self, each: SessionInfo | FoundTurn, now: float) -> Content:
         if isinstance(each, FoundTurn):
-            who = "you" if each.role == "user" else "Varda"
+            who = speaker(each.role)
             head = Content.assemble((each.session_name, "$primary"), (f"  {ago(each.at, now)}", "$quiet"))
             return Content.assemble(head, ("\n  " + who + ": ", "$quiet"), each.excerpt)
         here = each.id == self._current
