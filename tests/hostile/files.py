@@ -73,7 +73,8 @@ def _imports(work: Path, tries: int) -> Tries:
             file.write_text("".join(json.dumps(line) + "\n" for line in changed))
         else:
             file.write_bytes(_flipped(content, rng))
-        for command in (("import", file), ("list",), ("list", "--json"), ("search", "dog")):
+        asking = [("search", "dog")] if number % 5 == 0 else []  # which loads the model
+        for command in (("import", file), ("list",), ("list", "--json"), *asking):
             checked(run("memory", *command, "--profile", f"p{number}"))
         folder = work / "home" / "profiles" / f"p{number}"
         if folder.exists():
@@ -95,25 +96,52 @@ def _restores(work: Path, tries: int) -> Tries:
         yield
 
 
-SETTINGS = (
-    'profile = "work"\nmemory_size = 500\ntemperature = 0.5\ntop_p = 0.9\ntheme = "varda-dark"\n[keys]\nquit = "f10"\n'
-)
+SETTINGS: dict[str, Any] = {
+    "profile": "work", "checkpoint": "mini", "theme": "varda-dark", "temperature": 0.5, "top_p": 0.9,
+    "max_new_tokens": 40, "memory_size": 500, "panel": True, "keys": {"quit": "f10"},
+}  # fmt: skip
+RAW = ("[" * 20_000, "{a = 1", "1979-05-27T07:32:00Z", "'''", '"\\ud800"', "0x" + "f" * 5000, "1_0", "9" * 5000)
+"""Values as they stand in a file."""
+
+
+def toml(value: Any) -> str:
+    """``value`` as TOML, where TOML has it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {toml(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else json.dumps(value)
 
 
 def _settings(work: Path, tries: int) -> Tries:
+    """Each setting with each value that is none of its own, and flipped bytes."""
     rng, file = random.Random(2), work / "config.toml"
+    written = [*map(toml, VALUES), *RAW]
+    values = [(name, value) for name in (*SETTINGS, HOSTILE, "x" * 300) for value in written]
+    rng.shuffle(values)
+    read = 0
     for number in range(tries):
-        if number % 2:
-            line = rng.choice(SETTINGS.splitlines())
-            value = rng.choice([*map(repr, VALUES), "[" * 20_000, "{a=1}", HUGE, "1979-05-27T07:32:00Z", "'''"])
-            text = SETTINGS.replace(line, f"{line.partition('=')[0]}= {value}")
+        if number % 5:
+            name, value = values[number % len(values)]
+            lines = {key: toml(each) for key, each in SETTINGS.items()}
+            lines[name] = value
+            text = "".join(f"{key if key in SETTINGS else json.dumps(key)} = {each}\n" for key, each in lines.items())
             file.write_bytes(text.encode("utf-8", "surrogatepass"))
         else:
-            file.write_bytes(_flipped(SETTINGS.encode(), rng))
-        result = checked(run("--config", file, "memory", "list"))
+            file.write_bytes(_flipped(text_of(SETTINGS).encode(), rng))
+        result = checked(run("--config", file, "memory", "list", "--json"))
         assert result.exit_code in (0, 1, 2)
-        assert len(result.stderr.strip().splitlines()) <= 1, result.stderr
+        assert len(result.stderr.strip().splitlines()) == (result.exit_code != 0), result.stderr
+        read += "TOML" not in result.stderr
         yield
+    assert read >= tries // 4, "most of them were no TOML, and no value was looked at"
+
+
+def text_of(settings: dict[str, Any]) -> str:
+    """A settings file with these."""
+    return "".join(f"{name} = {toml(value)}\n" for name, value in settings.items())
 
 
 NAMES = (
@@ -123,37 +151,72 @@ NAMES = (
 
 
 def _profile_names(work: Path, tries: int) -> Tries:
-    profiles = work / "home" / "profiles"
-    profiles.mkdir(parents=True)
+    """By every door through which a name comes: flags, settings, the commands that write."""
+    home = work / "home" / "profiles"
+    three_statements(home / "default")
+    assert checked(run("memory", "export", work / "export.jsonl")).exit_code == 0
+    doors: tuple[Callable[[str], Result], ...] = (
+        lambda name: run("memory", "import", work / "export.jsonl", "--profile", name),
+        lambda name: run("--profile", name, "--reset-memory", "--yes"),
+        lambda name: run("memory", "backup", "--profile", name),
+        lambda name: _set_profile(work / "config.toml", name),
+    )
+    taken = 0
     for number in range(tries):
         name = NAMES[number % len(NAMES)]
-        checked(run("--profile", name, "memory", "list"))
-        checked(run("--profile", name, "--reset-memory", "--yes"))
-        if not name.startswith("-"):
-            checked(run("memory", "import", "--profile", name, os.devnull))
-        outside = [
-            path for path in work.rglob("*") if profiles not in (path, *path.parents) and path != profiles.parent
-        ]
-        assert outside == []
+        result = checked(doors[number // len(NAMES) % len(doors)](name))
+        taken += result.exit_code == 0
+        mine = {work / "home", home, work / "export.jsonl", work / "config.toml"}
+        assert [path for path in work.rglob("*") if home not in path.parents and path not in mine] == []
+        assert all(path.parent != home or path.is_dir() for path in home.rglob("*"))
         yield
+    assert taken >= tries // len(NAMES), "no name was taken: the commands did nothing"
+
+
+def _set_profile(file: Path, name: str) -> Result:
+    file.write_text(f"profile = {json.dumps(name)}\n")
+    return run("--config", file, "memory", "import", file.with_name("export.jsonl"))
 
 
 COMMANDS = (
-    ("memory", "show"), ("memory", "pin"), ("memory", "undo"), ("memory", "list", "--limit"),
-    ("memory", "search", "x", "--limit"), ("sessions", "show"), ("sessions", "search", "x", "--limit"),
-    ("-p", "x", "--resume"), ("-p", "x", "--memory-size"), ("-p", "x", "--max-new-tokens"), ("memory", "forget"),
-    ("memory",), (), ("memory", "import"), ("--config",), ("sessions", "export", "1"), ("--temperature",),
+    ("memory", "show"), ("memory", "pin"), ("memory", "unpin"), ("memory", "undo"), ("memory", "list", "--limit"),
+    ("memory", "search", "x", "--limit"), ("memory", "edit"), ("memory", "forget", "--yes"), ("memory", "import"),
+    ("memory", "restore", "--yes"), ("memory", "learn"), ("memory", "index"), ("memory",),
+    ("sessions", "show"), ("sessions", "delete", "--yes"), ("sessions", "search", "x", "--limit"),
+    ("-p", "x", "--resume"), ("-p", "x", "--memory-size"), ("-p", "x", "--max-new-tokens"), ("-p", "x", "--seed"),
+    ("--wait",), ("--config",), ("--temperature",), ("--top-p",), (),
 )  # fmt: skip
-ARGUMENTS = (HUGE, "9" * 5000, "-" + HUGE, "1e400", "nan", HOSTILE, f"--{HOSTILE}", "\x9b31m", "0x1", "١٢٣", "1 2")
+ARGUMENTS = (
+    HUGE,
+    "9" * 5000,
+    "-" + HUGE,
+    "1e400",
+    "nan",
+    HOSTILE,
+    f"--{HOSTILE}",
+    "\x9b31m",
+    "0x1",
+    "\u0661" * 20,
+    "1 2",
+)
+AFTER_DASHES = {"show", "pin", "unpin", "undo", "edit", "forget", "delete"}
 
 
 def _arguments(work: Path, tries: int) -> Tries:
-    three_statements(work / "home" / "profiles" / "default")
+    """Each command with each argument; each is refused in one line beside click's usage, and the memory stays."""
+    folder = three_statements(work / "home" / "profiles" / "default")
+    pairs = [(command, argument) for command in COMMANDS for argument in ARGUMENTS]
+    random.Random(4).shuffle(pairs)
     for number in range(tries):
-        command = COMMANDS[number % len(COMMANDS)]
-        argument = ARGUMENTS[number // len(COMMANDS) % len(ARGUMENTS)]
-        result = checked(run(*command, *(["--"] if command[-1:] in (("show",), ("pin",)) else []), argument))
-        assert result.exit_code in (1, 2), result.output
+        command, argument = pairs[number % len(pairs)]
+        dashes = ["--"] if AFTER_DASHES & {*command} and command[0] != "-p" else []
+        more = ["in other words"] if command[-1:] == ("edit",) else []
+        result = checked(run(*command, *dashes, argument, *more))
+        assert result.exit_code in (1, 2), (command, argument, result.output)
+        errors = [line for line in result.stderr.strip().splitlines() if not line.startswith(("Usage:", "Try "))]
+        assert len([line for line in errors if line]) == 1, result.stderr
+        with opened(folder) as store:
+            assert len(texts(store)) == 3
         yield
 
 
@@ -239,9 +302,9 @@ def device(path: Path) -> None:
 ATTACKS = (
     Attack("an export altered, then imported", _imports, 100),
     Attack("a backup with what cannot be, restored", _restores, 15),
-    Attack("a settings file altered", _settings, 100),
-    Attack("a name of a profile that leads elsewhere", _profile_names, 27, "leaked"),
-    Attack("a number or a word that nothing can hold", _arguments, 80),
+    Attack("a settings file altered", _settings, 150),
+    Attack("a name of a profile that leads elsewhere", _profile_names, 108, "leaked"),
+    Attack("a number or a word that nothing can hold", _arguments, 275),
     Attack("a checkpoint altered, or with code in it", _checkpoints, 60, "leaked"),
     Attack("a pipe or an endless device as a file", _special_files, 18),
 )
