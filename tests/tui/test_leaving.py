@@ -48,6 +48,21 @@ def test_a_signal_saves_and_restores_the_terminal(
     assert typed_before(own_data_folder) == ["half a mess"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT], ids=lambda each: each.name)
+def test_a_signal_before_anything_is_drawn_gives_the_terminal_back(
+    number: signal.Signals, tiny_checkpoint: Path
+) -> None:
+    with Terminal(program(tiny_checkpoint), XTERM, (100, 30)) as terminal:
+        terminal.wait_for(b"\x1b[?1049h", SECONDS)
+        os.kill(terminal.pid, number)
+        with pytest.raises(EOFError):
+            terminal.rest(SECONDS)
+        assert b"Traceback" not in terminal.painted
+        for restored in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l"):
+            assert terminal.shows(restored)
+        assert terminal.exit_code() == 128 + number
+
+
 def test_a_terminal_that_is_gone_ends_the_chat(tiny_checkpoint: Path) -> None:
     with Terminal(program(tiny_checkpoint), XTERM, (100, 30)) as terminal:
         terminal.wait_for(b"ready", SECONDS)
