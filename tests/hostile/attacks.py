@@ -59,11 +59,11 @@ class Outcome:
     def held(self) -> bool:
         return not self.failures
 
-    def note(self, error: Exception) -> None:
+    def note(self, error: BaseException) -> None:
         """Count a try that failed."""
         if isinstance(error, TimeoutError | subprocess.TimeoutExpired):
             self.hung += 1
-        elif not isinstance(error, AssertionError):
+        elif not isinstance(error, AssertionError | pytest.fail.Exception):
             self.crashed += 1
         elif self.attack.broken == "lost":
             self.lost += 1
@@ -105,7 +105,7 @@ def _make_series(attack: Attack, folder: Path, tries: int, outcome: Outcome) -> 
                 raise RuntimeError(f"{attack.name} makes fewer tries than it was asked for") from None
         except SkippedError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
+        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - whatever it is, it is counted
             outcome.note(error)
             return
 

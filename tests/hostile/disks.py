@@ -1,7 +1,7 @@
 """Full disks: every change is done whole or refused in one sentence, and the files that were there stay whole.
 
-A tmpfs of 4 MB is mounted in a namespace of its own and really filled; where a machine does not let a process do that, the
-table says so, and what is left is the limit on the size of files (RLIMIT_FSIZE), which needs no rights.
+A tmpfs of 4 MB is mounted in a namespace of its own and really filled; where a machine does not let a process do
+that, the table says so, and what is left is the limit on the size of files (RLIMIT_FSIZE), which needs no rights.
 """
 
 from __future__ import annotations

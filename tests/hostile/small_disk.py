@@ -1,7 +1,7 @@
 """What ``disks`` runs on a disk without room: changes by every door, each done whole or refused in one sentence.
 
-``python -m tests.hostile.small_disk DISK TEMPLATE TRIES full|limit`` prints a line of JSON a try. DISK is a small disk to
-fill, TEMPLATE a folder elsewhere. ``limit`` bounds the size of files by RLIMIT_FSIZE and fills nothing.
+``python -m tests.hostile.small_disk DISK TEMPLATE TRIES full|limit`` prints a line of JSON a try. DISK is a small disk
+to fill, TEMPLATE a folder elsewhere. ``limit`` bounds the size of files by RLIMIT_FSIZE and fills nothing.
 """
 
 from __future__ import annotations
