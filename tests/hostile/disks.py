@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ PRIVATE = ("unshare", "--map-root-user", "--mount")
 
 def mounted(disk: Path) -> tuple[str, ...]:
     """What runs a command with a tmpfs of 4 MB at ``disk``, which no other process sees. Raises SkippedError."""
-    mount = f"mount -t tmpfs -o size=4m none {disk}"
+    mount = f"mount -t tmpfs -o size=4m none {shlex.quote(str(disk))}"
     try:
         allowed = subprocess.run([*PRIVATE, "sh", "-c", mount], capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
@@ -63,6 +64,6 @@ def _limited(work: Path, tries: int) -> Tries:
 
 
 ATTACKS = (
-    Attack("a change on a full disk of 4 MB (tmpfs)", _full, 84),
-    Attack("a change while no file may grow (RLIMIT_FSIZE)", _limited, 84),
+    Attack("a change on a full disk of 4 MB (tmpfs)", _full, 70),
+    Attack("a change while no file may grow (RLIMIT_FSIZE)", _limited, 70),
 )

@@ -146,5 +146,5 @@ def _texts(folder: Path) -> list[str]:
 
 ATTACKS = (
     Attack("TERM, HUP or QUIT to the chat in a terminal", _app, 18),
-    Attack("TERM, HUP or QUIT to a command at work", _commands, 70),
+    Attack("TERM, HUP or QUIT to a command at work", _commands, 42),
 )
