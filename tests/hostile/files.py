@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -179,7 +180,7 @@ def _set_profile(file: Path, name: str) -> Result:
     return run("--config", file, "memory", "import", file.with_name("export.jsonl"))
 
 
-COMMANDS = (
+COMMANDS: tuple[tuple[str, ...], ...] = (
     ("memory", "show"), ("memory", "pin"), ("memory", "unpin"), ("memory", "undo"), ("memory", "list", "--limit"),
     ("memory", "search", "x", "--limit"), ("memory", "edit"), ("memory", "forget", "--yes"), ("memory", "import"),
     ("memory", "restore", "--yes"), ("memory", "learn"), ("memory", "index"), ("memory",),
@@ -210,7 +211,7 @@ def _arguments(work: Path, tries: int) -> Tries:
     random.Random(4).shuffle(pairs)
     for number in range(tries):
         command, argument = pairs[number % len(pairs)]
-        dashes = ["--"] if AFTER_DASHES & {*command} and command[0] != "-p" else []
+        dashes = ["--"] if AFTER_DASHES & {*command} else []
         more = ["in other words"] if command[-1:] == ("edit",) else []
         result = checked(run(*command, *dashes, argument, *more))
         assert result.exit_code in (1, 2), (command, argument, result.output)
@@ -260,6 +261,37 @@ def _checkpoints(work: Path, tries: int) -> Tries:
         yield
 
 
+def _altered_checkpoints(work: Path, tries: int) -> Tries:
+    """The bundled model with some bytes of a file changed, or the file cut: it is loaded, or refused in a line."""
+    from varda_chat.errors import VardaError
+    from varda_chat.model.checkpoint import load_checkpoint
+    from varda_chat.paths import bundled_checkpoint
+
+    rng = random.Random(9)
+    bundled = bundled_checkpoint()
+    whole = sorted(path for path in bundled.iterdir() if path.suffix in (".json", ".safetensors"))
+    loaded = 0
+    for number in range(tries):
+        folder = work / str(number)
+        shutil.copytree(bundled, folder)
+        file = folder / rng.choice(whole).name
+        content = bytearray(file.read_bytes())
+        for _ in range(rng.choice((1, 1, 20))):
+            content[rng.randrange(min(len(content), 20_000))] = rng.randrange(256)  # of the weights, their header
+        if rng.random() < 0.1:
+            del content[rng.randrange(len(content)) :]
+        file.write_bytes(content)
+        try:
+            load_checkpoint(str(folder))
+            loaded += 1
+        except VardaError as error:
+            one_line = str(error).splitlines() == [str(error)]
+            assert one_line, error  # noqa: PT017
+        shutil.rmtree(folder)
+        yield
+    assert tries < 20 or 0 < loaded < tries
+
+
 def _special_files(work: Path, tries: int) -> Tries:
     own = ("memory.db", "sessions.db", "memory.lock", "memory.faiss", "history.jsonl")
     commands = (("memory", "import"), ("memory", "learn"), ("--config",), ("-p", "Hi", "--checkpoint"))
@@ -276,6 +308,7 @@ def _special_files(work: Path, tries: int) -> Tries:
             device(path)
         else:
             os.mkfifo(path)
+        command: tuple[object, ...]
         if place < len(own):
             command = ("sessions", "list") if own[place] == "sessions.db" else ("memory", "pin", 1)
             result = program(*command, "--profile", f"p{number}")
@@ -304,5 +337,6 @@ ATTACKS = (
     Attack("a name of a profile that leads elsewhere", _profile_names, 108, "leaked"),
     Attack("a number or a word that nothing can hold", _arguments, 275),
     Attack("a checkpoint altered, or with code in it", _checkpoints, 60, "leaked"),
+    Attack("the bundled checkpoint with bytes altered", _altered_checkpoints, 40),
     Attack("a pipe or an endless device as a file", _special_files, 18),
 )

@@ -58,7 +58,7 @@ class TerminalDriver(LinuxDriver):
     def start_application_mode(self) -> None:
         """Take the screen, but not before the app obeys the signals after which it has to give it back."""
         cast("VardaApp", self._app).obey_signals()
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def _get_terminal_size(self) -> tuple[int, int]:
         with suppress(OSError, ValueError):
