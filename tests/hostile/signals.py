@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from tests.hostile.attacks import Attack, Tries
-from tests.tui.terminal import Terminal
+from tests.tui.terminal import Terminal, hear_signals
 from tests.unit.test_hostile_files import run, three_statements
 from tests.unit.test_purging import told
 from varda_chat.memory import MemoryStore, verify
@@ -38,7 +38,7 @@ def _app(work: Path, tries: int) -> Tries:
     rng, folder = random.Random(6), work / "home" / "profiles" / "default"
     acknowledged: set[str] = set()
     for number in range(tries):
-        moment, sent = MOMENTS[number % len(MOMENTS)], SIGNALS[number // len(MOMENTS) % len(SIGNALS)]
+        moment, sent = MOMENTS[number % len(MOMENTS)], SIGNALS[(number + number // len(MOMENTS)) % len(SIGNALS)]
         with Terminal(CHAT, ENVIRONMENT, (100, 30)) as terminal:
             _bring_to(terminal, moment, f"I have {number + 2} cats.", rng)
             if moment == "answered":
@@ -113,6 +113,7 @@ def _commands(work: Path, tries: int) -> Tries:
         with subprocess.Popen(
             [sys.executable, "-m", "varda_chat", *command],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | ENVIRONMENT,
+            preexec_fn=hear_signals,
         ) as process:  # fmt: skip
             try:
                 process.wait(rng.uniform(0.0, takes[command]))
@@ -145,6 +146,6 @@ def _texts(folder: Path) -> list[str]:
 
 
 ATTACKS = (
-    Attack("TERM, HUP or QUIT to the chat in a terminal", _app, 18),
+    Attack("TERM, HUP or QUIT to the chat in a terminal", _app, 12),
     Attack("TERM, HUP or QUIT to a command at work", _commands, 42),
 )
