@@ -76,7 +76,8 @@ async def test_the_token_becomes_a_cookie(client: Client) -> None:
 
 async def test_pages_of_other_sites_are_refused_and_static_files_are_free(client: Client) -> None:
     known = {"Cookie": f"varda-chat-8000={TOKEN}"}
-    assert (await client.get("/ws", headers={**known, "Origin": "http://elsewhere"})).status == 403
+    for origin in ("http://elsewhere", "http://[", "null"):
+        assert (await client.get("/ws", headers={**known, "Origin": origin})).status == 403
     assert (await client.get("/static/js/textual.js")).status == 200
     assert (await client.get("/", headers={**known, "Host": 'x"><script>'})).status in (200, 400)
 

@@ -139,4 +139,7 @@ def _closing(websocket: web.WebSocketResponse) -> Callable[[], Awaitable[None]]:
 def _from_here(request: web.Request) -> bool:
     """Whether no page of another site asks."""
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    try:
+        return origin is None or urlsplit(origin).netloc == request.host
+    except ValueError:  # it is no address
+        return False
