@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -9,6 +10,7 @@ import random
 import shutil
 import stat
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +284,8 @@ def _altered_checkpoints(work: Path, tries: int) -> Tries:
             del content[rng.randrange(len(content)) :]
         file.write_bytes(content)
         try:
-            load_checkpoint(str(folder))
+            with redirect_stderr(io.StringIO()):  # where transformers draws its progress
+                load_checkpoint(str(folder))
             loaded += 1
         except VardaError as error:
             one_line = str(error).splitlines() == [str(error)]
