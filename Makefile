@@ -8,7 +8,7 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/mini
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test test-slow check man format bench bench-memory bench-train bench-ui recall ablations train train-default wikitext clean
+.PHONY: help chat test test-slow test-hostile check man format bench bench-memory bench-train bench-ui recall ablations train train-default wikitext clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: .venv/dev ## set up and run the tests, on several cores
 
 test-slow: .venv/dev ## the tests that take many minutes: 200 kills during every change, large imports
 	@$(BIN)/pytest -q -m slow
+
+test-hostile: .venv/dev ## kills, flipped bits, hostile files, full disks, signals and requests, counted in one table (ARGS="--only disk")
+	@$(BIN)/python -m tests.hostile $(ARGS)
 
 check: .venv/dev ## linters, types, and who may import whom
 	@$(BIN)/ruff check .

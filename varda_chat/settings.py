@@ -113,7 +113,10 @@ def checked(name: str, value: object) -> Any:
     """``value``, if the setting ``name`` may have it. Raises VardaError with a sentence on what it may have."""
     kind = _KINDS[name]
     if kind is float and type(value) is int:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise VardaError("It must be a smaller number.") from None
     if type(value) is not kind:
         raise VardaError(f"It must be {_WORDS[kind]}.")
     if name == "profile":

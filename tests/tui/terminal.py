@@ -21,6 +21,7 @@ SIZE = (120, 36)
 KEPT_BYTES = 1 << 16
 """So much of what was painted last is kept to be looked at."""
 _CHUNK = 1 << 16
+_HEARD = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 class Terminal:
@@ -31,13 +32,16 @@ class Terminal:
         master, slave = pty.openpty()
         _set_size(slave, size)
         self.started = time.monotonic()
+        # none is lost that comes before the program hears it
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         self._pid = os.fork()
         if self._pid == 0:
             os.close(master)
             os.login_tty(slave)
-            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_DFL)  # as in a terminal of its own, whatever is ignored here
+            hear_signals()
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
             os.execve(argv[0], list(argv), os.environ | environment)
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         os.close(slave)
         self._master = master
         self._seen = b""
@@ -129,6 +133,12 @@ class Terminal:
         if not self._hung_up:
             os.close(self._master)
         self.exit_code()
+
+
+def hear_signals() -> None:
+    """Obey signals as in a terminal of one's own, whatever is ignored here, as under nohup."""
+    for number in _HEARD:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _set_size(descriptor: int, size: tuple[int, int]) -> None:

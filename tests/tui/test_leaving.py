@@ -48,6 +48,21 @@ def test_a_signal_saves_and_restores_the_terminal(
     assert typed_before(own_data_folder) == ["half a mess"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT], ids=lambda each: each.name)
+def test_a_signal_before_anything_is_drawn_gives_the_terminal_back(
+    number: signal.Signals, tiny_checkpoint: Path
+) -> None:
+    with Terminal(program(tiny_checkpoint), XTERM, (100, 30)) as terminal:
+        terminal.wait_for(b"\x1b[?1049h", SECONDS)
+        os.kill(terminal.pid, number)
+        with pytest.raises(EOFError):
+            terminal.rest(SECONDS)
+        assert b"Traceback" not in terminal.painted
+        for restored in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l"):
+            assert terminal.shows(restored)
+        assert terminal.exit_code() == 128 + number
+
+
 def test_a_terminal_that_is_gone_ends_the_chat(tiny_checkpoint: Path) -> None:
     with Terminal(program(tiny_checkpoint), XTERM, (100, 30)) as terminal:
         terminal.wait_for(b"ready", SECONDS)
@@ -66,6 +81,28 @@ def test_bytes_that_are_not_text_are_replaced(tiny_checkpoint: Path, own_data_fo
             terminal.rest(SECONDS)
         assert terminal.exit_code() == 0
     assert typed_before(own_data_folder) == ["caf\ufffd"]
+
+
+CRASHES = """
+from varda_chat.cli import main
+from varda_chat.tui.app import VardaApp
+def crash(self): raise RuntimeError("nobody expected this")
+VardaApp.action_help = crash
+main()
+"""
+
+
+def test_a_crash_exits_with_1_and_keeps_the_draft(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+    with Terminal([sys.executable, "-c", CRASHES, *program(tiny_checkpoint)[3:]], XTERM, (100, 30)) as terminal:
+        terminal.wait_for(b"ready", SECONDS)
+        terminal.write(b"half a mess")
+        terminal.rest(1)
+        terminal.write(b"\x1bOP")  # F1
+        with pytest.raises(EOFError):
+            terminal.rest(SECONDS)
+        assert terminal.shows(b"varda-chat ended unexpectedly. What you were writing is kept")
+        assert terminal.exit_code() == 1
+    assert typed_before(own_data_folder) == ["half a mess"]
 
 
 def test_it_draws_on_stdout_where_stderr_is_redirected(tiny_checkpoint: Path) -> None:

@@ -22,7 +22,7 @@ from tests.tui.driver import (
     wait_until,
 )
 from tests.tui.scripted import NOW, ScriptedSession
-from varda_chat.memory import MemoryStore
+from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.session import MemoryEvent
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.formatting import duration, spark
@@ -77,6 +77,25 @@ async def test_remember_forget_undo_and_pin(profile_dir: Path, tiny_checkpoint: 
         await wait_until(pilot, lambda: toasts(pilot)[-1] == "Pinned now: 1.")
         with MemoryStore.open_records(profile_dir, read_only=True) as store:
             assert [each.text for each in store.statements() if each.pinned] == ["I live in Lisbon."]
+
+
+async def test_store_and_delete_of_one_turn_are_undone_one_by_one(profile_dir: Path, tiny_checkpoint: Path) -> None:
+    with real_opener(profile_dir, tiny_checkpoint)(lambda *_: None) as session:
+        (old,) = session.remember("My dog is called Rimba.").stored
+        new = session.would_learn("user", "My dog is called Max.", memory=True)
+        session._store.apply(TurnChanges(new, frozenset([old.id])), session="1")  # as a turn that corrects does
+    app = make_app(real_opener(profile_dir, tiny_checkpoint), profile_dir)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await pilot.press("f8")
+        await wait_until(
+            pilot, lambda: toasts(pilot) and "Back in memory: “My dog is called Rimba.”" in toasts(pilot)[-1]
+        )
+        assert "Undo once more to take out what the same turn stored: “My dog is called Max.”" in toasts(pilot)[-1]
+        assert texts(profile_dir) == {"My dog is called Rimba.", "My dog is called Max."}
+        await pilot.press("f8")
+        await wait_until(pilot, lambda: "Removed again: “My dog is called Max.”" in toasts(pilot)[-1])
+        assert texts(profile_dir) == {"My dog is called Rimba."}
 
 
 async def test_a_row_of_the_panel_opens_the_whole_record(profile_dir: Path, tiny_checkpoint: Path) -> None:

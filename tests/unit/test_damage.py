@@ -6,8 +6,11 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 
 from tests.unit.processes import PRELUDE
 from tests.unit.test_purging import told
+from varda_chat.errors import VardaError
 from varda_chat.memory import upkeep, verify
 from varda_chat.memory.store import MemoryStore
 from varda_chat.transcripts import Transcripts
@@ -24,7 +28,11 @@ FEW_AND_MANY = [10, pytest.param(150, marks=[pytest.mark.slow, pytest.mark.timeo
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Path:
-    folder = tmp_path / "profile"
+    return lived_in(tmp_path / "profile")
+
+
+def lived_in(folder: Path) -> Path:
+    """A memory and sessions, with words to flip bits in."""
     with MemoryStore.open_records(folder) as store:
         store.take_in(told(f"fact {number} is here", number) for number in range(55))
         store.forget([3])
@@ -64,8 +72,8 @@ def flips(content: bytes, count: int, word: bytes) -> list[bytes]:
     return changed
 
 
-@pytest.mark.parametrize("tries", FEW_AND_MANY)
-def test_a_flipped_bit_of_memory_changes_no_text_unnoticed(profile: Path, tries: int) -> None:
+def flips_of_memory(profile: Path, tries: int) -> Iterator[None]:
+    """Flip a bit of memory.db; yields after each that was noticed and repaired, or changed no text."""
     (profile / "sessions.db").unlink()
     right, notices = memory_texts(profile, read_only=True)
     assert (notices, verify(profile)) == ([], ())
@@ -81,11 +89,17 @@ def test_a_flipped_bit_of_memory_changes_no_text_unnoticed(profile: Path, tries:
         if problems:
             upkeep.repair(profile)
             assert not [line for line in verify(profile) if "vectors of" not in line]  # those wait to be read again
+        yield
     assert changes >= tries // 4
 
 
 @pytest.mark.parametrize("tries", FEW_AND_MANY)
-def test_a_flipped_bit_of_the_sessions_changes_no_text_unnoticed(profile: Path, tries: int) -> None:
+def test_a_flipped_bit_of_memory_changes_no_text_unnoticed(profile: Path, tries: int) -> None:
+    assert len(list(flips_of_memory(profile, tries))) == tries
+
+
+def flips_of_sessions(profile: Path, tries: int) -> Iterator[None]:
+    """Flip a bit of sessions.db; yields after each that was noticed, or changed no text."""
     content = (profile / "sessions.db").read_bytes()
     with Transcripts.open(profile, read_only=True) as transcripts:
         right = [(each.name, transcripts.turns(each.id)) for each in transcripts.sessions()]
@@ -97,7 +111,46 @@ def test_a_flipped_bit_of_the_sessions_changes_no_text_unnoticed(profile: Path, 
         now, notices = session_texts(profile)
         changes += now != right
         assert now == right or notices
+        yield
     assert changes >= tries // 4
+
+
+@pytest.mark.parametrize("tries", FEW_AND_MANY)
+def test_a_flipped_bit_of_the_sessions_changes_no_text_unnoticed(profile: Path, tries: int) -> None:
+    assert len(list(flips_of_sessions(profile, tries))) == tries
+
+
+def flips_of_a_backup(profile: Path, tries: int) -> Iterator[None]:
+    """Flip a bit of a backup and restore it; yields after each that was refused, noticed, or changed no text."""
+    right, _ = memory_texts(profile, read_only=True)
+    backup = upkeep.backup(profile)
+    content = backup.read_bytes()
+    changes = 0
+    for changed in flips(content, tries, b"fact"):
+        backup.write_bytes(changed)
+        before, _ = memory_texts(profile, read_only=True)
+        refused = ""
+        try:
+            upkeep.restore(profile, backup)
+        except VardaError as error:
+            refused = str(error)
+        now, notices = memory_texts(profile)
+        if refused:
+            assert "cannot be restored" in refused
+            assert now == before
+        else:
+            changes += now != right
+            assert now == right or (notices and verify(profile))
+            upkeep.repair(profile)
+        for path in (profile / "backups").iterdir():
+            path.unlink()
+        yield
+    assert changes >= tries // 4
+
+
+@pytest.mark.parametrize("tries", FEW_AND_MANY)
+def test_a_flipped_bit_of_a_backup_changes_no_text_unnoticed(profile: Path, tries: int) -> None:
+    assert len(list(flips_of_a_backup(profile, tries))) == tries
 
 
 def test_a_flipped_bit_of_a_backup_is_told_of_when_it_is_restored(profile: Path) -> None:
@@ -165,6 +218,83 @@ def test_broken_utf8_in_a_session_is_told_of_and_read(profile: Path) -> None:
     assert "What is h\ufffdre at 2?" in str(found)
 
 
+def flipped_in_page(path: Path, table: str, bit: int) -> None:
+    """Flip a bit of the last cell in the first page of an index or of a table of ``path``."""
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    content = bytearray(path.read_bytes())
+    content[page * 4096 - 1] ^= bit
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("memory.db", "statements_by_key"), ("memory.db", "events_by_statement"), ("sessions.db", "turns_by_session")],
+)
+def test_an_index_that_does_not_agree_with_its_table_is_made_anew(profile: Path, name: str, index: str) -> None:
+    right, said = memory_texts(profile, read_only=True)[0], session_texts(profile)[0]
+    flipped_in_page(profile / name, index, 0x40)
+    if name == "memory.db":
+        assert f"missing from index {index}" in verify(profile)[0]
+        for read_only in (True, False):
+            now, notices = memory_texts(profile, read_only=read_only)
+            assert now == right
+            assert "was made anew" in notices[0]
+        assert verify(profile) == ()
+        assert memory_texts(profile) == (right, [])
+    else:
+        now, notices = session_texts(profile)
+        assert now[1:] == said  # the one that is begun each time comes first
+        assert "was made anew" in notices[0]
+        assert session_texts(profile)[1] == []
+
+
+def test_a_damaged_index_of_words_is_made_anew(profile: Path) -> None:
+    with closing(sqlite3.connect(profile / "sessions.db")) as db, db:
+        db.execute("UPDATE said_data SET block = zeroblob(length(block)) WHERE id > 10")
+    assert "the index that finds words was damaged and was made anew" in session_texts(profile)[1][0]
+    with Transcripts.open(profile) as transcripts:
+        assert transcripts.notices == []
+        assert len(transcripts.search("fact 2")) == 4
+
+
+def test_values_of_another_type_are_read_as_what_they_were(profile: Path) -> None:
+    right, said = memory_texts(profile, read_only=True)[0], session_texts(profile)[0]
+    with closing(sqlite3.connect(profile / "memory.db")) as db, db:
+        for table in ("statements", "removed_statements", "events"):
+            db.execute(f"UPDATE {table} SET text = CAST(text AS BLOB)")
+        db.execute("UPDATE vectors SET vector = CAST(vector AS TEXT) WHERE id = 1")
+    with closing(sqlite3.connect(profile / "sessions.db")) as db, db:
+        db.execute("UPDATE turns SET reply = CAST(reply AS BLOB), details = CAST(details AS BLOB)")
+        db.execute("UPDATE sessions SET name = CAST(name AS BLOB)")
+    assert verify(profile) == ()
+    for read_only in (True, False):
+        assert memory_texts(profile, read_only=read_only) == (right, [])
+    now, notices = session_texts(profile)
+    assert (now[1:], notices) == (said, [])
+    with closing(sqlite3.connect(profile / "memory.db")) as db, db:
+        db.execute("UPDATE vectors SET token_id = 'x' WHERE id = 1")
+    assert verify(profile) == ("memory.db: a number in token_id cannot be read.",)
+    assert "1 number could not be read" in memory_texts(profile)[1][0]
+    assert verify(profile) == ()
+
+
+@pytest.mark.parametrize("name", ["memory.db", "sessions.db"])
+def test_a_schema_that_is_no_text_is_damage(profile: Path, name: str) -> None:
+    right = memory_texts(profile, read_only=True)[0]
+    path = profile / name
+    path.write_bytes(
+        path.read_bytes()
+        .replace(b"CREATE TABLE turns", b"CREATE TABL\xa0 turns")
+        .replace(b"CREATE TABLE events", b"CREATE TABL\xa0 events")
+    )
+    if name == "memory.db":
+        assert "memory.db is damaged" in verify(profile)[0]
+        assert {each.text for each in MemoryStore.open_records(profile).statements()} <= {text for _, text in right[0]}
+    else:
+        assert "set aside" in session_texts(profile)[1][0]
+
+
 TURNS_UNTIL_KILLED = """
 store = opened(folder)
 for number in range(12):
@@ -174,17 +304,17 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("damage", ["none", "cut", "flip"])
-def test_a_torn_log_is_told_of(tmp_path: Path, damage: str) -> None:
-    """After a real kill: all turns are there and nothing is said, or some are not and that is said."""
-    folder, log = tmp_path / "killed", tmp_path / "copy" / "memory.db-wal"
+def torn_logs(work: Path, damage: str, tries: int) -> Iterator[None]:
+    """Damage the log that a real kill left; yields after each where all turns are there and nothing is said, or some
+    are not and that is said."""
+    folder, log = work / "killed", work / "copy" / "memory.db-wal"
     line = [sys.executable, "-c", PRELUDE + TURNS_UNTIL_KILLED, str(folder)]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "stored\n"
         process.send_signal(signal.SIGKILL)
     rng = random.Random(1)
-    for _ in range(1 if damage == "none" else 8):
+    for _ in range(tries):
         shutil.rmtree(log.parent, ignore_errors=True)
         shutil.copytree(folder, log.parent)
         content = bytearray(log.read_bytes())
@@ -193,7 +323,7 @@ def test_a_torn_log_is_told_of(tmp_path: Path, damage: str) -> None:
         elif damage == "flip":
             content[rng.randrange(len(content) // 2, len(content))] ^= 1 << rng.randrange(8)
         log.write_bytes(content)
-        seen = tmp_path / "seen"
+        seen = work / "seen"
         shutil.rmtree(seen, ignore_errors=True)
         shutil.copytree(log.parent, seen)
         problems = verify(seen)
@@ -203,3 +333,9 @@ def test_a_torn_log_is_told_of(tmp_path: Path, damage: str) -> None:
             assert bool(problems) == bool(store.notices) == bool(lost)
             assert not lost or "of the last changes cannot be read" in store.notices[0]
         assert verify(log.parent) == ()
+        yield
+
+
+@pytest.mark.parametrize(("damage", "tries"), [("none", 1), ("cut", 8), ("flip", 8)])
+def test_a_torn_log_is_told_of(tmp_path: Path, damage: str, tries: int) -> None:
+    assert len(list(torn_logs(tmp_path, damage, tries))) == tries

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sqlite3
 import struct
 import subprocess
@@ -24,6 +25,7 @@ from varda_chat.learning import read_file
 from varda_chat.memory import upkeep
 from varda_chat.memory.exchange import read_export
 from varda_chat.regular import NotRegularError, read_regular
+from varda_chat.transcripts import Transcripts
 from varda_chat.tui.history import InputHistory
 
 SECONDS = 60
@@ -32,8 +34,11 @@ SECONDS = 60
 
 @pytest.fixture
 def folder(own_data_folder: Path) -> Path:
+    return three_statements(own_data_folder / "profiles" / "default")
+
+
+def three_statements(place: Path) -> Path:
     """A memory of three statements."""
-    place = own_data_folder / "profiles" / "default"
     with opened(place) as store:
         store.apply(turn(told("The dog is Rex."), told("I live in Havana."), told("Tea at five.")), session="s")
     return place
@@ -223,6 +228,11 @@ DAMAGE = {
 
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_restore_is_checked_as_an_import_is(folder: Path, what: str) -> None:
+    refuses_to_restore(folder, what)
+
+
+def refuses_to_restore(folder: Path, what: str) -> None:
+    """Restore a backup with that damage, which is refused; the memory stays."""
     backup = upkeep.backup(folder)
     with closing(sqlite3.connect(backup)) as db, db:
         db.execute("PRAGMA foreign_keys = OFF")
@@ -337,7 +347,9 @@ def test_latin_1_on_a_pipe_and_as_an_argument(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("size", [99_000, 994_000])
 def test_a_line_that_is_too_long_is_refused_in_one_sentence(own_data_folder: Path, size: int) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     result = program(stdin=b"word " * (size // 5) + b"\n")
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 5, "seconds of a processor"
     assert result.returncode == 1
     said = one_line(result)
     assert "20,000 characters" in said or "20,000 are read" in said
@@ -389,6 +401,21 @@ def test_a_command_waits_for_the_lock(folder: Path) -> None:
         release.join()
 
 
+def test_four_at_once_all_remember(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+    line = [sys.executable, "-m", "varda_chat", "--checkpoint", str(tiny_checkpoint), "--max-new-tokens", "4"]
+    line += ["--wait", str(2 * SECONDS), "-p"]
+    said = [f"Statement number {number} is a statement of its own." for number in range(4)]
+    running = [subprocess.Popen([*line, each], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for each in said]
+    for process in running:
+        with process:
+            _, errors = process.communicate(timeout=2 * SECONDS)
+            assert process.returncode == 0, errors.decode()
+    with Transcripts.open(own_data_folder / "profiles" / "default", read_only=True) as transcripts:
+        turns = [turn for session in transcripts.sessions() for turn in transcripts.turns(session.id)]
+    assert sorted(turn.prompt for turn in turns) == said
+    assert all(turn.details["stored"] for turn in turns), "each of them was remembered"
+
+
 @pytest.mark.parametrize("number", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
 def test_a_disk_that_cannot_lock_is_named(folder: Path, number: str) -> None:
     broken = "import errno, fcntl\ndef flock(*_): raise OSError(errno." + number + ", 'no locks')\nfcntl.flock = flock"
@@ -438,6 +465,10 @@ def test_a_full_disk_names_the_ways_out(tmp_path: Path) -> None:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
+    return empty_checkpoint(tmp_path)
+
+
+def empty_checkpoint(tmp_path: Path) -> Path:
     """A folder with the configuration of a model of one block, and weights of no content."""
     shapes = {"transformer.wte.weight": [100, 32], "transformer.wpe.weight": [64, 32], "transformer.h.0.a": [1]}
     at, header = 0, {}

@@ -78,6 +78,19 @@ def test_forget_asks_and_is_undone(folder: Path) -> None:
         assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
 
 
+def test_store_and_delete_of_one_turn_are_undone_one_by_one(folder: Path) -> None:
+    with opened(folder) as store:
+        store.apply(turn(told("The dog is Max."), delete=[1]), session="s")
+    first = run("undo").stdout
+    assert "+ The dog is Rex." in first
+    assert "The same turn stored 'The dog is Max.'; varda-chat memory undo once more takes that out." in first
+    assert {each["text"] for each in answers("list")} == {"The dog is Rex.", "The dog is Max.", "Tea at five.", SAID}
+    (second,) = answers("undo")
+    assert (second["restored"], [each["text"] for each in second["removed"]]) == ([], ["The dog is Max."])
+    assert second["left"] == []
+    assert {each["text"] for each in answers("list")} == {"The dog is Rex.", "Tea at five.", SAID}
+
+
 def holding(folder: Path, secret: bytes) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file() and secret in path.read_bytes()]
 
@@ -262,6 +275,9 @@ def test_an_index_that_only_has_to_catch_up_is_no_problem(folder: Path) -> None:
     run("forget", "1", "--yes")
     run("undo")
     assert answers("verify")[0] == {"problems": [], "repairs": [], "ok": True}
+    run("export", folder.parent / "all.jsonl")
+    run("import", folder.parent / "all.jsonl", "--profile", "other")
+    assert answers("verify", "--profile", "other")[0] == {"problems": [], "repairs": [], "ok": True}
     (folder / "memory.faiss").write_bytes(b"VARDAIX1 of an earlier version")
     assert "earlier varda-chat" in answers("verify", "--repair")[0]["problems"][0]
     assert answers("verify")[0]["ok"]

@@ -59,6 +59,7 @@ def test_it_is_read(file: Path) -> None:
         ("temperature = '1'", "temperature", "a number"),
         ("temperature = true", "temperature", "a number"),
         ("temperature = nan", "temperature", "between 0 and 10"),
+        (f"temperature = 1{'0' * 400}", "temperature", "a smaller number"),
         ("top_p = 0", "top_p", "above 0"),
         ("max_new_tokens = 1.5", "max_new_tokens", "whole number"),
         ("memory_size = 0", "memory_size", "at least 1"),

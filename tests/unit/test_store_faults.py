@@ -6,7 +6,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -247,13 +247,14 @@ def cut(path: Path, rng: random.Random) -> None:
     path.write_bytes(content[: rng.randrange(len(content))])
 
 
-@pytest.mark.parametrize("harm", [flipped, cut])
-@pytest.mark.parametrize("name", ["memory.db", "memory.db-wal", "memory.faiss", "memory.lock", "memory.db-shm"])
-def test_a_flipped_bit_or_a_cut_anywhere_stops_no_start(
-    tmp_path: Path, name: str, harm: Callable[[Path, random.Random], None]
-) -> None:
-    """Each file of a memory that a killed process left, harmed at another place in each of many copies."""
-    memory = tmp_path / "memory"
+HARMED_FILES = ("memory.db", "memory.db-wal", "memory.faiss", "memory.lock", "memory.db-shm")
+Harm = Callable[[Path, random.Random], None]
+
+
+def harms(work: Path, name: str, harm: Harm, tries: int) -> Iterator[None]:
+    """Harm a file of a memory that a killed process left, at another place in each of many copies; yields after each
+    that the memory starts with."""
+    memory = work / "memory"
     filled(memory, 40)
     left = child(
         "store = opened(folder)\n"
@@ -267,8 +268,8 @@ def test_a_flipped_bit_or_a_cut_anywhere_stops_no_start(
     assert (memory / "memory.db-wal").stat().st_size
     known = {f"fact {number}" for number in range(46)}
     rng = random.Random(name)
-    for number in range(4 if harm is cut else 12):
-        copy = tmp_path / str(number)
+    for number in range(tries):
+        copy = work / str(number)
         shutil.copytree(memory, copy)
         if not (copy / name).stat().st_size:
             (copy / name).write_bytes(b"\0")
@@ -281,6 +282,7 @@ def test_a_flipped_bit_or_a_cut_anywhere_stops_no_start(
         if newer:  # the bit lies in the schema's version: told, and nothing touched
             with pytest.raises(VardaError, match="newer varda-chat"):
                 opened(copy)
+            yield
             continue
         with opened(copy) as store:
             for statement in store.foreign_statements():  # its vector was hit
@@ -296,6 +298,14 @@ def test_a_flipped_bit_or_a_cut_anywhere_stops_no_start(
             assert "new" in texts(reader)
             if name in ("memory.faiss", "memory.lock", "memory.db-shm"):
                 assert set(texts(reader)) == known | {"new"}
+        yield
+
+
+@pytest.mark.parametrize("harm", [flipped, cut])
+@pytest.mark.parametrize("name", HARMED_FILES)
+def test_a_flipped_bit_or_a_cut_anywhere_stops_no_start(tmp_path: Path, name: str, harm: Harm) -> None:
+    tries = 4 if harm is cut else 12
+    assert len(list(harms(tmp_path, name, harm, tries))) == tries
 
 
 def test_a_harmed_backup_is_restored_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ with opened(folder, memory_size=60) as store:
 """
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
-def test_a_kill_at_any_moment_loses_nothing_acknowledged(tmp_path: Path, kills: int) -> None:
+def kills_while_storing(folder: Path, kills: int) -> Iterator[None]:
+    """Kill a process that stores and deletes; yields after each kill that lost nothing."""
     rng = random.Random(kills)
     there: set[str] = set()
     number = 0
@@ -44,7 +45,7 @@ def test_a_kill_at_any_moment_loses_nothing_acknowledged(tmp_path: Path, kills: 
                 sys.executable,
                 "-c",
                 PRELUDE + STORE_UNTIL_KILLED,
-                str(tmp_path),
+                str(folder),
                 str(number),
                 "flush" if run % 2 else "no",
             ],
@@ -66,8 +67,8 @@ def test_a_kill_at_any_moment_loses_nothing_acknowledged(tmp_path: Path, kills: 
             there.add(stored)
             there -= set(gone.split(",")) if gone else set()
         number += len(lines)
-        assert not [problem for problem in verify(tmp_path) if "memory.db" in problem]
-        with opened(tmp_path, memory_size=60) as store:
+        assert not [problem for problem in verify(folder) if "memory.db" in problem]
+        with opened(folder, memory_size=60) as store:
             agrees(store)
             assert all(each.vector_count == 3 for each in store.statements())
             now = {each.text.split()[1] for each in store.statements()}
@@ -76,6 +77,12 @@ def test_a_kill_at_any_moment_loses_nothing_acknowledged(tmp_path: Path, kills: 
                 assert len(there - now) <= 1
                 number += 1
             there = now
+        yield
+
+
+@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_a_kill_at_any_moment_loses_nothing_acknowledged(tmp_path: Path, kills: int) -> None:
+    assert len(list(kills_while_storing(tmp_path, kills))) == kills
 
 
 KILL_BEFORE_CHANGE = """
@@ -216,14 +223,14 @@ def after_a_kill(line: dict[str, Any], before: set[int], now: set[int]) -> bool:
     return now in (before, *(before | set(part) for part in parts), (before | set(added)) - gone)
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
-def test_a_kill_during_any_change_leaves_it_done_or_not(tmp_path: Path, kills: int) -> None:
-    """Stores, deletes, imports, undoing, purging and restoring, with the index written beside them all the time."""
+def kills_during_changes(folder: Path, kills: int) -> Iterator[None]:
+    """Kill a process that stores, deletes, imports, undoes, purges and restores, with the index written beside it all
+    the time; yields after each kill that left the change done or not."""
     rng = random.Random(kills)
     there: set[int] = set()
     number, seen = 0, set()
     for _ in range(kills):
-        line = [sys.executable, "-c", PRELUDE + CHANGE_UNTIL_KILLED, str(tmp_path), str(number)]
+        line = [sys.executable, "-c", PRELUDE + CHANGE_UNTIL_KILLED, str(folder), str(number)]
         with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None and process.stderr is not None
             lines = [process.stdout.readline()]
@@ -240,10 +247,16 @@ def test_a_kill_during_any_change_leaves_it_done_or_not(tmp_path: Path, kills: i
                 pending = None
             else:
                 pending, number = said, said["next"]
-        assert not [problem for problem in verify(tmp_path) if "memory.db" in problem]
-        with opened(tmp_path) as store:
+        assert not [problem for problem in verify(folder) if "memory.db" in problem]
+        with opened(folder) as store:
             agrees(store)
             now = {int(each.split("-")[1]) for each in texts(store)}
         assert now == there if pending is None else after_a_kill(pending, there, now), (pending, there, now)
         there = now
+        yield
     assert kills < 50 or seen == {"add", "import", "delete", "forget", "undo", "purge", "restore"}
+
+
+@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
+def test_a_kill_during_any_change_leaves_it_done_or_not(tmp_path: Path, kills: int) -> None:
+    assert len(list(kills_during_changes(tmp_path, kills))) == kills

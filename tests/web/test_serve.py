@@ -44,6 +44,20 @@ async def test_who_has_no_token_is_refused(path: str, client: Client) -> None:
         assert TOKEN not in await answer.text()
 
 
+@pytest.mark.parametrize("cookie", ["\udcff\udcfe", "\udced\udca0\udc80", "é"])
+async def test_a_cookie_that_is_no_text_is_refused(cookie: str, client: Client) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    sent = cookie.encode(errors="surrogateescape")
+    writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\nCookie: varda-chat-8000=%s\r\n\r\n" % sent)
+    assert (await reader.read()).startswith(b"HTTP/1.1 403")
+    writer.close()
+
+
+async def test_a_font_of_5000_digits_is_the_usual_one(client: Client) -> None:
+    known = {"Cookie": f"varda-chat-8000={TOKEN}"}
+    assert 'data-font-size="16"' in await (await client.get(f"/?fontsize={'9' * 5000}", headers=known)).text()
+
+
 async def test_the_token_becomes_a_cookie(client: Client) -> None:
     answer = await client.get(f"/?token={TOKEN}&fontsize=20", allow_redirects=False)
     assert answer.status == 303
@@ -62,7 +76,8 @@ async def test_the_token_becomes_a_cookie(client: Client) -> None:
 
 async def test_pages_of_other_sites_are_refused_and_static_files_are_free(client: Client) -> None:
     known = {"Cookie": f"varda-chat-8000={TOKEN}"}
-    assert (await client.get("/ws", headers={**known, "Origin": "http://elsewhere"})).status == 403
+    for origin in ("http://elsewhere", "http://[", "null"):
+        assert (await client.get("/ws", headers={**known, "Origin": origin})).status == 403
     assert (await client.get("/static/js/textual.js")).status == 200
     assert (await client.get("/", headers={**known, "Host": 'x"><script>'})).status in (200, 400)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from varda_chat.memory.container import Container
 from varda_chat.memory.database import connect_reader, is_damage
-from varda_chat.memory.rescue import quick_check, suspect
+from varda_chat.memory.derived import full_check
+from varda_chat.memory.rescue import suspect
 from varda_chat.memory.row_checksums import altered_texts
 from varda_chat.memory.snapshot import Snapshot
 
@@ -110,7 +111,7 @@ def _damage(path: Path) -> str | None:
     """What is wrong with the open database at ``path``, which the next start is then told; None where nothing is."""
     try:
         with closing(connect_reader(path, in_use=True)) as db:
-            finding = quick_check(db)
+            finding = full_check(db)
     except sqlite3.Error as error:
         finding = str(error) if is_damage(error) else None  # else it cannot be said, and the next start looks again
     if finding is not None:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from varda_chat.errors import MemoryDamagedError, StorageError
 from varda_chat.memory.files import beside, make_private_file, sync_folder
@@ -21,6 +22,18 @@ _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+class Connection(sqlite3.Connection):
+    """One for which damage is sqlite3.DatabaseError, also where SQLite's message quotes damaged bytes."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as error:
+            damage = sqlite3.DatabaseError("a name in its schema is no text")
+            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise damage from error
+
+
 def connect_writer(path: Path) -> sqlite3.Connection:
     """Open ``path`` for writing, creating it 0600: a COMMIT that returns is on the disk, a deleted text is
     not.
@@ -30,7 +43,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     check_regular(path)
     make_private_file(path)
     sync_folder(path.parent)
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=Connection)
     db.text_factory = _text
     try:
         # where the file system has no shared memory, this leaves a journal, which is as durable
@@ -62,6 +75,7 @@ def connect_reader(path: Path, *, in_use: bool = False) -> sqlite3.Connection:
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
+        factory=Connection,
     )
     db.text_factory = _text
     return db
@@ -69,7 +83,7 @@ def connect_reader(path: Path, *, in_use: bool = False) -> sqlite3.Connection:
 
 def connect_copy(path: Path | None) -> sqlite3.Connection:
     """A copy in RAM of ``path`` as it is now, an empty one where it is None. Raises sqlite3.Error."""
-    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=Connection)
     copy.text_factory = _text
     try:
         if path is not None:

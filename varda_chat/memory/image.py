@@ -6,6 +6,7 @@ import sqlite3
 import struct
 from pathlib import Path
 
+from varda_chat.memory.database import Connection
 from varda_chat.memory.schema import reference
 from varda_chat.memory.wal import read_log
 
@@ -56,7 +57,7 @@ def _padded(path: Path) -> bytes:
 
 
 def _opened(data: bytes) -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:", isolation_level=None)
+    db = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
     try:
         db.deserialize(data)
         db.execute("PRAGMA writable_schema = ON")  # a table of which the schema cannot be read hides no other

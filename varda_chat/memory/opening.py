@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varda_chat.memory.database import connect_copy, connect_writer
+from varda_chat.memory.derived import mend_indexes
 from varda_chat.memory.files import DATABASE, make_private_folder, refuse_links
 from varda_chat.memory.lock import take_lock
 from varda_chat.memory.rescue import damage, is_read_later, salvage, settle, torn_log
 from varda_chat.memory.row_checksums import altered_texts
 from varda_chat.memory.schema import migrate
+from varda_chat.memory.value_types import put_types_right
 from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
@@ -69,7 +71,11 @@ def open_for_reading(folder: Path) -> Opened:
     notices = [] if torn is None else [torn]
     finding = damage(path)
     if finding is None:
-        return _migrated(Opened(folder, connect_copy(path), None, notices))
+        copy = connect_copy(path)
+        finding, said = mend_indexes(copy, path.name)
+        if finding is None:
+            return _migrated(Opened(folder, copy, None, [*notices, *said]))
+        copy.close()
     opened = _migrated(Opened(folder, connect_copy(None), None, notices))
     statements, vectors = salvage(path, opened.db)
     opened.notices.append(
@@ -84,6 +90,7 @@ def _migrated(opened: Opened) -> Opened:
     try:
         migrate(opened.db)
         if opened.lock is None or not is_read_later(opened.folder / DATABASE):
+            opened.notices.extend(put_types_right(opened.db, DATABASE))
             opened.notices.extend(f"{line} {HOW_TO_MEND}" for line in altered_texts(opened.db))
     except BaseException:
         opened.close()

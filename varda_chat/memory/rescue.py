@@ -10,6 +10,7 @@ from typing import Any
 
 from varda_chat.errors import VardaError
 from varda_chat.memory.database import connect_reader, connect_writer, error_code, is_damage, transaction
+from varda_chat.memory.derived import full_check, mend_indexes
 from varda_chat.memory.files import COMPANIONS, INDEX, beside, make_private_file, sync_folder, utc_stamp
 from varda_chat.memory.image import LARGEST, open_image
 from varda_chat.memory.row_checksums import text_crc
@@ -115,8 +116,10 @@ def settle(path: Path) -> list[str]:
     saved = beside(path, SAVED)
     if path.exists():
         torn = torn_log(path)
-        finding = damage(path, thorough=not is_read_later(path))
-        notices = [] if torn is None else [torn]
+        finding, said = damage(path, thorough=False), list[str]()
+        if finding is None and not is_read_later(path):
+            finding, said = _read_whole(path)
+        notices = [*said] if torn is None else [torn, *said]
         notices += [] if finding is None else [_replace_damaged(path, saved, finding)]
         path.with_name(SUSPECT).unlink(missing_ok=True)
         return notices
@@ -131,6 +134,23 @@ def settle(path: Path) -> list[str]:
         sync_folder(path.parent)
         return ["memory.db had been damaged and set aside; what could be read of it was saved."]
     return []
+
+
+def _read_whole(path: Path) -> tuple[str | None, list[str]]:
+    """What is wrong with the database beyond its indexes, which are made anew; and what to tell. A file with damage
+    beyond them is not written to."""
+    try:
+        with closing(connect_reader(path)) as db:
+            if full_check(db) is None:
+                return None, []
+            if (finding := quick_check(db)) is not None:
+                return finding, []
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return str(error), []
+    with closing(connect_writer(path)) as db:
+        return mend_indexes(db, path.name)
 
 
 def salvage(damaged: Path, into: sqlite3.Connection) -> tuple[int, int]:

@@ -14,9 +14,10 @@ from varda_chat.wording import numbered
 _TABLES = {"statements": "statement", "removed_statements": "deleted statement", "events": "event"}
 
 
-def text_crc(*texts: str) -> int:
-    """The checksum of texts that belong together."""
-    return zlib.crc32("\0".join(texts).encode("utf-8", "surrogatepass"))
+def text_crc(*texts: object) -> int:
+    """The checksum of texts that belong together, also where one of them is kept as bytes or as a number."""
+    said = (each if isinstance(each, bytes) else str(each).encode("utf-8", "surrogatepass") for each in texts)
+    return zlib.crc32(b"\0".join(said))
 
 
 def altered_rows(db: sqlite3.Connection, table: str) -> list[int]:

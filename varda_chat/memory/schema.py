@@ -178,6 +178,14 @@ def altered(db: sqlite3.Connection) -> str | None:
             return f"the {kind} {name} is missing"
         if (row[0] or "").split() != sql.split():
             return f"the {kind} {name} is not as it was made"
+    return altered_sequence(db)
+
+
+def altered_sequence(db: sqlite3.Connection) -> str | None:
+    """Whether the table in which SQLite itself notes the last ids given is not as it makes it. Raises sqlite3.Error."""
+    row = db.execute("SELECT sql FROM sqlite_master WHERE name = 'sqlite_sequence'").fetchone()
+    if row is None or row[0] != "CREATE TABLE sqlite_sequence(name,seq)":
+        return "the table sqlite_sequence is not as it was made"
     return None
 
 

@@ -33,6 +33,7 @@ from varda_chat.memory.purge_files import wipe_all
 from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside, torn_log
 from varda_chat.memory.row_checksums import altered_texts, mend_texts
 from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, was_once
+from varda_chat.memory.value_types import put_types_right, wrong_numbers
 from varda_chat.wording import numbered, were
 
 
@@ -92,21 +93,15 @@ def verify(folder: str | Path) -> tuple[str, ...]:
         finding = damage(path)
         if finding is not None:
             return (*problems, f"memory.db is damaged: {finding}.")
-        with closing(connect_reader(path)) as db:
-            problems += [f"memory.db: {row[0]}." for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
-            if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
-                problems.append("memory.db: there are vectors without a statement.")
-            broken = sum(zlib.crc32(vector) != crc for crc, vector in db.execute("SELECT crc, vector FROM vectors"))
-            if broken:
-                problems.append(f"memory.db: the checksums of {numbered(broken, 'vector')} do not match.")
-            short = db.execute(
-                "SELECT count(*) FROM statements s WHERE vector_count != "
-                "(SELECT count(*) FROM vectors WHERE statement_id = s.id)"
-            ).fetchone()[0]
-            if short:
-                problems.append(f"memory.db: vectors of {numbered(short, 'statement')} are missing.")
-            has_history = schema_version(db) == SCHEMA_VERSION
-            problems += altered_texts(db) if has_history else []
+        try:
+            with closing(connect_reader(path)) as db:
+                has_history = schema_version(db) == SCHEMA_VERSION
+                problems += _inconsistencies(db)
+                problems += altered_texts(db) if has_history else []
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            return (*problems, f"memory.db is damaged: {error}.")
         if not path.with_name(INDEX).exists():
             return tuple(problems)  # only a cache, which the next start makes
         try:
@@ -118,6 +113,23 @@ def verify(folder: str | Path) -> tuple[str, ...]:
         except IndexFileError as error:
             problems.append(f"{error} The next start makes it anew.")
         return tuple(problems)
+
+
+def _inconsistencies(db: sqlite3.Connection) -> list[str]:
+    problems = [f"memory.db: {row[0]}." for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
+        problems.append("memory.db: there are vectors without a statement.")
+    vectors = db.execute("SELECT crc, CAST(vector AS BLOB) FROM vectors")
+    broken = sum(zlib.crc32(vector) != crc for crc, vector in vectors)
+    if broken:
+        problems.append(f"memory.db: the checksums of {numbered(broken, 'vector')} do not match.")
+    short = db.execute(
+        "SELECT count(*) FROM statements s WHERE vector_count != "
+        "(SELECT count(*) FROM vectors WHERE statement_id = s.id)"
+    ).fetchone()[0]
+    if short:
+        problems.append(f"memory.db: vectors of {numbered(short, 'statement')} are missing.")
+    return problems + wrong_numbers(db, DATABASE)
 
 
 def backup(folder: str | Path) -> Path:
@@ -237,6 +249,7 @@ def repair(folder: str | Path) -> list[str]:
         opened = open_for_writing(folder)
         done = list(opened.notices)
         try:
+            done += put_types_right(opened.db, DATABASE)
             with transaction(opened.db):
                 orphans = opened.db.execute(
                     "DELETE FROM vectors WHERE statement_id NOT IN (SELECT id FROM statements)"

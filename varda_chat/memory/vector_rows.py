@@ -55,7 +55,8 @@ def drawn(db: sqlite3.Connection, fingerprint: str, most: int) -> npt.NDArray[np
         "SELECT vector, crc FROM vectors WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
         (json.dumps(ids.tolist()),),
     )
-    drawn = [np.frombuffer(blob, dtype=DTYPE) for blob, crc in found if zlib.crc32(blob) == crc]
+    whole = (blob for blob, crc in found if is_intact(blob, crc, len(blob) // DTYPE.itemsize))
+    drawn = [np.frombuffer(blob, dtype=DTYPE) for blob in whole]
     drawn = [each for each in drawn if len(each) == len(drawn[-1])]  # of one dimension, that of the newest
     return np.stack(drawn) if drawn else np.zeros((0, 1), dtype=np.float32)
 
@@ -96,5 +97,5 @@ def means(
     return ids, (sums / counts[:, None]).astype(np.float32)
 
 
-def is_intact(blob: bytes, crc: int, dim: int) -> bool:
-    return len(blob) == dim * DTYPE.itemsize and zlib.crc32(blob) == crc
+def is_intact(blob: object, crc: int, dim: int) -> bool:
+    return isinstance(blob, bytes) and len(blob) == dim * DTYPE.itemsize and zlib.crc32(blob) == crc

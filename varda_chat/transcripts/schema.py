@@ -6,8 +6,9 @@ import sqlite3
 from contextlib import closing
 from functools import lru_cache
 
-from varda_chat.memory.database import transaction
+from varda_chat.memory.database import error_code, is_damage, transaction
 from varda_chat.memory.row_checksums import text_crc
+from varda_chat.memory.schema import altered_sequence
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -51,9 +52,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "UPDATE sessions SET crc = text_crc(name)",
         "UPDATE turns SET crc = text_crc(prompt, reply, state, details)",
     ),
+    (
+        # also of when it was, and in which session; a turn that was altered before this stays so
+        """UPDATE turns SET crc = text_crc(prompt, reply, state, details, session_id, at)
+            WHERE crc = text_crc(prompt, reply, state, details)""",
+    ),
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)
+SEALED = "prompt, reply, state, details, session_id, at"
+"""The columns of a turn that its checksum is of."""
 
 
 def schema_version(db: sqlite3.Connection) -> int:
@@ -75,17 +83,32 @@ def altered(db: sqlite3.Connection) -> str | None:
     for kind, name, sql in reference(schema_version(db)):
         if (found.get((kind, name)) or "").split() != (sql or "").split():
             return f"the {kind} {name} is not as it was made"
-    return None
+    return altered_sequence(db)
 
 
 def altered_rows(db: sqlite3.Connection) -> tuple[list[int], list[int]]:
-    """The ids of turns of which the words are not what was saved, and of sessions of which the name is not."""
-    turns = db.execute("SELECT id, crc, prompt, reply, state, details FROM turns WHERE crc IS NOT NULL")
+    """The ids of turns that are not what was saved, and of sessions of which the name is not."""
+    turns = db.execute(f"SELECT id, crc, {SEALED} FROM turns WHERE crc IS NOT NULL")  # noqa: S608 - our names
     sessions = db.execute("SELECT id, crc, name FROM sessions WHERE crc IS NOT NULL")
     return (
         [id_ for id_, crc, *said in turns if text_crc(*said) != crc],
         [id_ for id_, crc, name in sessions if text_crc(name) != crc],
     )
+
+
+def mend_search(db: sqlite3.Connection) -> list[str]:
+    """Make the index that finds words in turns anew where it is damaged; returns what to tell. Raises sqlite3.Error."""
+    try:
+        db.execute("INSERT INTO said (said) VALUES ('integrity-check')")
+    except sqlite3.DatabaseError as error:
+        if error_code(error) == sqlite3.SQLITE_BUSY:  # another process writes just now; the next start looks
+            return []
+        if not is_damage(error):
+            raise
+    else:
+        return []
+    db.execute("INSERT INTO said (said) VALUES ('rebuild')")
+    return ["sessions.db: the index that finds words was damaged and was made anew."]
 
 
 def migrate(db: sqlite3.Connection, to: int = SCHEMA_VERSION) -> None:

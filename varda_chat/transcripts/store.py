@@ -14,15 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory.database import connect_copy, connect_writer, disk_errors, is_damage, transaction
+from varda_chat.memory.derived import mend_indexes
 from varda_chat.memory.files import COMPANIONS, beside, make_private_folder
 from varda_chat.memory.purge_files import empty_the_log
 from varda_chat.memory.rescue import set_aside
 from varda_chat.memory.row_checksums import text_crc
+from varda_chat.memory.value_types import put_types_right
 from varda_chat.memory.words import Words
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.transcripts import searching
 from varda_chat.transcripts.records import FoundTurn, SessionInfo, StoredTurn, TurnState
-from varda_chat.transcripts.schema import SCHEMA_VERSION, altered, altered_rows, migrate, schema_version
+from varda_chat.transcripts.schema import (
+    SCHEMA_VERSION,
+    SEALED,
+    altered,
+    altered_rows,
+    mend_search,
+    migrate,
+    schema_version,
+)
 from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
@@ -34,7 +44,7 @@ _SESSION = (
     "SELECT s.id, s.name, s.named, s.created_at, s.updated_at, (SELECT count(*) FROM turns WHERE session_id = s.id) "
     "FROM sessions s"
 )
-_SEAL_TURN = "UPDATE turns SET crc = text_crc(prompt, reply, state, details) WHERE id = ?"
+_SEAL_TURN = f"UPDATE turns SET crc = text_crc({SEALED}) WHERE id = ?"  # noqa: S608 - our names
 _TURN = "SELECT id, session_id, prompt, reply, state, at, details FROM turns"
 
 
@@ -69,16 +79,19 @@ class Transcripts:
                     )
                 make_private_folder(path.parent)
             try:
-                return cls(path, _connect(path, read_only), writable=not read_only)
+                db, notices = _connect(path, read_only)
+                return cls(path, db, writable=not read_only, notices=notices)
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise
                 if read_only:
                     lost = f"{path} is damaged ({error}); earlier sessions cannot be shown."
-                    return cls(path, _migrated(connect_copy(None), path), writable=False, notices=[lost])
+                    db, _ = _migrated(connect_copy(None), path)
+                    return cls(path, db, writable=False, notices=[lost])
                 aside = set_aside(path)
                 lost = f"{FILE_NAME} was damaged ({error}) and is set aside as {aside.name}; a new one was begun."
-                return cls(path, _connect(path, False), writable=True, notices=[lost])
+                db, _ = _connect(path, False)
+                return cls(path, db, writable=True, notices=[lost])
 
     # Writing a session as it happens
 
@@ -99,7 +112,7 @@ class Transcripts:
                 raise VardaError(f"There is no session {session_id}.")
             said = sanitize(prompt)
             query = "INSERT INTO turns (session_id, prompt, at, crc) VALUES (?, ?, ?, ?)"
-            checksum = text_crc(said, "", "open", "{}")
+            checksum = text_crc(said, "", "open", "{}", session_id, now)
             return int(self._db.execute(query, (session_id, said, now, checksum)).lastrowid or 0)
 
     def answer(
@@ -274,27 +287,29 @@ def remove_file(folder: Path) -> bool:
     return bool(there)
 
 
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+def _connect(path: Path, read_only: bool) -> tuple[sqlite3.Connection, list[str]]:
     if read_only:
         return _migrated(connect_copy(path if path.exists() else None), path)
     return _migrated(connect_writer(path), path)
 
 
-def _migrated(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+def _migrated(db: sqlite3.Connection, path: Path) -> tuple[sqlite3.Connection, list[str]]:
+    """``db`` of the present schema, without damage, and what to tell of what was mended."""
     try:
         if schema_version(db) > SCHEMA_VERSION:
             raise VardaError(f"{path} was written by a newer varda-chat. Update varda-chat to read it.")
         migrate(db)
-        finding = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
-        finding = (altered(db) or finding) if finding == "ok" else finding
-        if finding != "ok":
+        finding, notices = mend_indexes(db, path.name)
+        finding = finding or altered(db)
+        if finding is not None:
             damage = sqlite3.DatabaseError(finding)
             damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise damage
+        notices += [*put_types_right(db, path.name), *mend_search(db)]
     except BaseException:
         db.close()
         raise
-    return db
+    return db, notices
 
 
 def _altered_lines(db: sqlite3.Connection) -> list[str]:

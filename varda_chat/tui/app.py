@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from varda_chat.transcripts import Transcripts
 
+_MAKING_SECONDS = 0.05
+"""After so long it is looked whether the first screen has been made."""
 LEAVING_SIGNALS = tuple(each for each in signal.Signals if each.name in ("SIGTERM", "SIGHUP", "SIGQUIT"))
 """On these the app saves, restores the terminal and exits with 128 plus the signal's number."""
 CRASHED = 1
@@ -124,7 +126,7 @@ class VardaApp(App[None]):
     def on_mount(self) -> None:
         self.set_keymap(dict(self.keymap))
         if not self.is_headless:
-            self._obey_signals()
+            self.obey_signals()
         self._collector.start()
         self.set_interval(1.0, self._collect)
 
@@ -186,7 +188,8 @@ class VardaApp(App[None]):
         self.chat.farewell()
         self._close_and_exit()
 
-    def _obey_signals(self) -> None:
+    def obey_signals(self) -> None:
+        """From now on leave as by the key on the signals that end a program."""
         loop = asyncio.get_running_loop()
         if not hasattr(signal, "SIGHUP"):  # Windows, whose event loop hears of no signals
             return
@@ -198,6 +201,9 @@ class VardaApp(App[None]):
     async def _leave_on(self, number: signal.Signals) -> None:
         """Leave as by the key. While the model loads there is nothing to save, so at once."""
         self._signalled = number
+        if not self.chat.is_mounted:  # to leave a screen that is being made is an error
+            self.set_timer(_MAKING_SECONDS, partial(self._leave_on, number))
+            return
         self.chat.keep_draft()
         if self.chat.state is ChatState.LOADING:
             self.exit()

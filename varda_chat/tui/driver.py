@@ -7,7 +7,7 @@ import selectors
 import sys
 from codecs import getincrementaldecoder
 from contextlib import suppress
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from textual._xterm_parser import XTermParser
 from textual.app import App
@@ -15,6 +15,9 @@ from textual.drivers.linux_driver import LinuxDriver
 
 from varda_chat.terminals import screen
 from varda_chat.tui.messages import HungUp
+
+if TYPE_CHECKING:
+    from varda_chat.tui.app import VardaApp
 
 _READ_BYTES = 4096
 _SELECT_SECONDS = 0.1
@@ -51,6 +54,11 @@ class TerminalDriver(LinuxDriver):
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._output = _Output(screen() or sys.__stderr__ or sys.stderr)
         self._file = cast("Any", self._output)
+
+    def start_application_mode(self) -> None:
+        """Take the screen, but not before the app obeys the signals after which it has to give it back."""
+        cast("VardaApp", self._app).obey_signals()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def _get_terminal_size(self) -> tuple[int, int]:
         with suppress(OSError, ValueError):

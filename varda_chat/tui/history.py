@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -80,7 +81,11 @@ class InputHistory:
             raise OSError(str(error)) from error
         with os.fdopen(descriptor, "r+b", buffering=0) as file:
             line = json.dumps({"text": text}).encode() + b"\n"
-            file.write(line if _ends_whole(file) else b"\n" + line)
+            line = line if _ends_whole(file) else b"\n" + line
+            before = file.seek(0, os.SEEK_END)
+            if file.write(line) < len(line):  # a disk that is nearly full takes the beginning and raises nothing
+                file.truncate(before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def _rewrite(self, path: Path) -> None:
         try:

@@ -113,12 +113,13 @@ class ChatServer(Server):
 
     def _knows_token(self, request: web.Request) -> bool:
         given = (request.query.get("token", ""), request.cookies.get(self._cookie, ""))
-        return any(secrets.compare_digest(each.encode(), self._token.encode()) for each in given)
+        # bytes that are no text are surrogates here, which no token has
+        return any(secrets.compare_digest(each.encode(errors="surrogatepass"), self._token.encode()) for each in given)
 
     async def handle_index(self, request: web.Request) -> web.Response:
         """The page, which asks nobody but this server for anything."""
         size = request.query.get("fontsize", "")
-        font_size = int(size) if size.isdecimal() and int(size) in FONT_SIZES else _DEFAULT_FONT_SIZE
+        font_size = int(size) if size in map(str, FONT_SIZES) else _DEFAULT_FONT_SIZE
         scheme = "wss" if request.scheme == "https" else "ws"
         websocket = html.escape(f"{scheme}://{request.host}/ws", quote=True)
         return web.Response(
@@ -138,4 +139,7 @@ def _closing(websocket: web.WebSocketResponse) -> Callable[[], Awaitable[None]]:
 def _from_here(request: web.Request) -> bool:
     """Whether no page of another site asks."""
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    try:
+        return origin is None or urlsplit(origin).netloc == request.host
+    except ValueError:  # it is no address
+        return False
