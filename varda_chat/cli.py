@@ -248,6 +248,7 @@ def main(
         return
     if yes or purge:
         raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")
+        confirm_deletes=click.get_current_context().obj.settings.confirm_deletes,
     if go_on and resume is not None:
         raise click.UsageError("--continue and --resume do not go together.")
     if plain and (prompt is not None or as_json):
@@ -259,7 +260,7 @@ def main(
         typed = terminals.is_typed()
         lines = terminals.typed_lines(asked_for=plain) if typed else lines_of(sys.stdin)
         wait = request.wait if typed or wait is not None else WAIT_SECONDS
-        plain_chat.chat(replace(request, wait=wait), lines, resume, go_on)
+        plain_chat.chat(replace(request, wait=wait), lines, resume, go_on, typed=typed)
         return
     if prompt is None and terminals.can_draw():
         if as_json:

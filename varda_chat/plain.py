@@ -31,12 +31,13 @@ _LISTED = 20
 _LOOKED_AT = 8
 
 
-def chat(request: Request, lines: Iterator[str], resume: int | None, go_on: bool) -> None:
-    """Take each of ``lines`` as a message or a command until they end or one is /quit. What goes wrong is told, and
+def chat(request: Request, lines: Iterator[str], resume: int | None, go_on: bool, *, typed: bool = False) -> None:
+    """Take each of ``lines`` (``typed``: by a person, who can be asked) as a message or a command until they end or one
+    is /quit. What goes wrong is told, and
     the chat goes on; raises VardaError where the model or the memory cannot be opened."""
     transcripts = transcripts_of(request, needed=resume is not None)
     try:
-        talk = _Talk(request, lines, transcripts, session_to_resume(transcripts, resume, go_on))
+        talk = _Talk(request, lines, typed, transcripts, session_to_resume(transcripts, resume, go_on))
         try:
             for line in lines:
                 if not talk.take(line):
@@ -54,6 +55,7 @@ class _Talk:
 
     request: Request
     lines: Iterator[str]
+    typed: bool
     transcripts: Transcripts | None
     resume: int | None
     last: Turn | None = None
@@ -112,7 +114,7 @@ class _Talk:
             prompt = self.last.prompt
         stop = threading.Event()
         with _stopped_by_interrupt(stop):
-            turn = self.session.reply(prompt, stop=stop, instead=instead)
+            turn = self.session.reply(prompt, stop=stop, instead=instead, confirm=self._confirm if self.typed else None)
         self.last = turn
         click.echo(sanitize(turn.reply) or "(nothing was written)")
         sys.stdout.flush()
@@ -213,6 +215,12 @@ _COMMANDS: dict[str, Callable[[_Talk, str], None]] = {
     "new": _Talk.new,
     "regenerate": _Talk.regenerate,
     "memory": _Talk.memory,
+    def _confirm(self, going: Sequence[Statement]) -> Sequence[int]:
+        """Ask about what a turn would delete: all of it, or none."""
+        for each in going:
+            _tell(f"Would delete: {_quoted(each.text)}{' (pinned)' if each.pinned else ''}")
+        return [each.id for each in going] if self._agrees("Delete it?" if len(going) == 1 else "Delete them?") else []
+
     "remember": _Talk.remember,
     "forget": _Talk.forget,
     "undo": _Talk.undo,

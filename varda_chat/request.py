@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Request:
     """Whose memory, which model, and how it shall answer. ``checkpoint``: None for the bundled model; ``data_dir``:
     None for the usual place; ``memory_size``: capacity in vectors, None for the memory's own; ``threads``: the most
-    torch computes with; ``wait``: seconds to wait for another process that is writing the memory."""
+    torch computes with; ``wait``: seconds to wait for another process that is writing the memory; ``confirm_deletes``:
+    see ``confirming.WHEN``."""
 
     profile: str = "default"
     data_dir: Path | None = None
@@ -32,6 +33,7 @@ class Request:
     memory_size: int | None = None
     threads: int | None = None
     wait: float = 0.0
+    confirm_deletes: str = "auto"
 
     @property
     def folder(self) -> Path:
@@ -61,7 +63,7 @@ class Request:
             check_free(self.folder)
         from varda_chat.session import ChatSession
 
-        return ChatSession.open(
+        session = ChatSession.open(
             self.folder,
             self.checkpoint,
             incognito=self.incognito,
@@ -72,6 +74,8 @@ class Request:
             wait=self.wait,
             on_progress=on_progress,
         )
+        session.confirm_deletes = self.confirm_deletes
+        return session
 
 
 def transcripts_of(request: Request, *, needed: bool) -> Transcripts | None:

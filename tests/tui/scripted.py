@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from varda_chat.confirming import Confirm
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Removed, Statement
 from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources, Turn
@@ -19,7 +20,8 @@ Progress = Callable[[str, float], None]
 
 @dataclass
 class Line:
-    """One answer of the script. ``hold``: after each piece the answer waits for this event or for a stop."""
+    """One answer of the script. ``hold``: after each piece the answer waits for this event or for a stop.
+    ``asks``: deletes that a person is asked about first; those that may go are deleted."""
 
     pieces: Sequence[str] = ("Hello.",)
     recalled: tuple[Recalled, ...] = ()
@@ -28,6 +30,7 @@ class Line:
     sources: tuple[TokenSources, ...] = ()
     left_window: int = 0
     error: Exception | None = None
+    asks: tuple[Statement, ...] = ()
     hold: threading.Event | None = None
 
 
@@ -62,12 +65,18 @@ class ScriptedSession:
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
         instead: bool = False,
+        confirm: Confirm | None = None,
     ) -> Turn:
         """One turn of the script."""
         self.prompts.append(prompt)
         replaced = self.recording.last_turn if instead else None
         turn_id = self.recording.asked(prompt)
         line = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if line.asks and confirm is not None:
+            chosen = set(confirm(line.asks))
+            line = replace(
+                line, deleted=tuple(Remembered(each.id, each.text) for each in line.asks if each.id in chosen)
+            )
         said = ""
         for piece in line.pieces:
             if stop is not None and stop.is_set():

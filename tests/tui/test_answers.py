@@ -29,7 +29,7 @@ from tests.tui.driver import (
 )
 from tests.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import StorageError
-from varda_chat.session import ChatSession, Recalled, Remembered, TokenSources
+from varda_chat.session import ChatSession, Recalled, TokenSources
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.screens.sources import SourcesScreen, recalled_words
@@ -222,24 +222,6 @@ async def test_words_in_any_script_are_shown(profile_dir: Path) -> None:
         assert isinstance(answer, VardaMessage)
 
 
-@pytest.mark.parametrize("size", [(40, 20), (80, 24), WIDE], ids=["narrow", "ordinary", "wide"])
-async def test_what_a_turn_deleted_is_under_its_answer_and_can_be_restored(
-    size: tuple[int, int], profile_dir: Path
-) -> None:
-    session = ScriptedSession([Line(("Noted.",), deleted=(Remembered(17, "I bake."),))])
-    app = make_app(session, profile_dir)
-    async with app.run_test(size=size, notifications=True) as pilot:
-        await wait_for_state(pilot, ChatState.READY)
-        answer = await ask(pilot, "I work at the observatory now.")
-        await wait_until(pilot, lambda: "− I bake." in text_of(pilot))
-        assert "click to restore" in text_of(pilot)
-        answer.focus()
-        await pilot.press("u")
-        await wait_until(pilot, lambda: toasts(pilot)[-1:] == ["Back in memory: “I bake.”"])
-        assert not answer.query_one(".deleted").display
-        assert session.events == []
-
-
 async def test_why_tells_what_was_used_and_what_was_not(profile_dir: Path) -> None:
     dog, cat = Recalled(1, "My dog is Rimba.", 0.8), Recalled(2, "My cat is Tom.", 0.3)
     session = ScriptedSession([Line(("Rimba.",), (dog,))], found=[dog, cat])
@@ -271,17 +253,3 @@ async def test_why_scrolls_where_there_is_little_room(profile_dir: Path) -> None
         assert "The last." not in text_of(pilot)
         await pilot.press("end")
         await wait_until(pilot, lambda: "The last." in text_of(pilot))
-
-
-async def test_the_line_under_an_answer_names_the_key_that_restores(profile_dir: Path) -> None:
-    session = ScriptedSession([Line(("Gone.",), deleted=(Remembered(4, "I bake."),)), Line(("Hello.",))])
-    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
-        await wait_for_state(pilot, ChatState.READY)
-        await ask(pilot, "I no longer bake.")
-        await pilot.press("shift+tab")
-        await wait_until(pilot, lambda: "U restore" in text_of(pilot))
-        composer(pilot).focus()
-        await ask(pilot, "Hello")
-        await pilot.press("shift+tab")
-        await wait_until(pilot, lambda: "C copy" in text_of(pilot))
-        assert "U restore" not in text_of(pilot)

@@ -57,6 +57,7 @@ def first_places() -> tuple[Place, ...]:
     from varda_chat.tui.app import VardaApp
     from varda_chat.tui.screens.card import Card
     from varda_chat.tui.screens.chat import ChatScreen
+    from varda_chat.tui.widgets.change_line import ChangeLine
     from varda_chat.tui.widgets.composer import Composer
     from varda_chat.tui.widgets.memory_panel import EventRow, RecalledRow
     from varda_chat.tui.widgets.message import VardaMessage
@@ -75,6 +76,7 @@ def first_places() -> tuple[Place, ...]:
         ),
         Place("Chat", (ChatScreen,)),
         Place("An answer", (VardaMessage,), "Chat"),
+        Place("A memory under an answer", (ChangeLine,), "Chat"),
         Place("A memory of the panel", (EventRow, RecalledRow), "Chat"),
         Place("Everywhere", (VardaApp,), "", (("Ctrl+C", "copy what is marked; else stop the answer"),)),
         Place("Any card", (Card,)),

@@ -120,12 +120,15 @@ class ProgramActsScreen(MemoryActsScreen):
             generation=replace(self.request.generation, **changed),
             memory_size=after.memory_size if after.memory_size != before.memory_size else self.request.memory_size,
         )
-        if changed:
+        if after.confirm_deletes != before.confirm_deletes:
+            self.request = replace(self.request, confirm_deletes=after.confirm_deletes)
+        if changed or after.confirm_deletes != before.confirm_deletes:
 
             def change(session: ChatSession) -> None:
                 session.generation = replace(session.generation, **changed)
+                session.confirm_deletes = self.request.confirm_deletes
 
-            await self.ask_session(change, "changing how answers are drawn")
+            await self.ask_session(change, "changing the settings")
 
     def show_panel(self, shown: bool) -> None:
         """Show the memory beside the conversation, where there is room for both, or hide it."""

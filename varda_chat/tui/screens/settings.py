@@ -16,7 +16,7 @@ from textual.widgets import Checkbox, Input, Static
 
 from varda_chat.errors import VardaError
 from varda_chat.sanitize import one_line, sanitize
-from varda_chat.settings import HELP, Settings, SettingsFile, parsed, save
+from varda_chat.settings import CHOICES, HELP, Settings, SettingsFile, parsed, save
 from varda_chat.tui.screens.card import Card, key_line
 from varda_chat.tui.widgets.ticks import Tick
 from varda_chat.tui.widgets.welcome import tilde
@@ -87,7 +87,7 @@ class SettingsScreen(Card[SettingsFile | None]):
             yield Static(Content.assemble("They are kept in ", where, ". /keys changes the keys."), classes="note")
             with VerticalScroll():
                 for name in HELP:
-                    known = self._themes if name == "theme" else ()
+                    known = self._themes if name == "theme" else CHOICES.get(name, ())
                     yield SettingRow(name, getattr(self._file.settings, name), known)
 
     def on_mount(self) -> None:
