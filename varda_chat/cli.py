@@ -118,6 +118,11 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 @click.option("-p", "--prompt", type=TEXT, metavar="TEXT", help="Answer one message on stdout and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a turn, and nothing else.")
 @click.option(
+    "--why",
+    is_flag=True,
+    help="With --prompt or a pipe: also what the answer would be without each memory it was recalled from.",
+)
+@click.option(
     "--plain", is_flag=True, help="Chat line by line, without a screen: for screen readers, dumb terminals and logs."
 )
 @click.option(
@@ -208,6 +213,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 def main(
     prompt: str | None,
     as_json: bool,
+    why: bool,
     plain: bool,
     profile: str,
     data_dir: Path | None,
@@ -242,18 +248,19 @@ def main(
         GenerationSettings(temperature, top_p, max_new_tokens, seed),
         memory_size,
         wait=wait or 0.0,
+        confirm_deletes=click.get_current_context().obj.settings.confirm_deletes,
     )
     if reset_memory:
         _reset(request.folder, profile, yes, purge)
         return
     if yes or purge:
         raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")
-        confirm_deletes=click.get_current_context().obj.settings.confirm_deletes,
     if go_on and resume is not None:
         raise click.UsageError("--continue and --resume do not go together.")
-    if plain and (prompt is not None or as_json):
-        raise click.UsageError(f"--plain does not go with {'--json' if as_json else '--prompt'}.")
-    if plain or (prompt is None and not as_json and terminals.is_typed() and not terminals.can_draw()):
+    if plain and (prompt is not None or as_json or why):
+        other = "--json" if as_json else "--prompt" if prompt is not None else "--why; /why does that there"
+        raise click.UsageError(f"--plain does not go with {other}.")
+    if plain or (prompt is None and not as_json and not why and terminals.is_typed() and not terminals.can_draw()):
         from varda_chat import plain as plain_chat
         from varda_chat.answering import lines_of
 
@@ -263,8 +270,8 @@ def main(
         plain_chat.chat(replace(request, wait=wait), lines, resume, go_on, typed=typed)
         return
     if prompt is None and terminals.can_draw():
-        if as_json:
-            raise click.UsageError("--json needs --prompt or text on a pipe.")
+        if as_json or why:
+            raise click.UsageError(f"{'--json' if as_json else '--why'} needs --prompt or text on a pipe.")
         from varda_chat.tui.collecting import starting
 
         with starting():
@@ -275,13 +282,13 @@ def main(
     from varda_chat.answering import answer, lines_of
 
     if prompt is None and terminals.is_typed():
-        answer(request, terminals.typed_lines(), as_json, resume, go_on, may_be_none=True)
+        answer(request, terminals.typed_lines(), as_json, resume, go_on, may_be_none=True, why=why)
         return
     if prompt is not None:
         prompts: Iterable[str] = ["\n\n".join(filter(None, (_material(), prompt)))]
     else:
         prompts = lines_of(sys.stdin)
-    answer(replace(request, wait=WAIT_SECONDS if wait is None else wait), prompts, as_json, resume, go_on)
+    answer(replace(request, wait=WAIT_SECONDS if wait is None else wait), prompts, as_json, resume, go_on, why=why)
 
 
 def _material() -> str:

@@ -18,7 +18,7 @@ from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.settings import DRAWN, drawing, parsed, setting_typed
 from varda_chat.tui import commands
-from varda_chat.tui.telling import undone_lines
+from varda_chat.tui.telling import undone_lines, without_lines
 from varda_chat.wording import speaker
 
 if TYPE_CHECKING:
@@ -179,6 +179,16 @@ class _Talk:
             _tell(line)
 
     def why(self, _: str) -> None:
+        self.sources("")
+        if self.last is None:
+            return
+        stop = threading.Event()
+        with _stopped_by_interrupt(stop):
+            for answer in self.session.influence(self.last, stop):
+                for line in without_lines(answer):
+                    _say(line)
+
+    def sources(self, _: str) -> None:
         if self.last is None:
             _tell("There is no answer to open yet.")
             return
@@ -205,6 +215,12 @@ class _Talk:
         wanted = sanitize(text).strip().casefold()
         return [each for each in self.session.statements() if wanted in each.text.casefold()]
 
+    def _confirm(self, going: Sequence[Statement]) -> Sequence[int]:
+        """Ask about what a turn would delete: all of it, or none."""
+        for each in going:
+            _tell(f"Would delete: {_quoted(each.text)}{' (pinned)' if each.pinned else ''}")
+        return [each.id for each in going] if self._agrees("Delete it?" if len(going) == 1 else "Delete them?") else []
+
     def _agrees(self, question: str) -> bool:
         _tell(f"{question} Type y, or anything else to change nothing.")
         return next(self.lines, "").strip().lower() in ("y", "yes")
@@ -215,16 +231,10 @@ _COMMANDS: dict[str, Callable[[_Talk, str], None]] = {
     "new": _Talk.new,
     "regenerate": _Talk.regenerate,
     "memory": _Talk.memory,
-    def _confirm(self, going: Sequence[Statement]) -> Sequence[int]:
-        """Ask about what a turn would delete: all of it, or none."""
-        for each in going:
-            _tell(f"Would delete: {_quoted(each.text)}{' (pinned)' if each.pinned else ''}")
-        return [each.id for each in going] if self._agrees("Delete it?" if len(going) == 1 else "Delete them?") else []
-
     "remember": _Talk.remember,
     "forget": _Talk.forget,
     "undo": _Talk.undo,
-    "sources": _Talk.why,
+    "sources": _Talk.sources,
     "why": _Talk.why,
     "set": _Talk.set,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from varda_chat.transcripts.records import StoredTurn
 from varda_chat.turns import Exchange, Recalled, Remembered, TokenSources, Turn
 
 if TYPE_CHECKING:
+    from varda_chat.influence import Without
     from varda_chat.memory import MemoryStore
     from varda_chat.model.chat_format import EncodedMessage
     from varda_chat.model.checkpoint import Checkpoint
@@ -310,6 +311,36 @@ class ChatSession(SessionMemory):
             told = frozenset(live[text] for text in said & live.keys())
             self._history += [line, replace(reply, mentions=exchange.mentions | told)]
         self._history = self._fitting(self._history, 1)
+
+    # what if
+
+    def influence(self, turn: Turn, stop: threading.Event | None = None) -> Iterator[Without]:
+        """What becomes of the answer of ``turn`` without the memories it was recalled from, one at a time and all
+        together; see ``influence.influence``. Changes nothing."""
+        from varda_chat.influence import influence
+
+        return influence(self, turn, stop)
+
+    def window_before(self, turn: Turn) -> tuple[EncodedMessage, ...]:
+        """The messages that ``turn`` was answered after: of the last turn as they were, of an earlier one as the
+        transcript has them. Raises VardaError where it is in neither."""
+        if self._past is not None and self._past.turn == turn:
+            return self._past.window
+        transcripts, session_id = self.recording.transcripts, self.recording.session_id
+        if turn.turn_id is None or transcripts is None or session_id is None:
+            raise VardaError("What was said before this answer is not known any more.")
+        before = transcripts.turns(session_id, RESUMED_TURNS, before=turn.turn_id)
+        done = [stored for stored in before if stored.state in ("done", "stopped")]
+        return tuple(message for stored in done for message in self._messages_of(stored))
+
+    def beside(self, store: MemoryStore, generation: GenerationSettings) -> ChatSession:
+        """A session of the same model over ``store``, which keeps no transcript."""
+        return ChatSession(self.checkpoint, store, generation=generation, use_memory=self.use_memory)
+
+    def follow_messages(self, messages: Sequence[EncodedMessage], *, without: frozenset[int] = frozenset()) -> None:
+        """Begin a new session after ``messages``, but for the turns that told or named the statements ``without``."""
+        self.new()
+        self._history = _without(messages, without)
 
     def set_incognito(self, incognito: bool, transcripts: Transcripts | None = None) -> None:
         """From here on store and save nothing, or do so again; a session that was opened incognito then leaves its

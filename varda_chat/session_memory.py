@@ -32,6 +32,11 @@ class SessionMemory:
     _open_to_write: Callable[[], MemoryStore] | None
 
     @property
+    def memory_store(self) -> MemoryStore:
+        """The store itself, for who only reads in it."""
+        return self._store
+
+    @property
     def read_only(self) -> bool:
         """Whether the memory was opened without being able to write it."""
         return self._store.read_only

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from varda_chat.confirming import Confirm
+from varda_chat.influence import Without
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Removed, Statement
 from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources, Turn
@@ -51,6 +52,7 @@ class ScriptedSession:
     notices: list[str] = field(default_factory=list)
     events: list[MemoryEvent] = field(default_factory=list)
     found: list[Recalled] = field(default_factory=list)
+    without: list[Without] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
     closed: int = 0
     close_error: Exception | None = None
@@ -138,6 +140,12 @@ class ScriptedSession:
     def not_used(self, turn: Turn) -> tuple[Recalled, ...]:
         """What it was told to find, but for what ``turn`` recalled."""
         return tuple(each for each in self.found if each.id not in turn.mentions)
+
+    def influence(self, turn: Turn, stop: threading.Event | None = None) -> Iterator[Without]:
+        """What it was told that the answer would be; then, where that was nothing, as long as it takes."""
+        yield from self.without
+        while not self.without and stop is not None and not stop.wait(0.005):
+            pass
 
     def means(self, statement_ids: Iterable[int]) -> Any:
         """Of the vectors in ``store``."""

@@ -140,7 +140,8 @@ async def test_a_turn_that_would_delete_much_asks_first(
         assert screen_is(pilot, ConfirmScreen)
         await pilot.press("escape")
         await wait_for_state(pilot, ChatState.READY)
-        assert answers(pilot)[-1].turn is not None and not answers(pilot)[-1].turn.deleted
+        turn = answers(pilot)[-1].turn
+        assert turn is not None and not turn.deleted
         monkeypatch.setattr(choose, "QUIET_SECONDS", 0.0)
         await say(pilot, "Forget that I bake.")
         await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen) and "Y forget 2" in text_of(pilot))

@@ -218,7 +218,7 @@ class MemoryActsScreen(CommandingScreen):
             unused = await self.ask_session(lambda session: session.not_used(turn), "searching the memory")
         from varda_chat.tui.screens.sources import SourcesScreen  # not needed for the first paint
 
-        await self.app.push_screen_wait(SourcesScreen(turn, texts, unused))
+        await self.app.push_screen_wait(SourcesScreen(turn, texts, unused, self.host if why else None))
 
     @on(StatementRow.Opened)
     def _open_row(self, event: StatementRow.Opened) -> None:

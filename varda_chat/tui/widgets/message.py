@@ -80,7 +80,7 @@ class VardaMessage(Horizontal, can_focus=True):
     FOCUS_ON_CLICK = False  # a click must not take the cursor away from the composer
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("enter,space", "sources", "What it was recalled from", id="answer.sources"),
-        Binding("w", "why", "Why: also what was not used", id="answer.why"),
+        Binding("w", "why", "Why: what it would be without its memories", id="answer.why"),
         Binding("c", "copy", "Copy this answer", id="answer.copy"),
         Binding("u", "undo", "Undo what was stored or deleted with it", id="answer.restore"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="answer.earlier"),
@@ -201,7 +201,7 @@ class VardaMessage(Horizontal, can_focus=True):
         """Undo what the turn stored or deleted; where that is more than one memory, walk to the first."""
         lines = list(self.query(ChangeLine))
         if len(lines) == 1:
-            lines[0].action_toggle()
+            lines[0].action_undo()
         elif lines:
             lines[0].focus()
 
