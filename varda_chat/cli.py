@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from varda_chat import __version__, paths, settings, terminals
+from varda_chat import __version__, paths, persona, settings, terminals
 from varda_chat.completion import profile_names
 from varda_chat.config import MAX_MEMORY_SIZE, MAX_NEW_TOKENS, WAIT_SECONDS, GenerationSettings
 from varda_chat.errors import VardaError
@@ -198,6 +199,13 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     envvar="VARDA_CHAT_MEMORY_SIZE",
     help="Capacity of the memory, in vectors, from now on.  [default: its own; of a new one, the model's]",
 )
+@click.option(
+    "--system",
+    type=TEXT,
+    metavar="TEXT",
+    envvar="VARDA_CHAT_SYSTEM",
+    help="How Varda shall speak in this session.  [default: as the profile keeps it (/persona)]",
+)
 @click.option("--seed", type=WholeNumber(0, 2**63 - 1), help="Makes the answers repeatable.")
 @click.option(
     "--wait",
@@ -226,6 +234,7 @@ def main(
     top_p: float,
     max_new_tokens: int,
     memory_size: int | None,
+    system: str | None,
     seed: int | None,
     wait: float | None,
     reset_memory: bool,
@@ -240,6 +249,9 @@ def main(
     _speak_utf8()
     if click.get_current_context().invoked_subcommand is not None:
         return
+    context = click.get_current_context()
+    found = context.obj.settings
+    usual = context.get_parameter_source("system") in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
     request = Request(
         profile,
         data_dir,
@@ -248,7 +260,9 @@ def main(
         GenerationSettings(temperature, top_p, max_new_tokens, seed),
         memory_size,
         wait=wait or 0.0,
-        confirm_deletes=click.get_current_context().obj.settings.confirm_deletes,
+        confirm_deletes=found.confirm_deletes,
+        system=None if usual else persona.checked(system or ""),
+        usual_system=found.system,
     )
     if reset_memory:
         _reset(request.folder, profile, yes, purge)

@@ -18,6 +18,7 @@ from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.settings import DRAWN, drawing, parsed, setting_typed
 from varda_chat.tui import commands
+from varda_chat.tui.personas import change_persona
 from varda_chat.tui.telling import undone_lines, without_lines
 from varda_chat.wording import speaker
 
@@ -209,6 +210,9 @@ class _Talk:
             return
         _tell(f"{drawing(session.generation)}, for this session.")
 
+    def persona(self, text: str) -> None:
+        _tell(change_persona(self.session, text))
+
     # within
 
     def _holding(self, text: str) -> Sequence[Statement]:
@@ -237,6 +241,7 @@ _COMMANDS: dict[str, Callable[[_Talk, str], None]] = {
     "sources": _Talk.sources,
     "why": _Talk.why,
     "set": _Talk.set,
+    "persona": _Talk.persona,
 }
 _NEEDS_SESSION = _COMMANDS.keys() - {"help"}
 

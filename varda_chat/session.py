@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from varda_chat import persona
 from varda_chat.config import GenerationSettings
 from varda_chat.confirming import KEPT, Confirm, must_ask
 from varda_chat.errors import VardaError
@@ -86,6 +88,8 @@ class ChatSession(SessionMemory):
         self.use_memory = use_memory
         self.confirm_deletes = "auto"
         """One of ``confirming.WHEN``."""
+        self.persona = ""
+        self._impersonal = checkpoint.chat
         self.recording = Recording(transcripts, lambda line: self.notices.append(line))
         self._store = store
         self._writer = _writer_of(checkpoint)
@@ -311,6 +315,19 @@ class ChatSession(SessionMemory):
             told = frozenset(live[text] for text in said & live.keys())
             self._history += [line, replace(reply, mentions=exchange.mentions | told)]
         self._history = self._fitting(self._history, 1)
+
+    def set_persona(self, text: str) -> None:
+        """Let ``text`` follow the system prompt from the next turn on; "" for nothing. Raises VardaError where it is
+        too long, or where the model was trained without a system prompt."""
+        clean = persona.checked(text)
+        if clean and not persona.takes_one(self._impersonal):
+            raise VardaError(persona.NOT_HERE)
+        if clean == self.persona:
+            return
+        chat = copy.copy(self._impersonal)
+        chat.opening = persona.opening(self._impersonal, clean)
+        self.persona = clean
+        self.checkpoint = replace(self.checkpoint, chat=chat)
 
     # what if
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from varda_chat import paths
+from varda_chat import paths, persona
 from varda_chat.config import DEFAULT_MEMORY_SIZE, DEFAULT_THEME, MAX_MEMORY_SIZE, GenerationSettings
 from varda_chat.confirming import WHEN
 from varda_chat.errors import StorageError, VardaError
@@ -27,8 +27,8 @@ _WORDS = {str: "a text in quotes", float: "a number", int: "a whole number", boo
 @dataclass(frozen=True)
 class Settings:
     """What a settings file may hold; the defaults are the program's own. ``checkpoint``: "" for the bundled model;
-    ``panel``: whether the memory is shown at first; ``confirm_deletes``: see ``confirming.WHEN``; ``keys``:
-    keys, such as "f2,ctrl+b", by the names of what they do.
+    ``panel``: whether the memory is shown at first; ``confirm_deletes``: see ``confirming.WHEN``; ``system``: the
+    persona of profiles that keep none; ``keys``: keys, such as "f2,ctrl+b", by the names of what they do.
     """
 
     profile: str = "default"
@@ -40,6 +40,7 @@ class Settings:
     memory_size: int = DEFAULT_MEMORY_SIZE
     panel: bool = True
     confirm_deletes: str = "auto"
+    system: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -58,6 +59,7 @@ HELP = {
     "memory_size": "most vectors the memory holds",
     "panel": "memory beside the chat",
     "confirm_deletes": "ask before Varda deletes",
+    "system": "how Varda shall speak",
 }
 """The settings of one value each, and what they are about."""
 DRAWN = ("temperature", "top_p", "max_new_tokens")
@@ -124,6 +126,8 @@ def checked(name: str, value: object) -> Any:
         raise VardaError(f"It must be {_WORDS[kind]}.")
     if name == "profile":
         paths.profile_dir(str(value))
+    elif name == "system":
+        persona.checked(str(value))
     elif name in {each.name for each in fields(GenerationSettings)}:
         given: dict[str, Any] = {name: value}
         GenerationSettings(**given)

@@ -31,8 +31,8 @@ TODAY = (
     "Good morning!",
     "What is my dog called?",
     "I'm learning to play the cello.",
-    "Where do I live?",
     "I moved: I live in Porto now.",
+    "Where do I live?",
 )
 GREEDY = GenerationSettings(temperature=0.0)
 
@@ -40,7 +40,7 @@ GREEDY = GenerationSettings(temperature=0.0)
 SIZE = (112, 34)
 SHOWN: dict[str, tuple[str, ...]] = {
     "chat": (),
-    "changes": ("shift+tab",),
+    "changes": ("shift+tab", "up"),
     "help": ("f1",),
     "settings": ("f10",),
     "sessions": ("f3",),

@@ -69,6 +69,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("undo", "chat.undo", "take back the last store or delete", "Undo the last store or delete", keys="F8"),
     Command("sources", "chat.sources", "what each part of the last answer was recalled from", "Sources", keys="F9"),
     Command("why", "chat.why", "what the last answer would be without what it was recalled from", "Why this answer"),
+    Command("persona", "chat.persona", "how Varda shall speak: in words, or keep, or off", "Persona", "[TEXT]"),
     Command("incognito", "chat.incognito", "recall, but store and save nothing; again to end it", "Incognito"),
     Command("panel", "chat.toggle_panel", "show or hide the memory panel", "Memory panel", keys="F2"),
     # the program

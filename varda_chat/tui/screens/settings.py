@@ -21,6 +21,9 @@ from varda_chat.tui.screens.card import Card, key_line
 from varda_chat.tui.widgets.ticks import Tick
 from varda_chat.tui.widgets.welcome import tilde
 
+_EMPTY = {"checkpoint": "bundled", "system": "as she does"}
+"""What a setting means where nothing is written."""
+
 
 class SettingRow(Horizontal):
     """One setting: its name, its value, and a line beside it."""
@@ -38,7 +41,9 @@ class SettingRow(Horizontal):
             yield Tick(value=self._value, compact=True)
         else:
             suggester = SuggestFromList(self._known, case_sensitive=False) if self._known else None
-            yield Input(sanitize(f"{self._value}"), suggester=suggester, placeholder="bundled", compact=True)
+            yield Input(
+                sanitize(f"{self._value}"), suggester=suggester, placeholder=_EMPTY.get(self.setting, ""), compact=True
+            )
         yield Static(HELP[self.setting], classes="note", markup=False)
 
     @property
