@@ -40,7 +40,15 @@ async def test_first_run_explains_itself(profile_dir: Path) -> None:
     async with app.run_test(size=(160, 36)) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         screen = text_of(pilot)
-        for words in ("still know tomorrow", "no network", "--reset-memory", "8.2M", "may be wrong", "F1"):
+        for words in (
+            "still know tomorrow",
+            "no network",
+            "--reset-memory",
+            "8.2M",
+            "may be wrong",
+            "F1",
+            "Try it: tell me",
+        ):
             assert words in screen
         assert str(profile_dir) in re.sub(r"[\s│]|MEMORY.*", "", screen)  # it may take two lines
 

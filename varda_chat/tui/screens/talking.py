@@ -123,7 +123,10 @@ class TalkingScreen(Screen[None]):
         """Show ``text`` as the person's message and have it answered."""
         await self.conversation.to_end()
         bubble = UserMessage(text)
-        bubble.set_class(self.state is not ChatState.READY, "-waiting")
+        if self.state in (ChatState.LOADING, ChatState.FAILED):
+            bubble.wait_for("the model")
+        elif not self.is_idle:
+            bubble.wait_for("the answer before it")
         await self.conversation.add(bubble)
         self.conversation.follow()
         await self._enqueue(Sent(text, bubble))
@@ -160,7 +163,7 @@ class TalkingScreen(Screen[None]):
         self.waiting = len(self._queue)
         self.state, self.writing = ChatState.THINKING, False
         if sent.bubble is not None:
-            sent.bubble.remove_class("-waiting")
+            sent.bubble.wait_for("")
         self._answer = VardaMessage()
         await self.conversation.add(self._answer, after=sent.bubble)
         self.host.prepare()

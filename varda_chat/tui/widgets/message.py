@@ -36,7 +36,14 @@ class UserMessage(Static):
         self.turn_id = turn_id
         self._beginning = _beginning(self.text)
         self._unfolded = False
+        self._waits = ""
         super().__init__(self._content())
+
+    def wait_for(self, what: str) -> None:
+        """Say that it waits for ``what``; "" where it waits no longer."""
+        self._waits = what
+        self.set_class(bool(what), "-waiting")
+        self.update(self._content())
 
     def on_click(self) -> None:
         """Unfold or fold a long message."""
@@ -45,6 +52,10 @@ class UserMessage(Static):
             self.update(self._content())
 
     def _content(self) -> Content:
+        waits = Content.styled(f"\n… waits for {self._waits}", "$quiet italic") if self._waits else Content("")
+        return self._words() + waits
+
+    def _words(self) -> Content:
         if self._unfolded:
             return Content(self.text) + Content.styled("\n▴ less", "$quiet italic")
         hidden = self.text[len(self._beginning) :]
