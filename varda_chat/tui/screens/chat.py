@@ -48,6 +48,8 @@ class ChatScreen(MovingScreen):
         Binding("escape", "stop", "Stop the answer", id="stop"),
         Binding("f2,ctrl+b", "toggle_panel", "Memory panel", id="panel", priority=True),
         Binding("f3", "sessions", "Sessions", id="sessions", priority=True),
+        Binding("alt+left", "walk_branch(-1)", "The branch before", id="branch.before", priority=True),
+        Binding("alt+right", "walk_branch(1)", "The next branch", id="branch.after", priority=True),
         Binding("ctrl+n", "new_session", "New session", id="new", priority=True),
         Binding("f4", "edit", "Edit your last message", id="edit", priority=True),
         Binding("f5", "regenerate", "Another answer", id="regenerate", priority=True),

@@ -46,6 +46,10 @@ class ProgramActsScreen(MemoryActsScreen):
         self.request = request
         self.settings = settings
 
+    @property
+    def rings(self) -> bool:
+        return self.settings.settings.bell
+
     @work(group="dialog", exit_on_error=False)
     async def action_settings(self) -> None:
         """Look at the settings and change them."""

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from varda_chat.turns import Turn
 
 T = TypeVar("T")
+LONG_SECONDS = 10.0
+"""The bell rings for an answer that took so long."""
 RETRY_HINT = "Your message is kept. {} tries again."
 LEFT_THE_WINDOW = (
     "The oldest turns have left what the model can read at once. They stay here to scroll to, and what it stored "
@@ -77,6 +79,11 @@ class TalkingScreen(Screen[None]):
     def conversation(self) -> Conversation:
         """The messages."""
         return self.query_one(Conversation)
+
+    @property
+    def rings(self) -> bool:
+        """Whether the person wants the bell."""
+        return True
 
     @property
     def is_idle(self) -> bool:
@@ -207,6 +214,8 @@ class TalkingScreen(Screen[None]):
             self._told_of_window = True
             await self.conversation.add(Notice(LEFT_THE_WINDOW))
         self._settle(ChatState.STOPPED if turn.stopped else ChatState.READY)
+        if turn.seconds >= LONG_SECONDS and self.rings:
+            self.app.bell()
         await self._answer_next()
 
     @on(messages.ReplyFailed)
@@ -252,7 +261,7 @@ class TalkingScreen(Screen[None]):
     async def show_session(self, session_id: int, turn_id: int | None = None) -> None:
         """Show a session of the transcripts, at its end or from a turn on. Raises VardaError where there is none."""
         assert self.transcripts is not None
-        self.session_name = self.transcripts.session(session_id).name
+        self.session_name = self._name_of(session_id)
         pages = partial(self.transcripts.turns, session_id)
         if turn_id is None:
             await self.conversation.show(pages, pages(PAGE_TURNS))
@@ -277,11 +286,17 @@ class TalkingScreen(Screen[None]):
             self.session_name = ""
             return
         try:
-            self.session_name = self.transcripts.session(session_id).name
+            self.session_name = self._name_of(session_id)
         except VardaError:
             self.session_name = ""
         else:
             self.conversation.page_with(partial(self.transcripts.turns, session_id))
+
+    def _name_of(self, session_id: int) -> str:
+        """What a session is called, and which branch it is. Raises VardaError where there is none."""
+        assert self.transcripts is not None
+        name, branches = self.transcripts.session(session_id).name, self.transcripts.branches(session_id)
+        return name if len(branches) < 2 else f"{name}, branch {branches.index(session_id) + 1} of {len(branches)}"
 
     # -- the rest -------------------------------------------------------------------------------------------
 

@@ -93,6 +93,8 @@ class VardaMessage(Horizontal, can_focus=True):
         Binding("enter,space", "sources", "What it was recalled from", id="answer.sources"),
         Binding("w", "why", "Why: what it would be without its memories", id="answer.why"),
         Binding("c", "copy", "Copy this answer", id="answer.copy"),
+        Binding("r", "branch(False)", "Answer it anew, in a branch", id="answer.again"),
+        Binding("e", "branch(True)", "Edit its message, in a branch", id="answer.edit"),
         Binding("u", "undo", "Undo what was stored or deleted with it", id="answer.restore"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="answer.earlier"),
         Binding("down,j", "app.focus_next", "Later", show=False, id="answer.later"),
@@ -104,6 +106,13 @@ class VardaMessage(Horizontal, can_focus=True):
 
         answer: VardaMessage
         why: bool = False
+
+    @dataclass
+    class Branched(Message):
+        """The person wants the session to go on from before this answer; ``edit``: with another message."""
+
+        answer: VardaMessage
+        edit: bool
 
     @dataclass
     class Copied(Message):
@@ -215,6 +224,11 @@ class VardaMessage(Horizontal, can_focus=True):
             lines[0].action_undo()
         elif lines:
             lines[0].focus()
+
+    def action_branch(self, edit: bool) -> None:
+        """Go on from before the answer, in a session of its own."""
+        if self.turn is not None:
+            self.post_message(self.Branched(self, edit))
 
     def action_copy(self) -> None:
         """Copy the answer, as its Markdown."""
