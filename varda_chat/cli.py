@@ -346,7 +346,7 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     if found.damaged:
         click.echo(f"The memory of {where} is damaged and will be set aside.")
     else:
-        held = f"{numbered(found.statements, 'statement')} ({numbered(found.vectors, 'vector')})"
+        held = f"{numbered(found.statements, 'memory')} ({numbered(found.vectors, 'vector')})"
         click.echo(f"The memory of {where} holds {held}.")
     question = "Clear it, and all backups of it and all saved sessions, for good?" if purge else "Clear it?"
     if not confirmed(question, yes, as_json=False):

@@ -183,7 +183,7 @@ class SessionMemory:
         if not clean:
             raise VardaError("The new text is empty.")
         check_length(clean)
-        self.check_writable("The statement was not changed")
+        self.check_writable("Nothing was changed")
         waiting = self._store.edit(statement_id, clean)
         with torch.inference_mode():
             self._read_statement(waiting)
