@@ -23,14 +23,14 @@ FIRST_LINES = {
 SEEDS = (1, 2, 3)
 FITTING = {
     "greeting": ("hi", "hello", "hey", "morning", "evening", "day", "meet", "welcome", "varda", "how", "what", "good"),
-    "thanks": ("welcome", "glad", "pleasure", "any time", "anytime", "happy", "problem", "course", "nice", "kind",
-               "too"),
+    "thanks": ("welcome", "glad", "pleasure", "any time", "anytime", "happy", "problem", "trouble", "course", "nice",
+               "kind", "too", "cheers"),
     "goodbye": ("bye", "see you", "later", "night", "care", "soon", "talk", "tomorrow", "until", "next time", "sleep",
                 "well", "day", "nice"),
-    "help": ("remember", "memory", "tell", "forget", "help", "chat", "talk", "ask", "listen", "know"),
+    "help": ("remember", "memory", "tell", "forget", "help", "chat", "talk", "ask", "listen", "know", "here"),
 }  # fmt: skip
 """Words of which a fitting answer has one."""
-MISSES = 9
+MISSES = 12
 """Of the 90 answers so many may fit badly: they are drawn at random."""
 
 
