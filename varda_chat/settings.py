@@ -27,9 +27,9 @@ _WORDS = {str: "a text in quotes", float: "a number", int: "a whole number", boo
 @dataclass(frozen=True)
 class Settings:
     """What a settings file may hold; the defaults are the program's own. ``checkpoint``: "" for the bundled model;
-    ``panel``: whether the memory is shown at first; ``bell``: whether it rings after a long answer;
-    ``confirm_deletes``: see ``confirming.WHEN``; ``system``: the persona of profiles that keep none; ``keys``: keys,
-    such as "f2,ctrl+b", by the names of what they do.
+    ``panel``, ``sessions``: whether the memory and the sessions are shown beside the chat at first; ``bell``: whether
+    it rings after a long answer; ``confirm_deletes``: see ``confirming.WHEN``; ``system``: the persona of profiles that
+    keep none; ``keys``: keys, such as "f2,ctrl+b", by the names of what they do.
     """
 
     profile: str = "default"
@@ -40,6 +40,7 @@ class Settings:
     max_new_tokens: int = GenerationSettings.max_new_tokens
     memory_size: int = DEFAULT_MEMORY_SIZE
     panel: bool = True
+    sessions: bool = False
     bell: bool = True
     confirm_deletes: str = "auto"
     system: str = ""
@@ -60,6 +61,7 @@ HELP = {
     "max_new_tokens": "longest answer, in tokens",
     "memory_size": "most vectors the memory holds",
     "panel": "memory beside the chat",
+    "sessions": "sessions beside a wide chat",
     "bell": "rings after a long answer",
     "confirm_deletes": "ask before Varda deletes",
     "system": "how Varda shall speak",

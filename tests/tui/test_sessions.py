@@ -35,6 +35,7 @@ from varda_chat.tui.screens.sessions import SessionsScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets import conversation
 from varda_chat.tui.widgets.message import UserMessage, VardaMessage
+from varda_chat.tui.widgets.session_list import SessionList
 
 
 def told(transcripts: Transcripts, *prompts: str) -> int:
@@ -258,3 +259,31 @@ async def test_the_bell_rings_after_a_long_answer(profile_dir: Path, monkeypatch
         app.chat.settings = replace(app.chat.settings, settings=Settings(bell=False))
         await ask(pilot, "Hello")
         assert rung == [True]
+
+
+async def test_the_sessions_stand_beside_a_wide_chat(profile_dir: Path, transcripts: Transcripts) -> None:
+    earlier = told(transcripts, "On the cello")
+    session = ScriptedSession(recording=Recording(transcripts))
+    app = make_app(session, profile_dir, transcripts=transcripts)
+    async with app.run_test(size=(160, 40)) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        assert "On the cello" not in text_of(pilot)
+        await pilot.press("alt+s")
+        await wait_until(pilot, lambda: "On the cello" in text_of(pilot))
+        await ask(pilot, "What is my dog called?")
+        await wait_until(pilot, lambda: "● What is my dog" in text_of(pilot))
+        listed = chat_of(pilot).chat.query_one(SessionList)
+        listed.focus()
+        await pilot.press("down", "enter")
+        await wait_until(pilot, lambda: session.recording.session_id == earlier)
+        await wait_until(pilot, lambda: "I see." in text_of(pilot) and "● On the cello" in text_of(pilot))
+        assert composer(pilot).has_focus
+        await pilot.resize_terminal(100, 40)
+        await wait_until(pilot, lambda: not listed.display)
+        await pilot.press("alt+s")
+        await wait_until(pilot, lambda: screen_is(pilot, SessionsScreen))
+        await pilot.press("escape")
+        await pilot.resize_terminal(160, 40)
+        await wait_until(pilot, lambda: listed.display)
+        await pilot.press("alt+s")
+        await wait_until(pilot, lambda: not listed.display)

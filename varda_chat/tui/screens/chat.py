@@ -29,6 +29,7 @@ from varda_chat.tui.widgets.composer import Composer
 from varda_chat.tui.widgets.conversation import Conversation
 from varda_chat.tui.widgets.memory_panel import MemoryPanel
 from varda_chat.tui.widgets.rule_line import RuleLine
+from varda_chat.tui.widgets.session_list import SHOWN, SessionList
 from varda_chat.tui.widgets.status_bar import StatusBar
 from varda_chat.tui.widgets.title_line import TitleLine
 from varda_chat.tui.widgets.welcome import Welcome
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from varda_chat.transcripts import Transcripts
 
 PANEL_FOLDS_BELOW = 90
+SESSIONS_FROM = 140
+"""Columns from which the sessions may stand beside the chat."""
 
 
 class ChatScreen(MovingScreen):
@@ -54,6 +57,7 @@ class ChatScreen(MovingScreen):
         Binding("f4", "edit", "Edit your last message", id="edit", priority=True),
         Binding("f5", "regenerate", "Another answer", id="regenerate", priority=True),
         Binding("f6", "memory", "Browse the memory", id="memory", priority=True),
+        Binding("shift+f3,alt+s", "toggle_sessions", "Sessions beside the chat", id="sessions_beside", priority=True),
         Binding("f8", "undo", "Undo the last store or delete", id="undo", priority=True),
         Binding("f9", "sources", "What the answer was recalled from", id="sources", priority=True),
         Binding("f10,ctrl+s", "settings", "Settings", id="settings", priority=True),
@@ -87,6 +91,7 @@ class ChatScreen(MovingScreen):
         yield RuleLine().data_bind(TalkingScreen.state, TalkingScreen.progress)
         with Horizontal(id="room"):
             with Vertical(id="talk"):
+            yield SessionList(self.clock)
                 yield Conversation()
                 menu = CommandMenu()
                 yield menu
@@ -105,6 +110,7 @@ class ChatScreen(MovingScreen):
         self.composer.focus()
         self.set_class(not self.settings.settings.panel, "-panel-closed")
         if self._resume_id is None:
+        self.set_class(self.settings.settings.sessions, "-sessions-open")
             await self._greet()
         else:
             await self._show_resumed(self._resume_id)
@@ -204,6 +210,34 @@ class ChatScreen(MovingScreen):
         self._note_panel()
 
     def show_keys(self) -> None:
+    def action_toggle_sessions(self) -> None:
+        """Show or hide the sessions beside the chat; where there is no room for them, on a card."""
+        if not self.has_class("-roomy"):
+            self.action_sessions()
+            return
+        self.toggle_class("-sessions-open")
+        self._fill_sessions()
+
+    def note_session(self) -> None:
+        super().note_session()
+        self._fill_sessions()
+
+    def watch_session_name(self) -> None:
+        """A session has begun, has another name, or another is shown."""
+        self._fill_sessions()
+
+    def _fill_sessions(self) -> None:
+        if self.transcripts is None or not self.is_mounted or not self.query_one(SessionList).display:
+            return
+        with suppress(VardaError):  # what is shown stays
+            self.query_one(SessionList).show(self.transcripts.sessions(SHOWN), self.host.session_id)
+
+    @on(SessionList.Chosen)
+    async def _resume_listed(self, event: SessionList.Chosen) -> None:
+        if event.session_id != self.host.session_id:
+            await self.action_resume(str(event.session_id))
+        self.composer.focus()
+
         """Name the keys as they are now."""
         self.query_one(TitleLine).refresh()
         self.query_one(MemoryPanel).show_keys()
@@ -216,7 +250,9 @@ class ChatScreen(MovingScreen):
     @on(events.Resize)
     def _on_new_size(self) -> None:
         self.call_after_refresh(self._note_panel)
+        self.set_class(self.size.width >= SESSIONS_FROM, "-roomy")
 
+        self.call_after_refresh(self._fill_sessions)
     @on(Composer.Scrolled)
     def _scroll(self, event: Composer.Scrolled) -> None:
         shown = self.query_one(MemoryPanel) if self.panel is PanelPlace.OVER else self.conversation

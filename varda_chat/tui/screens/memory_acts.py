@@ -34,7 +34,7 @@ class MemoryActsScreen(CommandingScreen):
         if applied is None:
             return
         if applied.refused:
-            self.tell("The memory is full of pinned statements: nothing was stored. Unpin some (/pin).", warning=True)
+            self.tell("The memory is full of pinned memories: nothing was stored. Unpin some (/pin).", warning=True)
         elif applied.stored:
             self.tell("Stored: " + quoted(applied.stored))
         else:

@@ -278,6 +278,8 @@ class TalkingScreen(Screen[None]):
             await asyncio.to_thread(self.host.switch, session_id)
         except VardaError as error:
             self.tell(str(error), warning=True)
+        else:
+            self.note_session()
 
     def note_session(self) -> None:
         """After a turn: what the session is called, and where its earlier turns come from."""
