@@ -350,9 +350,18 @@ class ChatSession(SessionMemory):
         done = [stored for stored in before if stored.state in ("done", "stopped")]
         return tuple(message for stored in done for message in self._messages_of(stored))
 
-    def beside(self, store: MemoryStore, generation: GenerationSettings) -> ChatSession:
-        """A session of the same model over ``store``, which keeps no transcript."""
-        return ChatSession(self.checkpoint, store, generation=generation, use_memory=self.use_memory)
+    def beside(self, store: MemoryStore, generation: GenerationSettings, *, go_on: bool = False) -> ChatSession:
+        """A session of the same model over ``store``, which keeps no transcript. ``go_on``: from what this one has
+        read, which then reads its window anew."""
+        other = ChatSession(self.checkpoint, store, generation=generation, use_memory=self.use_memory)
+        if go_on:
+            other._writer = self._writer
+        return other
+
+    @property
+    def messages(self) -> tuple[EncodedMessage, ...]:
+        """The window, a line and its reply in turn."""
+        return tuple(self._history)
 
     def follow_messages(self, messages: Sequence[EncodedMessage], *, without: frozenset[int] = frozenset()) -> None:
         """Begin a new session after ``messages``, but for the turns that told or named the statements ``without``."""

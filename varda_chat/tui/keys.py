@@ -95,6 +95,7 @@ def places() -> tuple[Place, ...]:
     from varda_chat.tui.screens.map import MapScreen
     from varda_chat.tui.screens.path import PathScreen
     from varda_chat.tui.screens.picking import PickScreen
+    from varda_chat.tui.screens.proof import ProofScreen
     from varda_chat.tui.screens.record import RecordScreen
     from varda_chat.tui.screens.sessions import SessionsScreen
     from varda_chat.tui.screens.settings import SettingsScreen
@@ -116,6 +117,7 @@ def places() -> tuple[Place, ...]:
         Place("Where to write", (PathScreen,), "Any card", (("Enter", "write the file"),)),
         Place("Forgetting", (ForgetScreen,), "Any card"),
         Place("Sources", (SourcesScreen,), "Any card"),
+        Place("Proof", (ProofScreen,), "Any card"),
         Place("Settings", (SettingsScreen,), "Any card", (("→", "complete a name"), ("Space", "tick"))),
         Place("Keys", (KeysScreen,), "Any card", (("Enter", "change the key"),)),
         Place("Help", (HelpScreen,)),

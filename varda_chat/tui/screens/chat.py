@@ -59,6 +59,7 @@ class ChatScreen(MovingScreen):
         Binding("f6", "memory", "Browse the memory", id="memory", priority=True),
         Binding("shift+f3,alt+s", "toggle_sessions", "Sessions beside the chat", id="sessions_beside", priority=True),
         Binding("f8", "undo", "Undo the last store or delete", id="undo", priority=True),
+        Binding("alt+p", "proof", "Proof that what was forgotten is gone", id="proof", priority=True),
         Binding("f9", "sources", "What the answer was recalled from", id="sources", priority=True),
         Binding("f10,ctrl+s", "settings", "Settings", id="settings", priority=True),
         Binding("ctrl+g", "editor", "Write in $EDITOR", id="editor", priority=True),
@@ -90,8 +91,8 @@ class ChatScreen(MovingScreen):
         yield TitleLine().data_bind(TalkingScreen.memory, TalkingScreen.session_name, ChatScreen.panel)
         yield RuleLine().data_bind(TalkingScreen.state, TalkingScreen.progress)
         with Horizontal(id="room"):
-            with Vertical(id="talk"):
             yield SessionList(self.clock)
+            with Vertical(id="talk"):
                 yield Conversation()
                 menu = CommandMenu()
                 yield menu
@@ -109,8 +110,8 @@ class ChatScreen(MovingScreen):
     async def on_mount(self) -> None:
         self.composer.focus()
         self.set_class(not self.settings.settings.panel, "-panel-closed")
-        if self._resume_id is None:
         self.set_class(self.settings.settings.sessions, "-sessions-open")
+        if self._resume_id is None:
             await self._greet()
         else:
             await self._show_resumed(self._resume_id)
@@ -209,7 +210,6 @@ class ChatScreen(MovingScreen):
         self.toggle_class("-panel-closed" if self.has_class("-wide") else "-panel-open")
         self._note_panel()
 
-    def show_keys(self) -> None:
     def action_toggle_sessions(self) -> None:
         """Show or hide the sessions beside the chat; where there is no room for them, on a card."""
         if not self.has_class("-roomy"):
@@ -238,6 +238,7 @@ class ChatScreen(MovingScreen):
             await self.action_resume(str(event.session_id))
         self.composer.focus()
 
+    def show_keys(self) -> None:
         """Name the keys as they are now."""
         self.query_one(TitleLine).refresh()
         self.query_one(MemoryPanel).show_keys()
@@ -249,10 +250,10 @@ class ChatScreen(MovingScreen):
 
     @on(events.Resize)
     def _on_new_size(self) -> None:
-        self.call_after_refresh(self._note_panel)
         self.set_class(self.size.width >= SESSIONS_FROM, "-roomy")
-
+        self.call_after_refresh(self._note_panel)
         self.call_after_refresh(self._fill_sessions)
+
     @on(Composer.Scrolled)
     def _scroll(self, event: Composer.Scrolled) -> None:
         shown = self.query_one(MemoryPanel) if self.panel is PanelPlace.OVER else self.conversation

@@ -20,12 +20,17 @@ from varda_chat.tui.widgets.message import VardaMessage
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
+    from varda_chat.request import Request
     from varda_chat.session import ChatSession
     from varda_chat.turns import Recalled, Turn
 
 
 class MemoryActsScreen(CommandingScreen):
     """One action each, as in CommandingScreen."""
+
+    request: Request
+    _forgotten: tuple[str, ...] = ()
+    """What the person forgot last."""
 
     @work(group="memory", exit_on_error=False)
     async def action_remember(self, text: str) -> None:
@@ -63,7 +68,9 @@ class MemoryActsScreen(CommandingScreen):
             return
         gone = await self.ask_session(lambda session: session.forget(sorted(chosen)), "forgetting it")
         if gone is not None:
-            self.tell(f"Forgotten: {quoted(gone)} {shown(self.app, 'undo')} brings it back.")
+            self._forgotten = tuple(each.text for each in gone)
+            undo, proof = shown(self.app, "undo"), shown(self.app, "proof")
+            self.tell(f"Forgotten: {quoted(gone)} {undo} brings it back, {proof} shows the proof.")
             self._note_changes((each.id for each in gone), in_memory=False)
             await self.refresh_memory()
 
@@ -82,6 +89,23 @@ class MemoryActsScreen(CommandingScreen):
             event.answer(())
             raise
         event.answer(chosen or ())
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_proof(self) -> None:
+        """Show that what was forgotten last, by the person or the last answer, has no part in answers any more."""
+        await self.conversation.have_end()
+        found = self.conversation.last_exchange()
+        turn = found[1].turn if found is not None else None
+        gone = self._forgotten or tuple(each.text for each in (turn.deleted if turn is not None else ()))
+        if not gone:
+            self.tell("Nothing was forgotten in this session yet.", warning=True)
+            return
+        if self._must_wait():
+            return
+        from varda_chat.tui.screens.proof import ProofScreen  # not needed for the first paint
+
+        question = turn.prompt if turn is not None else gone[0]
+        await self.app.push_screen_wait(ProofScreen(self.host, question, gone, self.request.folder))
 
     @work(group="dialog", exit_on_error=False)
     async def action_pin(self, text: str = "") -> None:
