@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,9 +36,13 @@ from varda_chat.tui.widgets.title_line import TitleLine
 from varda_chat.tui.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from varda_chat.transcripts import Transcripts
 
 PANEL_FOLDS_BELOW = 90
+NOTICE_EDGES, NOTICE_LINES = 4, 3
+"""Columns of a notice that hold no words, and the most lines it has (app.tcss)."""
 SESSIONS_FROM = 140
 """Columns from which the sessions may stand beside the chat."""
 
@@ -83,6 +88,7 @@ class ChatScreen(MovingScreen):
         """``resume``: the session of the transcripts to go on with."""
         super().__init__(host, request, transcripts, settings, clock)
         self._history = self._history_of(request)
+        self._notice_timer: Timer | None = None
         self._first_run = first_run
         self._resume_id = resume
         host.want(resume)
@@ -198,6 +204,21 @@ class ChatScreen(MovingScreen):
             self.composer.remember(text)
             return True
         return False
+
+    def make_room(self, notice: str, seconds: float) -> None:
+        """Let the status take as many lines as ``notice``, which stands over it for so long, so that it covers nothing
+        that one writes."""
+        if not self.is_mounted:
+            return
+        width = max(1, self.size.width - NOTICE_EDGES)
+        lines = sum(max(1, len(textwrap.wrap(line, width))) for line in notice.split("\n"))
+        self.query_one(StatusBar).styles.height = min(lines, NOTICE_LINES)
+        if self._notice_timer is not None:
+            self._notice_timer.stop()
+        self._notice_timer = self.set_timer(seconds, self._give_room_back)
+
+    def _give_room_back(self) -> None:
+        self.query_one(StatusBar).styles.height = 1
 
     def farewell(self) -> None:
         """From here on only the saving of the memory is shown."""
