@@ -78,7 +78,7 @@ async def test_each_memory_that_a_turn_stored_is_undone_by_itself(
         assert lines[0].memory.text not in texts(profile_dir)
         assert lines[1].memory.text in texts(profile_dir)
         await wait_until(pilot, lambda: "undone U redo" in " ".join(text_of(pilot).split()))
-        await pilot.press("enter")
+        await pilot.press("u")
         await wait_until(pilot, lambda: lines[0].in_memory)
         assert lines[0].memory.text in texts(profile_dir)
         pilot.app.clear_notifications()

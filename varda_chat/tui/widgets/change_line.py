@@ -26,7 +26,7 @@ class ChangeLine(Static, can_focus=True):
 
     FOCUS_ON_CLICK = False  # a click must not take the cursor away from the composer
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
-        Binding("u,enter,space", "undo", "Undo it, or do it again", id="change.undo"),
+        Binding("u", "undo", "Undo it, or do it again", id="change.undo"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="change.earlier"),
         Binding("down,j", "app.focus_next", "Later", show=False, id="change.later"),
     ]
