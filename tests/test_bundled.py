@@ -96,7 +96,7 @@ async def test_in_the_app_a_fact_crosses_from_one_run_to_the_next(tmp_path: Path
         await ask(pilot, TOLD)
         screen = text_of(pilot)
         assert "+ " + TOLD in screen, screen
-        assert "stored 1" in screen
+        assert f"+ “{TOLD}”" in screen
     async with make_app(open_session, folder).run_test(size=(120, 36)) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         answer = await ask(pilot, ASKED)

@@ -13,8 +13,10 @@ from varda_chat.errors import VardaError
 from varda_chat.lengths import MAX_MESSAGE, check_length
 from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.sanitize import sanitize, to_json
+from varda_chat.tui.telling import without_lines
 
 if TYPE_CHECKING:
+    from varda_chat.influence import Without
     from varda_chat.session import ChatSession, Turn
 
 MAX_LINE = 8 * MAX_MESSAGE
@@ -33,9 +35,11 @@ def answer(
     go_on: bool,
     *,
     may_be_none: bool = False,
+    why: bool = False,
 ) -> None:
-    """Answer each prompt on stdout; every turn's memory is on disk before its line is printed. Raises VardaError where
-    there is no prompt, unless there ``may_be_none``."""
+    """Answer each prompt on stdout; every turn's memory is on disk before its line is printed. ``why``: and what the
+    answer would be without what it was recalled from. Raises VardaError where there is no prompt, unless there
+    ``may_be_none``."""
     transcripts = transcripts_of(request, needed=resume is not None)
     session: ChatSession | None = None
     try:
@@ -51,7 +55,8 @@ def answer(
                     click.echo(sanitize(notice), err=True)
                 if resume is not None:
                     session.resume(resume)
-            _print_turn(session.reply(prompt), as_json)
+            turn = session.reply(prompt)
+            _print_turn(turn, list(session.influence(turn)) if why else None, as_json)
         if session is None and not may_be_none:
             raise VardaError("There is nothing to answer: the message is empty.")
     finally:
@@ -100,6 +105,13 @@ def text_of(stream: TextIO) -> str:
     return text
 
 
-def _print_turn(turn: Turn, as_json: bool) -> None:
-    click.echo(to_json(turn.to_json()) if as_json else sanitize(turn.reply))
+def _print_turn(turn: Turn, without: list[Without] | None, as_json: bool) -> None:
+    if as_json:
+        asked = {} if without is None else {"why": [each.to_json() for each in without]}
+        click.echo(to_json({**turn.to_json(), **asked}))
+    else:
+        click.echo(sanitize(turn.reply))
+        for each in without or ():
+            for line in without_lines(each):
+                click.echo(line)
     sys.stdout.flush()

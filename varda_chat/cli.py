@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from varda_chat import __version__, paths, settings, terminals
+from varda_chat import __version__, paths, persona, settings, terminals
 from varda_chat.completion import profile_names
 from varda_chat.config import MAX_MEMORY_SIZE, MAX_NEW_TOKENS, WAIT_SECONDS, GenerationSettings
 from varda_chat.errors import VardaError
@@ -118,6 +119,11 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 @click.option("-p", "--prompt", type=TEXT, metavar="TEXT", help="Answer one message on stdout and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a turn, and nothing else.")
 @click.option(
+    "--why",
+    is_flag=True,
+    help="With --prompt or a pipe: also what the answer would be without each memory it was recalled from.",
+)
+@click.option(
     "--plain", is_flag=True, help="Chat line by line, without a screen: for screen readers, dumb terminals and logs."
 )
 @click.option(
@@ -193,6 +199,13 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     envvar="VARDA_CHAT_MEMORY_SIZE",
     help="Capacity of the memory, in vectors, from now on.  [default: its own; of a new one, the model's]",
 )
+@click.option(
+    "--system",
+    type=TEXT,
+    metavar="TEXT",
+    envvar="VARDA_CHAT_SYSTEM",
+    help="How Varda shall speak in this session.  [default: as the profile keeps it (/persona)]",
+)
 @click.option("--seed", type=WholeNumber(0, 2**63 - 1), help="Makes the answers repeatable.")
 @click.option(
     "--wait",
@@ -208,6 +221,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 def main(
     prompt: str | None,
     as_json: bool,
+    why: bool,
     plain: bool,
     profile: str,
     data_dir: Path | None,
@@ -220,6 +234,7 @@ def main(
     top_p: float,
     max_new_tokens: int,
     memory_size: int | None,
+    system: str | None,
     seed: int | None,
     wait: float | None,
     reset_memory: bool,
@@ -234,6 +249,9 @@ def main(
     _speak_utf8()
     if click.get_current_context().invoked_subcommand is not None:
         return
+    context = click.get_current_context()
+    found = context.obj.settings
+    usual = context.get_parameter_source("system") in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
     request = Request(
         profile,
         data_dir,
@@ -242,6 +260,9 @@ def main(
         GenerationSettings(temperature, top_p, max_new_tokens, seed),
         memory_size,
         wait=wait or 0.0,
+        confirm_deletes=found.confirm_deletes,
+        system=None if usual else persona.checked(system or ""),
+        usual_system=found.system,
     )
     if reset_memory:
         _reset(request.folder, profile, yes, purge)
@@ -250,20 +271,21 @@ def main(
         raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")
     if go_on and resume is not None:
         raise click.UsageError("--continue and --resume do not go together.")
-    if plain and (prompt is not None or as_json):
-        raise click.UsageError(f"--plain does not go with {'--json' if as_json else '--prompt'}.")
-    if plain or (prompt is None and not as_json and terminals.is_typed() and not terminals.can_draw()):
+    if plain and (prompt is not None or as_json or why):
+        other = "--json" if as_json else "--prompt" if prompt is not None else "--why; /why does that there"
+        raise click.UsageError(f"--plain does not go with {other}.")
+    if plain or (prompt is None and not as_json and not why and terminals.is_typed() and not terminals.can_draw()):
         from varda_chat import plain as plain_chat
         from varda_chat.answering import lines_of
 
         typed = terminals.is_typed()
         lines = terminals.typed_lines(asked_for=plain) if typed else lines_of(sys.stdin)
         wait = request.wait if typed or wait is not None else WAIT_SECONDS
-        plain_chat.chat(replace(request, wait=wait), lines, resume, go_on)
+        plain_chat.chat(replace(request, wait=wait), lines, resume, go_on, typed=typed)
         return
     if prompt is None and terminals.can_draw():
-        if as_json:
-            raise click.UsageError("--json needs --prompt or text on a pipe.")
+        if as_json or why:
+            raise click.UsageError(f"{'--json' if as_json else '--why'} needs --prompt or text on a pipe.")
         from varda_chat.tui.collecting import starting
 
         with starting():
@@ -274,13 +296,13 @@ def main(
     from varda_chat.answering import answer, lines_of
 
     if prompt is None and terminals.is_typed():
-        answer(request, terminals.typed_lines(), as_json, resume, go_on, may_be_none=True)
+        answer(request, terminals.typed_lines(), as_json, resume, go_on, may_be_none=True, why=why)
         return
     if prompt is not None:
         prompts: Iterable[str] = ["\n\n".join(filter(None, (_material(), prompt)))]
     else:
         prompts = lines_of(sys.stdin)
-    answer(replace(request, wait=WAIT_SECONDS if wait is None else wait), prompts, as_json, resume, go_on)
+    answer(replace(request, wait=WAIT_SECONDS if wait is None else wait), prompts, as_json, resume, go_on, why=why)
 
 
 def _material() -> str:
@@ -324,7 +346,7 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     if found.damaged:
         click.echo(f"The memory of {where} is damaged and will be set aside.")
     else:
-        held = f"{numbered(found.statements, 'statement')} ({numbered(found.vectors, 'vector')})"
+        held = f"{numbered(found.statements, 'memory')} ({numbered(found.vectors, 'vector')})"
         click.echo(f"The memory of {where} holds {held}.")
     question = "Clear it, and all backups of it and all saved sessions, for good?" if purge else "Clear it?"
     if not confirmed(question, yes, as_json=False):

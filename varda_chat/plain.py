@@ -18,7 +18,8 @@ from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.settings import DRAWN, drawing, parsed, setting_typed
 from varda_chat.tui import commands
-from varda_chat.tui.telling import undone_lines
+from varda_chat.tui.personas import change_persona
+from varda_chat.tui.telling import undone_lines, without_lines
 from varda_chat.wording import speaker
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ _LISTED = 20
 _LOOKED_AT = 8
 
 
-def chat(request: Request, lines: Iterator[str], resume: int | None, go_on: bool) -> None:
-    """Take each of ``lines`` as a message or a command until they end or one is /quit. What goes wrong is told, and
+def chat(request: Request, lines: Iterator[str], resume: int | None, go_on: bool, *, typed: bool = False) -> None:
+    """Take each of ``lines`` (``typed``: by a person, who can be asked) as a message or a command until they end or one
+    is /quit. What goes wrong is told, and
     the chat goes on; raises VardaError where the model or the memory cannot be opened."""
     transcripts = transcripts_of(request, needed=resume is not None)
     try:
-        talk = _Talk(request, lines, transcripts, session_to_resume(transcripts, resume, go_on))
+        talk = _Talk(request, lines, typed, transcripts, session_to_resume(transcripts, resume, go_on))
         try:
             for line in lines:
                 if not talk.take(line):
@@ -54,6 +56,7 @@ class _Talk:
 
     request: Request
     lines: Iterator[str]
+    typed: bool
     transcripts: Transcripts | None
     resume: int | None
     last: Turn | None = None
@@ -112,7 +115,7 @@ class _Talk:
             prompt = self.last.prompt
         stop = threading.Event()
         with _stopped_by_interrupt(stop):
-            turn = self.session.reply(prompt, stop=stop, instead=instead)
+            turn = self.session.reply(prompt, stop=stop, instead=instead, confirm=self._confirm if self.typed else None)
         self.last = turn
         click.echo(sanitize(turn.reply) or "(nothing was written)")
         sys.stdout.flush()
@@ -177,6 +180,16 @@ class _Talk:
             _tell(line)
 
     def why(self, _: str) -> None:
+        self.sources("")
+        if self.last is None:
+            return
+        stop = threading.Event()
+        with _stopped_by_interrupt(stop):
+            for answer in self.session.influence(self.last, stop):
+                for line in without_lines(answer):
+                    _say(line)
+
+    def sources(self, _: str) -> None:
         if self.last is None:
             _tell("There is no answer to open yet.")
             return
@@ -197,11 +210,20 @@ class _Talk:
             return
         _tell(f"{drawing(session.generation)}, for this session.")
 
+    def persona(self, text: str) -> None:
+        _tell(change_persona(self.session, text))
+
     # within
 
     def _holding(self, text: str) -> Sequence[Statement]:
         wanted = sanitize(text).strip().casefold()
         return [each for each in self.session.statements() if wanted in each.text.casefold()]
+
+    def _confirm(self, going: Sequence[Statement]) -> Sequence[int]:
+        """Ask about what a turn would delete: all of it, or none."""
+        for each in going:
+            _tell(f"Would delete: {_quoted(each.text)}{' (pinned)' if each.pinned else ''}")
+        return [each.id for each in going] if self._agrees("Delete it?" if len(going) == 1 else "Delete them?") else []
 
     def _agrees(self, question: str) -> bool:
         _tell(f"{question} Type y, or anything else to change nothing.")
@@ -216,9 +238,10 @@ _COMMANDS: dict[str, Callable[[_Talk, str], None]] = {
     "remember": _Talk.remember,
     "forget": _Talk.forget,
     "undo": _Talk.undo,
-    "sources": _Talk.why,
+    "sources": _Talk.sources,
     "why": _Talk.why,
     "set": _Talk.set,
+    "persona": _Talk.persona,
 }
 _NEEDS_SESSION = _COMMANDS.keys() - {"help"}
 

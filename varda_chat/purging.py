@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import mmap
+import shutil
 import sqlite3
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from varda_chat.memory.database import connect_reader, disk_errors
 from varda_chat.memory.files import INDEX, beside, replace_file
 from varda_chat.memory.purge_files import wipe_leftovers
 from varda_chat.memory.words import Words
+from varda_chat.persona import FILE_NAME as PERSONA
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 HISTORY = "history.jsonl"
 SESSIONS = "sessions.db"
+PROOFS = ".proof-"
+"""What the folders begin with in which a proof of forgetting keeps another memory while it is made."""
 _SQLITE = b"SQLite format 3\x00"
 _NUMBERS_ONLY = 5  # bytes: a shorter text stands by chance in files of vectors
 
@@ -70,7 +75,9 @@ def _finish(store: MemoryStore) -> tuple[list[Statement], list[str]]:
     left: list[str] = []
     for begun in store.purges():
         failed: list[str] = []
-        for name, clean in ((SESSIONS, _forget_saying), (HISTORY, _forget_typing)):
+        for name, clean in (
+            (SESSIONS, _forget_saying), (HISTORY, _forget_typing), (PERSONA, _forget_persona), (PROOFS, _forget_proofs)
+        ):  # fmt: skip
             try:
                 with disk_errors(f"{name} could not be cleaned", name):
                     clean(store.folder, begun.words)
@@ -95,6 +102,19 @@ def _forget_typing(folder: Path, words: Words) -> None:
         if len(kept) < len(lines):
             replace_file(path, kept, temporary=beside(path, ".new"))
     wipe_leftovers(folder, (HISTORY,))
+
+
+def _forget_persona(folder: Path, words: Words) -> None:
+    """Remove a persona that holds one of ``words``."""
+    path = folder / PERSONA
+    if path.is_file() and words.stand_in_bytes(path.read_bytes()):
+        path.unlink()
+
+
+def _forget_proofs(folder: Path, words: Words) -> None:
+    """Remove the memories that proofs of forgetting were made with, where a kill left one."""
+    for left in folder.glob(f"{PROOFS}*"):
+        shutil.rmtree(left)
 
 
 def _forget_saying(folder: Path, words: Words) -> None:
@@ -161,3 +181,14 @@ def _search_rows(path: Path, words: Words) -> tuple[bool, bool]:
                     if any(isinstance(value, str) and words.stand_in(value) for value in row):
                         return True, ambiguous
     return False, ambiguous
+
+
+def _main() -> None:
+    """Trace what stdin names, as JSON, and print what was read, as JSON: for who has the databases open."""
+    asked = json.load(sys.stdin)
+    read = trace(Path(asked["folder"]), Words(asked["texts"]))
+    json.dump([asdict(each) for each in read], sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()

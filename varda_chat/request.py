@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from varda_chat import paths
+from varda_chat import paths, persona
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.sanitize import sanitize
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class Request:
     """Whose memory, which model, and how it shall answer. ``checkpoint``: None for the bundled model; ``data_dir``:
     None for the usual place; ``memory_size``: capacity in vectors, None for the memory's own; ``threads``: the most
-    torch computes with; ``wait``: seconds to wait for another process that is writing the memory."""
+    torch computes with; ``wait``: seconds to wait for another process that is writing the memory; ``confirm_deletes``:
+    see ``confirming.WHEN``; ``system``: the persona for this session, None for the profile's or else ``usual_system``.
+    """
 
     profile: str = "default"
     data_dir: Path | None = None
@@ -32,6 +34,9 @@ class Request:
     memory_size: int | None = None
     threads: int | None = None
     wait: float = 0.0
+    confirm_deletes: str = "auto"
+    system: str | None = None
+    usual_system: str = ""
 
     @property
     def folder(self) -> Path:
@@ -61,7 +66,7 @@ class Request:
             check_free(self.folder)
         from varda_chat.session import ChatSession
 
-        return ChatSession.open(
+        session = ChatSession.open(
             self.folder,
             self.checkpoint,
             incognito=self.incognito,
@@ -72,6 +77,17 @@ class Request:
             wait=self.wait,
             on_progress=on_progress,
         )
+        session.confirm_deletes = self.confirm_deletes
+        try:
+            session.set_persona(self.persona)
+        except VardaError as error:  # the model has no place for one, or the profile's is damaged
+            session.notices.append(str(error))
+        return session
+
+    @property
+    def persona(self) -> str:
+        """How Varda shall speak in a session. Raises VardaError where the profile's cannot be read."""
+        return self.system if self.system is not None else persona.kept(self.folder) or self.usual_system
 
 
 def transcripts_of(request: Request, *, needed: bool) -> Transcripts | None:

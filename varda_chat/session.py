@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from varda_chat import persona
 from varda_chat.config import GenerationSettings
+from varda_chat.confirming import KEPT, Confirm, must_ask
 from varda_chat.errors import VardaError
 from varda_chat.lengths import check_length
 from varda_chat.lookups import TimedMemory
@@ -24,6 +27,7 @@ from varda_chat.transcripts.records import StoredTurn
 from varda_chat.turns import Exchange, Recalled, Remembered, TokenSources, Turn
 
 if TYPE_CHECKING:
+    from varda_chat.influence import Without
     from varda_chat.memory import MemoryStore
     from varda_chat.model.chat_format import EncodedMessage
     from varda_chat.model.checkpoint import Checkpoint
@@ -47,6 +51,15 @@ class _Past:
 
     turn: Turn
     window: tuple[EncodedMessage, ...]
+
+
+@dataclass(frozen=True)
+class _Agreed:
+    """Deletes that may go; whether a person was asked about them; whether they were all kept."""
+
+    going: frozenset[int]
+    asked: bool = False
+    refused: bool = False
 
 
 class ChatSession(SessionMemory):
@@ -73,6 +86,10 @@ class ChatSession(SessionMemory):
         self.generation = generation or GenerationSettings()
         self.incognito = incognito
         self.use_memory = use_memory
+        self.confirm_deletes = "auto"
+        """One of ``confirming.WHEN``."""
+        self.persona = ""
+        self._impersonal = checkpoint.chat
         self.recording = Recording(transcripts, lambda line: self.notices.append(line))
         self._store = store
         self._writer = _writer_of(checkpoint)
@@ -205,6 +222,7 @@ class ChatSession(SessionMemory):
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
         instead: bool = False,
+        confirm: Confirm | None = None,
     ) -> Turn:
         """Run one turn. What the returned turn says was stored or deleted is on disk.
 
@@ -213,6 +231,8 @@ class ChatSession(SessionMemory):
             on_text: gets the reply in pieces, in this thread, while it is written.
             stop: once set, ends the reply; what was written is kept, and only the user's words are remembered.
             instead: of the last turn, whose stores and deletes are taken back first.
+            confirm: asked, in this thread, before deletes that ``confirm_deletes`` says are to be asked about; None
+                where there is nobody to ask.
 
         Raises StorageError where the memory could not be written, VardaError for an empty or too long prompt or where
         there is no last turn; the conversation and the memory are then as before the turn.
@@ -238,7 +258,7 @@ class ChatSession(SessionMemory):
         try:
             if past is not None:
                 taken = self._take_back(past.turn)
-            turn = replace(self._turn(prompt, window, hear, stop), turn_id=turn_id)
+            turn = replace(self._turn(prompt, window, hear, stop, confirm), turn_id=turn_id)
         except BaseException:
             try:
                 self._put_back(taken)
@@ -264,16 +284,19 @@ class ChatSession(SessionMemory):
         """Go on with a session of the transcripts: as many of its last turns as fit are in the window again. Returns
         those that were looked at. Raises VardaError where there is no such session, StorageError as reading does."""
         turns = self.recording.resume(session_id, RESUMED_TURNS)
-        chat = self.checkpoint.chat
         self._history, self._past = [], None
         for stored in turns:
             if stored.state in ("done", "stopped"):
-                past = Turn.from_stored(stored)
-                self._past = _Past(past, tuple(self._history))
-                answer = replace(chat.encode("assistant", stored.reply), mentions=past.mentions)
-                self._history += [chat.encode("user", stored.prompt), answer]
+                self._past = _Past(Turn.from_stored(stored), tuple(self._history))
+                self._history += self._messages_of(stored)
         self._history = self._fitting(self._history, 1)
         return turns
+
+    def _messages_of(self, stored: StoredTurn) -> list[EncodedMessage]:
+        """A turn of the transcripts, as the messages that the window has of it."""
+        chat = self.checkpoint.chat
+        answer = replace(chat.encode("assistant", stored.reply), mentions=Turn.from_stored(stored).mentions)
+        return [chat.encode("user", stored.prompt), answer]
 
     def follow(self, exchanges: Sequence[Exchange]) -> None:
         """Begin a new session after ``exchanges`` that another program kept: as many of the last as fit are the window.
@@ -292,6 +315,58 @@ class ChatSession(SessionMemory):
             told = frozenset(live[text] for text in said & live.keys())
             self._history += [line, replace(reply, mentions=exchange.mentions | told)]
         self._history = self._fitting(self._history, 1)
+
+    def set_persona(self, text: str) -> None:
+        """Let ``text`` follow the system prompt from the next turn on; "" for nothing. Raises VardaError where it is
+        too long, or where the model was trained without a system prompt."""
+        clean = persona.checked(text)
+        if clean and not persona.takes_one(self._impersonal):
+            raise VardaError(persona.NOT_HERE)
+        if clean == self.persona:
+            return
+        chat = copy.copy(self._impersonal)
+        chat.opening = persona.opening(self._impersonal, clean)
+        self.persona = clean
+        self.checkpoint = replace(self.checkpoint, chat=chat)
+
+    # what if
+
+    def influence(self, turn: Turn, stop: threading.Event | None = None) -> Iterator[Without]:
+        """What becomes of the answer of ``turn`` without the memories it was recalled from, one at a time and all
+        together; see ``influence.influence``. Changes nothing."""
+        from varda_chat.influence import influence
+
+        return influence(self, turn, stop)
+
+    def window_before(self, turn: Turn) -> tuple[EncodedMessage, ...]:
+        """The messages that ``turn`` was answered after: of the last turn as they were, of an earlier one as the
+        transcript has them. Raises VardaError where it is in neither."""
+        if self._past is not None and self._past.turn == turn:
+            return self._past.window
+        transcripts, session_id = self.recording.transcripts, self.recording.session_id
+        if turn.turn_id is None or transcripts is None or session_id is None:
+            raise VardaError("What was said before this answer is not known any more.")
+        before = transcripts.turns(session_id, RESUMED_TURNS, before=turn.turn_id)
+        done = [stored for stored in before if stored.state in ("done", "stopped")]
+        return tuple(message for stored in done for message in self._messages_of(stored))
+
+    def beside(self, store: MemoryStore, generation: GenerationSettings, *, go_on: bool = False) -> ChatSession:
+        """A session of the same model over ``store``, which keeps no transcript. ``go_on``: from what this one has
+        read, which then reads its window anew."""
+        other = ChatSession(self.checkpoint, store, generation=generation, use_memory=self.use_memory)
+        if go_on:
+            other._writer = self._writer
+        return other
+
+    @property
+    def messages(self) -> tuple[EncodedMessage, ...]:
+        """The window, a line and its reply in turn."""
+        return tuple(self._history)
+
+    def follow_messages(self, messages: Sequence[EncodedMessage], *, without: frozenset[int] = frozenset()) -> None:
+        """Begin a new session after ``messages``, but for the turns that told or named the statements ``without``."""
+        self.new()
+        self._history = _without(messages, without)
 
     def set_incognito(self, incognito: bool, transcripts: Transcripts | None = None) -> None:
         """From here on store and save nothing, or do so again; a session that was opened incognito then leaves its
@@ -322,10 +397,11 @@ class ChatSession(SessionMemory):
         before: list[EncodedMessage],
         on_text: Callable[[str], None],
         stop: threading.Event | None,
+        confirm: Confirm | None,
     ) -> Turn:
         """The turn after the messages ``before``; the window and the memory change at its end, together."""
         if self._writer is not None:
-            return self._decided_turn(prompt, before, on_text, stop)
+            return self._decided_turn(prompt, before, on_text, stop, confirm)
         import torch
 
         from varda_chat.model.blank import BlankMemory
@@ -350,7 +426,8 @@ class ChatSession(SessionMemory):
             if len(message.ids) < len(whole.ids):
                 early = self._read_beginning(whole, len(whole.ids) - len(message.ids), stop)
                 changes = replace(changes, stores=(*early, *changes.stores))
-        stored, deleted = self._apply(changes)
+        agreed = self._agreed(changes.delete_statements, confirm)
+        stored, deleted = self._apply(replace(changes, delete_statements=agreed.going, confirmed=agreed.asked))
         self._history = [*history, message, answer]
         return Turn(
             prompt=prompt,
@@ -374,13 +451,15 @@ class ChatSession(SessionMemory):
         before: list[EncodedMessage],
         on_text: Callable[[str], None],
         stop: threading.Event | None,
+        confirm: Confirm | None,
     ) -> Turn:
         """A turn of a model that decides what happens to the memory when it has read the line, and answers on that."""
         import torch
 
         from varda_chat.deciding import decide
         from varda_chat.model.chat_format import statement_numbers
-        from varda_chat.model.reply import message_of_reply
+        from varda_chat.model.memory_config import STATUSES
+        from varda_chat.model.reply import Written, message_of_reply
         from varda_chat.remembering import by_statement, largest, sources_of, statements_to_store, with_words
 
         assert self._writer is not None
@@ -401,13 +480,22 @@ class ChatSession(SessionMemory):
             )
             end = len(context) - message.footer - known
             decided = decide(model, output, end, stores, least, timed, self._statements, may_write=self._may_write)
+            agreed = self._agreed(decided.deletes, confirm)
+            if agreed.refused:
+                status = STATUSES.index("stored" if decided.stores else "nothing")
+                decided = replace(decided, deletes=frozenset(), status=status)
             said = [past.ids[past.header : -past.footer] for past in history[1::2][-UNLIKE_LAST:]]
             note = chat.note(
                 decided.status_name, [self._store.statement(each.statement).text for each in decided.found]
             )
-            written = self._writer.write(
-                decided.status, decided.reads, self.generation, on_text, stop, () if decided.found else said, note
-            )
+            if agreed.refused and not decided.stores:
+                said_of_it = chat.encode("assistant", KEPT)  # no model has learned what to say of that
+                written = Written(said_of_it.ids[said_of_it.header : -said_of_it.footer], None, None)
+                on_text(KEPT)
+            else:
+                written = self._writer.write(
+                    decided.status, decided.reads, self.generation, on_text, stop, () if decided.found else said, note
+                )
             stopped = stop is not None and stop.is_set()
             text, answer = message_of_reply(chat, written.ids, note)
             text = sanitize(text).strip()
@@ -429,7 +517,8 @@ class ChatSession(SessionMemory):
         stored, deleted = self._apply(
             TurnChanges(
                 stores=stores,
-                delete_statements=decided.deletes,
+                delete_statements=agreed.going,
+                confirmed=agreed.asked,
                 recalled=frozenset(r.id for r in recalled),
             )
         )
@@ -457,6 +546,16 @@ class ChatSession(SessionMemory):
     @property
     def _may_write(self) -> bool:
         return not (self.incognito or self._store.read_only)
+
+    def _agreed(self, deletes: frozenset[int], confirm: Confirm | None) -> _Agreed:
+        """Which of ``deletes`` may go: all, unless a person is to be asked and chooses."""
+        if confirm is None or not deletes or not self._may_write:
+            return _Agreed(deletes)
+        going = tuple(self._store.statement(each) for each in sorted(deletes))
+        if not must_ask(going, self.confirm_deletes):
+            return _Agreed(deletes)
+        chosen = deletes & frozenset(confirm(going))
+        return _Agreed(chosen, asked=True, refused=not chosen)
 
     def _apply(self, changes: TurnChanges) -> tuple[tuple[Remembered, ...], tuple[Remembered, ...]]:
         """What ``changes`` stored and deleted, durably; nothing where this session may not write."""

@@ -32,6 +32,11 @@ class SessionMemory:
     _open_to_write: Callable[[], MemoryStore] | None
 
     @property
+    def memory_store(self) -> MemoryStore:
+        """The store itself, for who only reads in it."""
+        return self._store
+
+    @property
     def read_only(self) -> bool:
         """Whether the memory was opened without being able to write it."""
         return self._store.read_only
@@ -178,7 +183,7 @@ class SessionMemory:
         if not clean:
             raise VardaError("The new text is empty.")
         check_length(clean)
-        self.check_writable("The statement was not changed")
+        self.check_writable("Nothing was changed")
         waiting = self._store.edit(statement_id, clean)
         with torch.inference_mode():
             self._read_statement(waiting)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from varda_chat import paths
+from varda_chat import paths, persona
 from varda_chat.config import DEFAULT_MEMORY_SIZE, DEFAULT_THEME, MAX_MEMORY_SIZE, GenerationSettings
+from varda_chat.confirming import WHEN
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.regular import read_regular
 from varda_chat.sanitize import one_line
@@ -26,7 +27,9 @@ _WORDS = {str: "a text in quotes", float: "a number", int: "a whole number", boo
 @dataclass(frozen=True)
 class Settings:
     """What a settings file may hold; the defaults are the program's own. ``checkpoint``: "" for the bundled model;
-    ``panel``: whether the memory is shown at first; ``keys``: keys, such as "f2,ctrl+b", by the names of what they do.
+    ``panel``, ``sessions``: whether the memory and the sessions are shown beside the chat at first; ``bell``: whether
+    it rings after a long answer; ``confirm_deletes``: see ``confirming.WHEN``; ``system``: the persona of profiles that
+    keep none; ``keys``: keys, such as "f2,ctrl+b", by the names of what they do.
     """
 
     profile: str = "default"
@@ -37,6 +40,10 @@ class Settings:
     max_new_tokens: int = GenerationSettings.max_new_tokens
     memory_size: int = DEFAULT_MEMORY_SIZE
     panel: bool = True
+    sessions: bool = False
+    bell: bool = True
+    confirm_deletes: str = "auto"
+    system: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -54,10 +61,16 @@ HELP = {
     "max_new_tokens": "longest answer, in tokens",
     "memory_size": "most vectors the memory holds",
     "panel": "memory beside the chat",
+    "sessions": "sessions beside a wide chat",
+    "bell": "rings after a long answer",
+    "confirm_deletes": "ask before Varda deletes",
+    "system": "how Varda shall speak",
 }
 """The settings of one value each, and what they are about."""
 DRAWN = ("temperature", "top_p", "max_new_tokens")
 """Those that say how answers are drawn, which ``/set`` changes for a session."""
+CHOICES: dict[str, tuple[str, ...]] = {"confirm_deletes": WHEN}
+"""The values that a setting may have, where there are few."""
 _KINDS: dict[str, type] = {name: type(getattr(Settings(), name)) for name in HELP}
 
 
@@ -121,9 +134,13 @@ def checked(name: str, value: object) -> Any:
         raise VardaError(f"It must be {_WORDS[kind]}.")
     if name == "profile":
         paths.profile_dir(str(value))
+    elif name == "system":
+        persona.checked(str(value))
     elif name in {each.name for each in fields(GenerationSettings)}:
         given: dict[str, Any] = {name: value}
         GenerationSettings(**given)
+    elif name in CHOICES and value not in CHOICES[name]:
+        raise VardaError(f"It must be {', '.join(CHOICES[name][:-1])} or {CHOICES[name][-1]}.")
     elif name == "memory_size" and isinstance(value, int) and value < 1:
         raise VardaError(f"The memory needs room for at least 1 vector, not {value}.")
     elif name == "memory_size" and isinstance(value, int) and value > MAX_MEMORY_SIZE:

@@ -5,12 +5,18 @@ from __future__ import annotations
 
 def numbered(count: int, noun: str) -> str:
     """ "1 statement", "2 statements", "1,284 statements"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """ "statements", "memories"."""
+    return f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def counted(count: int, noun: str, width: int) -> str:
     """The same in a column: numbers right in ``width`` characters, nouns of one length."""
-    return f"{count:>{width},} {noun}{' ' if count == 1 else 's'}"
+    many = plural(noun)
+    return f"{count:>{width},} {noun.ljust(len(many)) if count == 1 else many}"
 
 
 def were(count: int) -> str:

@@ -27,17 +27,25 @@ YESTERDAY = (
     "My sister works as a nurse.",
     "my favourite food is lasagna",
 )
-TODAY = ("Good morning!", "What is my dog called?", "I'm learning to play the cello.", "Where do I live?")
+TODAY = (
+    "Good morning!",
+    "What is my dog called?",
+    "I'm learning to play the cello.",
+    "I moved: I live in Porto now.",
+    "Where do I live?",
+)
 GREEDY = GenerationSettings(temperature=0.0)
 
 
 SIZE = (112, 34)
 SHOWN: dict[str, tuple[str, ...]] = {
     "chat": (),
+    "changes": ("shift+tab", "up"),
     "help": ("f1",),
     "settings": ("f10",),
     "sessions": ("f3",),
     "sources": ("f9",),
+    "why": (*"/why", "enter"),
     "memory": ("f6",),
     "models": (*"/model", "enter"),
 }
@@ -63,10 +71,13 @@ async def main(folder: Path) -> None:
                 for name, keys in SHOWN.items():
                     await pilot.press(*keys)
                     await pilot.pause(1.0)
+                    while any(each.state.name == "RUNNING" for each in app.workers if each.group == "what if"):
+                        await pilot.pause(0.05)
                     # SVG renderers other than browsers fold spaces unless told not to
                     picture = app.export_screenshot(title="varda-chat")
                     picture = picture.replace("<text ", '<text xml:space="preserve" ')
                     (folder / f"{name}.svg").write_text(picture, encoding="utf-8")
+                    app.chat.query_one(Composer).focus()
                     while app.screen is not app.chat:
                         await pilot.press("escape")
                         await pilot.pause(0.2)

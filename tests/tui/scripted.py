@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from varda_chat.confirming import Confirm
+from varda_chat.influence import Without
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Removed, Statement
 from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources, Turn
@@ -19,7 +21,8 @@ Progress = Callable[[str, float], None]
 
 @dataclass
 class Line:
-    """One answer of the script. ``hold``: after each piece the answer waits for this event or for a stop."""
+    """One answer of the script. ``hold``: after each piece the answer waits for this event or for a stop.
+    ``asks``: deletes that a person is asked about first; those that may go are deleted."""
 
     pieces: Sequence[str] = ("Hello.",)
     recalled: tuple[Recalled, ...] = ()
@@ -28,6 +31,7 @@ class Line:
     sources: tuple[TokenSources, ...] = ()
     left_window: int = 0
     error: Exception | None = None
+    asks: tuple[Statement, ...] = ()
     hold: threading.Event | None = None
 
 
@@ -48,6 +52,7 @@ class ScriptedSession:
     notices: list[str] = field(default_factory=list)
     events: list[MemoryEvent] = field(default_factory=list)
     found: list[Recalled] = field(default_factory=list)
+    without: list[Without] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
     closed: int = 0
     close_error: Exception | None = None
@@ -62,12 +67,18 @@ class ScriptedSession:
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
         instead: bool = False,
+        confirm: Confirm | None = None,
     ) -> Turn:
         """One turn of the script."""
         self.prompts.append(prompt)
         replaced = self.recording.last_turn if instead else None
         turn_id = self.recording.asked(prompt)
         line = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if line.asks and confirm is not None:
+            chosen = set(confirm(line.asks))
+            line = replace(
+                line, deleted=tuple(Remembered(each.id, each.text) for each in line.asks if each.id in chosen)
+            )
         said = ""
         for piece in line.pieces:
             if stop is not None and stop.is_set():
@@ -129,6 +140,12 @@ class ScriptedSession:
     def not_used(self, turn: Turn) -> tuple[Recalled, ...]:
         """What it was told to find, but for what ``turn`` recalled."""
         return tuple(each for each in self.found if each.id not in turn.mentions)
+
+    def influence(self, turn: Turn, stop: threading.Event | None = None) -> Iterator[Without]:
+        """What it was told that the answer would be; then, where that was nothing, as long as it takes."""
+        yield from self.without
+        while not self.without and stop is not None and not stop.wait(0.005):
+            pass
 
     def means(self, statement_ids: Iterable[int]) -> Any:
         """Of the vectors in ``store``."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Static
 
 from tests.tui.driver import (
@@ -29,12 +30,14 @@ from tests.tui.driver import (
 )
 from tests.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import StorageError
+from varda_chat.influence import Without
 from varda_chat.session import ChatSession, Recalled, Remembered, TokenSources
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.screens.sources import SourcesScreen, recalled_words
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.message import UserMessage, VardaMessage
+from varda_chat.tui.widgets.what_if import Side, WhatIf
 
 
 def shown(pilot_messages: list[UserMessage]) -> list[str]:
@@ -222,24 +225,6 @@ async def test_words_in_any_script_are_shown(profile_dir: Path) -> None:
         assert isinstance(answer, VardaMessage)
 
 
-@pytest.mark.parametrize("size", [(40, 20), (80, 24), WIDE], ids=["narrow", "ordinary", "wide"])
-async def test_what_a_turn_deleted_is_under_its_answer_and_can_be_restored(
-    size: tuple[int, int], profile_dir: Path
-) -> None:
-    session = ScriptedSession([Line(("Noted.",), deleted=(Remembered(17, "I bake."),))])
-    app = make_app(session, profile_dir)
-    async with app.run_test(size=size, notifications=True) as pilot:
-        await wait_for_state(pilot, ChatState.READY)
-        answer = await ask(pilot, "I work at the observatory now.")
-        await wait_until(pilot, lambda: "− I bake." in text_of(pilot))
-        assert "click to restore" in text_of(pilot)
-        answer.focus()
-        await pilot.press("u")
-        await wait_until(pilot, lambda: toasts(pilot)[-1:] == ["Back in memory: “I bake.”"])
-        assert not answer.query_one(".deleted").display
-        assert session.events == []
-
-
 async def test_why_tells_what_was_used_and_what_was_not(profile_dir: Path) -> None:
     dog, cat = Recalled(1, "My dog is Rimba.", 0.8), Recalled(2, "My cat is Tom.", 0.3)
     session = ScriptedSession([Line(("Rimba.",), (dog,))], found=[dog, cat])
@@ -273,15 +258,47 @@ async def test_why_scrolls_where_there_is_little_room(profile_dir: Path) -> None
         await wait_until(pilot, lambda: "The last." in text_of(pilot))
 
 
-async def test_the_line_under_an_answer_names_the_key_that_restores(profile_dir: Path) -> None:
-    session = ScriptedSession([Line(("Gone.",), deleted=(Remembered(4, "I bake."),)), Line(("Hello.",))])
+def words_of(pilot: Pilot[None]) -> str:
+    """What stands on a card, in one line."""
+    return " ".join(text_of(pilot).replace("│", " ").split())
+
+
+@pytest.mark.parametrize("size", [(40, 20), (80, 24), WIDE], ids=["narrow", "ordinary", "wide"])
+async def test_why_shows_the_answer_without_each_memory(size: tuple[int, int], profile_dir: Path) -> None:
+    dog = Recalled(1, "My dog is Rimba.", 0.8)
+    whole, other = "Your dog is called Rimba.", "I do not know that."
+    masked = (Remembered(1, "My dog is Rimba."),)
+    without = [
+        Without((), whole),
+        Without(masked, other, ((0, len(other)),), ((0, len(whole)),), 6, 6),
+        Without((*masked, Remembered(2, "I bake.")), whole, (), (), 6, 0),
+    ]
+    session = ScriptedSession([Line((whole,), (dog,))], without=without)
+    async with make_app(session, profile_dir).run_test(size=size) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "What is my dog called?")
+        await command(pilot, "/why")
+        await wait_until(pilot, lambda: len(pilot.app.screen.query(Side)) == 2)
+        pilot.app.screen.query_one(WhatIf).scroll_visible(animate=False, top=True)
+        await wait_until(pilot, lambda: other in text_of(pilot))
+        assert "without “My dog is Rimba.” 6 of 6 tokens differ" in words_of(pilot)
+        if size[0] > 64:  # side by side
+            assert any(whole in line and other in line for line in text_of(pilot).splitlines())
+        pilot.app.screen.query(Side).last().scroll_visible(animate=False)
+        await wait_until(pilot, lambda: "without both of them the same answer" in words_of(pilot))
+
+
+async def test_answering_without_memories_is_stopped_by_a_key_and_by_leaving(profile_dir: Path) -> None:
+    session = ScriptedSession()
     async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)
-        await ask(pilot, "I no longer bake.")
-        await pilot.press("shift+tab")
-        await wait_until(pilot, lambda: "U restore" in text_of(pilot))
-        composer(pilot).focus()
-        await ask(pilot, "Hello")
-        await pilot.press("shift+tab")
-        await wait_until(pilot, lambda: "C copy" in text_of(pilot))
-        assert "U restore" not in text_of(pilot)
+        await ask(pilot, "What is my dog called?")
+        for key in ("s", "escape"):
+            await command(pilot, "/why")
+            await wait_until(pilot, lambda: "It is answered again" in text_of(pilot))
+            await pilot.press(key)
+            if key == "s":
+                await wait_until(pilot, lambda: "Stopped." in text_of(pilot))
+                await pilot.press("escape")
+            await wait_until(pilot, lambda: pilot.app.screen is chat_of(pilot).chat)
+        await ask(pilot, "Hello")  # the session is free again

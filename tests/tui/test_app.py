@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 from textual.command import CommandPalette
+from textual.widgets._toast import Toast
 
 from tests.tui.driver import (
     WIDE,
@@ -33,6 +34,7 @@ from varda_chat.session import ChatSession
 from varda_chat.tui.clipboard import copy_natively, native_command
 from varda_chat.tui.screens.help import HelpScreen
 from varda_chat.tui.state import ChatState
+from varda_chat.tui.widgets.composer import Composer
 
 
 async def test_first_run_explains_itself(profile_dir: Path) -> None:
@@ -40,7 +42,15 @@ async def test_first_run_explains_itself(profile_dir: Path) -> None:
     async with app.run_test(size=(160, 36)) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         screen = text_of(pilot)
-        for words in ("still know tomorrow", "no network", "--reset-memory", "8.2M", "may be wrong", "F1"):
+        for words in (
+            "still know tomorrow",
+            "no network",
+            "--reset-memory",
+            "8.2M",
+            "may be wrong",
+            "F1",
+            "Try it: tell me",
+        ):
             assert words in screen
         assert str(profile_dir) in re.sub(r"[\s│]|MEMORY.*", "", screen)  # it may take two lines
 
@@ -250,3 +260,15 @@ def test_copying_natively(tmp_path: Path) -> None:
 
 
 _TAKE = "import sys, pathlib; pathlib.Path({target!r}).write_bytes(sys.stdin.buffer.read())"
+
+
+async def test_a_long_notice_covers_nothing_that_one_writes(profile_dir: Path) -> None:
+    async with make_app(ScriptedSession(), profile_dir).run_test(size=(40, 20), notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        field = chat_of(pilot).chat.query_one(Composer)
+        for text in ("Short.", "Forgotten: “My dog is called Rimba.” F8 brings it back, Alt+P shows the proof."):
+            pilot.app.notify(text, timeout=1.0)
+            await wait_until(pilot, lambda text=text: text[-6:] in text_of(pilot))  # type: ignore[misc]
+            toast = chat_of(pilot).chat.query(Toast).last()
+            assert field.region.bottom <= toast.region.y
+        await wait_until(pilot, lambda: field.region.bottom == 19)

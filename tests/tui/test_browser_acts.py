@@ -83,7 +83,7 @@ async def test_many_are_marked_pinned_exported_and_forgotten(
         assert list(tmp_path.glob("*.jsonl")) == []
         await pilot.press("enter")
         await wait_until(pilot, lambda: list(tmp_path.glob("*.jsonl")))
-        await wait_until(pilot, lambda: toasts(pilot) and "3 statements were written" in toasts(pilot)[-1])
+        await wait_until(pilot, lambda: toasts(pilot) and "3 memories were written" in toasts(pilot)[-1])
         await pilot.press("space", "space")
         await wait_until(pilot, lambda: "2 marked" in text_of(pilot))
         await pilot.press("x")
@@ -204,7 +204,7 @@ async def test_an_export_goes_where_it_is_told_and_overwrites_nothing(
             assert problem in toasts(pilot)[-1]
         pilot.app.screen.query_one(SearchField).value = str(tmp_path / "mine.md")
         await pilot.press("enter")
-        await wait_until(pilot, lambda: "3 statements were written" in toasts(pilot)[-1])
+        await wait_until(pilot, lambda: "3 memories were written" in toasts(pilot)[-1])
         assert "Rimba" in (tmp_path / "mine.md").read_text("utf-8")
         assert taken.read_text() == "mine"
         await pilot.press("x")

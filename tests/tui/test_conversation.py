@@ -94,10 +94,12 @@ async def test_what_is_sent_while_loading_is_answered_when_ready(profile_dir: Pa
         await say(pilot, "First")
         await say(pilot, "Second")
         await wait_until(pilot, lambda: "2 waiting" in status(pilot))
+        assert text_of(pilot).count("… waits for the model") == 2
         assert session.prompts == []
         gate.set()
         await wait_until(pilot, lambda: len(answers(pilot)) == 2 and chat_of(pilot).chat.state.can_answer)
         assert session.prompts == ["First", "Second"]
+        assert "waits for" not in text_of(pilot)
         order = [type(message).__name__ for message in chat_of(pilot).chat.conversation.children]
         assert order == ["Welcome", "UserMessage", "VardaMessage", "UserMessage", "VardaMessage"]
 

@@ -60,8 +60,8 @@ async def test_a_turn_is_shown_in_the_panel(profile_dir: Path) -> None:
             ("+", "I play the cello.", True),
             ("+", "My dog is Rimba.", False),
         ]
-        assert "stored 1" in text_of(pilot)
-        assert "deleted 1" in text_of(pilot)
+        assert "+ “I play the cello.”" in text_of(pilot)
+        assert "− “I play the flute.”" in text_of(pilot)
 
 
 async def test_the_panel_folds_where_it_is_narrow_and_comes_back(profile_dir: Path) -> None:

@@ -119,7 +119,7 @@ async def test_the_list_of_profiles(request_: Request) -> None:
             await command(pilot, "/profile")
             await wait_until(pilot, lambda: screen_is(pilot, ProfilesScreen))
             await wait_until(pilot, lambda: "● default" in text_of(pilot))
-            assert "1 statement " in text_of(pilot)
+            assert "1 memory " in text_of(pilot)
             written = app.screen.query_one(Input)
             written.value = "../out"
             await pilot.pause()

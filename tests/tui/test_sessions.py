@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.tui.driver import (
     ask,
     chat_of,
     command,
+    composer,
     make_app,
     real_opener,
     screen_is,
@@ -25,12 +27,15 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import ScriptedSession
+from tests.tui.scripted import Line, ScriptedSession
+from varda_chat.settings import Settings
 from varda_chat.transcripts import Recording, Transcripts
+from varda_chat.tui.screens import talking
 from varda_chat.tui.screens.sessions import SessionsScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets import conversation
 from varda_chat.tui.widgets.message import UserMessage, VardaMessage
+from varda_chat.tui.widgets.session_list import SessionList
 
 
 def told(transcripts: Transcripts, *prompts: str) -> int:
@@ -207,3 +212,78 @@ async def test_a_search_opens_the_session_where_the_words_are(profile_dir: Path,
         await pilot.press("enter")
         await wait_until(pilot, lambda: "question 123" in text_of(pilot) and not screen_is(pilot, SessionsScreen))
         assert chat_of(pilot).chat.query(UserMessage).first().text == "question 123"
+
+
+async def test_any_answer_is_the_beginning_of_a_branch_that_one_can_walk_to(
+    profile_dir: Path, transcripts: Transcripts
+) -> None:
+    session = ScriptedSession([Line(("One.",)), Line(("Two.",)), Line(("Another.",))], recording=Recording(transcripts))
+    app = make_app(session, profile_dir, transcripts=transcripts)
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        chat = chat_of(pilot).chat
+        await pilot.press("alt+left")
+        await wait_until(pilot, lambda: toasts(pilot) and "has no branches" in toasts(pilot)[-1])
+        first = await ask(pilot, "First")
+        await ask(pilot, "Second")
+        first.focus()
+        await pilot.press("r")
+        await wait_until(pilot, lambda: chat.is_idle and [each.text for each in answers(pilot)] == ["Another."])
+        assert [turn.reply for turn in transcripts.turns(1)] == ["One.", "Two."]
+        assert [turn.reply for turn in transcripts.turns(2)] == ["Another."]
+        await wait_until(pilot, lambda: "branch 2 of 2" in text_of(pilot))
+        await pilot.press("alt+right")
+        await wait_until(pilot, lambda: [each.text for each in answers(pilot)] == ["One.", "Two."])
+        assert "branch 1 of 2" in text_of(pilot)
+        answers(pilot)[-1].focus()
+        await pilot.press("e")
+        await wait_until(pilot, lambda: composer(pilot).text == "Second" and session.recording.session_id == 3)
+        assert [each.text for each in answers(pilot)] == ["One."]
+        await pilot.press(*"!", "enter")
+        await wait_until(pilot, lambda: chat.is_idle and len(answers(pilot)) == 2)
+        assert [turn.prompt for turn in transcripts.turns(3)] == ["First", "Second!"]
+        assert [turn.prompt for turn in transcripts.turns(1)] == ["First", "Second"]
+
+
+async def test_the_bell_rings_after_a_long_answer(profile_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[bool] = []
+    app = make_app(ScriptedSession(), profile_dir)
+    monkeypatch.setattr(app, "bell", lambda: rung.append(True))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "Hello")
+        assert not rung
+        monkeypatch.setattr(talking, "LONG_SECONDS", 0.5)
+        await ask(pilot, "Hello")
+        assert rung == [True]
+        app.chat.settings = replace(app.chat.settings, settings=Settings(bell=False))
+        await ask(pilot, "Hello")
+        assert rung == [True]
+
+
+async def test_the_sessions_stand_beside_a_wide_chat(profile_dir: Path, transcripts: Transcripts) -> None:
+    earlier = told(transcripts, "On the cello")
+    session = ScriptedSession(recording=Recording(transcripts))
+    app = make_app(session, profile_dir, transcripts=transcripts)
+    async with app.run_test(size=(160, 40)) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        assert "On the cello" not in text_of(pilot)
+        await pilot.press("alt+s")
+        await wait_until(pilot, lambda: "On the cello" in text_of(pilot))
+        await ask(pilot, "What is my dog called?")
+        await wait_until(pilot, lambda: "● What is my dog" in text_of(pilot))
+        listed = chat_of(pilot).chat.query_one(SessionList)
+        listed.focus()
+        await pilot.press("down", "enter")
+        await wait_until(pilot, lambda: session.recording.session_id == earlier)
+        await wait_until(pilot, lambda: "I see." in text_of(pilot) and "● On the cello" in text_of(pilot))
+        assert composer(pilot).has_focus
+        await pilot.resize_terminal(100, 40)
+        await wait_until(pilot, lambda: not listed.display)
+        await pilot.press("alt+s")
+        await wait_until(pilot, lambda: screen_is(pilot, SessionsScreen))
+        await pilot.press("escape")
+        await pilot.resize_terminal(160, 40)
+        await wait_until(pilot, lambda: listed.display)
+        await pilot.press("alt+s")
+        await wait_until(pilot, lambda: not listed.display)

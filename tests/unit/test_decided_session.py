@@ -11,9 +11,11 @@ import pytest
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat import ChatSession
 from varda_chat.config import GenerationSettings
+from varda_chat.confirming import KEPT
 from varda_chat.memory import MemoryStore
 from varda_chat.model.chat_format import ChatMLFormat
 from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.model.memory_config import INTENTS
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)
@@ -132,3 +134,54 @@ def test_an_error_while_a_reply_is_written_leaves_the_session_as_it_was(
         other.reply(TOLD)
         expected = other.reply(ASKED)
     assert (found.reply, found.prompt_tokens) == (expected.reply, expected.prompt_tokens)
+
+
+@pytest.fixture
+def forgetting(model: Any) -> Iterator[Any]:
+    """The model, taking every line for a wish to forget what is nearest to it."""
+    memory = model.config.memory
+    before = memory.change_threshold, memory.delete_threshold
+    yield model
+    memory.change_threshold, memory.delete_threshold = before
+
+
+def _forgetful(model: Any, monkeypatch: Any) -> None:
+    memory = model.config.memory
+    memory.change_threshold = memory.delete_threshold = -1.0
+    layer = model.memory_layer
+    logits = layer.intent_logits
+
+    def forget(address: Any) -> Any:
+        found = logits(address)
+        found[..., INTENTS.index("forget")] += 1000.0
+        return found
+
+    monkeypatch.setattr(layer, "intent_logits", forget)
+
+
+@pytest.mark.parametrize(
+    ("when", "pinned", "asked"),
+    [("auto", False, False), ("auto", True, True), ("always", False, True), ("never", True, False)],
+)
+def test_a_turn_asks_before_it_deletes(
+    when: str, pinned: bool, asked: bool, session: ChatSession, forgetting: Any, monkeypatch: Any
+) -> None:
+    told = session.reply(TOLD).stored[0]
+    session.pin(told.id, pinned)
+    session.confirm_deletes = when
+    _forgetful(forgetting, monkeypatch)
+    questions: list[list[str]] = []
+
+    def keep(going: Any) -> list[int]:
+        questions.append([each.text for each in going])
+        return []
+
+    turn = session.reply("Forget that.", confirm=keep)
+    assert questions == ([[TOLD]] if asked else [])
+    if asked:
+        assert (turn.reply, turn.deleted) == (KEPT, ())
+    assert bool(session.statements()) == (asked or pinned)
+    if asked:
+        turn = session.reply("Forget that.", confirm=lambda going: [each.id for each in going])
+        assert [each.text for each in turn.deleted] == [TOLD]
+        assert session.statements() == ()

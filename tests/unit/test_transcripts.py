@@ -277,3 +277,27 @@ def test_five_thousand_turns_are_found_at_once(store: Transcripts) -> None:
     print(f"5,000 turns: search and last page in {seconds * 1000:.1f} ms")
     assert hit.at == 4321.0
     assert last[-1].prompt.startswith("question 4999")
+
+
+def test_a_branch_has_the_turns_before_and_leaves_the_others(store: Transcripts) -> None:
+    trunk = store.begin("one")
+    ids = []
+    for said in ("one", "two", "three"):
+        ids.append(store.ask(trunk, said))
+        store.answer(ids[-1], said.upper(), "done", {"memory_size": 3, "stored": []})
+    branch = store.branch(trunk, ids[2])
+    assert branch.branch_of == trunk
+    assert [(turn.prompt, turn.reply, turn.details) for turn in store.turns(branch.id)] == [
+        ("one", "ONE", {"stored": []}),
+        ("two", "TWO", {"stored": []}),
+    ]
+    assert [turn.prompt for turn in store.turns(trunk)] == ["one", "two", "three"]
+    assert store.memory_sizes(9) == (3, 3, 3)
+    twig = store.branch(branch.id, store.turns(branch.id)[0].id)
+    other = store.begin("other")
+    assert twig.turns == 0
+    for each in (trunk, branch.id, twig.id):
+        assert store.branches(each) == (trunk, branch.id, twig.id)
+    assert store.branches(other) == (other,)
+    store.delete(trunk)
+    assert store.branches(twig.id) == (branch.id, twig.id)

@@ -140,11 +140,13 @@ class MemoryEvent:
 
 @dataclass(frozen=True)
 class TurnChanges:
-    """All that one turn does to the memory; ``delete_statements`` and ``recalled`` are statement ids."""
+    """All that one turn does to the memory; ``delete_statements`` and ``recalled`` are statement ids. ``confirmed``: a
+    person agreed to the deletes, so that pinned statements go too."""
 
     stores: tuple[NewStatement, ...] = ()
     delete_statements: frozenset[int] = field(default_factory=frozenset)
     recalled: frozenset[int] = field(default_factory=frozenset)
+    confirmed: bool = False
 
 
 @dataclass(frozen=True)

@@ -130,8 +130,8 @@ class MemoryStore(MemoryReader):
 
         said_at: unix seconds of when it was said; None for now.
 
-        Pinned statements are not deleted, and ids that are not there are passed over. A memory that would
-        hold more than ``capacity`` vectors drops the statements least worth keeping
+        Pinned statements are not deleted unless a person agreed, and ids that are not there are passed
+        over. A memory that would hold more than ``capacity`` vectors drops the statements least worth keeping
         (``retention.least_worth``), never pinned ones. New statements that do not fit beside what is pinned
         are refused, the weakest first. A statement that is there already is not stored twice but refreshed
         (``sameness``). All of it is one act, which ``undo_last`` takes back.

@@ -30,7 +30,7 @@ def apply_turn(
     with transaction(db):
         act = tombstones.next_act(db)
         asked = rows.statements_of(db, changes.delete_statements)
-        deleted = [statement for statement in asked if not statement.pinned]
+        deleted = [statement for statement in asked if changes.confirmed or not statement.pinned]
         tombstones.remove(db, deleted, now, act)
         rows.mark_recalled(db, changes.recalled, now)
         fresh, again = _told_again(db, index, changes.stores, {statement.id for statement in deleted})

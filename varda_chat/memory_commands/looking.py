@@ -144,7 +144,7 @@ def profiles(place: Place) -> None:
     for name, found in known(place.data_dir).items():
         folder = str(found.path.parent)
         answer = {"profile": name, "path": folder, "statements": found.statements, "vectors": found.vectors}
-        held = f"{counted(found.statements, 'statement', 7)} {counted(found.vectors, 'vector', 8)}"
+        held = f"{counted(found.statements, 'memory', 7)} {counted(found.vectors, 'vector', 8)}"
         if found.problem:
             answer["problem"], held = sanitize(found.problem), one_line(found.problem)
         place.say(answer, f"{one_line(name):<20} {held}".rstrip())

@@ -54,7 +54,7 @@ def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: boo
                 stream.writelines(lines)
             return
         count = write_export(file, store.exported(), vectors=not no_vectors, kind=kind)
-    told = f"{numbered(count, 'statement')} {were(count)} written to {sanitize(str(file))}."
+    told = f"{numbered(count, 'memory')} {were(count)} written to {sanitize(str(file))}."
     place.say({"exported": count, "file": str(file), "format": kind}, told)
 
 
@@ -106,7 +106,7 @@ def import_memory(place: Place, file: Path) -> None:
         click.echo(f"line {number}: {reason}", err=True)
     if not_kept:
         click.echo(
-            f"The memory keeps {numbered(capacity, 'vector')}: {not_kept:,}, of the statements least worth keeping, "
+            f"The memory keeps {numbered(capacity, 'vector')}: {not_kept:,}, of the memories least worth keeping, "
             "will go with the next turn.",
             err=True,
         )
@@ -119,7 +119,7 @@ def import_memory(place: Place, file: Path) -> None:
         "seconds": round(time.perf_counter() - started, 1),
     }
     line = (
-        f"{numbered(added, 'statement')} {were(added)} taken in, {known:,} {were(known)} there already, "
+        f"{numbered(added, 'memory')} {were(added)} taken in, {known:,} {were(known)} there already, "
         f"{numbered(bad_count, 'line')} could not be read."
     )
     place.say(answer, line)
@@ -161,7 +161,7 @@ def restore(place: Place, file: Path | None, yes: bool) -> None:
     count = upkeep.peek(place.folder).statements
     note = f" The memory before is in {kept}." if kept else ""
     answer = {"restored": str(source), "statements": count, "backup": str(kept) if kept else None}
-    place.say(answer, f"{numbered(count, 'statement')} {'is' if count == 1 else 'are'} in memory.{note}")
+    place.say(answer, f"{numbered(count, 'memory')} {'is' if count == 1 else 'are'} in memory.{note}")
 
 
 COMMANDS = (export_memory, import_memory, backup, restore)

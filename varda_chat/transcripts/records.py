@@ -11,7 +11,8 @@ TurnState = Literal["open", "done", "stopped", "failed"]
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """One session. Times are unix seconds; ``named``: by the person, not after its first words."""
+    """One session. Times are unix seconds; ``named``: by the person, not after its first words; ``branch_of``: the id
+    of the session that it goes on from, None for none."""
 
     id: int
     name: str
@@ -19,6 +20,7 @@ class SessionInfo:
     created_at: float
     updated_at: float
     turns: int
+    branch_of: int | None = None
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """UPDATE turns SET crc = text_crc(prompt, reply, state, details, session_id, at)
             WHERE crc = text_crc(prompt, reply, state, details)""",
     ),
+    (
+        # the session that a branch was made from; it may be deleted
+        "ALTER TABLE sessions ADD COLUMN branch_of INTEGER",
+    ),
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -41,10 +41,16 @@ if TYPE_CHECKING:
 FILE_NAME = "sessions.db"
 NAME_LENGTH = 60
 _SESSION = (
-    "SELECT s.id, s.name, s.named, s.created_at, s.updated_at, (SELECT count(*) FROM turns WHERE session_id = s.id) "
-    "FROM sessions s"
+    "SELECT s.id, s.name, s.named, s.created_at, s.updated_at, (SELECT count(*) FROM turns WHERE session_id = s.id), "
+    "s.branch_of FROM sessions s"
 )
 _SEAL_TURN = f"UPDATE turns SET crc = text_crc({SEALED}) WHERE id = ?"  # noqa: S608 - our names
+# how much the memory held then is not told a second time
+_COPY_TURNS = (
+    "INSERT INTO turns (session_id, prompt, reply, state, at, details) SELECT ?, prompt, reply, state, at, "
+    "CASE WHEN json_valid(details) THEN json_remove(details, '$.memory_size') ELSE details END "
+    "FROM turns WHERE session_id = ? AND id < ? ORDER BY id"
+)
 _TURN = "SELECT id, session_id, prompt, reply, state, at, details FROM turns"
 
 
@@ -134,7 +140,37 @@ class Transcripts:
             if replaces is not None:
                 self._db.execute("DELETE FROM turns WHERE id = ?", (replaces,))
 
+    def branch(self, session_id: int, before: int) -> SessionInfo:
+        """A new session that begins with the turns of another ``before`` the turn of that id; the other stays as it is.
+        Raises VardaError where there is no such session."""
+        trunk = self.session(session_id)
+        now = time.time()
+        with self._changing("The branch was not saved"):
+            query = (
+                "INSERT INTO sessions (name, named, created_at, updated_at, crc, branch_of) VALUES (?, ?, ?, ?, ?, ?)"
+            )
+            row = (trunk.name, trunk.named, now, now, text_crc(trunk.name), trunk.id)
+            branch = int(self._db.execute(query, row).lastrowid or 0)
+            self._db.execute(_COPY_TURNS, (branch, trunk.id, before))
+            self._db.execute(
+                f"UPDATE turns SET crc = text_crc({SEALED}) WHERE session_id = ?",  # noqa: S608 - our names
+                (branch,),
+            )
+        return self.session(branch)
+
     # Looking
+
+    def branches(self, session_id: int) -> tuple[int, ...]:
+        """The ids of the sessions that are branches of one another, this one among them, the oldest first."""
+        with self._reading():
+            of = dict(self._db.execute("SELECT id, branch_of FROM sessions").fetchall())
+
+        def trunk(id_: int) -> int:
+            while (before := of.get(id_)) is not None and before < id_:
+                id_ = before
+            return id_
+
+        return tuple(sorted(id_ for id_ in of if trunk(id_) == trunk(session_id)))
 
     def sessions(self, limit: int | None = None) -> tuple[SessionInfo, ...]:
         """The sessions, the last used first."""
@@ -345,7 +381,7 @@ def _name(first_words: str) -> str:
 
 
 def _session(row: tuple[Any, ...]) -> SessionInfo:
-    return SessionInfo(row[0], one_line(row[1], NAME_LENGTH), bool(row[2]), row[3], row[4], row[5])
+    return SessionInfo(row[0], one_line(row[1], NAME_LENGTH), bool(row[2]), row[3], row[4], row[5], row[6])
 
 
 def _turn(row: tuple[Any, ...]) -> StoredTurn:

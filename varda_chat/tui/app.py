@@ -262,7 +262,9 @@ class VardaApp(App[None]):
         markup: bool = False,
     ) -> None:
         """A line at the screen's edge; whatever is in it is shown as the text it is."""
-        super().notify(sanitize(message), title=sanitize(title), severity=severity, timeout=timeout, markup=False)
+        clean, seconds = sanitize(message), self.NOTIFICATION_TIMEOUT if timeout is None else timeout
+        super().notify(clean, title=sanitize(title), severity=severity, timeout=seconds, markup=False)
+        self.chat.make_room(clean, seconds)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy by the terminal (OSC 52) and, where there is one, by the machine's own clipboard program."""

@@ -65,10 +65,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("map", "chat.map", "what lies near what in memory, as a map", "Map of the memory"),
     Command("remember", "chat.remember", "store this, whatever the model thinks of it", "Remember …", "TEXT"),
     Command("forget", "chat.forget", "choose what goes, then forget it", "Forget …", "TEXT"),
+    Command("proof", "chat.proof", "check that what you forgot last has no part in answers", "Proof of forgetting"),
     Command("pin", "chat.pin", "keep memories from ever being dropped", "Pin memories", "[TEXT]"),
     Command("undo", "chat.undo", "take back the last store or delete", "Undo the last store or delete", keys="F8"),
     Command("sources", "chat.sources", "what each part of the last answer was recalled from", "Sources", keys="F9"),
-    Command("why", "chat.why", "what the last answer was recalled from, and what was not used", "Why this answer"),
+    Command("why", "chat.why", "what the last answer would be without what it was recalled from", "Why this answer"),
+    Command("persona", "chat.persona", "how Varda shall speak: in words, or keep, or off", "Persona", "[TEXT]"),
     Command("incognito", "chat.incognito", "recall, but store and save nothing; again to end it", "Incognito"),
     Command("panel", "chat.toggle_panel", "show or hide the memory panel", "Memory panel", keys="F2"),
     # the program

@@ -57,6 +57,7 @@ def first_places() -> tuple[Place, ...]:
     from varda_chat.tui.app import VardaApp
     from varda_chat.tui.screens.card import Card
     from varda_chat.tui.screens.chat import ChatScreen
+    from varda_chat.tui.widgets.change_line import ChangeLine
     from varda_chat.tui.widgets.composer import Composer
     from varda_chat.tui.widgets.memory_panel import EventRow, RecalledRow
     from varda_chat.tui.widgets.message import VardaMessage
@@ -75,6 +76,7 @@ def first_places() -> tuple[Place, ...]:
         ),
         Place("Chat", (ChatScreen,)),
         Place("An answer", (VardaMessage,), "Chat"),
+        Place("A memory under an answer", (ChangeLine,), "Chat"),
         Place("A memory of the panel", (EventRow, RecalledRow), "Chat"),
         Place("Everywhere", (VardaApp,), "", (("Ctrl+C", "copy what is marked; else stop the answer"),)),
         Place("Any card", (Card,)),
@@ -93,6 +95,7 @@ def places() -> tuple[Place, ...]:
     from varda_chat.tui.screens.map import MapScreen
     from varda_chat.tui.screens.path import PathScreen
     from varda_chat.tui.screens.picking import PickScreen
+    from varda_chat.tui.screens.proof import ProofScreen
     from varda_chat.tui.screens.record import RecordScreen
     from varda_chat.tui.screens.sessions import SessionsScreen
     from varda_chat.tui.screens.settings import SettingsScreen
@@ -114,6 +117,7 @@ def places() -> tuple[Place, ...]:
         Place("Where to write", (PathScreen,), "Any card", (("Enter", "write the file"),)),
         Place("Forgetting", (ForgetScreen,), "Any card"),
         Place("Sources", (SourcesScreen,), "Any card"),
+        Place("Proof", (ProofScreen,), "Any card"),
         Place("Settings", (SettingsScreen,), "Any card", (("→", "complete a name"), ("Space", "tick"))),
         Place("Keys", (KeysScreen,), "Any card", (("Enter", "change the key"),)),
         Place("Help", (HelpScreen,)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -10,6 +12,7 @@ from textual.message import Message
 from varda_chat.tui.state import MemoryView, Progress, SessionFacts
 
 if TYPE_CHECKING:
+    from varda_chat.memory.records import Statement
     from varda_chat.turns import Turn
 
 
@@ -41,6 +44,20 @@ class ReplyDelta(Message):
 
     text: str
     speed: float = 0.0
+
+
+@dataclass
+class DeletesAsked(Message):
+    """The turn would delete ``going``, and waits for ``answer``."""
+
+    going: tuple[Statement, ...]
+    chosen: Collection[int] = ()
+    answered: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, chosen: Collection[int]) -> None:
+        """Let these go, and keep the others."""
+        self.chosen = chosen
+        self.answered.set()
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +14,7 @@ from varda_chat.errors import VardaError
 from varda_chat.sanitize import one_line, sanitize, split_unfinished
 from varda_chat.tui.collecting import loading
 from varda_chat.tui.messages import (
+    DeletesAsked,
     LoadProgressed,
     OpenFailed,
     ReplyDelta,
@@ -24,6 +25,7 @@ from varda_chat.tui.messages import (
 from varda_chat.tui.state import MemoryView, Progress, SessionFacts
 
 if TYPE_CHECKING:
+    from varda_chat.memory.records import Statement
     from varda_chat.session import ChatSession
 
 OpenSession = Callable[[Callable[[str, float], None]], "ChatSession"]
@@ -33,6 +35,8 @@ T = TypeVar("T")
 EVENTS_SHOWN = 20
 SIZES_SHOWN = 64
 DELTA_SECONDS = 0.04
+ANSWER_SECONDS = 0.1
+"""So often a turn that waits for a person looks whether it is to stop."""
 MEASURED_SECONDS = 0.5
 """A speed is told every time so much time has passed."""
 
@@ -112,14 +116,23 @@ class SessionHost:
 
     def reply(self, prompt: str, post: Post, *, instead: bool = False) -> None:
         """Run one turn (``instead`` of the last one); posts ReplyDelta as text comes, then ReplyFinished or
-        ReplyFailed."""
+        ReplyFailed; before it deletes much, DeletesAsked, for whose answer it waits."""
         deltas = DeltaStream(post)
+
+        def confirm(going: tuple[Statement, ...]) -> Collection[int]:
+            asked = DeletesAsked(going)
+            post(asked)
+            while not asked.answered.wait(ANSWER_SECONDS):
+                if self._stop.is_set():
+                    return ()
+            return asked.chosen
+
         with self._busy:
             session = self._session
             if session is None or self._closed:
                 return
             try:
-                turn = session.reply(prompt, on_text=deltas.write, stop=self._stop, instead=instead)
+                turn = session.reply(prompt, on_text=deltas.write, stop=self._stop, instead=instead, confirm=confirm)
                 deltas.flush()
                 finished = ReplyFinished(turn, memory_of(session), self._new_notices(session))
             except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app

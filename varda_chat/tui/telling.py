@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from varda_chat.sanitize import one_line
 
 if TYPE_CHECKING:
+    from varda_chat.influence import Without
     from varda_chat.memory.records import Statement, Undone
 
 _SHOWN = 3
@@ -30,3 +31,12 @@ def undone_lines(undone: Undone) -> str:
         ("Undo once more to take out what the same turn stored: ", undone.left),
     )
     return "\n".join(does + quoted(statements) for does, statements in lines if statements)
+
+
+def without_lines(answer: Without) -> list[str]:
+    """What an answer would be without some memories, in words; nothing for the one with all of them."""
+    if not answer.masked:
+        return []
+    left_out = " and ".join(f"“{one_line(each.text)}”" for each in answer.masked)
+    said = "the same answer." if answer.same else one_line(answer.reply) or "an empty answer."
+    return [f"Without {left_out}: {said}"]

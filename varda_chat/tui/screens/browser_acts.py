@@ -115,7 +115,7 @@ class BrowserActs(Screen[bool]):
     async def action_edit(self) -> None:
         """Give the statement at the cursor other words."""
         entry = self.listed.highlighted
-        if not self._in_memory() or entry is None or not await self._may_change("The statement was not changed"):
+        if not self._in_memory() or entry is None or not await self._may_change("Nothing was changed"):
             return
         text = await self.app.push_screen_wait(EditScreen(entry.statement))
         if text is not None and await self._give_words(entry.statement.id, text):
@@ -207,13 +207,13 @@ class BrowserActs(Screen[bool]):
         if profile is None:
             return
         default = unused(Path.cwd() / f"varda-memory-{profile}.jsonl")
-        note = f"{numbered(len(ids), 'statement')}: .jsonl with vectors, .md to read and edit, .csv for a table."
+        note = f"{numbered(len(ids), 'memory')}: .jsonl with vectors, .md to read and edit, .csv for a table."
         path = await self.app.push_screen_wait(PathScreen("Export", default, note))
         if path is None:
             return
         count = await ask(self, self._host, lambda session: _write(session, path, ids), "exporting", wait=False)
         if count is not None:
-            self.notify(f"{numbered(count, 'statement')} {were(count)} written to {path}.", markup=False)
+            self.notify(f"{numbered(count, 'memory')} {were(count)} written to {path}.", markup=False)
 
 
 def _write(session: ChatSession, path: Path, ids: Sequence[int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,14 +30,21 @@ from varda_chat.tui.widgets.composer import Composer
 from varda_chat.tui.widgets.conversation import Conversation
 from varda_chat.tui.widgets.memory_panel import MemoryPanel
 from varda_chat.tui.widgets.rule_line import RuleLine
+from varda_chat.tui.widgets.session_list import SHOWN, SessionList
 from varda_chat.tui.widgets.status_bar import StatusBar
 from varda_chat.tui.widgets.title_line import TitleLine
 from varda_chat.tui.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from varda_chat.transcripts import Transcripts
 
 PANEL_FOLDS_BELOW = 90
+NOTICE_EDGES, NOTICE_LINES = 4, 3
+"""Columns of a notice that hold no words, and the most lines it has (app.tcss)."""
+SESSIONS_FROM = 140
+"""Columns from which the sessions may stand beside the chat."""
 
 
 class ChatScreen(MovingScreen):
@@ -48,11 +56,15 @@ class ChatScreen(MovingScreen):
         Binding("escape", "stop", "Stop the answer", id="stop"),
         Binding("f2,ctrl+b", "toggle_panel", "Memory panel", id="panel", priority=True),
         Binding("f3", "sessions", "Sessions", id="sessions", priority=True),
+        Binding("alt+left", "walk_branch(-1)", "The branch before", id="branch.before", priority=True),
+        Binding("alt+right", "walk_branch(1)", "The next branch", id="branch.after", priority=True),
         Binding("ctrl+n", "new_session", "New session", id="new", priority=True),
         Binding("f4", "edit", "Edit your last message", id="edit", priority=True),
         Binding("f5", "regenerate", "Another answer", id="regenerate", priority=True),
         Binding("f6", "memory", "Browse the memory", id="memory", priority=True),
+        Binding("shift+f3,alt+s", "toggle_sessions", "Sessions beside the chat", id="sessions_beside", priority=True),
         Binding("f8", "undo", "Undo the last store or delete", id="undo", priority=True),
+        Binding("alt+p", "proof", "Proof that what was forgotten is gone", id="proof", priority=True),
         Binding("f9", "sources", "What the answer was recalled from", id="sources", priority=True),
         Binding("f10,ctrl+s", "settings", "Settings", id="settings", priority=True),
         Binding("ctrl+g", "editor", "Write in $EDITOR", id="editor", priority=True),
@@ -76,6 +88,7 @@ class ChatScreen(MovingScreen):
         """``resume``: the session of the transcripts to go on with."""
         super().__init__(host, request, transcripts, settings, clock)
         self._history = self._history_of(request)
+        self._notice_timer: Timer | None = None
         self._first_run = first_run
         self._resume_id = resume
         host.want(resume)
@@ -84,6 +97,7 @@ class ChatScreen(MovingScreen):
         yield TitleLine().data_bind(TalkingScreen.memory, TalkingScreen.session_name, ChatScreen.panel)
         yield RuleLine().data_bind(TalkingScreen.state, TalkingScreen.progress)
         with Horizontal(id="room"):
+            yield SessionList(self.clock)
             with Vertical(id="talk"):
                 yield Conversation()
                 menu = CommandMenu()
@@ -102,6 +116,7 @@ class ChatScreen(MovingScreen):
     async def on_mount(self) -> None:
         self.composer.focus()
         self.set_class(not self.settings.settings.panel, "-panel-closed")
+        self.set_class(self.settings.settings.sessions, "-sessions-open")
         if self._resume_id is None:
             await self._greet()
         else:
@@ -190,6 +205,21 @@ class ChatScreen(MovingScreen):
             return True
         return False
 
+    def make_room(self, notice: str, seconds: float) -> None:
+        """Let the status take as many lines as ``notice``, which stands over it for so long, so that it covers nothing
+        that one writes."""
+        if not self.is_mounted:
+            return
+        width = max(1, self.size.width - NOTICE_EDGES)
+        lines = sum(max(1, len(textwrap.wrap(line, width))) for line in notice.split("\n"))
+        self.query_one(StatusBar).styles.height = min(lines, NOTICE_LINES)
+        if self._notice_timer is not None:
+            self._notice_timer.stop()
+        self._notice_timer = self.set_timer(seconds, self._give_room_back)
+
+    def _give_room_back(self) -> None:
+        self.query_one(StatusBar).styles.height = 1
+
     def farewell(self) -> None:
         """From here on only the saving of the memory is shown."""
         self.state = ChatState.SAVING
@@ -200,6 +230,34 @@ class ChatScreen(MovingScreen):
         """Show or hide the memory: beside the conversation where there is room, else in its place."""
         self.toggle_class("-panel-closed" if self.has_class("-wide") else "-panel-open")
         self._note_panel()
+
+    def action_toggle_sessions(self) -> None:
+        """Show or hide the sessions beside the chat; where there is no room for them, on a card."""
+        if not self.has_class("-roomy"):
+            self.action_sessions()
+            return
+        self.toggle_class("-sessions-open")
+        self._fill_sessions()
+
+    def note_session(self) -> None:
+        super().note_session()
+        self._fill_sessions()
+
+    def watch_session_name(self) -> None:
+        """A session has begun, has another name, or another is shown."""
+        self._fill_sessions()
+
+    def _fill_sessions(self) -> None:
+        if self.transcripts is None or not self.is_mounted or not self.query_one(SessionList).display:
+            return
+        with suppress(VardaError):  # what is shown stays
+            self.query_one(SessionList).show(self.transcripts.sessions(SHOWN), self.host.session_id)
+
+    @on(SessionList.Chosen)
+    async def _resume_listed(self, event: SessionList.Chosen) -> None:
+        if event.session_id != self.host.session_id:
+            await self.action_resume(str(event.session_id))
+        self.composer.focus()
 
     def show_keys(self) -> None:
         """Name the keys as they are now."""
@@ -213,7 +271,9 @@ class ChatScreen(MovingScreen):
 
     @on(events.Resize)
     def _on_new_size(self) -> None:
+        self.set_class(self.size.width >= SESSIONS_FROM, "-roomy")
         self.call_after_refresh(self._note_panel)
+        self.call_after_refresh(self._fill_sessions)
 
     @on(Composer.Scrolled)
     def _scroll(self, event: Composer.Scrolled) -> None:

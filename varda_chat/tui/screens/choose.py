@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
@@ -16,12 +17,14 @@ from varda_chat.sanitize import one_line
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
 from varda_chat.tui.widgets.ticks import TickList
+from varda_chat.wording import speaker
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
-from varda_chat.wording import speaker
 
 _TEXT_CHARACTERS = 300
+QUIET_SECONDS = 1.0
+"""A question that nobody asked for takes its key only so long after the last other one: who is writing means no act."""
 
 
 class ChooseScreen(Card[frozenset[int] | None]):
@@ -98,3 +101,29 @@ class ChooseScreen(Card[frozenset[int] | None]):
             one_line(statement.text, _TEXT_CHARACTERS),
             (f"  {who}, {ago(statement.created_at, self._clock())}{pin}", "$quiet"),
         )
+
+
+class ConfirmScreen(ChooseScreen):
+    """What a turn is about to delete, all of it marked. It opens unasked, so a letter of a message that is being
+    written must not let anything go."""
+
+    def __init__(self, statements: Sequence[Statement], *, clock: Callable[[], float]) -> None:
+        super().__init__(
+            "Varda would delete",
+            "forget",
+            statements,
+            marked=frozenset(each.id for each in statements),
+            note="Your message makes her delete what is marked.",
+            clock=clock,
+        )
+        self._last_key = time.monotonic()
+
+    def on_key(self, event: events.Key) -> None:
+        """Note when it was."""
+        self._last_key = time.monotonic()
+
+    def action_forget(self) -> None:
+        """Let what is marked go, unless somebody is writing."""
+        since, self._last_key = time.monotonic() - self._last_key, time.monotonic()
+        if since >= QUIET_SECONDS:
+            super().action_forget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
 from collections.abc import Awaitable, Callable
@@ -131,6 +132,52 @@ class CommandingScreen(TalkingScreen):
             self.tell(str(error), warning=True)
         else:
             self.switch_session(chosen.session_id)
+
+    @on(VardaMessage.Branched)
+    def _on_branched(self, event: VardaMessage.Branched) -> None:
+        self._branch(event.answer, edit=event.edit)
+
+    @work(group="branch", exit_on_error=False)
+    async def _branch(self, answer: VardaMessage, *, edit: bool) -> None:
+        """Go on from before ``answer`` in a session of its own; the old one stays as it is."""
+        turn, session_id = answer.turn, self.host.session_id
+        if self._must_wait() or turn is None:
+            return
+        if turn.turn_id is None or session_id is None or self.transcripts is None:
+            self.tell("This answer is in no saved session, so there can be no branch of it.", warning=True)
+            return
+        try:
+            branch = self.transcripts.branch(session_id, turn.turn_id)
+            await self._show_branch(branch.id)
+        except VardaError as error:
+            self.tell(str(error), warning=True)
+            return
+        if edit:
+            self.composer.put(turn.prompt)
+            self.composer.focus()
+        else:
+            await self.send(turn.prompt)
+
+    async def _show_branch(self, session_id: int) -> None:
+        """Show a branch and let the model go on with it. Raises VardaError."""
+        await self.show_session(session_id)
+        await asyncio.to_thread(self.host.switch, session_id)
+        self.note_session()
+
+    async def action_walk_branch(self, steps: int) -> None:
+        """Go to the next branch of this session, or the one before."""
+        session_id = self.host.session_id
+        if self._must_wait():
+            return
+        branches = () if session_id is None or self.transcripts is None else self.transcripts.branches(session_id)
+        if session_id is None or len(branches) < 2:
+            again, other = shown(self.app, "answer.again"), shown(self.app, "answer.edit")
+            self.tell(f"This session has no branches. {again} and {other} on an answer make one.", warning=True)
+            return
+        try:
+            await self._show_branch(branches[(branches.index(session_id) + steps) % len(branches)])
+        except VardaError as error:
+            self.tell(str(error), warning=True)
 
     def action_rename(self, name: str) -> None:
         """Give this session a name."""

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
-from textual.content import Content
 
 from varda_chat.sanitize import one_line
+from varda_chat.tui import messages
 from varda_chat.tui.keys import shown
 from varda_chat.tui.screens.commanding import CommandingScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.telling import quoted, undone_lines
+from varda_chat.tui.widgets.change_line import ChangeLine
 from varda_chat.tui.widgets.memory_panel import StatementRow
 from varda_chat.tui.widgets.message import VardaMessage
 
 if TYPE_CHECKING:
+    from varda_chat.memory.records import Statement
+    from varda_chat.request import Request
     from varda_chat.session import ChatSession
     from varda_chat.turns import Recalled, Turn
 
 
 class MemoryActsScreen(CommandingScreen):
     """One action each, as in CommandingScreen."""
+
+    request: Request
+    _forgotten: tuple[str, ...] = ()
+    """What the person forgot last."""
 
     @work(group="memory", exit_on_error=False)
     async def action_remember(self, text: str) -> None:
@@ -31,7 +39,7 @@ class MemoryActsScreen(CommandingScreen):
         if applied is None:
             return
         if applied.refused:
-            self.tell("The memory is full of pinned statements: nothing was stored. Unpin some (/pin).", warning=True)
+            self.tell("The memory is full of pinned memories: nothing was stored. Unpin some (/pin).", warning=True)
         elif applied.stored:
             self.tell("Stored: " + quoted(applied.stored))
         else:
@@ -60,8 +68,44 @@ class MemoryActsScreen(CommandingScreen):
             return
         gone = await self.ask_session(lambda session: session.forget(sorted(chosen)), "forgetting it")
         if gone is not None:
-            self.tell(f"Forgotten: {quoted(gone)} {shown(self.app, 'undo')} brings it back.")
+            self._forgotten = tuple(each.text for each in gone)
+            undo, proof = shown(self.app, "undo"), shown(self.app, "proof")
+            self.tell(f"Forgotten: {quoted(gone)} {undo} brings it back, {proof} shows the proof.")
+            self._note_changes((each.id for each in gone), in_memory=False)
             await self.refresh_memory()
+
+    @on(messages.DeletesAsked)
+    def _ask_about_deletes(self, event: messages.DeletesAsked) -> None:
+        self._confirm_deletes(event)
+
+    @work(group="confirm", exit_on_error=False)
+    async def _confirm_deletes(self, event: messages.DeletesAsked) -> None:
+        """Show what the turn would delete; what is marked goes, and the turn goes on."""
+        from varda_chat.tui.screens.choose import ConfirmScreen  # not needed for the first paint
+
+        try:
+            chosen = await self.app.push_screen_wait(ConfirmScreen(event.going, clock=self.clock))
+        except BaseException:
+            event.answer(())
+            raise
+        event.answer(chosen or ())
+
+    @work(group="dialog", exit_on_error=False)
+    async def action_proof(self) -> None:
+        """Show that what was forgotten last, by the person or the last answer, has no part in answers any more."""
+        await self.conversation.have_end()
+        found = self.conversation.last_exchange()
+        turn = found[1].turn if found is not None else None
+        gone = self._forgotten or tuple(each.text for each in (turn.deleted if turn is not None else ()))
+        if not gone:
+            self.tell("Nothing was forgotten in this session yet.", warning=True)
+            return
+        if self._must_wait():
+            return
+        from varda_chat.tui.screens.proof import ProofScreen  # not needed for the first paint
+
+        question = turn.prompt if turn is not None else gone[0]
+        await self.app.push_screen_wait(ProofScreen(self.host, question, gone, self.request.folder))
 
     @work(group="dialog", exit_on_error=False)
     async def action_pin(self, text: str = "") -> None:
@@ -101,28 +145,46 @@ class MemoryActsScreen(CommandingScreen):
         if undone is None:
             return
         self.tell(undone_lines(undone))
+        self._note_changes((each.id for each in undone.restored), in_memory=True)
+        self._note_changes((each.id for each in undone.removed), in_memory=False)
         if undone.restored or undone.removed:
             await self.refresh_memory()
 
-    @on(VardaMessage.Restore)
-    def _restore(self, event: VardaMessage.Restore) -> None:
-        self._bring_back(event.answer)
+    @on(ChangeLine.Toggled)
+    def _toggle(self, event: ChangeLine.Toggled) -> None:
+        self._undo_change(event.line)
 
-    @work(group="memory", exit_on_error=False)
-    async def _bring_back(self, answer: VardaMessage) -> None:
-        """Restore what was deleted with ``answer``, and nothing else of its turn."""
-        if self._must_load() or answer.turn is None:
+    @work(group="undo", exclusive=True, exit_on_error=False)
+    async def _undo_change(self, line: ChangeLine) -> None:
+        """Take back what a turn did to one memory, or do it again; nothing else of its turn."""
+        if self._must_load():
             return
-        ids = [each.id for each in answer.turn.deleted]
-        back = await self.ask_session(lambda session: session.bring_back(ids), "restoring it")
-        if back is None:
+        memory_id, goes = line.memory.id, line.in_memory
+        does = "Taken out of memory: " if goes else "Back in memory: "
+
+        def change(session: ChatSession) -> tuple[Statement, ...]:
+            return session.forget([memory_id]) if goes else session.bring_back([memory_id])
+
+        changed = await self.ask_session(change, "undoing it")
+        if changed is None:
             return
-        answer.show_deleted(Content(""))
-        if not back:
+        if not changed and goes:
+            self.tell("It is no longer in memory.", warning=True)
+            self._note_changes((memory_id,), in_memory=False)
+            return
+        if not changed:
             self.tell("It is in memory already, or can no longer be restored.", warning=True)
             return
-        self.tell("Back in memory: " + quoted(back))
+        self.tell(does + quoted(changed))
+        self._note_changes((memory_id,), in_memory=not goes)
         await self.refresh_memory()
+
+    def _note_changes(self, memory_ids: Iterable[int], *, in_memory: bool) -> None:
+        """Let the lines under the answers say where these memories are now."""
+        changed = frozenset(memory_ids)
+        for line in self.query(ChangeLine):
+            if line.memory.id in changed:
+                line.note(in_memory=in_memory)
 
     @work(group="dialog", exit_on_error=False)
     async def action_memory(self, text: str = "") -> None:
@@ -180,7 +242,7 @@ class MemoryActsScreen(CommandingScreen):
             unused = await self.ask_session(lambda session: session.not_used(turn), "searching the memory")
         from varda_chat.tui.screens.sources import SourcesScreen  # not needed for the first paint
 
-        await self.app.push_screen_wait(SourcesScreen(turn, texts, unused))
+        await self.app.push_screen_wait(SourcesScreen(turn, texts, unused, self.host if why else None))
 
     @on(StatementRow.Opened)
     def _open_row(self, event: StatementRow.Opened) -> None:

@@ -148,7 +148,7 @@ class ProfilesScreen(PickScreen):
             return ("damaged",)
         if found.problem:
             return ("cannot be read",)
-        held = counted(found.statements, "statement", 6), counted(found.vectors, "vector", 7)
+        held = counted(found.statements, "memory", 6), counted(found.vectors, "vector", 7)
         return *held, f"{_size(found.bytes):>8}"
 
     def details(self, name: str) -> Content:

@@ -15,6 +15,7 @@ from varda_chat.request import Request
 from varda_chat.sanitize import one_line
 from varda_chat.settings import DRAWN, Settings, SettingsFile, drawing, parsed, read, setting_typed
 from varda_chat.tui.keys import shown
+from varda_chat.tui.personas import change_persona
 from varda_chat.tui.screens.keys import KeysScreen
 from varda_chat.tui.screens.memory_acts import MemoryActsScreen
 from varda_chat.tui.session_host import SessionHost
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from varda_chat.session import ChatSession
     from varda_chat.transcripts import Transcripts
 
-_LATER = ("profile", "checkpoint", "memory_size")
+_LATER = ("profile", "checkpoint", "memory_size", "system")
 """Settings that count from the next start on."""
 
 
@@ -44,6 +45,10 @@ class ProgramActsScreen(MemoryActsScreen):
         super().__init__(host, facts_before(request, incognito=request.incognito), transcripts, clock)
         self.request = request
         self.settings = settings
+
+    @property
+    def rings(self) -> bool:
+        return self.settings.settings.bell
 
     @work(group="dialog", exit_on_error=False)
     async def action_settings(self) -> None:
@@ -94,6 +99,16 @@ class ProgramActsScreen(MemoryActsScreen):
             keeps = shown(self.app, "settings")
             self.tell(f"{name} is {changed[name]:g} in this session. {keeps} (/settings) keeps it.")
 
+    @work(group="settings", exit_on_error=False)
+    async def action_persona(self, text: str = "") -> None:
+        """Say how Varda shall speak in this session ("off": as she does), keep it for the profile, or tell what it
+        is."""
+        if self._must_load():
+            return
+        line = await self.ask_session(lambda session: change_persona(session, text), "changing the persona")
+        if line is not None:
+            self.tell(line)
+
     @work(group="dialog", exit_on_error=False)
     async def action_keys(self) -> None:
         """Look at the keys and change them."""
@@ -120,12 +135,15 @@ class ProgramActsScreen(MemoryActsScreen):
             generation=replace(self.request.generation, **changed),
             memory_size=after.memory_size if after.memory_size != before.memory_size else self.request.memory_size,
         )
-        if changed:
+        if after.confirm_deletes != before.confirm_deletes:
+            self.request = replace(self.request, confirm_deletes=after.confirm_deletes)
+        if changed or after.confirm_deletes != before.confirm_deletes:
 
             def change(session: ChatSession) -> None:
                 session.generation = replace(session.generation, **changed)
+                session.confirm_deletes = self.request.confirm_deletes
 
-            await self.ask_session(change, "changing how answers are drawn")
+            await self.ask_session(change, "changing the settings")
 
     def show_panel(self, shown: bool) -> None:
         """Show the memory beside the conversation, where there is room for both, or hide it."""

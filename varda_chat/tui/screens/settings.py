@@ -16,10 +16,13 @@ from textual.widgets import Checkbox, Input, Static
 
 from varda_chat.errors import VardaError
 from varda_chat.sanitize import one_line, sanitize
-from varda_chat.settings import HELP, Settings, SettingsFile, parsed, save
+from varda_chat.settings import CHOICES, HELP, Settings, SettingsFile, parsed, save
 from varda_chat.tui.screens.card import Card, key_line
 from varda_chat.tui.widgets.ticks import Tick
 from varda_chat.tui.widgets.welcome import tilde
+
+_EMPTY = {"checkpoint": "bundled", "system": "as she does"}
+"""What a setting means where nothing is written."""
 
 
 class SettingRow(Horizontal):
@@ -38,7 +41,9 @@ class SettingRow(Horizontal):
             yield Tick(value=self._value, compact=True)
         else:
             suggester = SuggestFromList(self._known, case_sensitive=False) if self._known else None
-            yield Input(sanitize(f"{self._value}"), suggester=suggester, placeholder="bundled", compact=True)
+            yield Input(
+                sanitize(f"{self._value}"), suggester=suggester, placeholder=_EMPTY.get(self.setting, ""), compact=True
+            )
         yield Static(HELP[self.setting], classes="note", markup=False)
 
     @property
@@ -87,7 +92,7 @@ class SettingsScreen(Card[SettingsFile | None]):
             yield Static(Content.assemble("They are kept in ", where, ". /keys changes the keys."), classes="note")
             with VerticalScroll():
                 for name in HELP:
-                    known = self._themes if name == "theme" else ()
+                    known = self._themes if name == "theme" else CHOICES.get(name, ())
                     yield SettingRow(name, getattr(self._file.settings, name), known)
 
     def on_mount(self) -> None:

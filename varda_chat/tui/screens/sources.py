@@ -1,11 +1,16 @@
-"""An answer, opened: which of its words were recalled, from which memories, and how strongly, token by token."""
+"""An answer, opened: which of its words were recalled, from which memories, and how strongly, token by token.
+
+Asked why: and what becomes of it without them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
@@ -16,7 +21,13 @@ from textual.widgets import Static
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.formatting import bar
 from varda_chat.tui.screens.card import Card
+from varda_chat.tui.session_host import SessionHost, sentence_for
+from varda_chat.tui.widgets.what_if import WhatIf
 from varda_chat.turns import Recalled, TokenSources, Turn
+
+if TYPE_CHECKING:
+    from varda_chat.influence import Without
+    from varda_chat.session import ChatSession
 
 _SHOWN_CHARACTERS = 4000
 _STATEMENTS_SHOWN = 5
@@ -50,15 +61,26 @@ class SourcesScreen(Card[None]):
         Binding("left,h,shift+tab", "walk(-1)", "Word before", priority=True, id="sources.before"),
         Binding("right,l,tab", "walk(1)", "Word after", priority=True, id="sources.after"),
         Binding("enter", "open_record", "Open the memory", priority=True, id="sources.open"),
+        Binding("s", "stop", "Stop answering it without memories", id="sources.stop"),
         Binding("q", "close", "Close", show=False, id="sources.close"),
     ]
 
     place: reactive[int] = reactive(0)
 
-    def __init__(self, turn: Turn, texts: Mapping[int, str], unused: Sequence[Recalled] | None = None) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        texts: Mapping[int, str],
+        unused: Sequence[Recalled] | None = None,
+        host: SessionHost | None = None,
+    ) -> None:
         """``texts``: the words of the statements that ``turn.sources`` names, as far as they are known. ``unused``:
-        what was found for the message and not used, None where that was not asked for."""
+        what was found for the message and not used, None where that was not asked for; where it was, ``host`` has the
+        message answered anew without what was used."""
         super().__init__()
+        self._turn = turn
+        self._host = host
+        self._stop = threading.Event()
         self._reply = sanitize(turn.reply)[:_SHOWN_CHARACTERS]
         self._words = recalled_words(self._reply, turn.sources)
         self._texts = dict(texts)
@@ -71,6 +93,8 @@ class SourcesScreen(Card[None]):
         hints = [(self.key("card.close"), "close")]
         if self._words:
             hints = [(walk, "walk the recalled words"), (self.key("sources.open"), "open the memory"), *hints]
+        if self._unused is not None and self._host is not None:
+            hints.insert(-1, (self.key("sources.stop"), "stop"))
         with self.card("What this was recalled from", hints, name="sources"):
             if self._unused is None:
                 with VerticalScroll(classes="answer"):
@@ -81,6 +105,7 @@ class SourcesScreen(Card[None]):
                     with Vertical(classes="answer"):
                         yield Static(self._answer(), id="answer-text")
                     yield from self._where_from()
+                    yield WhatIf()
                     yield Static(_why(self._recalled, self._unused), id="why")
 
     def _where_from(self) -> ComposeResult:
@@ -91,6 +116,41 @@ class SourcesScreen(Card[None]):
     def on_mount(self) -> None:
         if self._unused is not None:
             self.query_one("#whole").focus()
+            if self._host is not None:
+                self._answer_without(self._host)
+
+    def on_unmount(self) -> None:
+        """Nothing goes on unseen."""
+        self._stop.set()
+
+    def action_stop(self) -> None:
+        """Answer it no further without memories."""
+        self._stop.set()
+
+    @work(thread=True, group="what if", exclusive=True, exit_on_error=False)
+    def _answer_without(self, host: SessionHost) -> None:
+        """Have the message answered without what was used. The session is held for one answer at a time."""
+
+        def begin(session: ChatSession) -> Iterator[Without]:
+            return session.influence(self._turn, self._stop)
+
+        problem = ""
+        try:
+            answers = host.call(begin)
+            while not self._stop.is_set() and (each := host.call(lambda session: next(answers, None))) is not None:
+                self.app.call_from_thread(self._show_without, each)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
+            problem = sentence_for(error, "answering it without memories")
+        if self.is_attached:
+            self.app.call_from_thread(self._end_without, problem)
+
+    def _show_without(self, answer: Without) -> None:
+        if self.is_attached:
+            self.query_one(WhatIf).show(answer)
+
+    def _end_without(self, problem: str) -> None:
+        if self.is_attached:
+            self.query_one(WhatIf).end(problem, stopped=self._stop.is_set())
 
     def watch_place(self) -> None:
         if self.is_mounted:

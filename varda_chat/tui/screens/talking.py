@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from varda_chat.turns import Turn
 
 T = TypeVar("T")
+LONG_SECONDS = 10.0
+"""The bell rings for an answer that took so long."""
 RETRY_HINT = "Your message is kept. {} tries again."
 LEFT_THE_WINDOW = (
     "The oldest turns have left what the model can read at once. They stay here to scroll to, and what it stored "
@@ -79,6 +81,11 @@ class TalkingScreen(Screen[None]):
         return self.query_one(Conversation)
 
     @property
+    def rings(self) -> bool:
+        """Whether the person wants the bell."""
+        return True
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is being answered or waits to be."""
         return self.state is not ChatState.THINKING and not self._queue
@@ -123,7 +130,10 @@ class TalkingScreen(Screen[None]):
         """Show ``text`` as the person's message and have it answered."""
         await self.conversation.to_end()
         bubble = UserMessage(text)
-        bubble.set_class(self.state is not ChatState.READY, "-waiting")
+        if self.state in (ChatState.LOADING, ChatState.FAILED):
+            bubble.wait_for("the model")
+        elif not self.is_idle:
+            bubble.wait_for("the answer before it")
         await self.conversation.add(bubble)
         self.conversation.follow()
         await self._enqueue(Sent(text, bubble))
@@ -160,7 +170,7 @@ class TalkingScreen(Screen[None]):
         self.waiting = len(self._queue)
         self.state, self.writing = ChatState.THINKING, False
         if sent.bubble is not None:
-            sent.bubble.remove_class("-waiting")
+            sent.bubble.wait_for("")
         self._answer = VardaMessage()
         await self.conversation.add(self._answer, after=sent.bubble)
         self.host.prepare()
@@ -204,6 +214,8 @@ class TalkingScreen(Screen[None]):
             self._told_of_window = True
             await self.conversation.add(Notice(LEFT_THE_WINDOW))
         self._settle(ChatState.STOPPED if turn.stopped else ChatState.READY)
+        if turn.seconds >= LONG_SECONDS and self.rings:
+            self.app.bell()
         await self._answer_next()
 
     @on(messages.ReplyFailed)
@@ -249,7 +261,7 @@ class TalkingScreen(Screen[None]):
     async def show_session(self, session_id: int, turn_id: int | None = None) -> None:
         """Show a session of the transcripts, at its end or from a turn on. Raises VardaError where there is none."""
         assert self.transcripts is not None
-        self.session_name = self.transcripts.session(session_id).name
+        self.session_name = self._name_of(session_id)
         pages = partial(self.transcripts.turns, session_id)
         if turn_id is None:
             await self.conversation.show(pages, pages(PAGE_TURNS))
@@ -266,6 +278,8 @@ class TalkingScreen(Screen[None]):
             await asyncio.to_thread(self.host.switch, session_id)
         except VardaError as error:
             self.tell(str(error), warning=True)
+        else:
+            self.note_session()
 
     def note_session(self) -> None:
         """After a turn: what the session is called, and where its earlier turns come from."""
@@ -274,11 +288,17 @@ class TalkingScreen(Screen[None]):
             self.session_name = ""
             return
         try:
-            self.session_name = self.transcripts.session(session_id).name
+            self.session_name = self._name_of(session_id)
         except VardaError:
             self.session_name = ""
         else:
             self.conversation.page_with(partial(self.transcripts.turns, session_id))
+
+    def _name_of(self, session_id: int) -> str:
+        """What a session is called, and which branch it is. Raises VardaError where there is none."""
+        assert self.transcripts is not None
+        name, branches = self.transcripts.session(session_id).name, self.transcripts.branches(session_id)
+        return name if len(branches) < 2 else f"{name}, branch {branches.index(session_id) + 1} of {len(branches)}"
 
     # -- the rest -------------------------------------------------------------------------------------------
 

@@ -14,9 +14,10 @@ from textual.widget import Widget
 from textual.widgets import Markdown, Static
 from textual.widgets.markdown import MarkdownFence, MarkdownStream
 
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.sanitize import sanitize
 from varda_chat.transcripts import StoredTurn
 from varda_chat.tui.keys import shown
+from varda_chat.tui.widgets.change_line import ChangeLine, change_lines
 from varda_chat.tui.widgets.markdown import AnswerMarkdown
 from varda_chat.turns import Turn
 
@@ -25,7 +26,6 @@ SHOWN_LINES = 24
 STAR = "✦"
 SHOWN_ANSWER = 50_000
 """Characters of an answer that are laid out; more of one would take seconds."""
-_DELETED_SHOWN, _DELETED_CHARACTERS = 5, 300
 
 
 class UserMessage(Static):
@@ -36,7 +36,14 @@ class UserMessage(Static):
         self.turn_id = turn_id
         self._beginning = _beginning(self.text)
         self._unfolded = False
+        self._waits = ""
         super().__init__(self._content())
+
+    def wait_for(self, what: str) -> None:
+        """Say that it waits for ``what``; "" where it waits no longer."""
+        self._waits = what
+        self.set_class(bool(what), "-waiting")
+        self.update(self._content())
 
     def on_click(self) -> None:
         """Unfold or fold a long message."""
@@ -45,6 +52,10 @@ class UserMessage(Static):
             self.update(self._content())
 
     def _content(self) -> Content:
+        waits = Content.styled(f"\n… waits for {self._waits}", "$quiet italic") if self._waits else Content("")
+        return self._words() + waits
+
+    def _words(self) -> Content:
         if self._unfolded:
             return Content(self.text) + Content.styled("\n▴ less", "$quiet italic")
         hidden = self.text[len(self._beginning) :]
@@ -74,14 +85,17 @@ class Notice(Static):
 
 
 class VardaMessage(Horizontal, can_focus=True):
-    """Varda's answer: written as it comes, then closed by a thin line that says what the memory did."""
+    """Varda's answer: written as it comes, then closed by a thin line on what was recalled and by a line for each
+    memory that was stored or deleted."""
 
     FOCUS_ON_CLICK = False  # a click must not take the cursor away from the composer
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("enter,space", "sources", "What it was recalled from", id="answer.sources"),
-        Binding("w", "why", "Why: also what was not used", id="answer.why"),
+        Binding("w", "why", "Why: what it would be without its memories", id="answer.why"),
         Binding("c", "copy", "Copy this answer", id="answer.copy"),
-        Binding("u", "restore", "Restore what was deleted with it", id="answer.restore"),
+        Binding("r", "branch(False)", "Answer it anew, in a branch", id="answer.again"),
+        Binding("e", "branch(True)", "Edit its message, in a branch", id="answer.edit"),
+        Binding("u", "undo", "Undo what was stored or deleted with it", id="answer.restore"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="answer.earlier"),
         Binding("down,j", "app.focus_next", "Later", show=False, id="answer.later"),
     ]
@@ -94,17 +108,18 @@ class VardaMessage(Horizontal, can_focus=True):
         why: bool = False
 
     @dataclass
+    class Branched(Message):
+        """The person wants the session to go on from before this answer; ``edit``: with another message."""
+
+        answer: VardaMessage
+        edit: bool
+
+    @dataclass
     class Copied(Message):
         """The person wants ``text`` in the clipboard; ``what`` says what it is."""
 
         text: str
         what: str
-
-    @dataclass
-    class Restore(Message):
-        """The person wants back what was deleted with this answer."""
-
-        answer: VardaMessage
 
     def __init__(self, text: str = "", *, turn: Turn | None = None, meta: Content | None = None) -> None:
         super().__init__()
@@ -134,9 +149,8 @@ class VardaMessage(Horizontal, can_focus=True):
             meta = Static(self._meta or "", classes="meta")
             meta.display = done and bool(self._meta)
             yield meta
-            deleted = Static(deleted_lines(self.turn) if self.turn is not None else "", classes="deleted")
-            deleted.display = self.turn is not None and bool(self.turn.deleted)
-            yield deleted
+            with Vertical(classes="changes"):
+                yield from change_lines(self.turn) if self.turn is not None else ()
 
     async def write(self, delta: str) -> None:
         """Show the next piece of the answer."""
@@ -157,13 +171,8 @@ class VardaMessage(Horizontal, can_focus=True):
         self.turn, self.turn_id = turn, turn.turn_id
         await self._settle("(nothing was written)" if turn.stopped else "(an empty answer)")
         self._show_meta(meta_line(turn))
-        self.show_deleted(deleted_lines(turn))
-
-    def show_deleted(self, lines: Content) -> None:
-        """Show, under the answer, what was deleted with it; nothing once it is back."""
-        deleted = self.query_one(".deleted", Static)
-        deleted.update(lines)
-        deleted.display = bool(lines.plain)
+        if lines := change_lines(turn):
+            await self.query_one(".changes").mount_all(lines)
 
     async def fail(self) -> None:
         """Keep what was written before the turn failed, marked as unfinished."""
@@ -174,8 +183,8 @@ class VardaMessage(Horizontal, can_focus=True):
         """Say what can be done here."""
         meta = self._meta or Content("")
         hints = [("answer.sources", "what it was recalled from"), ("answer.why", "why"), ("answer.copy", "copy")]
-        if self.query_one(".deleted").display:
-            hints.append(("answer.restore", "restore"))
+        if self.query(ChangeLine):
+            hints.append(("answer.restore", "undo"))
         keys = Content("  ").join(
             Content.assemble((shown(self.app, key), "$foreground"), (f" {does}", "$quiet")) for key, does in hints
         )
@@ -186,8 +195,7 @@ class VardaMessage(Horizontal, can_focus=True):
         self._draw_meta(self._meta or Content(""))
 
     def on_click(self, event: events.Click) -> None:
-        """The star copies the answer, a code block its code, the thin line opens the answer, and what was
-        deleted comes back."""
+        """The star copies the answer, a code block its code, and the thin line opens the answer."""
         widget = event.widget
         if widget is None or self.screen.get_selected_text():
             return
@@ -198,8 +206,6 @@ class VardaMessage(Horizontal, can_focus=True):
             self.action_copy()
         elif isinstance(widget, Widget) and widget.has_class("meta"):
             self.action_sources()
-        elif isinstance(widget, Widget) and widget.has_class("deleted"):
-            self.action_restore()
 
     def action_sources(self) -> None:
         """Open the answer."""
@@ -211,10 +217,18 @@ class VardaMessage(Horizontal, can_focus=True):
         if self.turn is not None:
             self.post_message(self.Opened(self, why=True))
 
-    def action_restore(self) -> None:
-        """Bring back what was deleted with the answer."""
-        if self.turn is not None and self.turn.deleted:
-            self.post_message(self.Restore(self))
+    def action_undo(self) -> None:
+        """Undo what the turn stored or deleted; where that is more than one memory, walk to the first."""
+        lines = list(self.query(ChangeLine))
+        if len(lines) == 1:
+            lines[0].action_undo()
+        elif lines:
+            lines[0].focus()
+
+    def action_branch(self, edit: bool) -> None:
+        """Go on from before the answer, in a session of its own."""
+        if self.turn is not None:
+            self.post_message(self.Branched(self, edit))
 
     def action_copy(self) -> None:
         """Copy the answer, as its Markdown."""
@@ -250,30 +264,13 @@ def _shown(text: str) -> str:
 
 
 def meta_line(turn: Turn) -> Content:
-    """The thin line under an answer; empty if the turn did nothing to speak of."""
+    """The thin line under an answer; empty where nothing was recalled and nothing stopped it."""
     parts: list[Content] = []
     if turn.stopped:
         parts.append(Content.styled("■ stopped", "$warning"))
     if turn.recalled:
         parts.append(Content.styled(f"↺ recalled {len(turn.recalled)}", "$accent"))
-    if turn.stored:
-        parts.append(Content.styled(f"+ stored {len(turn.stored)}", "$success"))
-    if turn.deleted:
-        parts.append(Content.styled(f"− deleted {len(turn.deleted)}", "$error"))
     return Content.styled("  ·  ", "$quiet").join(parts)
-
-
-def deleted_lines(turn: Turn) -> Content:
-    """What the turn deleted, in words, a line each, and how to get it back; empty if it deleted nothing."""
-    if not turn.deleted:
-        return Content("")
-    lines = [
-        Content.assemble(("− ", "$error bold"), (one_line(each.text, _DELETED_CHARACTERS), "strike $text-muted"))
-        for each in turn.deleted[:_DELETED_SHOWN]
-    ]
-    more = len(turn.deleted) - _DELETED_SHOWN
-    hint = f"and {more:,} more; " if more > 0 else ""
-    return Content("\n").join([*lines, Content.styled(f"  {hint}click to restore", "$quiet")])
 
 
 _UNFINISHED = Content.styled("✕ not finished", "$error")

@@ -15,6 +15,9 @@ from varda_chat.tui.formatting import magnitude
 from varda_chat.tui.keys import shown
 from varda_chat.tui.state import SessionFacts
 
+TRY = "My favourite tea is Assam."
+"""What a newcomer may say first."""
+
 
 class Welcome(Vertical):
     """The greeting above the first message; ``show_facts`` adds what only a loaded model tells."""
@@ -58,6 +61,7 @@ class Welcome(Vertical):
             ("≈", _size(0), "size"),
             ("⌂", Content.assemble("Private: no account, no network. Your data lies in ", _name(self._where)), None),
             ("−", Content.assemble("I forget one thing by ", _name("/forget"), ", all by ", _name(self._reset)), None),
+            ("→", Content.assemble("Try it: tell me ", _name(TRY), " Then type ", _name("/new"), " and ask me."), None),
             ("?", Content.assemble(help_key, " shows the keys, ", panel_key, " the memory at work."), None),
         ]
 
