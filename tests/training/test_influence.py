@@ -14,10 +14,11 @@ from training.benchmark.scripts import Line, Script
 from training.benchmark.telling import open_store, tell
 from training.cli import evaluate
 from training.evaluation import influence
-from training.evaluation.influence import Again, Answer, Influence, MaskedStore, measure
+from training.evaluation.influence import Again, Answer, Influence, measure
 from training.evaluation.influence_report import influence_json, influence_tables
 from training.evaluation.statistics import mcnemar
 from varda_chat.config import GenerationSettings
+from varda_chat.influence import MaskedStore
 from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
 from varda_chat.paths import bundled_checkpoint
 

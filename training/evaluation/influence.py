@@ -14,12 +14,10 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
-
-import torch
+from typing import cast
 
 from training.benchmark.recall import judge
 from training.benchmark.scoring import names_any, normalised
@@ -27,6 +25,7 @@ from training.benchmark.scripts import TIERS, Question, Tier, make_scripts
 from training.benchmark.telling import GREEDY, open_store, tell
 from training.data.relation_families import Relation
 from training.data.relations import RELATIONS
+from varda_chat.influence import MaskedStore
 from varda_chat.memory import MemoryStore
 from varda_chat.model.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
@@ -76,47 +75,6 @@ class Influence:
     def of(self, tier: Tier | None, right: bool) -> list[Answer]:
         """The answers of a tier (None for all) that are right, or that are wrong."""
         return [each for each in self.answers if tier in (None, each.tier) and each.right == right]
-
-
-class MaskedStore:
-    """``store``, read-only, in which the vectors of the statements ``masked`` are not found. ``used`` collects the
-    statements whose words are asked for."""
-
-    def __init__(self, store: MemoryStore, masked: Collection[int] = ()) -> None:
-        self._store = store
-        self._masked = sorted(masked)
-        self._hidden = sum(len(store.tokens(each)) for each in self._masked)
-        self.used: set[int] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    @property
-    def size(self) -> int:
-        """Vectors that can be found."""
-        return self._store.size - self._hidden
-
-    def search(self, query: torch.Tensor, k: int) -> Any:
-        """The ``k`` nearest of the vectors that are not masked; see SearchResults."""
-        found = self._store.search(query, k + self._hidden)
-        statements = torch.from_numpy(self._store.statement_ids(found.ids.cpu().numpy())).to(found.ids.device)
-        masked = torch.isin(statements, torch.tensor(self._masked, dtype=statements.dtype, device=statements.device))
-        # all masked vectors are among the results or fewer than k others are there: the first k left are the nearest
-        first = masked.long().argsort(dim=-1, stable=True)[..., :k]
-        gone = masked.gather(-1, first)
-        return replace(
-            found,
-            ids=found.ids.gather(-1, first).masked_fill(gone, -1),
-            distances=found.distances.gather(-1, first).masked_fill(gone, torch.inf),
-            vectors=found.vectors.gather(-2, first.unsqueeze(-1).expand(*first.shape, found.vectors.shape[-1]))
-            .masked_fill(gone.unsqueeze(-1), 0.0),
-            token_ids=found.token_ids.gather(-1, first).masked_fill(gone, -1),
-        )  # fmt: skip
-
-    def statement(self, statement_id: int) -> Any:
-        """As the store's own."""
-        self.used.add(statement_id)
-        return self._store.statement(statement_id)
 
 
 def measure(
