@@ -212,9 +212,12 @@ def matches_at_end(
         if len({each for each in statements if each >= 0}) >= limit or -1 in statements or wanted >= memory.size:
             break
         wanted *= 4
+    # as in chat: what is near is ranked by whether it answers the line; the no-match slot has the logit 0
+    there = torch.tensor(statements) >= 0
+    answers = layer.answer_logits(address, results.vectors[0, 0].float(), there).tolist()
     best: dict[int, float] = {}
-    for statement, similarity in zip(statements, (results.vectors[0, 0].float() @ query).tolist(), strict=True):
+    for statement, logit in zip(statements, answers, strict=True):
         if statement >= 0:
-            best[statement] = max(best.get(statement, -1.0), similarity)
-    scores = torch.cat([layer.scores(torch.tensor(list(best.values())), None), done.no_match[0, end]])
-    return dict(zip(best, scores.softmax(-1)[:-1].tolist(), strict=True))
+            best[statement] = max(best.get(statement, logit), logit)
+    shares = torch.tensor([*best.values(), 0.0]).softmax(-1)
+    return dict(zip(best, shares[:-1].tolist(), strict=True))
