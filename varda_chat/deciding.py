@@ -7,6 +7,7 @@ what was found to answer, so that reply and act agree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ from varda_chat.model.modeling import SearchResults
 
 NEAR = 48
 """Vectors looked at for each of what a line asks for and what it would end: several a statement."""
+AS_SURE = 1.0
+"""A statement stands beside the one that most surely answers only where its log-odds are so little less: a reply is
+more often right with one statement before it than with three."""
 TELLS = 0.5
 """A line that tells or corrects something with a greater probability is kept, by its likeliest word if by none."""
 
@@ -154,6 +158,7 @@ def decide(
     goes = changes and meant is not None and meant.ends > config.delete_threshold
     deletes = frozenset([meant.statement] if meant is not None and goes else [])
     answers = tuple(each for each in candidates if each.answers > config.recall_threshold)[:NOTE_STATEMENTS]
+    answers = tuple(each for each in answers if _log_odds(each.answers) > _log_odds(answers[0].answers) - AS_SURE)
     found: tuple[Candidate, ...] = ()
     forgets = changes and chance["forget"] > chance["correct"]
     if forgets:
@@ -172,6 +177,11 @@ def decide(
         status = "incognito"
     reads = near.memory_of([each.statement for each in found], memory) if near is not None and found else None
     return Decisions(tuple(stores), deletes, candidates, STATUSES.index(status), tuple(intents), found, reads)
+
+
+def _log_odds(chance: float) -> float:
+    kept = min(max(chance, 1e-9), 1 - 1e-9)
+    return math.log(kept / (1 - kept))
 
 
 def _near(layer: Any, address: Address, memory: Any, statement_ids: StatementIds) -> _Near:
