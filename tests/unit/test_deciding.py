@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
-from varda_chat.deciding import Decisions, decide, matches_at_end
+from varda_chat.deciding import AS_SURE, Decisions, decide, matches_at_end
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
 from varda_chat.model.chat_format import NOTE_STATEMENTS, ChatMLFormat
 from varda_chat.model.memory_config import INTENTS
@@ -150,7 +151,17 @@ def test_every_statement_near_the_line_is_a_candidate_once(model: Any, store: Me
     assert all(0 <= each.ends <= 1 for each in found.candidates)
 
 
-def test_a_reply_reads_only_what_answers(model: Any, store: MemoryStore) -> None:
+def test_a_note_holds_what_answers_about_as_surely_as_the_first(model: Any, store: MemoryStore) -> None:
+    set_decisions(model, "ask", answers=True)
+    found = decided(model, store)
+    odds = [math.log(each.answers / (1 - each.answers)) for each in found.candidates[:NOTE_STATEMENTS]]
+    as_sure = [each for each, own in zip(found.candidates, odds, strict=False) if own > odds[0] - AS_SURE]
+    assert list(found.found) == as_sure
+    assert 1 <= len(as_sure) < NOTE_STATEMENTS
+
+
+def test_a_reply_reads_only_what_answers(model: Any, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varda_chat.deciding.AS_SURE", 99.0)
     set_decisions(model, "ask", answers=True)
     reads = decided(model, store).reads
     assert reads is not None
