@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tests.tui.terminal import hear_signals
 from varda_chat.cli import main
 
 
@@ -23,7 +24,13 @@ from varda_chat.cli import main
 def serving(*flags: str, environment: dict[str, str] | None = None) -> Iterator[dict[str, Any]]:
     """The command in a process of its own; gives what it says once it listens. Ctrl+C ends it."""
     command = [sys.executable, "-m", "varda_chat", "--temperature", "0", "api", "--port", "0", "--json", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | (environment or {})) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | (environment or {}),
+        preexec_fn=hear_signals,
+    ) as process:
         assert process.stdout is not None
         try:
             yield json.loads(process.stdout.readline())
