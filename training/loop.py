@@ -55,7 +55,9 @@ class Trainer:
         if self.shares.process:
             torch.manual_seed(config.seed + self.shares.process)  # dropout of its own
         optimizer = torch.optim.AdamW(parameter_groups(self.model, config), betas=config.betas, fused=True)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(config, step))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: schedule(step, config.max_steps, config.warmup_steps)
+        )
         self.optimizer, self.scheduler = self.accelerator.prepare(optimizer, scheduler)
         self.gradients = Gradients(self.model, data, config, self.accelerator, self.shares)
         self.accelerator.register_for_checkpointing(self.gradients.talk_bank, self.gradients.fact_bank)
@@ -263,4 +265,5 @@ class Trainer:
         rates = [group["lr"] for group in parameter_groups(self.model, self.config)]
         self.scheduler.scheduler.base_lrs = rates
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["initial_lr"], group["lr"] = rate, rate * schedule(self.config, self.step)
+            factor = schedule(self.step, self.config.max_steps, self.config.warmup_steps)
+            group["initial_lr"], group["lr"] = rate, rate * factor

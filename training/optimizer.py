@@ -1,9 +1,13 @@
-"""The optimizer's groups of parameters, and the learning rate's course."""
+"""The optimizer's groups of parameters, the learning rate's course, and a step down a loss."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from training.config import TrainConfig
 from varda_chat.model import VardaGPTAssociative
@@ -13,12 +17,32 @@ DELETE_HEADS = ("memory_heads.fc_deletable_vector", "memory_heads.fc_delete_deci
 """How the names of parameters begin."""
 
 
-def schedule(config: TrainConfig, step: int) -> float:
-    """Learning rate's factor: linear warm-up, then a cosine down to a twentieth."""
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
+def cosine(progress: float) -> float:
+    """A factor that falls from 1, at no ``progress``, along a cosine to a twentieth at 1 and beyond."""
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Learning rate's factor at ``step`` of ``steps``: a linear rise over ``warmup``, then a cosine."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return cosine((step - warmup) / max(1, steps - warmup))
+
+
+def descend(
+    loss: Tensor, optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], clip: float, step: int,
+    but: Iterable[nn.Parameter] = (),
+) -> None:  # fmt: skip
+    """One step of ``optimizer`` down ``loss``, the gradient's norm at most ``clip``; parameters in ``but`` keep their
+    values. Raises RuntimeError at a loss that is no number."""
+    if not math.isfinite(loss.item()):
+        raise RuntimeError(f"the loss became {loss.item()} at step {step}")
+    loss.backward()
+    for parameter in but:
+        parameter.grad = None
+    nn.utils.clip_grad_norm_(parameters, clip)
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def parameter_groups(model: VardaGPTAssociative, config: TrainConfig) -> list[dict[str, Any]]:

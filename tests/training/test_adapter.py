@@ -248,7 +248,7 @@ def test_steps_lower_the_loss_on_a_batch(
     trainer = new_trainer()
     batch, states = trainer.read.batch([0])
     monkeypatch.setattr(trainer, "batch", lambda *_: batch)
-    monkeypatch.setattr(trainer, "_read_batch", lambda _: (batch, 0, states))
+    monkeypatch.setattr(trainer.read, "batch", lambda _: (batch, states))
     lines = trainer.line_losses
     monkeypatch.setattr(trainer, "line_losses", lambda _step: lines(0))
     before, at_first = total(trainer, batch, reading=False), parameters(trainer)

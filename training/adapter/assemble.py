@@ -55,13 +55,11 @@ def with_memory(base: Path, memory: dict[str, Any] | None = None) -> tuple[ChatF
     return chat, model
 
 
-def add_lora(model: nn.Module, rank: int, alpha: int, first: int = 0) -> None:
-    """Put trainable LoRA weights on every linear map of the layers from ``first`` on (PEFT's, in place)."""
+def add_lora(model: nn.Module, rank: int, alpha: int) -> None:
+    """Put trainable LoRA weights on every linear map of every layer (PEFT's, in place)."""
     from peft import LoraConfig, inject_adapter_in_model
 
-    config: Any = model.config
-    layers = "|".join(str(index) for index in range(first, config.num_hidden_layers))
-    targets = rf"model\.layers\.({layers})\..*\.({'|'.join(LORA_TARGETS)})"
+    targets = rf"model\.layers\.\d+\..*\.({'|'.join(LORA_TARGETS)})"
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0), model)
     for name, parameter in model.named_parameters():
@@ -124,11 +122,10 @@ def load_lora(model: nn.Module, source: Path) -> None:
                 own[plain].data.copy_(tensor.to(own[plain].dtype))
 
 
-def load_adapter(model: VardaLlamaAssociative, source: Path, fresh: tuple[str, ...] = ()) -> None:
-    """Put the weights of an adapter directory into ``model``, LoRA where it has been added and is there. ``fresh``: how
-    the names of parts begin that may be missing and then keep their initial values."""
+def load_adapter(model: VardaLlamaAssociative, source: Path) -> None:
+    """Put the weights of an adapter directory into ``model``, LoRA where it has been added and is there."""
     state = load_file(source / MEMORY)
-    missing = [k for k in memory_state(model) if k not in state and not k.startswith(fresh)]
+    missing = [k for k in memory_state(model) if k not in state]
     if missing:
         raise CheckpointError(f"The adapter in {source} lacks weights ({missing[0]}).")
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,8 +49,7 @@ def gather(model: VardaLlamaAssociative, builder: SessionBuilder, people: int, s
     ring = VectorRing(4096, model.config.memory.memory_dim)
     parts: list[Evidence] = []
     for start in range(0, people, 4):
-        drawn = [builder.draw(random.Random(f"calibrate/{start + i}"), sessions, length) for i in range(4)]
-        batch = SessionBatch.of(drawn)
+        batch = SessionBatch.of(builder.draw_people("calibrate", range(start, start + 4), sessions, length))
         memory = batch.memory(0.5, ring.sample(256 if start % 8 else 0, torch.Generator().manual_seed(start)))
         done = model.lower_pass(batch.rows, statements=batch.statements())
         assert done.vectors is not None and done.store_logits is not None and done.query is not None

@@ -5,7 +5,6 @@ The layers below the memory do not change while its parts are learned, and they 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +41,7 @@ def read_sessions(
     model: Any, builder: SessionBuilder, people: int, sessions: int, length: int, seed: str, say: Callable[[str], None]
 ) -> ReadSessions:
     """Draw the sessions of ``people`` people and read them through the lower layers of ``model``."""
-    drawn = [builder.draw(random.Random(f"{seed}/{person}"), sessions, length) for person in range(people)]
+    drawn = builder.draw_people(seed, range(people), sessions, length)
     states = torch.zeros(0, dtype=torch.float16)
     for start in range(0, people, AT_ONCE):
         batch = SessionBatch.of(drawn[start : start + AT_ONCE])

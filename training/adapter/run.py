@@ -7,7 +7,6 @@ and sessions are read through it once. Resumes from its saves.
 from __future__ import annotations
 
 import json
-import math
 import random
 import shutil
 import time
@@ -38,6 +37,7 @@ from training.data.corpora import Dialogue
 from training.data.dialogues import exchanges
 from training.data.prepare import load_dialogues
 from training.data.relations import ALL_RELATIONS
+from training.optimizer import descend, schedule
 from varda_chat.model.adapters import LORA_CONFIG
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.llama import VardaLlamaAssociative
@@ -133,13 +133,6 @@ def load_data(chat: ChatFormat, data_dir: Path) -> AdapterData:
     )  # fmt: skip
 
 
-def schedule(step: int, steps: int, warmup: int) -> float:
-    """Share of the rate at ``step`` of a phase of ``steps``: a rise, then a cosine."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-
 class AdapterTrainer:
     """Trains ``model`` on ``data``; its state is in ``output``/last."""
 
@@ -183,13 +176,9 @@ class AdapterTrainer:
 
     # one step
 
-    def batch(self, step: int, people: int, builder: SessionBuilder) -> SessionBatch:
-        config = self.config
-        drawn = [
-            builder.draw(random.Random(f"{config.seed}/{step}/{person}"), config.sessions, config.length)
-            for person in range(people)
-        ]
-        return SessionBatch.of(drawn)
+    def batch(self, step: int, people: int) -> SessionBatch:
+        config, name = self.config, f"{self.config.seed}/{step}"
+        return SessionBatch.of(self.data.builder.draw_people(name, range(people), config.sessions, config.length))
 
     def losses(
         self, batch: SessionBatch, step: int, states: Tensor | None = None, *, reading: bool
@@ -267,7 +256,7 @@ class AdapterTrainer:
     @torch.no_grad()
     def standardise(self) -> None:
         """Set the layer's feature statistics from typical sessions."""
-        batch = self.batch(-1, 4, self.data.builder)
+        batch = self.batch(-1, 4)
         done = self.model.lower_pass(batch.rows)
         assert done.features is not None and done.roles is not None
         self.model.memory_layer.standardise(done.features[done.roles.text])
@@ -279,29 +268,20 @@ class AdapterTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * factor
         if reading:
-            batch = self.batch(self.step, config.people, self.data.builder)
+            batch = self.batch(self.step, config.people)
             terms, counts = self.losses(batch, self.step, reading=True)
         else:
             rng = random.Random(f"{config.seed}/people/{self.step}")
             people = rng.sample(range(len(self.read)), min(config.memory_people, len(self.read)))
-            terms, counts = self.losses(*self._read_batch(people), reading=False)
+            batch, states = self.read.batch(people)
+            terms, counts = self.losses(batch, self.step, states, reading=False)
             terms |= self.line_losses(self.step)
         loss = sum((config.weights[name] * term for name, term in terms.items()), torch.zeros(()))
-        if not math.isfinite(loss.item()):
-            raise RuntimeError(f"the loss became {loss.item()} at step {self.step}")
-        loss.backward()
-        if reading:  # what decisions are made of stays as it is
-            for parameter in set(self.parameters) - set(self.reading):
-                parameter.grad = None
-        torch.nn.utils.clip_grad_norm_(self.parameters, config.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        # what decisions are made of stays as it is while reading is learned
+        fixed = set(self.parameters) - set(self.reading) if reading else ()
+        descend(loss, self.optimizer, self.parameters, config.clip, self.step, but=fixed)
         self.step += 1
         return {**{k: float(v.detach()) for k, v in terms.items()}, **{f"#{k}": float(v) for k, v in counts.items()}}
-
-    def _read_batch(self, people: list[int]) -> tuple[SessionBatch, int, Tensor]:
-        batch, states = self.read.batch(people)
-        return batch, self.step, states
 
     def run(self) -> None:
         config = self.config

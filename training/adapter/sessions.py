@@ -7,7 +7,7 @@ what has been decided when it was read. A reply always says what its status says
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -119,6 +119,10 @@ class SessionBuilder(EpisodeBuilder):
         for session in range(sessions):
             person.fill(session)
         return person.session
+
+    def draw_people(self, name: str, people: Iterable[int], sessions: int, length: int) -> list[Session]:
+        """Each of ``people``, numbers, in sessions of their own; the same ``name`` gives the same."""
+        return [self.draw(random.Random(f"{name}/{person}"), sessions, length) for person in people]
 
 
 class _Person(_Episode):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from transformers import AutoModelForCausalLM
 from training.adapter.assemble import add_lora, load_lora, save_lora
 from training.adapter.batch import SessionBatch
 from training.adapter.sessions import SessionBuilder
+from training.optimizer import cosine, descend
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ class SpeechTrainer:
         self.step = 0
 
     def batch(self, builder: SessionBuilder, name: str, people: int) -> SessionBatch:
-        config = self.config
-        draws = (random.Random(f"{name}/{person}") for person in range(people))
-        return SessionBatch.of([builder.draw(rng, config.sessions, config.length) for rng in draws])
+        return SessionBatch.of(builder.draw_people(name, range(people), self.config.sessions, self.config.length))
 
     def loss(self, batch: SessionBatch) -> Tensor:
         """Weighted cross-entropy (nats a token) of the replies' tokens."""
@@ -79,20 +77,14 @@ class SpeechTrainer:
         return (lost * weight[chosen]).sum() / weight[chosen].sum()
 
     def factor(self) -> float:
-        config = self.config
-        warm = min(1.0, (self.step + 1) / config.warmup_steps)
-        return warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / config.max_steps))))
+        """Share of the rate at this step."""
+        return min(1.0, (self.step + 1) / self.config.warmup_steps) * cosine(self.step / self.config.max_steps)
 
     def train_step(self) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lora_rate * self.factor()
         loss = self.loss(self.batch(self.builder, f"{self.config.seed}/{self.step}", self.config.people))
-        if not math.isfinite(loss.item()):
-            raise RuntimeError(f"the loss became {loss.item()} at step {self.step}")
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        descend(loss, self.optimizer, self.parameters, self.config.clip, self.step)
         self.step += 1
         return loss.item()
 
