@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import fields
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training.config import ObjectiveWeights, TrainConfig
+from varda_chat.durable import to_disk
 from varda_chat.errors import DataError
 
 LAST, OLD, FRESH, STATE = "last", "last.old", "last.new", "run.json"
@@ -60,7 +60,7 @@ class Saves:
             number += 1
             aside = self.last.with_name(f"{LAST}.damaged-{number}")
         self.last.rename(aside)
-        _to_disk(self.last.parent)
+        to_disk(self.last.parent)
         return [f"{found}. It is set aside as {aside.name}; the run goes on from the save before it."]
 
     def kept_step(self) -> int | None:
@@ -79,14 +79,14 @@ class Saves:
         files = {str(path.relative_to(self.fresh)): _digest(path) for path in _files(self.fresh)}
         (self.fresh / STATE).write_text(json.dumps(state | {FILES: files}, indent=1), encoding="utf-8")
         for path in (*self.fresh.rglob("*"), self.fresh):
-            _to_disk(path)
+            to_disk(path)
         if (self.last / STATE).exists():
             shutil.rmtree(self.old, ignore_errors=True)
             self.last.rename(self.old)
         else:
             shutil.rmtree(self.last, ignore_errors=True)
         self.fresh.rename(self.last)
-        _to_disk(self.last.parent)
+        to_disk(self.last.parent)
 
     def drop(self, step: int) -> int | None:
         """The state after ``step`` has turned out to be bad: forget it if it was saved. Returns the step of the newest
@@ -153,7 +153,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` write a file that then takes the place of ``path``, all or nothing."""
     fresh = path.with_name(path.name + ".new")
     write(fresh)
-    _to_disk(fresh)
+    to_disk(fresh)
     fresh.replace(path)
 
 
@@ -170,14 +170,3 @@ def cut_log(path: Path, step: int) -> None:
         if record["step"] <= step:
             kept.append(line)
     write_whole(path, lambda fresh: fresh.write_text("".join(kept), encoding="utf-8"))
-
-
-def _to_disk(path: Path) -> None:
-    # Windows opens no folders, and flushes only what is open for writing
-    if os.name == "nt" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from varda_chat.durable import to_disk
 from varda_chat.errors import MemoryDamagedError, StorageError
-from varda_chat.memory.files import beside, make_private_file, sync_folder
+from varda_chat.memory.files import beside, make_private_file
 from varda_chat.regular import check_regular
 
 BUSY_SECONDS = 5.0
@@ -42,7 +43,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """
     check_regular(path)
     make_private_file(path)
-    sync_folder(path.parent)
+    to_disk(path.parent)
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=Connection)
     db.text_factory = _text
     try:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from varda_chat.durable import to_disk
 from varda_chat.errors import StorageError
 from varda_chat.regular import BINARY, check_regular
 
@@ -53,7 +54,7 @@ def make_private_folder(folder: Path) -> None:
             if not parent.exists():
                 parent.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(folder.parent)
+        to_disk(folder.parent)
     with suppress(PermissionError):  # another user's folder, which we may yet be allowed to write
         if folder.stat().st_mode & 0o077:
             folder.chmod(0o700)
@@ -95,18 +96,6 @@ def check_target(path: Path) -> None:
     check_regular(path)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames and removals in ``folder`` durable (where the platform can open a folder)."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def replace_file(path: Path, chunks: Iterable[Any], *, temporary: Path | None = None) -> None:
     """Write ``chunks`` of bytes as ``path``, 0600; a crash leaves the old file or the new. A link at ``path`` is
     replaced, not followed.
@@ -129,4 +118,4 @@ def replace_file(path: Path, chunks: Iterable[Any], *, temporary: Path | None = 
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    to_disk(path.parent)

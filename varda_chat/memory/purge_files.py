@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from varda_chat.durable import to_disk
 from varda_chat.errors import StorageError
 from varda_chat.memory.database import BUSY_SECONDS, connect_reader, disk_errors, is_damage, transaction
 from varda_chat.memory.files import (
@@ -17,7 +18,6 @@ from varda_chat.memory.files import (
     UNFINISHED,
     beside,
     make_private_file,
-    sync_folder,
 )
 from varda_chat.memory.words import Words
 
@@ -76,7 +76,7 @@ def wipe_leftovers(folder: Path, names: tuple[str, ...] = (DATABASE, INDEX)) -> 
     for path in found:
         if path.is_file() or path.is_symlink():
             path.unlink(missing_ok=True)
-    sync_folder(folder)
+    to_disk(folder)
 
 
 def wipe_all(folder: Path) -> None:
@@ -124,7 +124,7 @@ def _wipe_in_copy(path: Path, words: Words) -> None:
     finally:
         for ending in ("", *COMPANIONS):
             beside(part, ending).unlink(missing_ok=True)
-    sync_folder(path.parent)
+    to_disk(path.parent)
 
 
 def _wipe_rows(db: sqlite3.Connection, words: Words) -> None:

@@ -8,10 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from varda_chat.durable import to_disk
 from varda_chat.errors import VardaError
 from varda_chat.memory.database import connect_reader, connect_writer, error_code, is_damage, transaction
 from varda_chat.memory.derived import full_check, mend_indexes
-from varda_chat.memory.files import COMPANIONS, INDEX, beside, make_private_file, sync_folder, utc_stamp
+from varda_chat.memory.files import COMPANIONS, INDEX, beside, make_private_file, utc_stamp
 from varda_chat.memory.image import LARGEST, open_image
 from varda_chat.memory.row_checksums import text_crc
 from varda_chat.memory.schema import SCHEMA_VERSION, altered, bump_generation, migrate, schema_version, tables
@@ -89,7 +90,7 @@ def is_read_later(path: Path) -> bool:
 def suspect(path: Path) -> None:
     """Have the next start read the whole database before it is used. Raises OSError."""
     make_private_file(path.with_name(SUSPECT))
-    sync_folder(path.parent)
+    to_disk(path.parent)
 
 
 def set_aside(path: Path) -> Path:
@@ -103,7 +104,7 @@ def set_aside(path: Path) -> Path:
     for ending in endings:
         if beside(path, ending).exists():
             beside(path, ending).rename(beside(aside, ending))
-    sync_folder(path.parent)
+    to_disk(path.parent)
     return aside
 
 
@@ -131,7 +132,7 @@ def settle(path: Path) -> list[str]:
     path.with_name(INDEX).unlink(missing_ok=True)
     if saved.exists():
         saved.rename(path)
-        sync_folder(path.parent)
+        to_disk(path.parent)
         return ["memory.db had been damaged and set aside; what could be read of it was saved."]
     return []
 
@@ -196,10 +197,10 @@ def _replace_damaged(path: Path, saved: Path, finding: str) -> str:
         new.execute("PRAGMA journal_mode = DELETE")  # so that the renamed file is all there is
         migrate(new)
         statements, vectors = salvage(path, new)
-    sync_folder(path.parent)
+    to_disk(path.parent)
     aside = set_aside(path)
     saved.rename(path)
-    sync_folder(path.parent)
+    to_disk(path.parent)
     return (
         f"memory.db was damaged ({finding}). It was set aside as {aside.name}; "
         f"{numbered(statements, 'statement')} with {numbered(vectors, 'vector')} {were(statements)} saved from it."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 import zlib
@@ -10,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from varda_chat.durable import to_disk
 from varda_chat.errors import IndexFileError, MemoryDamagedError, VardaError
 from varda_chat.memory.container import read_container
 from varda_chat.memory.database import connect_reader, connect_writer, disk_errors, is_damage, transaction
@@ -22,7 +22,6 @@ from varda_chat.memory.files import (
     make_private_file,
     make_private_folder,
     refuse_links,
-    sync_folder,
     unused,
     utc_stamp,
 )
@@ -153,16 +152,12 @@ def backup(folder: str | Path) -> Path:
             with closing(connect_reader(source)) as db, closing(sqlite3.connect(part)) as copy:
                 db.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
-            handle = os.open(part, os.O_RDWR)  # Windows syncs nothing that is only open for reading
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            to_disk(part)
             part.rename(target)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        sync_folder(target.parent)
+        to_disk(target.parent)
     return target
 
 
@@ -338,4 +333,4 @@ def _remove_companions(path: Path) -> None:
         beside(path, ending).unlink(missing_ok=True)
     for name in (INDEX, INDEX + ".new", SUSPECT):
         path.with_name(name).unlink(missing_ok=True)
-    sync_folder(path.parent)
+    to_disk(path.parent)

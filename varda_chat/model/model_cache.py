@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from varda_chat import paths
+from varda_chat.durable import to_disk
 from varda_chat.errors import CheckpointError, StorageError
 
 MANIFEST = "manifest.json"
@@ -145,7 +145,7 @@ def cached(
                 temporary.rename(directory)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-            _sync(directory.parent)
+            to_disk(directory.parent)
     return directory
 
 
@@ -177,8 +177,8 @@ def _finish(directory: Path, kind: str, name: str, sources: Mapping[str, str]) -
     manifest = {"format": _FORMAT, "kind": kind, "name": name, "sources": dict(sources), "files": files}
     (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     for path in directory.iterdir():
-        _sync(path)
-    _sync(directory)
+        to_disk(path)
+    to_disk(directory)
 
 
 def _make_private(directory: Path) -> None:
@@ -240,19 +240,3 @@ def _writing(directory: Path) -> Iterator[None]:
         if type(error).__name__ != "SafetensorError":
             raise
         raise StorageError(f"{directory} could not be written: {str(error).splitlines()[0]}.") from error
-
-
-def _sync(path: Path) -> None:
-    """Flush a file or a directory to disk, where the platform can open a directory."""
-    # Windows flushes only what is open for writing, and opens no directory
-    is_directory = path.is_dir()
-    try:
-        handle = os.open(path, os.O_RDONLY if is_directory else os.O_RDWR)
-    except PermissionError:
-        if is_directory:
-            return
-        raise
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
