@@ -34,8 +34,8 @@ _LOOKED_AT = 8
 
 def chat(request: Request, lines: Iterator[str], resume: int | None, go_on: bool, *, typed: bool = False) -> None:
     """Take each of ``lines`` (``typed``: by a person, who can be asked) as a message or a command until they end or one
-    is /quit. What goes wrong is told, and
-    the chat goes on; raises VardaError where the model or the memory cannot be opened."""
+    is /quit. What goes wrong is told, and the chat goes on; raises VardaError where the model or the memory cannot be
+    opened."""
     transcripts = transcripts_of(request, needed=resume is not None)
     try:
         talk = _Talk(request, lines, typed, transcripts, session_to_resume(transcripts, resume, go_on))

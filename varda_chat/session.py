@@ -474,10 +474,9 @@ class ChatSession(SessionMemory):
         start = len(context) - len(message.ids)
         with torch.inference_mode():
             output, known = self._writer.read(context, None, [-1] * start + statement_numbers([message]))
-            stores, least = (
-                tuple(statements_to_store(output, message, start - known, chat, threshold))
-                for threshold in (model.config.store_threshold, None)
-            )
+            to_store = partial(statements_to_store, output, message, start - known, chat)
+            stores = tuple(to_store(model.config.store_threshold))
+            least = () if stores else tuple(to_store(None))
             end = len(context) - message.footer - known
             decided = decide(model, output, end, stores, least, timed, self._statements, may_write=self._may_write)
             agreed = self._agreed(decided.deletes, confirm)
