@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.tui.driver import WIDE, ask, command, make_app, screen_is, text_of, toasts, wait_for_state, wait_until
-from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
+from tests.unit.tiny_chatml import NEVER, ask_from_here_on, chatml_tokenizer, obliging_model
 from varda_chat import ChatSession, persona, purging
 from varda_chat.config import GenerationSettings
 from varda_chat.forgetting import files_that_hold, lines_of, prove
@@ -22,17 +22,11 @@ from varda_chat.tui.state import ChatState
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 TOLD, ALSO, ASKED = "My dog is called Rimba.", "I live in Lisbon.", "What is my dog called?"
-NEVER, ALWAYS = 1.1, -1.0
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    """A model that stores all it is told, or takes every line for a question that all it finds answers."""
-    model = chatml_model(CHAT)
-    memory = model.config.memory
-    memory.store_threshold = 0.0
-    memory.change_threshold = memory.other_threshold = NEVER
-    return model
+    return obliging_model(CHAT)
 
 
 @pytest.fixture
@@ -42,14 +36,13 @@ def profile_dir(tmp_path: Path) -> Path:
 
 def told(model: Any, folder: Path) -> ChatSession:
     """A session that was told two things and asked for them."""
-    memory = model.config.memory
-    memory.ask_threshold = memory.recall_threshold = NEVER
+    ask_from_here_on(model, NEVER)
     store = MemoryStore.open(folder, embedding_dim=model.config.memory_dim, fingerprint="tiny")
     generation = GenerationSettings(temperature=0.0, max_new_tokens=8)
     session = ChatSession(Checkpoint(model, CHAT, "tiny", "tiny"), store, generation=generation)
     session.reply(TOLD)
     session.reply(ALSO)
-    memory.ask_threshold = memory.recall_threshold = ALWAYS
+    ask_from_here_on(model)
     session.reply(ASKED)
     return session
 

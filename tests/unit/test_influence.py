@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
+from tests.unit.tiny_chatml import NEVER, ask_from_here_on, chatml_tokenizer, obliging_model
 from varda_chat import ChatSession
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
@@ -24,22 +24,12 @@ from varda_chat.transcripts import Transcripts
 from varda_chat.turns import Remembered
 
 CHAT = ChatMLFormat(chatml_tokenizer())
-NEVER, ALWAYS = 1.1, -1.0
 TOLD, ALSO, ASKED = "My dog is called Rimba.", "I live in Lisbon.", "What is my dog called?"
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    """A model that stores all it is told, or takes every line for a question that all it finds answers."""
-    model = chatml_model(CHAT)
-    memory = model.config.memory
-    memory.store_threshold = 0.0
-    memory.change_threshold = memory.other_threshold = NEVER
-    return model
-
-
-def ask_from_here_on(model: Any, threshold: float = ALWAYS) -> None:
-    model.config.memory.ask_threshold = model.config.memory.recall_threshold = threshold
+    return obliging_model(CHAT)
 
 
 @pytest.fixture

@@ -67,3 +67,21 @@ def chatml_model(chat: ChatMLFormat) -> Any:
         bos_token_id=1, eos_token_id=chat.end_id, pad_token_id=chat.end_id, memory=memory_settings(chat),
     )  # fmt: skip
     return wake(VardaLlamaAssociative(config).eval())
+
+
+NEVER, ALWAYS = 1.1, -1.0
+"""Thresholds that no probability, and that every one exceeds."""
+
+
+def obliging_model(chat: ChatMLFormat) -> Any:
+    """A model that stores all it is told, or takes every line for a question that all it finds answers."""
+    model = chatml_model(chat)
+    memory = model.config.memory
+    memory.store_threshold = 0.0
+    memory.change_threshold = memory.other_threshold = NEVER
+    return model
+
+
+def ask_from_here_on(model: Any, threshold: float = ALWAYS) -> None:
+    """Let ``model`` take every line for a question; with ``NEVER``, none."""
+    model.config.memory.ask_threshold = model.config.memory.recall_threshold = threshold
