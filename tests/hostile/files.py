@@ -105,7 +105,7 @@ SETTINGS: dict[str, Any] = {
     "max_new_tokens": 40, "memory_size": 500, "panel": True, "keys": {"quit": "f10"},
 }  # fmt: skip
 RAW = ("[" * 20_000, "{a = 1", "1979-05-27T07:32:00Z", "'''", '"\\ud800"', "0x" + "f" * 5000, "1_0", "9" * 5000)
-"""Values as they stand in a file."""
+"""Values as a file holds them."""
 
 
 def toml(value: Any) -> str:
