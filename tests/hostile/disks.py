@@ -64,6 +64,6 @@ def _limited(work: Path, tries: int) -> Tries:
 
 
 ATTACKS = (
-    Attack("a change on a full disk of 4 MB (tmpfs)", _full, 70),
-    Attack("a change while no file may grow (RLIMIT_FSIZE)", _limited, 70),
+    Attack("a change on a full disk of 4 MB (tmpfs)", _full, 84),
+    Attack("a change while no file may grow (RLIMIT_FSIZE)", _limited, 84),
 )

@@ -334,7 +334,7 @@ def device(path: Path) -> None:
 
 
 ATTACKS = (
-    Attack("an export altered, then imported", _imports, 60),
+    Attack("an export altered, then imported", _imports, 100),
     Attack("a backup with what cannot be, restored", _restores, 15),
     Attack("a settings file altered", _settings, 150),
     Attack("a name of a profile that leads elsewhere", _profile_names, 108, "leaked"),

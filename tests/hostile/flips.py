@@ -31,6 +31,6 @@ ATTACKS = (
     Attack("one bit of memory.db flipped", _of(flips_of_memory), 100),
     Attack("one bit of sessions.db flipped", _of(flips_of_sessions), 100),
     Attack("one bit of a backup flipped, then restored", _of(flips_of_a_backup), 100),
-    Attack("any file of a memory flipped or cut", _harms, 60),
-    Attack("the log of a killed chat cut or flipped", _torn_logs, 30),
+    Attack("any file of a memory flipped or cut", _harms, 80),
+    Attack("the log of a killed chat cut or flipped", _torn_logs, 40),
 )

@@ -14,7 +14,7 @@ def _purges(work: Path, tries: int) -> Tries:
 
 
 ATTACKS = (
-    Attack("SIGKILL while a chat stores and deletes", kills_while_storing, 48),
-    Attack("SIGKILL during any change of a memory", kills_during_changes, 48),
+    Attack("SIGKILL while a chat stores and deletes", kills_while_storing, 100),
+    Attack("SIGKILL during any change of a memory", kills_during_changes, 100),
     Attack("SIGKILL in the middle of a purge", _purges, 100, "leaked"),
 )
