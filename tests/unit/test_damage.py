@@ -239,20 +239,20 @@ def test_an_index_that_does_not_agree_with_its_table_is_made_anew(profile: Path,
         for read_only in (True, False):
             now, notices = memory_texts(profile, read_only=read_only)
             assert now == right
-            assert "was made anew" in notices[0]
+            assert "was rebuilt" in notices[0]
         assert verify(profile) == ()
         assert memory_texts(profile) == (right, [])
     else:
         now, notices = session_texts(profile)
         assert now[1:] == said  # the one that is begun each time comes first
-        assert "was made anew" in notices[0]
+        assert "was rebuilt" in notices[0]
         assert session_texts(profile)[1] == []
 
 
 def test_a_damaged_index_of_words_is_made_anew(profile: Path) -> None:
     with closing(sqlite3.connect(profile / "sessions.db")) as db, db:
         db.execute("UPDATE said_data SET block = zeroblob(length(block)) WHERE id > 10")
-    assert "the index that finds words was damaged and was made anew" in session_texts(profile)[1][0]
+    assert "the index that finds words was damaged and was rebuilt" in session_texts(profile)[1][0]
     with Transcripts.open(profile) as transcripts:
         assert transcripts.notices == []
         assert len(transcripts.search("fact 2")) == 4

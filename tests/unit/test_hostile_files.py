@@ -182,7 +182,7 @@ def test_export_and_import_by_pipes(folder: Path, tmp_path: Path) -> None:
         code = line.format(v=varda, t=tmp_path, n=number)
         done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=SECONDS, check=False)
         assert done.returncode == 0, done.stderr
-        assert "3 memories were taken in, 0 were there already" in done.stdout, done
+        assert "3 memories were imported, 0 were there already" in done.stdout, done
         assert done.stderr == ""
 
 

@@ -184,7 +184,7 @@ def test_an_import_beyond_the_capacity_says_so_and_is_undone_whole(folder: Path,
     file.write_text("\n".join(['{"varda_chat_memory": 1}', *lines]) + "\n")
     result = run("import", file)
     assert result.exit_code == 0, result.output
-    assert "1,300 memories were taken in" in result.stdout
+    assert "1,300 memories were imported" in result.stdout
     assert f"keeps 10,000 vectors: {1300 * 9 + 6 - 10_000:,}" in result.stderr
     assert peek(folder).statements == 1303
     undone = run("undo")

@@ -456,7 +456,7 @@ def test_a_backup_made_while_open_is_a_memory_of_its_own(tmp_path: Path) -> None
     shutil.copy(tmp_path / "one" / "memory.faiss", tmp_path / "two")  # of a later state: must not be taken
     with opened(tmp_path / "two") as store:
         assert texts(store) == ["a"]
-        assert "made anew" in store.notices[0]
+        assert "rebuilt" in store.notices[0]
         agrees(store)
     with pytest.raises(VardaError, match="no memory"):
         backup(tmp_path / "none")

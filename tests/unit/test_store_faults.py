@@ -43,7 +43,7 @@ def test_a_flipped_bit_in_the_index_is_seen(tmp_path: Path, place: int) -> None:
     content[place] ^= 1
     index.write_bytes(content)
     with opened(tmp_path) as store:
-        assert "made anew" in store.notices[0]
+        assert "rebuilt" in store.notices[0]
         assert store.search(told("", seed=3).vectors[0].vector, 1).distances[0] == 0
         agrees(store)
 
@@ -54,7 +54,7 @@ def test_a_cut_index_is_seen(tmp_path: Path, length: int) -> None:
     index = tmp_path / "memory.faiss"
     index.write_bytes(index.read_bytes()[:length])
     with opened(tmp_path) as store:
-        assert "made anew" in store.notices[0]
+        assert "rebuilt" in store.notices[0]
         agrees(store)
 
 
@@ -117,7 +117,7 @@ def test_a_damaged_database_is_set_aside_and_saved_from(tmp_path: Path) -> None:
         assert aside.read_bytes() == content
         assert aside.name in store.notices[0]
         saved = texts(store)
-        assert f"{len(saved)} statements" in store.notices[0]
+        assert f"{len(saved)} memories" in store.notices[0]
         assert 100 < len(saved) <= 400
         assert set(saved) <= set(before)
         for statement in store.foreign_statements():  # their vectors were not all there

@@ -62,7 +62,7 @@ def test_a_flipped_bit_among_the_vectors_is_found_in_the_background(tmp_path: Pa
     flip(tmp_path / "memory.faiss", place)
     with opened(tmp_path) as store:
         store._background.wait()
-        assert "The index file is damaged. It was made anew" in store.notices[0]
+        assert "The index file is damaged. It was rebuilt" in store.notices[0]
         assert store.search(told("", seed=3).vectors[0].vector, 1).distances[0] == 0
         agrees(store)
     with opened(tmp_path) as store:
@@ -89,7 +89,7 @@ def test_a_flipped_bit_in_front_is_seen_at_once(tmp_path: Path, place: int) -> N
     filled(tmp_path)
     flip(tmp_path / "memory.faiss", place)
     with opened(tmp_path) as store:
-        assert "made anew" in store.notices[0]
+        assert "rebuilt" in store.notices[0]
         agrees(store)
 
 
@@ -123,7 +123,7 @@ def test_a_cut_file_is_seen_at_once(tmp_path: Path) -> None:
     index = tmp_path / "memory.faiss"
     index.write_bytes(index.read_bytes()[:-1])
     with opened(tmp_path) as store:
-        assert "made anew" in store.notices[0]
+        assert "rebuilt" in store.notices[0]
         agrees(store)
 
 

@@ -67,7 +67,7 @@ class MemoryCore:
                     with self._changing("The index was not written"):
                         self._write_index()
             except VardaError as error:
-                self.notices.append(f"{error} The memory itself is safe; the index is made anew at the next start.")
+                self.notices.append(f"{error} The memory itself is safe; the index is rebuilt at the next start.")
             finally:
                 self._background.stop_writing()
                 self._open = False
@@ -132,7 +132,7 @@ class MemoryCore:
             bump_generation(self._db)
         self._mirror.remove_statements(unknown)
         self.notices.append(
-            f"{numbered(len(unknown), 'statement')} with tokens that the model does not know will be read again."
+            f"{numbered(len(unknown), 'memory')} with tokens that the model does not know will be read again."
         )
 
     def _write_index(self) -> None:
@@ -175,7 +175,7 @@ class MemoryCore:
             index = self._index()
             self._index_is_damaged = True
             try:
-                with disk_errors("The index file is damaged and could not be made anew"):
+                with disk_errors("The index file is damaged and could not be rebuilt"):
                     self._mirror, notices = IndexMirror.made_anew(
                         self._db, index.memory.embedding_dim, index.fingerprint, "The index file is damaged."
                     )

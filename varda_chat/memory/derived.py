@@ -1,4 +1,4 @@
-"""The indexes of a database: made from its tables, and made anew where a flipped bit has parted them."""
+"""The indexes of a database: made from its tables, and rebuilt where a flipped bit has parted them."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ def mend_indexes(db: sqlite3.Connection, name: str) -> tuple[str | None, list[st
         beyond = str(error)
     if beyond is not None:
         return beyond, []
-    return None, [f"{name}: an index did not agree with its table ({finding}) and was made anew."]
+    return None, [f"{name}: an index did not agree with its table ({finding}) and was rebuilt."]

@@ -1,4 +1,4 @@
-"""The searchable side of a store, in RAM: loaded from memory.faiss, or made anew from memory.db."""
+"""The searchable side of a store, in RAM: loaded from memory.faiss, or rebuilt from memory.db."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Ids = npt.NDArray[np.int64]
 
 _REWRITE = 4096  # vectors changed, at least, before the index file is written in the middle of a session
-_BATCH = 4096  # vectors handed to the index at once while it is made anew
+_BATCH = 4096  # vectors handed to the index at once while it is rebuilt
 
 
 class IndexMirror:
@@ -83,7 +83,7 @@ class IndexMirror:
         )
         mirror = cls(memory, VectorColumns.from_rows([]), fingerprint)
         notices = mirror._catch_up(db)
-        return mirror, [f"{reason} It was made anew from memory.db; nothing is lost.", *notices]
+        return mirror, [f"{reason} It was rebuilt from memory.db; nothing is lost.", *notices]
 
     @classmethod
     def _from_file(cls, db: sqlite3.Connection, path: Path, embedding_dim: int, fingerprint: str) -> IndexMirror:
@@ -136,7 +136,7 @@ class IndexMirror:
         self.columns.remove(self.columns.of_statements(sorted(damaged)))
         self.memory.remove(np.setdiff1d(self.memory.ids(), self.columns.ids))  # their intact vectors
         return [
-            f"{numbered(len(damaged), 'statement')} with vectors that are damaged or of another dimension "
+            f"{numbered(len(damaged), 'memory')} with vectors that are damaged or of another dimension "
             "will be read again."
         ]
 

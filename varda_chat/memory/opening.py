@@ -79,7 +79,7 @@ def open_for_reading(folder: Path) -> Opened:
     opened = _migrated(Opened(folder, connect_copy(None), None, notices))
     statements, vectors = salvage(path, opened.db)
     opened.notices.append(
-        f"memory.db is damaged ({finding}); {numbered(statements, 'statement')} with "
+        f"memory.db is damaged ({finding}); {numbered(statements, 'memory')} with "
         f"{numbered(vectors, 'vector')} could be read. "
         "Nothing was changed: open it without read-only to have it set aside and saved."
     )

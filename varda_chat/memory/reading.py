@@ -96,7 +96,7 @@ class MemoryReader(MemoryCore):
         with self._reading():
             statement = rows.statement(self._db, int(statement_id))
         if statement is None:
-            raise VardaError(f"There is no statement {statement_id} in this memory.")
+            raise VardaError(f"There is no memory with the id {statement_id}.")
         return statement
 
     def statements(self, limit: int | None = None, newest_first: bool = True) -> tuple[Statement, ...]:

@@ -138,7 +138,7 @@ def settle(path: Path) -> list[str]:
 
 
 def _read_whole(path: Path) -> tuple[str | None, list[str]]:
-    """What is wrong with the database beyond its indexes, which are made anew; and what to tell. A file with damage
+    """What is wrong with the database beyond its indexes, which are rebuilt; and what to tell. A file with damage
     beyond them is not written to."""
     try:
         with closing(connect_reader(path)) as db:
@@ -203,7 +203,7 @@ def _replace_damaged(path: Path, saved: Path, finding: str) -> str:
     to_disk(path.parent)
     return (
         f"memory.db was damaged ({finding}). It was set aside as {aside.name}; "
-        f"{numbered(statements, 'statement')} with {numbered(vectors, 'vector')} {were(statements)} saved from it."
+        f"{numbered(statements, 'memory')} with {numbered(vectors, 'vector')} {were(statements)} saved from it."
     )
 
 

@@ -226,11 +226,11 @@ class MemoryStore(MemoryReader):
     def edit(self, statement_id: int, text: str) -> Statement:
         """Give a statement other words. It then waits among ``foreign_statements`` to be read again."""
         check_text(text)
-        with self._changing("The statement was not changed"):
+        with self._changing("The memory was not changed"):
             with transaction(self._db):
                 statement = rows.statement(self._db, int(statement_id))
                 if statement is None:
-                    raise VardaError(f"There is no statement {statement_id} in this memory.")
+                    raise VardaError(f"There is no memory with the id {statement_id}.")
                 rows.set_text(self._db, statement, text, time.time())
                 bump_generation(self._db)
             self._follow((), (statement,))
@@ -254,7 +254,7 @@ class MemoryStore(MemoryReader):
     def pin(self, statement_id: int, pinned: bool = True) -> None:
         """Keep a statement from being deleted by a turn or by a full memory (or, False, no longer)."""
         if not self.pin_all([statement_id], pinned):
-            raise VardaError(f"There is no statement {statement_id} in this memory.")
+            raise VardaError(f"There is no memory with the id {statement_id}.")
 
     def pin_all(self, statement_ids: Iterable[int], pinned: bool = True) -> int:
         """``pin`` for many at once; returns how many of them there are."""
@@ -269,18 +269,18 @@ class MemoryStore(MemoryReader):
         """
         statement_id, dim = int(statement_id), self._index().memory.embedding_dim
         new = tuple(checked_vector(vector, dim) for vector in vectors)
-        with self._changing("The statement was not read again", also_in_ram=True):
+        with self._changing("The memory was not read again", also_in_ram=True):
             index = self._index()
             with transaction(self._db):
                 if rows.statement(self._db, statement_id) is None:
-                    raise VardaError(f"There is no statement {statement_id} in this memory.")
+                    raise VardaError(f"There is no memory with the id {statement_id}.")
                 ids = rows.replace_vectors(self._db, statement_id, new, index.fingerprint)
                 bump_generation(self._db)
             index.remove_statements([statement_id])
             index.add_statement(statement_id, ids, new)
 
     def set_index_type(self, name: str) -> None:
-        """Search this memory with an index of another type from now on; it is made anew. Raises VardaError for a type
+        """Search this memory with an index of another type from now on; it is rebuilt. Raises VardaError for a type
         that there is not."""
         from varda_chat.memory.indexes import check_index_type  # FAISS loads here
 

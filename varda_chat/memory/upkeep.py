@@ -117,7 +117,7 @@ def verify(folder: str | Path) -> tuple[str, ...]:
 def _inconsistencies(db: sqlite3.Connection) -> list[str]:
     problems = [f"memory.db: {row[0]}." for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
     if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
-        problems.append("memory.db: there are vectors without a statement.")
+        problems.append("memory.db: there are vectors that belong to no memory.")
     vectors = db.execute("SELECT crc, CAST(vector AS BLOB) FROM vectors")
     broken = sum(zlib.crc32(vector) != crc for crc, vector in vectors)
     if broken:
@@ -127,7 +127,7 @@ def _inconsistencies(db: sqlite3.Connection) -> list[str]:
         "(SELECT count(*) FROM vectors WHERE statement_id = s.id)"
     ).fetchone()[0]
     if short:
-        problems.append(f"memory.db: vectors of {numbered(short, 'statement')} are missing.")
+        problems.append(f"memory.db: vectors of {numbered(short, 'memory')} are missing.")
     return problems + wrong_numbers(db, DATABASE)
 
 
@@ -234,7 +234,7 @@ def repair(folder: str | Path) -> list[str]:
     """Mend what ``verify`` finds in ``folder``; returns what was done, one line each. Raises as MemoryStore.open.
 
     A damaged memory.db is set aside and saved from; statements with damaged vectors wait to be read again; the
-    index is made anew.
+    index is rebuilt.
     """
     from varda_chat.memory import rows, tombstones
     from varda_chat.memory.store import MemoryStore
@@ -273,16 +273,16 @@ def repair(folder: str | Path) -> list[str]:
         finally:
             opened.close()
         if orphans:
-            done.append(f"{numbered(orphans, 'vector')} without a statement {were(orphans)} removed.")
+            done.append(f"{numbered(orphans, 'vector')} of no memory {were(orphans)} removed.")
         if broken:
             done.append(
-                f"{numbered(len(broken), 'statement')} with damaged vectors will be read again at the next start."
+                f"{numbered(len(broken), 'memory')} with damaged vectors will be read again at the next start."
             )
         if mended:
             done.append(f"{numbered(mended, 'text')} {were(mended)} put back from another copy.")
         if lost:
             done.append(
-                f"{numbered(len(lost), 'statement')} of which no right copy is left {were(len(lost))} deleted; "
+                f"{numbered(len(lost), 'memory')} of which no right copy is left {were(len(lost))} deleted; "
                 f"varda-chat memory undo ID brings back what can be read: {', '.join(map(str, lost))}."
             )
         if model is None:

@@ -21,7 +21,7 @@ _SHOWN = 20
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @at_a_place()
 def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
-    """Forget one statement, or all that hold the words TEXT."""
+    """Forget one memory, or all that hold the words TEXT."""
     if purge:
         purge_everywhere(place, what, yes)
         return
@@ -51,7 +51,7 @@ def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
 @click.argument("statement_id", metavar="[ID]", type=ID, required=False)
 @at_a_place()
 def undo(place: Place, statement_id: int | None) -> None:
-    """Take back the last deletes or stores, or bring back the deleted statement ID.
+    """Take back the last deletes or stores, or bring back the deleted memory ID.
 
     Of a turn that deleted and stored, the first undo brings back what it deleted, the next takes out what it stored.
     """
@@ -63,7 +63,7 @@ def undo(place: Place, statement_id: int | None) -> None:
             restored, removed, left = store.bring_back([statement_id]), (), ()
     if not restored and not removed:
         raise VardaError(
-            "There is nothing to undo." if statement_id is None else f"No deleted statement has the id {statement_id}."
+            "There is nothing to undo." if statement_id is None else f"No deleted memory has the id {statement_id}."
         )
     lines = [f"+ {one_line(each.text)}" for each in restored] + [f"- {one_line(each.text)}" for each in removed]
     if len(lines) > _SHOWN:
@@ -83,7 +83,7 @@ def undo(place: Place, statement_id: int | None) -> None:
 @click.argument("statement_id", metavar="ID", type=ID)
 @at_a_place()
 def pin(place: Place, statement_id: int) -> None:
-    """Keep a statement whatever happens."""
+    """Keep a memory whatever happens."""
     _set_pin(place, statement_id, True)
 
 
@@ -91,7 +91,7 @@ def pin(place: Place, statement_id: int) -> None:
 @click.argument("statement_id", metavar="ID", type=ID)
 @at_a_place()
 def unpin(place: Place, statement_id: int) -> None:
-    """Let a statement be deleted again."""
+    """Let a memory be deleted again."""
     _set_pin(place, statement_id, False)
 
 
@@ -107,7 +107,7 @@ def _set_pin(place: Place, statement_id: int, pinned: bool) -> None:
 @click.argument("text", type=TEXT)
 @at_a_place(model=True)
 def edit(place: Place, statement_id: int, text: str) -> None:
-    """Give a statement other words, which the model then reads."""
+    """Give a memory other words, which the model then reads."""
     if not sanitize(text).strip():
         raise VardaError("The new text is empty.")
     with place.records() as store:  # before the model loads for nothing

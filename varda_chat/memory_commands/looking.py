@@ -20,7 +20,7 @@ from varda_chat.wording import counted, numbered, times
 @click.option("--removed", is_flag=True, help="What was deleted and can still be brought back.")
 @at_a_place()
 def list_statements(place: Place, limit: int | None, removed: bool) -> None:
-    """List the statements, the newest first."""
+    """List the memories, the newest first."""
     with place.records(read_only=True) as store:
         if removed:
             deleted = store.removed()[:limit]
@@ -41,7 +41,7 @@ def list_statements(place: Place, limit: int | None, removed: bool) -> None:
 @click.argument("statement_id", metavar="ID", type=ID)
 @at_a_place()
 def show(place: Place, statement_id: int) -> None:
-    """Show one statement, or one that was deleted and can be brought back."""
+    """Show one memory, or one that was deleted and can be brought back."""
     with place.records(read_only=True) as store:
         gone = next((each for each in store.removed() if each.id == statement_id), None)
         if gone is not None:
@@ -82,10 +82,10 @@ def stats(place: Place) -> None:
         }
         compared = store.compare_index_types()
     of, to_be_read = answer["models"].items(), "to be read"
-    by_model = ", ".join(f"{name or to_be_read} ({numbered(count, 'statement')})" for name, count in of)
+    by_model = ", ".join(f"{name or to_be_read} ({numbered(count, 'memory')})" for name, count in of)
     lines = [
         f"folder      {sanitize(answer['path'])}",
-        f"statements  {found.statements:,}; {answer['pinned']} pinned; {answer['removed']} deleted can be brought back",
+        f"memories    {found.statements:,}; {answer['pinned']} pinned; {answer['removed']} deleted can be brought back",
         f"vectors     {found.vectors:,}",
         f"recalled    {times(answer['recalls'])}",
         f"on disk     {found.bytes / 1e6:,.1f} MB, and {numbered(answer['backups'], 'backup')}",

@@ -62,7 +62,7 @@ def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: boo
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True))
 @at_a_place(model=True)
 def import_memory(place: Place, file: Path) -> None:
-    """Take in the statements of FILE, an export in any format (- for stdin); the model reads what has no vectors."""
+    """Import the memories of FILE, an export in any format (- for stdin); the model reads what has no vectors."""
     from varda_chat.memory.exchange import read_export
     from varda_chat.memory.store import MemoryStore
     from varda_chat.regular import open_input
@@ -119,7 +119,7 @@ def import_memory(place: Place, file: Path) -> None:
         "seconds": round(time.perf_counter() - started, 1),
     }
     line = (
-        f"{numbered(added, 'memory')} {were(added)} taken in, {known:,} {were(known)} there already, "
+        f"{numbered(added, 'memory')} {were(added)} imported, {known:,} {were(known)} there already, "
         f"{numbered(bad_count, 'line')} could not be read."
     )
     place.say(answer, line)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @at_a_place()
 def purge(place: Place, what: str, check: bool, yes: bool) -> None:
-    """Forget a statement, or all that holds TEXT, so that no file of the profile has a trace of it."""
+    """Forget a memory, or all that holds TEXT, so that no file of the profile has a trace of it."""
     if not check:
         purge_everywhere(place, what, yes)
         return

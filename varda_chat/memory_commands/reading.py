@@ -82,7 +82,7 @@ def learn(place: Place, files: Sequence[Path], dry_run: bool) -> None:
         for each in shown if not place.as_json else ():
             said = time.time() if each["at"] is None else each["at"]
             click.echo(f"{when(said)}  {each['role']:<9}  {one_line(each['text'])}")
-    of_them = f"{numbered(stored, 'statement')} {'would be ' if dry_run else ''}stored, {refreshed:,} known already"
+    of_them = f"{numbered(stored, 'memory')} {'would be ' if dry_run else ''}stored, {refreshed:,} known already"
     place.say(answer, f"{numbered(read, 'passage')} {were(read)} read: {of_them}.")
     for line in unread[:_UNREAD_SHOWN]:
         click.echo(one_line(line), err=True)

@@ -112,7 +112,7 @@ def mend_search(db: sqlite3.Connection) -> list[str]:
     else:
         return []
     db.execute("INSERT INTO said (said) VALUES ('rebuild')")
-    return ["sessions.db: the index that finds words was damaged and was made anew."]
+    return ["sessions.db: the index that finds words was damaged and was rebuilt."]
 
 
 def migrate(db: sqlite3.Connection, to: int = SCHEMA_VERSION) -> None:
