@@ -506,7 +506,7 @@ def test_verify_names_what_is_wrong(tmp_path: Path) -> None:
     database.write_bytes(database.read_bytes().replace(vector, bytes(len(vector))))
     assert verify(tmp_path) == ("memory.db: the checksums of 1 vector do not match.",)
     index.write_bytes(index.read_bytes()[:-1])
-    assert "The next start makes it anew." in verify(tmp_path)[1]
+    assert "The next start rebuilds it." in verify(tmp_path)[1]
     index.unlink()
     assert len(verify(tmp_path)) == 1  # an index that is not there is no finding
 

@@ -108,9 +108,9 @@ def verify(folder: str | Path) -> tuple[str, ...]:
             with closing(connect_reader(path)) as db:  # one that is behind catches up
                 known = has_history and was_once(db, label.get("generation"), label.get("history"))
             if not known:
-                problems.append("memory.faiss is not of this memory's history; the next start makes it anew.")
+                problems.append("memory.faiss is not of this memory's history; the next start rebuilds it.")
         except IndexFileError as error:
-            problems.append(f"{error} The next start makes it anew.")
+            problems.append(f"{error} The next start rebuilds it.")
         return tuple(problems)
 
 
