@@ -145,11 +145,12 @@ def lines_of(proof: Proof, read: Sequence[Read]) -> list[str]:
     compared = (
         f"{proof.tokens} x {proof.logits:,} logits were compared; the largest difference is {proof.difference:.2g}."
     )
+    return [first, compared, line_of_files(read)]
+
+
+def line_of_files(read: Sequence[Read]) -> str:
+    """What the files hold, in a line."""
     held = [each.name for each in read if each.holds]
-    total = sum(each.bytes for each in read)
-    files = (
-        f"{', '.join(held)} can still bring it back. varda-chat memory purge leaves no trace."
-        if held
-        else f"No file holds it: every byte of {len(read)} was read, {total:,} in all."
-    )
-    return [first, compared, files]
+    if held:
+        return f"{', '.join(held)} can still bring it back. varda-chat memory purge leaves no trace."
+    return f"No file holds it: every byte of {len(read)} was read, {sum(each.bytes for each in read):,} in all."

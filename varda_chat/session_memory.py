@@ -158,6 +158,18 @@ class SessionMemory:
         self._leave_window(each.id for each in forgotten)
         return forgotten
 
+    def purge(self, statement_ids: Iterable[int]) -> tuple[str, ...]:
+        """Take statements, also deleted ones, out of every file of the profile, for good, and with them whatever else
+        holds their words; returns these words. Raises VardaError, which names what could not be cleaned (the next start
+        goes on with that), and while incognito."""
+        from varda_chat.purging import purge
+
+        self.check_writable("Nothing was purged")
+        ids = frozenset(statement_ids)
+        gone, words = purge(self._store, ids, ())
+        self._leave_window(ids | {each.id for each in gone})
+        return words.texts
+
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
         """Put deleted statements back. Raises VardaError while incognito."""
         self.check_writable("Nothing was brought back")

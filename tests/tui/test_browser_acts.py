@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from io import BytesIO
 from pathlib import Path
@@ -10,12 +11,15 @@ import pytest
 from textual.widgets import TextArea
 
 from tests.tui.browsing import CELLO, browser, listed, on_top, stored
-from tests.tui.driver import chat_of, screen_is, text_of, toasts, wait_for_state, wait_until
+from tests.tui.driver import chat_of, composer, screen_is, text_of, toasts, wait_for_state, wait_until
 from tests.tui.memories import lived_in
 from tests.tui.scripted import NOW
+from varda_chat.forgetting import files_that_hold
+from varda_chat.memory import backup
 from varda_chat.memory.exchange import read_export
 from varda_chat.memory.records import Imported
 from varda_chat.session import ChatSession
+from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
@@ -211,3 +215,42 @@ async def test_an_export_goes_where_it_is_told_and_overwrites_nothing(
         await wait_until(pilot, lambda: screen_is(pilot, PathScreen))
         await pilot.press("escape")
         await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen))
+
+
+@pytest.mark.parametrize("deleted_before", [True, False])
+async def test_a_purge_leaves_no_byte_in_any_file(
+    deleted_before: bool, profile_dir: Path, tiny_checkpoint: Path, fingerprint: str, transcripts: Transcripts
+) -> None:
+    lived_in(profile_dir, fingerprint)
+    backup(profile_dir)
+    transcripts.answer(transcripts.ask(transcripts.begin(CELLO), CELLO), "The cello, on Sundays.")
+    (profile_dir / "history.jsonl").write_text(json.dumps({"text": CELLO}) + "\n")
+    held = [read.name for read in files_that_hold(profile_dir, [CELLO]) if read.holds]
+    assert {"history.jsonl", "sessions.db"} < {*held}
+    async with browser(profile_dir, tiny_checkpoint, text="cello", transcripts=transcripts) as pilot:
+        if deleted_before:
+            await pilot.press("f")
+            await wait_until(pilot, lambda: screen_is(pilot, ForgetScreen))
+            await pilot.press("y")
+            await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and listed(pilot) == [])
+            pilot.app.clear_notifications()
+            await pilot.press("d")
+            await wait_until(pilot, lambda: listed(pilot) == [CELLO] and "Z purge" in text_of(pilot))
+        await pilot.press("z")
+        await wait_until(pilot, lambda: screen_is(pilot, ForgetScreen))
+        assert "leaves every file" in text_of(pilot)
+        assert "Y purge it" in text_of(pilot)
+        await pilot.press("enter", "escape")
+        await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen))
+        assert listed(pilot) == [CELLO]
+        await pilot.press("z")
+        await wait_until(pilot, lambda: screen_is(pilot, ForgetScreen))
+        await pilot.press("y")
+        await wait_until(pilot, lambda: "Purged. No file holds it" in "".join(toasts(pilot)[-1:]))
+        assert listed(pilot) == []
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: pilot.app.screen is chat_of(pilot))
+        assert composer(pilot).text == ""
+        await pilot.press("up")
+        assert "cello" not in composer(pilot).text
+    assert not any(read.holds for read in files_that_hold(profile_dir, [CELLO]))

@@ -91,10 +91,10 @@ async def test_store_and_delete_of_one_turn_are_undone_one_by_one(profile_dir: P
         await wait_until(
             pilot, lambda: toasts(pilot) and "Back in memory: “My dog is called Rimba.”" in toasts(pilot)[-1]
         )
-        assert "Undo once more to take out what the same turn stored: “My dog is called Max.”" in toasts(pilot)[-1]
+        assert "Undo once more to delete what the same turn stored: “My dog is called Max.”" in toasts(pilot)[-1]
         assert texts(profile_dir) == {"My dog is called Rimba.", "My dog is called Max."}
         await pilot.press("f8")
-        await wait_until(pilot, lambda: "Removed again: “My dog is called Max.”" in toasts(pilot)[-1])
+        await wait_until(pilot, lambda: "Deleted again: “My dog is called Max.”" in toasts(pilot)[-1])
         assert texts(profile_dir) == {"My dog is called Rimba."}
 
 

@@ -53,7 +53,7 @@ def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
 def undo(place: Place, statement_id: int | None) -> None:
     """Take back the last deletes or stores, or bring back the deleted memory ID.
 
-    Of a turn that deleted and stored, the first undo brings back what it deleted, the next takes out what it stored.
+    Of a turn that deleted and stored, the first undo brings back what it deleted, the next deletes what it stored.
     """
     with place.records() as store:
         if statement_id is None:
@@ -67,10 +67,10 @@ def undo(place: Place, statement_id: int | None) -> None:
         )
     lines = [f"+ {one_line(each.text)}" for each in restored] + [f"- {one_line(each.text)}" for each in removed]
     if len(lines) > _SHOWN:
-        lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN:,} more; back: {len(restored):,}, gone: {len(removed):,}"]
+        lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN:,} more; back: {len(restored):,}, deleted: {len(removed):,}"]
     if left:
         stored = ", ".join(repr(one_line(each.text, 60)) for each in left[:3]) + (", ..." if len(left) > 3 else "")
-        lines.append(f"The same turn stored {stored}; varda-chat memory undo once more takes that out.")
+        lines.append(f"The same turn stored {stored}; varda-chat memory undo once more deletes that.")
     answer = {
         "restored": [as_dict(each) for each in restored],
         "removed": [as_dict(each) for each in removed],

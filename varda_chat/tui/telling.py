@@ -27,8 +27,8 @@ def undone_lines(undone: Undone) -> str:
         return "There is nothing to undo."
     lines = (
         ("Back in memory: ", undone.restored),
-        ("Removed again: ", undone.removed),
-        ("Undo once more to take out what the same turn stored: ", undone.left),
+        ("Deleted again: ", undone.removed),
+        ("Undo once more to delete what the same turn stored: ", undone.left),
     )
     return "\n".join(does + quoted(statements) for does, statements in lines if statements)
 

@@ -43,10 +43,11 @@ MATCHES = 200
 _HINTS = (
     ("statements.open", "open"), ("browser.search", "search"), ("browser.forget", "forget"), ("browser.edit", "edit"),
     ("browser.pin", "pin"), ("browser.map", "map"), ("statements.mark", "mark"), ("browser.undo", "undo"),
-    ("browser.export", "export"), ("browser.by_meaning", "by meaning"), ("browser.back", "back"),
+    ("browser.export", "export"), ("browser.by_meaning", "by meaning"), ("browser.purge", "purge"),
+    ("browser.back", "back"),
 )  # fmt: skip
 _HINTS_ON_DELETED = (
-    ("statements.open", "open"), ("browser.undo", "restore"), ("browser.search", "search"),
+    ("statements.open", "open"), ("browser.undo", "restore"), ("browser.purge", "purge"), ("browser.search", "search"),
     ("statements.mark", "mark"), ("browser.which", "what is kept"), ("browser.back", "back"),
 )  # fmt: skip
 
@@ -67,6 +68,7 @@ class BrowserScreen(BrowserActs):
         Binding("p", "pin", "Pin or unpin", id="browser.pin"),
         Binding("e", "edit", "Edit", id="browser.edit"),
         Binding("f,delete", "forget", "Forget", id="browser.forget"),
+        Binding("z,shift+delete", "purge", "Purge: leave no trace in any file", id="browser.purge"),
         Binding("u,f8", "undo", "Undo; of what was deleted: restore", id="browser.undo"),
         Binding("x", "export", "Export what is marked, or all that is shown", id="browser.export"),
         Binding("m", "map", "Map of what is shown", id="browser.map"),

@@ -1,9 +1,10 @@
-"""What a person does to statements in the memory browser: open, pin, edit, forget, undo, export, map."""
+"""What a person does to statements in the memory browser: open, pin, edit, forget, purge, undo, export, map."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from textual.screen import Screen
 from varda_chat.errors import VardaError
 from varda_chat.memory.files import unused
 from varda_chat.tui.asking import ask
-from varda_chat.tui.browsing import Entry
+from varda_chat.tui.browsing import Entry, entries_of, entries_of_removed
 from varda_chat.tui.keys import shown
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
@@ -43,6 +44,8 @@ class BrowserActs(Screen[bool]):
         self._entries: list[Entry] = []  # all there are
         self._edited: list[tuple[int, str]] = []  # id and the words before, the last edit last
         self.changed = False
+        self.purged: tuple[str, ...] = ()
+        """The words that were purged last."""
 
     @property
     def listed(self) -> StatementList:
@@ -146,6 +149,28 @@ class BrowserActs(Screen[bool]):
             self.notify(f"Forgotten: {quoted(gone)} {shown(self.app, 'browser.undo')} brings it back.", markup=False)
             self._note_change()
 
+    @work(group="dialog", exit_on_error=False)
+    async def action_purge(self) -> None:
+        """Show what leaves every file of the profile, kept or deleted; once confirmed, purge it and search the files."""
+        chosen = self._chosen()
+        if not chosen or not await self._may_change("Nothing was purged"):
+            return
+        texts = [each.text for each in chosen]
+        going = await ask(self, self._host, partial(_holding, texts), "looking at the memory", wait=False)
+        if not going or not await self.app.push_screen_wait(ForgetScreen(going, purge=True)):
+            return
+        ids = [each.id for each in chosen]
+        words = await ask(self, self._host, lambda session: session.purge(ids), "purging it")
+        if words is None:
+            return
+        self._edited.clear()
+        self.purged = words
+        self._note_change()
+        told = await ask(self, self._host, partial(_traces, words), "searching the files", wait=False)
+        if told is not None:
+            line, found = told
+            self.notify(line, severity="warning" if found else "information", markup=False)
+
     @work(group="memory", exit_on_error=False)
     async def action_undo(self) -> None:
         """Take back the last edit made here, or else the last store or delete; restore what is chosen of what was
@@ -214,6 +239,23 @@ class BrowserActs(Screen[bool]):
         count = await ask(self, self._host, lambda session: _write(session, path, ids), "exporting", wait=False)
         if count is not None:
             self.notify(f"{numbered(count, 'memory')} {were(count)} written to {path}.", markup=False)
+
+
+def _holding(texts: Sequence[str], session: ChatSession) -> list[Statement]:
+    """What is in memory or was deleted and holds one of ``texts``: all of it goes when they are purged."""
+    from varda_chat.memory.words import Words
+
+    words = Words(texts)
+    there = (*entries_of(session.statements()), *entries_of_removed(session.removed()))
+    return list({each.statement.id: each.statement for each in there if words.stand_in(each.statement.text)}.values())
+
+
+def _traces(words: Sequence[str], session: ChatSession) -> tuple[str, bool]:
+    """What every byte of the profile's files shows after a purge, in a line, and whether one holds ``words`` still."""
+    from varda_chat.forgetting import files_that_hold, line_of_files
+
+    read = files_that_hold(session.profile_dir, words)
+    return f"Purged. {line_of_files(read)}", any(each.holds for each in read)
 
 
 def _write(session: ChatSession, path: Path, ids: Sequence[int]) -> int:

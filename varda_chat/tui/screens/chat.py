@@ -194,6 +194,10 @@ class ChatScreen(MovingScreen):
         for welcome in self.query(Welcome):
             welcome.show_incognito(incognito)
 
+    def note_purge(self) -> None:
+        self._history.load()
+        self.note_session()
+
     def keep_draft(self) -> bool:
         """Keep what is being written in the input history, where the Up key finds it at the next start; whether it is
         there."""

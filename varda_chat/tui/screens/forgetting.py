@@ -1,4 +1,4 @@
-"""What is about to be forgotten, word for word, before it happens."""
+"""What is about to be forgotten or purged, word for word, before it happens."""
 
 from __future__ import annotations
 
@@ -19,23 +19,28 @@ if TYPE_CHECKING:
 
 _SHOWN = 100
 _TEXT_CHARACTERS = 300
+_PURGE_NOTE = "It leaves every file: the memory, backups, sessions, what was typed. This cannot be undone."
 
 
 class ForgetScreen(Card[bool]):
-    """Answers whether it shall be forgotten."""
+    """Answers whether it shall be forgotten, or (``purge``) leave every file of the profile for good."""
 
     BINDINGS = [Binding("y", "confirm", "Forget", id="forget.confirm")]  # noqa: RUF012 - Textual's own declaration
 
-    def __init__(self, statements: Sequence[Statement]) -> None:
+    def __init__(self, statements: Sequence[Statement], *, purge: bool = False) -> None:
         super().__init__()
         self._statements = statements
+        self._purge = purge
 
     def compose(self) -> ComposeResult:
         count = len(self._statements)
         pinned = sum(each.pinned for each in self._statements)
-        does = "forget it" if count == 1 else f"forget {count:,}"
+        act = "purge" if self._purge else "forget"
+        does = f"{act} it" if count == 1 else f"{act} {count:,}"
         hints = ((self.key("forget.confirm"), does), (self.key("card.close"), "change nothing"))
-        with self.card("Forget", hints, name="forget"):
+        with self.card(act.capitalize(), hints, name="forget"):
+            if self._purge:
+                yield Static(_PURGE_NOTE, classes="note", markup=False)
             if pinned:
                 note = (
                     "This is pinned."

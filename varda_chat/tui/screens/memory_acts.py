@@ -160,7 +160,7 @@ class MemoryActsScreen(CommandingScreen):
         if self._must_load():
             return
         memory_id, goes = line.memory.id, line.in_memory
-        does = "Taken out of memory: " if goes else "Back in memory: "
+        does = "Deleted: " if goes else "Back in memory: "
 
         def change(session: ChatSession) -> tuple[Statement, ...]:
             return session.forget([memory_id]) if goes else session.bring_back([memory_id])
@@ -198,6 +198,13 @@ class MemoryActsScreen(CommandingScreen):
         screen = BrowserScreen(self.host, lambda: self.is_idle, self.clock, text)
         if await self.app.push_screen_wait(screen):
             await self.refresh_memory()
+        if screen.purged:
+            self._forgotten = screen.purged
+            self.note_purge()
+
+    def note_purge(self) -> None:
+        """Show nothing more of what left the files: neither what was typed, nor the session's name as it was."""
+        raise NotImplementedError
 
     @work(group="dialog", exit_on_error=False)
     async def action_map(self) -> None:
