@@ -249,7 +249,7 @@ async def test_a_purge_leaves_no_byte_in_any_file(
         await wait_until(pilot, lambda: "Purged. No file holds it" in "".join(toasts(pilot)[-1:]))
         assert listed(pilot) == []
         await pilot.press("escape")
-        await wait_until(pilot, lambda: pilot.app.screen is chat_of(pilot))
+        await wait_until(pilot, lambda: pilot.app.screen is chat_of(pilot).chat)
         assert composer(pilot).text == ""
         await pilot.press("up")
         assert "cello" not in composer(pilot).text
