@@ -189,7 +189,7 @@ def test_an_import_beyond_the_capacity_says_so_and_is_undone_whole(folder: Path,
     assert peek(folder).statements == 1303
     undone = run("undo")
     assert len(undone.stdout.splitlines()) == 21
-    assert "gone: 1,300" in undone.stdout
+    assert "deleted: 1,300" in undone.stdout
     assert [each["id"] for each in answers("list")] == [3, 2, 1]
     assert peek(folder).vectors == 6
 

@@ -275,9 +275,7 @@ def repair(folder: str | Path) -> list[str]:
         if orphans:
             done.append(f"{numbered(orphans, 'vector')} of no memory {were(orphans)} removed.")
         if broken:
-            done.append(
-                f"{numbered(len(broken), 'memory')} with damaged vectors will be read again at the next start."
-            )
+            done.append(f"{numbered(len(broken), 'memory')} with damaged vectors will be read again at the next start.")
         if mended:
             done.append(f"{numbered(mended, 'text')} {were(mended)} put back from another copy.")
         if lost:

@@ -151,7 +151,7 @@ class BrowserActs(Screen[bool]):
 
     @work(group="dialog", exit_on_error=False)
     async def action_purge(self) -> None:
-        """Show what leaves every file of the profile, kept or deleted; once confirmed, purge it and search the files."""
+        """Show what leaves every file of the profile; once confirmed, purge it and search the files."""
         chosen = self._chosen()
         if not chosen or not await self._may_change("Nothing was purged"):
             return
