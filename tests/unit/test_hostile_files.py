@@ -460,6 +460,26 @@ def test_a_full_disk_names_the_ways_out(tmp_path: Path) -> None:
             raise error
 
 
+def test_a_read_only_disk_names_the_ways_out(folder: Path, tmp_path: Path) -> None:
+    """A real one: a tmpfs in a namespace of its own, mounted again without the right to write."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    setup = (
+        f"mount -t tmpfs none {disk} && cp -r {folder.parents[1]} {disk}/home && mount -o remount,ro {disk} && "
+        f"export VARDA_CHAT_HOME={disk}/home && {sys.executable} -m varda_chat memory forget rex --yes"
+    )
+    private = ("unshare", "--map-root-user", "--mount", "sh", "-c")
+    try:
+        allowed = subprocess.run([*private, f"mount -t tmpfs none {disk}"], capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare")
+    if allowed.returncode:
+        pytest.skip("this machine lets no test mount a disk")
+    done = subprocess.run([*private, setup], capture_output=True, timeout=SECONDS, check=False)
+    assert done.returncode == 1
+    assert "--data-dir" in one_line(done)
+
+
 # Checkpoints
 
 
@@ -518,3 +538,42 @@ def test_a_checkpoint_nested_too_deeply_or_pickled_or_a_pipe_is_refused(checkpoi
     os.mkfifo(checkpoint / "model.safetensors")
     with pytest.raises(CheckpointError, match="not a regular file"):
         checked_config(checkpoint)
+
+
+@pytest.mark.parametrize(("field", "value"), [("n_layer", 100_000), ("memory_size", 1e30)])
+def test_the_chat_refuses_such_a_checkpoint_in_a_line(checkpoint: Path, field: str, value: object) -> None:
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {field: value}))
+    result = program("--checkpoint", checkpoint, "-p", "Hi")
+    assert result.returncode == 1
+    assert f"config.json: {field} is " in one_line(result)
+
+
+# A kill is no damage
+
+
+TOLD_UNTIL_KILLED = """
+import sys
+from pathlib import Path
+from varda_chat.session import ChatSession
+session = ChatSession.open(Path(sys.argv[1]), sys.argv[2])
+session.remember("The dog is Rex.")
+print("stored", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_after_a_kill_the_next_start_says_nothing(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+    place = own_data_folder / "profiles" / "default"
+    with subprocess.Popen(
+        [sys.executable, "-c", TOLD_UNTIL_KILLED, str(place), str(tiny_checkpoint)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as chat:  # fmt: skip
+        assert chat.stdout is not None
+        assert chat.stdout.readline() == "stored\n"
+        chat.kill()
+    assert "The dog is Rex." in run("memory", "list").stdout
+    verified = run("memory", "verify")
+    assert verified.exit_code == 0, verified.output
+    started = program("--checkpoint", tiny_checkpoint, "--max-new-tokens", 4, "-p", "Hi")
+    assert (started.returncode, started.stderr) == (0, b"")
