@@ -48,6 +48,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "why": (*"/why", "enter"),
     "memory": ("f6",),
     "models": (*"/model", "enter"),
+    "proof": (*"/forget", "space", *"Porto", "wait:300", "enter", "wait:3000", "y", "wait:2000", "alt+p"),
 }
 """The pictures, and the keys that lead to each from the chat."""
 
@@ -71,7 +72,7 @@ async def main(folder: Path) -> None:
                 for name, keys in SHOWN.items():
                     await pilot.press(*keys)
                     await pilot.pause(1.0)
-                    while any(each.state.name == "RUNNING" for each in app.workers if each.group == "what if"):
+                    while any(each.state.name == "RUNNING" for each in app.workers if each.group == "what if" or each.name == "_prove"):
                         await pilot.pause(0.05)
                     # SVG renderers other than browsers fold spaces unless told not to
                     picture = app.export_screenshot(title="varda-chat")
