@@ -117,7 +117,8 @@ class MemoryActsScreen(CommandingScreen):
             return
         shown = (*found[0], *found[1])
         if not shown:
-            self.tell("There is nothing in memory to pin.", warning=True)
+            like = f"Nothing in memory is like {one_line(text, 60)!r}."
+            self.tell(like if text else "There is nothing in memory to pin.", warning=True)
             return
         pinned = frozenset(each.id for each in shown if each.pinned)
         marked = pinned | frozenset(each.id for each in found[0] if text)
