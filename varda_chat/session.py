@@ -428,7 +428,8 @@ class ChatSession(SessionMemory):
                 changes = replace(changes, stores=(*early, *changes.stores))
         agreed = self._agreed(changes.delete_statements, confirm)
         stored, deleted = self._apply(replace(changes, delete_statements=agreed.going, confirmed=agreed.asked))
-        self._history = [*history, message, answer]
+        mentions = frozenset(each.id for each in (*stored, *recalled))
+        self._history = [*history, message, replace(answer, mentions=mentions)]
         return Turn(
             prompt=prompt,
             reply=text,

@@ -69,6 +69,18 @@ def test_what_was_forgotten_has_no_part_in_the_answer(session: ChatSession, prof
     assert session.reply(ASKED).reply == proof.now, "and the session goes on"
 
 
+def test_a_model_that_decides_after_its_answer_forgets_as_well(profile_dir: Path) -> None:
+    with ChatSession.open(profile_dir, "mini", generation=GenerationSettings(temperature=0.0)) as session:
+        session.reply("My dog is called Rimba.")
+        turn = session.reply("What is my dog called?")
+        assert "Rimba" in turn.reply
+        gone = session.forget([each.id for each in session.statements()])
+        assert session.messages == ()
+        proof = prove(session, turn.prompt, [each.text for each in gone])
+        assert proof.holds
+        assert (proof.difference < 1e-3, proof.left) == (True, 0)
+
+
 def test_what_is_still_in_memory_is_found_out(session: ChatSession) -> None:
     undone = session.forget([id_of(session, TOLD)])
     session.bring_back(each.id for each in undone)
