@@ -428,7 +428,7 @@ class ChatSession(SessionMemory):
                 changes = replace(changes, stores=(*early, *changes.stores))
         agreed = self._agreed(changes.delete_statements, confirm)
         stored, deleted = self._apply(replace(changes, delete_statements=agreed.going, confirmed=agreed.asked))
-        mentions = frozenset(each.id for each in (*stored, *recalled))
+        mentions = frozenset([*(each.id for each in stored), *(each.id for each in recalled)])
         self._history = [*history, message, replace(answer, mentions=mentions)]
         return Turn(
             prompt=prompt,
