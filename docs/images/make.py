@@ -10,8 +10,10 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from textual.pilot import Pilot
+from textual.worker import Worker
 
 from varda_chat.config import GenerationSettings
 from varda_chat.request import Request
@@ -72,7 +74,7 @@ async def main(folder: Path) -> None:
                 for name, keys in SHOWN.items():
                     await pilot.press(*keys)
                     await pilot.pause(1.0)
-                    while any(each.state.name == "RUNNING" for each in app.workers if each.group == "what if" or each.name == "_prove"):
+                    while any(each.state.name == "RUNNING" for each in app.workers if _computes(each)):
                         await pilot.pause(0.05)
                     # SVG renderers other than browsers fold spaces unless told not to
                     picture = app.export_screenshot(title="varda-chat")
@@ -82,6 +84,11 @@ async def main(folder: Path) -> None:
                     while app.screen is not app.chat:
                         await pilot.press("escape")
                         await pilot.pause(0.2)
+
+
+def _computes(worker: Worker[Any]) -> bool:
+    """Whether it works out what a card shows: answers without memories, or the proof of forgetting."""
+    return worker.group == "what if" or worker.name == "_prove"
 
 
 async def _talk(pilot: Pilot[None], app: VardaApp) -> None:
