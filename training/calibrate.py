@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from training.batch import Batch
-from training.data.relation_families import ADMISSION
+from training.data.synthetic.templates import ADMISSION
 from training.objective import episode_losses, mixed_logits, value_hits
 from varda_chat.model import VardaGPTAssociative
 

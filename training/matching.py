@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers.masking_utils import create_causal_mask
 
-from training.data.pairs import PairArrays
+from training.data.synthetic.pairs import PairArrays
 from training.memory import EpisodeMemory
 from training.shares import ALONE, Shares
 from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative

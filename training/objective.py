@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from training.batch import Batch, Distractors
 from training.config import ObjectiveWeights
 from training.data.episodes import STATEMENTS
-from training.data.messages import NONE, NULL
+from training.data.synthetic.messages import NONE, NULL
 from training.memory import EpisodeMemory
 from training.shares import ALONE, Shares
 from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput, mix_copy_distribution

@@ -26,7 +26,7 @@ from training.benchmark.scripts import MEASURES, TASKS, TIERS, Line, Question, S
 from training.benchmark.telling import Person, open_store, questioning, tell, tell_changes
 from training.cli import evaluate
 from training.data.corpora import CORPORA, Dialogue
-from training.data.values import split_of
+from training.data.synthetic.values import split_of
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import CheckpointError, DataError, VardaError
 from varda_chat.memory import TurnChanges

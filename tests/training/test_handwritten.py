@@ -23,8 +23,8 @@ from training.benchmark.handwritten import (
 )
 from training.benchmark.scripts import TASKS, TIERS, make_scripts
 from training.cli import evaluate
-from training.data.relations import RELATIONS
-from training.data.values import split_of, with_article
+from training.data.synthetic.relations import RELATIONS
+from training.data.synthetic.values import split_of, with_article
 from training.evaluation import items
 
 

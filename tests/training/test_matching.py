@@ -9,8 +9,8 @@ import torch
 
 from tests.conftest import tiny_model
 from training.data.episodes import EpisodeBuilder
-from training.data.pairs import GROUP, build_pairs
-from training.data.relations import ALL_RELATIONS, RELATIONS, relatives
+from training.data.synthetic.pairs import GROUP, build_pairs
+from training.data.synthetic.relations import ALL_RELATIONS, RELATIONS, relatives
 from training.matching import _lower_states, matching_losses
 from varda_chat.model.chat_format import ChatFormat
 

@@ -21,7 +21,7 @@ from training.config import TrainConfig
 from training.data.dialogues import DialogueRows, MultiSessions, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays, EpisodeBuilder
 from training.data.prepare import Data, fact_texts
-from training.data.relations import RELATIONS
+from training.data.synthetic.relations import RELATIONS
 from training.data.tokenizer import train_tokenizer
 from training.loop import Trainer
 from varda_chat.model import VardaGPTAssociative, VardaGPTConfig

@@ -36,7 +36,7 @@ from training.adapter.sessions import SessionBuilder
 from training.data.corpora import Dialogue
 from training.data.dialogues import exchanges
 from training.data.prepare import load_dialogues
-from training.data.relations import ALL_RELATIONS
+from training.data.synthetic.relations import ALL_RELATIONS
 from training.optimizer import descend, schedule
 from varda_chat.model.adapters import LORA_CONFIG
 from varda_chat.model.chat_format import ChatFormat

@@ -18,8 +18,8 @@ from training.benchmark.scoring import Score, loops, names_any
 from training.benchmark.scripts import draw_facts
 from training.benchmark.telling import GREEDY, open_store
 from training.data.corpora import CORPORA, is_validation, read_dialogues
-from training.data.relation_families import Relation
-from training.data.relations import RELATIONS
+from training.data.synthetic.relations import RELATIONS
+from training.data.synthetic.templates import Relation
 from varda_chat.model.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 

@@ -24,8 +24,8 @@ from training.benchmark.economy import Economy, measure_economy
 from training.benchmark.scoring import Score, honest, names_any
 from training.benchmark.scripts import TASKS, TIERS, Measure, Question, Script, Task, Tier, make_scripts
 from training.benchmark.telling import MOST_DISTRACTORS, Person, open_store, questioning, tell, tell_changes
-from training.data.relation_families import Relation
-from training.data.relations import RELATIONS
+from training.data.synthetic.relations import RELATIONS
+from training.data.synthetic.templates import Relation
 from varda_chat.errors import VardaError
 from varda_chat.model.checkpoint import Checkpoint
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from training.data.values import KINDS, with_article
+from training.data.synthetic.values import KINDS, with_article
 
 LOOP_WORDS = 4
 """A reply that says a run of this many words twice is in a loop."""

@@ -19,9 +19,9 @@ from typing import Literal, TypeVar, get_args
 
 from training.benchmark import handwritten
 from training.benchmark.scoring import names, names_any
-from training.data.relation_families import Relation, render
-from training.data.relations import RELATIONS
-from training.data.values import draw
+from training.data.synthetic.relations import RELATIONS
+from training.data.synthetic.templates import Relation, render
+from training.data.synthetic.values import draw
 
 Tier = Literal["seen", "held-out", "hand-written"]
 Task = Literal["recall", "update", "forget", "never-told", "joined", "interference"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from training.data.corpora import CORPORA, Dialogue
 from training.data.episodes import EpisodeArrays, Exchange
-from training.data.persona import IDENTITY
 from training.data.recurring import Places, label_recurring
+from training.data.synthetic.persona import IDENTITY
 from varda_chat.model.chat_format import ChatFormat, statement_numbers
 
 PERSONA = "varda"

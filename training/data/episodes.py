@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.messages import (
+from training.data.synthetic.messages import (
     NONE,
     NULL,
     Message,
@@ -22,7 +22,8 @@ from training.data.messages import (
     typed,
     user_message,
 )
-from training.data.relation_families import (
+from training.data.synthetic.relations import ALL_RELATIONS, relatives
+from training.data.synthetic.templates import (
     Relation,
     draw_ask,
     draw_correct,
@@ -30,8 +31,7 @@ from training.data.relation_families import (
     draw_tell,
     render,
 )
-from training.data.relations import ALL_RELATIONS, relatives
-from training.data.values import Split, draw
+from training.data.synthetic.values import Split, draw
 from varda_chat.model.chat_format import ChatFormat, EncodedMessage
 
 ALIVE = 1 << 30

@@ -14,12 +14,12 @@ from training.config import TrainConfig
 from training.data.corpora import CORPORA, Dialogue, is_validation, read_dialogues
 from training.data.dialogues import DialogueRows, MultiSessions, exchanges, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays, EpisodeBuilder, Exchange
-from training.data.pairs import PairArrays, build_pairs
-from training.data.relation_families import render
-from training.data.relations import RELATIONS
+from training.data.synthetic.pairs import PairArrays, build_pairs
+from training.data.synthetic.relations import RELATIONS
+from training.data.synthetic.templates import render
+from training.data.synthetic.values import draw
 from training.data.text_episodes import TextEpisodes
 from training.data.tokenizer import train_tokenizer
-from training.data.values import draw
 from training.shares import ALONE, Shares
 from varda_chat.errors import DataError
 from varda_chat.model.chat_format import ChatFormat

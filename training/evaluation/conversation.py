@@ -24,8 +24,8 @@ from typing import Literal
 from training.benchmark.scoring import loops, names_any
 from training.benchmark.telling import open_store
 from training.data.corpora import CORPORA, read_dialogues
-from training.data.relations import ALL_RELATIONS
-from training.data.values import KINDS
+from training.data.synthetic.relations import ALL_RELATIONS
+from training.data.synthetic.values import KINDS
 from training.evaluation.items import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.model.checkpoint import Checkpoint

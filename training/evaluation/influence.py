@@ -23,8 +23,8 @@ from training.benchmark.recall import judge
 from training.benchmark.scoring import names_any, normalised
 from training.benchmark.scripts import TIERS, Question, Tier, make_scripts
 from training.benchmark.telling import GREEDY, open_store, tell
-from training.data.relation_families import Relation
-from training.data.relations import RELATIONS
+from training.data.synthetic.relations import RELATIONS
+from training.data.synthetic.templates import Relation
 from varda_chat.influence import MaskedStore
 from varda_chat.memory import MemoryStore
 from varda_chat.model.checkpoint import Checkpoint

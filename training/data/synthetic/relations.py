@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Final
 
-from training.data.everyday import load_everyday
-from training.data.phrasing_life import LIFE_PHRASINGS
-from training.data.phrasing_people import PEOPLE_PHRASINGS
-from training.data.phrasing_self import SELF_PHRASINGS
-from training.data.relation_families import A, Relation, V, person, pet, relation, render
-from training.data.relations_near import NEAR
-from training.data.relations_self import SELF
+from training.data.synthetic.everyday import load_everyday
+from training.data.synthetic.phrasing_life import LIFE_PHRASINGS
+from training.data.synthetic.phrasing_people import PEOPLE_PHRASINGS
+from training.data.synthetic.phrasing_self import SELF_PHRASINGS
+from training.data.synthetic.relations_near import NEAR
+from training.data.synthetic.relations_self import SELF
+from training.data.synthetic.templates import A, Relation, V, person, pet, relation, render
 
 __all__ = ["ALL_RELATIONS", "RELATIONS", "Relation", "relatives", "render"]
 

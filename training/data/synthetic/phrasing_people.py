@@ -7,7 +7,7 @@ question has any; the noun, or an obvious other word for it, is in every telling
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from training.data.values import with_article
+from training.data.synthetic.values import with_article
 
 _Patterns = tuple[str, ...]
 

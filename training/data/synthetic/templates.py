@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from training.data.forgetting import draw_request
-from training.data.values import with_article
+from training.data.synthetic.forgetting import draw_request
+from training.data.synthetic.values import with_article
 
 V: Final = "{value}"
 A: Final = "{a_value}"

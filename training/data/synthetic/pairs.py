@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.episodes import CORRECTED, FORGOTTEN, EpisodeBuilder
-from training.data.messages import NONE, find, telling, typed, user_message
-from training.data.relation_families import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
-from training.data.relations import relatives
-from training.data.values import draw
+from training.data.synthetic.messages import NONE, find, telling, typed, user_message
+from training.data.synthetic.relations import relatives
+from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
+from training.data.synthetic.values import draw
 from varda_chat.model.chat_format import EncodedMessage, statement_numbers
 
 Drawn = TypeVar("Drawn", bound=Sized)

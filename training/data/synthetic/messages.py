@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from training.data.noise import hasty
-from training.data.relation_families import render
+from training.data.synthetic.noise import hasty
+from training.data.synthetic.templates import render
 
 NONE, NULL = -1, -2
 """Target statement of a token that is not supervised; of one that should find nothing."""

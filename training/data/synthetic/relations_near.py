@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from training.data.relation_families import A, Relation, V, relation, thing
-from training.data.values import with_article
+from training.data.synthetic.templates import A, Relation, V, relation, thing
+from training.data.synthetic.values import with_article
 
 
 def _their_pet(owner: str, animal: str) -> Relation:

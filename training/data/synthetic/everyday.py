@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from training.data.relation_families import A, Clauses, Relation, V
-from training.data.values import KINDS
+from training.data.synthetic.templates import A, Clauses, Relation, V
+from training.data.synthetic.values import KINDS
 from varda_chat.errors import DataError
 
 TABLES: Final = Path(__file__).parent / "everyday"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from training.data.relation_families import A, Relation, V, favourite, relation, thing
+from training.data.synthetic.templates import A, Relation, V, favourite, relation, thing
 
 _WHO: Final = (
     relation(
