@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from training.evaluation.items import read_items
+from training.tables import read_items
 
 DATA = Path(__file__).parent / "data"
 
@@ -56,6 +56,7 @@ class HandwrittenUnknown:
 
     topic: str
     question: str
+    answered_by: tuple[str, ...] = ()  # other topics whose facts would answer it
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,11 @@ class _Text:
     text: str
 
 
-FACTS: Final = read_items("facts.jsonl", Handwritten, DATA)
-UPDATES: Final = read_items("updates.jsonl", HandwrittenUpdate, DATA)
+FACTS: Final = read_items(DATA / "facts.jsonl", Handwritten)
+UPDATES: Final = read_items(DATA / "updates.jsonl", HandwrittenUpdate)
 """The first half of the corrections name the thing in full, the second half refer back to it by a noun."""
-FORGETS: Final = read_items("forgets.jsonl", HandwrittenForget, DATA)
-UNKNOWNS: Final = read_items("unknowns.jsonl", HandwrittenUnknown, DATA)
-JOINED: Final = read_items("joined.jsonl", HandwrittenJoined, DATA)
-INTERFERENCE: Final = read_items("interference.jsonl", HandwrittenGroup, DATA)
-SMALL_TALK: Final = tuple(each.text for each in read_items("small_talk.jsonl", _Text, DATA))
+FORGETS: Final = read_items(DATA / "forgets.jsonl", HandwrittenForget)
+UNKNOWNS: Final = read_items(DATA / "unknowns.jsonl", HandwrittenUnknown)
+JOINED: Final = read_items(DATA / "joined.jsonl", HandwrittenJoined)
+INTERFERENCE: Final = read_items(DATA / "interference.jsonl", HandwrittenGroup)
+SMALL_TALK: Final = tuple(each.text for each in read_items(DATA / "small_talk.jsonl", _Text))

@@ -390,9 +390,6 @@ _TEMPLATED: dict[Task, Callable[[Tier, int, random.Random, Sequence[Relation]], 
 
 # The tasks, from what was written by hand
 
-_ANSWERED_BY = {"anniversary": ("wedding_anniversary",), "son_name": ("kids_names",)}
-"""Topics of facts that answer a question for something never told, though they have another name."""
-
 
 def _handwritten(task: Task, facts: int, people: int, n: int, rng: random.Random) -> Iterator[Script]:
     """Joined and interference memories hold what was written for them, two facts and three or four."""
@@ -409,10 +406,7 @@ def _handwritten(task: Task, facts: int, people: int, n: int, rng: random.Random
         for life in _lives([_leaving(each) for each in handwritten.FORGETS], count, people, rng):
             yield _forget(tier, life, _beside(life, n - count, rng), rng)
     elif task == "never-told":
-        unknown = [
-            Fact((each.topic, *_ANSWERED_BY.get(each.topic, ())), "", each.question, "")
-            for each in handwritten.UNKNOWNS
-        ]
+        unknown = [Fact((each.topic, *each.answered_by), "", each.question, "") for each in handwritten.UNKNOWNS]
         for asked in _lives(unknown, n, people, rng):
             yield _never_told(tier, _beside(asked, n, rng, near=True), [(fact.question, None) for fact in asked], rng)
     elif task == "joined":

@@ -32,6 +32,7 @@ from training.data.synthetic.templates import (
     render,
 )
 from training.data.synthetic.values import Split, draw
+from training.data.synthetic.wordings import WORDINGS
 from varda_chat.model.chat_format import ChatFormat, EncodedMessage
 
 ALIVE = 1 << 30
@@ -273,7 +274,7 @@ class _Episode:
             parts += [(link, NONE)] if place else []
             parts += statement_parts(clause, value, self.statements + place)
         message = user_message(rng, [*parts, (".", NONE)])
-        reply = Message("assistant", rng.choice(pair[1].acknowledge if rng.random() < 0.5 else _BOTH))
+        reply = Message("assistant", rng.choice(pair[1].acknowledge if rng.random() < 0.5 else WORDINGS["both"]))
 
         def commit() -> None:
             for relation, value in zip(pair, values, strict=True):
@@ -339,10 +340,10 @@ class _Episode:
     def _overview(self) -> _Turn:
         """Asked what it remembers, it tells a fact or two."""
         rng = self.rng
-        question = user_message(rng, [(rng.choice(_OVERVIEW), NONE)])
+        question = user_message(rng, [(rng.choice(WORDINGS["overview"]), NONE)])
         known = self._known()
         if not known:
-            return [question, Message("assistant", rng.choice(_NOTHING_YET), probe=NULL)], lambda: None
+            return [question, Message("assistant", rng.choice(WORDINGS["nothing_yet"]), probe=NULL)], lambda: None
         text = ""
         spans: list[Span] = []
         for place, fact in enumerate(rng.sample(known, min(len(known), rng.choice((1, 2, 2, 3))))):
@@ -371,7 +372,7 @@ class _Episode:
         fact = self._one_known()
         value = self._told_value(fact.relation)
         message = telling(self.rng, draw_correct(fact.relation, self.rng), value, self.statements)
-        reply = Message("assistant", self.rng.choice(CORRECTED))
+        reply = Message("assistant", self.rng.choice(WORDINGS["corrected"]))
 
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
@@ -382,7 +383,7 @@ class _Episode:
     def _forget(self) -> _Turn:
         fact = self._one_known()
         message = user_message(self.rng, [(draw_forget(fact.relation, self.rng), NONE)])
-        reply = Message("assistant", self.rng.choice(FORGOTTEN))
+        reply = Message("assistant", self.rng.choice(WORDINGS["forgotten"]))
 
         def commit() -> None:
             self.arrays.dead[fact.statement] = self.turn
@@ -435,18 +436,3 @@ class _Episode:
                     break
                 arrays.target_statement[session, i] = message.probe
                 arrays.probe[session, i] = True
-
-
-CORRECTED = ("Thanks for telling me, I've changed that.", "Okay, I've updated that.",
-              "Got it, I'll remember it that way.", "Thank you for correcting me.", "All right, I've noted the change.",
-              "Oh, thanks. I'll keep that in mind now.")  # fmt: skip
-_BOTH = ("Thanks, I'll remember both.", "Got it, both noted.", "Good to know!", "Thanks for telling me!",
-         "Okay, I'll keep both in mind.", "I'll remember that.")  # fmt: skip
-_OVERVIEW = ("What do you remember about me?", "What do you know about me?", "Tell me something you know about me.",
-             "what have I told you so far?", "What can you remember?", "Do you remember anything about me?",
-             "what do you remember", "Tell me what you remember about me.", "What have you stored about me?",
-             "Do you know anything about me?")  # fmt: skip
-_NOTHING_YET = ("You haven't told me anything about yourself yet.", "Nothing yet. Tell me something about yourself!",
-                "I don't know anything about you yet.")  # fmt: skip
-FORGOTTEN = ("Okay, I've forgotten that.", "Done, I won't remember it any more.", "All right, it's gone.",
-              "Sure, I have removed that from my memory.", "Okay, I no longer know that.")  # fmt: skip

@@ -26,7 +26,8 @@ from training.benchmark.telling import open_store
 from training.data.corpora import CORPORA, read_dialogues
 from training.data.synthetic.relations import ALL_RELATIONS
 from training.data.synthetic.values import KINDS
-from training.evaluation.items import read_items
+from training.evaluation import DATA
+from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.model.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
@@ -186,9 +187,9 @@ def measure(
 ) -> Conversation:
     """Ask every prompt. ``data_dir``: the corpora, by whose words torn ones are told; None accepts any word.
     ``generation``: its seed is replaced; None for the chat's defaults."""
-    kinds = read_items("conversation_kinds.jsonl", Kind)
-    asked = read_items("conversation_prompts.jsonl", Prompt) if prompts is None else prompts
-    memory = read_items("conversation_memory.jsonl", Memory)
+    kinds = read_items(DATA / "conversation_kinds.jsonl", Kind)
+    asked = read_items(DATA / "conversation_prompts.jsonl", Prompt) if prompts is None else prompts
+    memory = read_items(DATA / "conversation_memory.jsonl", Memory)
     words = None if data_dir is None else known_words(data_dir, [*(m.text for m in memory), *(p.text for p in asked)])
     judge = Judge(kinds, [each.value for each in memory], words)
     settings = generation or GenerationSettings()

@@ -22,7 +22,8 @@ from typing import Literal
 from training.benchmark.distractors import unrelated_lines
 from training.benchmark.scoring import names, normalised
 from training.benchmark.telling import open_store
-from training.evaluation.items import read_items
+from training.evaluation import DATA
+from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import DataError, VardaError
 from varda_chat.model.checkpoint import Checkpoint
@@ -161,9 +162,9 @@ def read_sets(data_dir: Path | None, seed: int = 0, real: Iterator[str] | None =
     data_dir: the corpora; None leaves the real lines out. real: where they come from instead. A line is used only
     where it contains no topic of the set. Raises DataError where a corpus is missing or there are too few lines.
     """
-    facts = read_items("spared_facts.jsonl", Fact)
-    lines = read_items("spared_lines.jsonl", Line)
-    requests = read_items("spared_requests.jsonl", Request)
+    facts = read_items(DATA / "spared_facts.jsonl", Fact)
+    lines = read_items(DATA / "spared_lines.jsonl", Line)
+    requests = read_items(DATA / "spared_requests.jsonl", Request)
     source = unrelated_lines(data_dir, seed) if real is None and data_dir is not None else real
     sets = []
     for number in sorted({fact.set for fact in facts}):

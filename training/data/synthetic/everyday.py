@@ -7,15 +7,14 @@ clauses.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from training.data.synthetic.templates import A, Clauses, Relation, V
 from training.data.synthetic.values import KINDS
-from varda_chat.errors import DataError
+from training.data.synthetic.wordings import one_word
+from training.tables import read_table
 
 TABLES: Final = Path(__file__).parent / "everyday"
 OWN_WORDS: Final = 0.8
@@ -23,26 +22,17 @@ OWN_WORDS: Final = 0.8
 
 _WITH_VALUE: Final = ("tell", "answer_full", "correct")
 _WITHOUT_VALUE: Final = ("ask", "unknown", "forget", "reply")
-_SAME_PERSON: Final = {
-    "mum": "mother", "mom": "mother", "dad": "father", "gran": "grandmother", "nan": "grandmother",
-    "granny": "grandmother", "grandad": "grandfather", "grandpa": "grandfather", "neighbor": "neighbour",
-    "favorite": "favourite", "color": "colour", "bday": "birthday", "flatmate": "roommate", "workplace": "company",
-}  # fmt: skip
+_SAME: Final = one_word("same")
 
 
 def load_everyday(folder: Path = TABLES) -> tuple[Relation, ...]:
     """The relations of all tables, in order of file and line. Raises DataError naming file and line of a bad entry."""
-    return tuple(relation for path in sorted(folder.glob("*.jsonl")) for relation in _read(path))
+    return tuple(relation for path in sorted(folder.glob("*.jsonl")) for relation in read_table(path, _build))
 
 
-def _read(path: Path) -> Iterator[Relation]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            entry = json.loads(line)
-            _check(entry)
-            yield _relation(entry)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
+def _build(entry: dict[str, Any]) -> Relation:
+    _check(entry)
+    return _relation(entry)
 
 
 def _check(entry: dict[str, Any]) -> None:
@@ -59,7 +49,7 @@ def _check(entry: dict[str, Any]) -> None:
 
 def _relation(entry: dict[str, Any]) -> Relation:
     clauses = Clauses((entry["say"],), (entry["answer"],), (entry["ask_clause"],), (entry["about"],))
-    topic = "_".join(_SAME_PERSON.get(word, word) for word in entry["topic"].split("_"))
+    topic = "_".join(_SAME.get(word, word) for word in entry["topic"].split("_"))
     return Relation(
         name=entry["name"],
         kind=entry["kind"],

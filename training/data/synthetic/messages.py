@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from training.data.synthetic.noise import hasty
 from training.data.synthetic.templates import render
+from training.data.synthetic.wordings import WORDINGS
 
 NONE, NULL = -1, -2
 """Target statement of a token that is not supervised; of one that should find nothing."""
@@ -63,9 +64,9 @@ def telling(rng: random.Random, template: str, value: str, statement: int) -> Me
     """A user's message that tells ``value`` by ``template``, some with words before or behind."""
     parts = statement_parts(template, value, statement)
     if rng.random() < 0.25:
-        parts.insert(0, (rng.choice(_LEADS), NONE))
+        parts.insert(0, (rng.choice(WORDINGS["lead"]), NONE))
     if rng.random() < 0.15 and parts[-1][0][-1:] in (".", "!"):
-        parts.append((rng.choice(_TAILS), NONE))
+        parts.append((rng.choice(WORDINGS["tail"]), NONE))
     return user_message(rng, parts)
 
 
@@ -88,9 +89,3 @@ def find(text: str, value: str) -> int:
     if start < 0:
         raise ValueError(f"{value!r} is not in {text!r}")
     return start
-
-
-_LEADS = ("Hi! ", "Hello. ", "Hey, ", "Good morning. ", "By the way, ", "Oh, ", "Well, ", "You know what? ", "Yes. ",
-          "Okay. ", "I'm back. ", "Guess what? ", "Thanks. ", "I'm fine, thanks. ", "Listen. ")  # fmt: skip
-_TAILS = (" How are you?", " What do you think?", " Isn't that nice?", " Please remember that.", " I love it.",
-          " Nice to talk to you.", " Don't forget it!", " I wanted you to know.")  # fmt: skip

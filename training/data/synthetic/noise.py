@@ -7,10 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-_SHORT: Final = {
-    "please": "pls", "you": "u", "your": "ur", "are": "r", "because": "cuz", "tomorrow": "tmrw", "what's": "whats",
-    "and": "n", "okay": "ok", "remember": "rember", "really": "rly", "with": "w",
-}  # fmt: skip
+from training.data.synthetic.wordings import one_word
+
+_SHORT: Final = one_word("hasty")
 
 
 def hasty(rng: random.Random) -> Callable[[str], str]:

@@ -11,11 +11,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.episodes import CORRECTED, FORGOTTEN, EpisodeBuilder
+from training.data.episodes import EpisodeBuilder
 from training.data.synthetic.messages import NONE, find, telling, typed, user_message
 from training.data.synthetic.relations import relatives
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import draw
+from training.data.synthetic.wordings import WORDINGS
 from varda_chat.model.chat_format import EncodedMessage, statement_numbers
 
 Drawn = TypeVar("Drawn", bound=Sized)
@@ -174,10 +175,10 @@ def _ending(builder: EpisodeBuilder, rng: random.Random, relation: Relation) -> 
     """A turn that withdraws or corrects what was told."""
     replies: tuple[str, ...]
     if rng.random() < 0.5:
-        message, replies = user_message(rng, [(draw_forget(relation, rng), NONE)]), FORGOTTEN
+        message, replies = user_message(rng, [(draw_forget(relation, rng), NONE)]), WORDINGS["forgotten"]
     else:
         value = typed(rng, draw(relation.kind, builder.split, rng))
-        message, replies = telling(rng, draw_correct(relation, rng), value, 0), CORRECTED
+        message, replies = telling(rng, draw_correct(relation, rng), value, 0), WORDINGS["corrected"]
     return _encoded(builder, rng, message.text, relation.acknowledge if rng.random() < MISHEARD else replies)
 
 
@@ -197,7 +198,7 @@ def _other_turn(builder: EpisodeBuilder, rng: random.Random, relation: Relation,
     other = rng.choice(near) if near and rng.random() < 0.6 else rng.choice(free)
     value = typed(rng, draw(other.kind, builder.split, rng))
     message = telling(rng, draw_tell(other, rng), value, 0)
-    return _encoded(builder, rng, message.text, CORRECTED if rng.random() < MISHEARD else other.acknowledge)
+    return _encoded(builder, rng, message.text, WORDINGS["corrected"] if rng.random() < MISHEARD else other.acknowledge)
 
 
 def _encoded(builder: EpisodeBuilder, rng: random.Random, user: str, replies: Sequence[str]) -> list[int]:
