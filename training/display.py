@@ -24,7 +24,7 @@ class View(Protocol):
     """How a run is watched while it goes on."""
 
     def show(self, step: int, figures: dict[str, float]) -> None:
-        """After each step: smoothed figures, of ``training.loop``."""
+        """After each step: smoothed figures, of ``training.trainer``."""
 
     def report(self, record: dict[str, Any]) -> None:
         """After each validation."""

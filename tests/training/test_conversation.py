@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from training.benchmark.scoring import names
 from training.cli import evaluate
 from training.evaluation import DATA, conversation
 from training.evaluation.conversation import Judge, Kind, Memory, Prompt, measure, words_of
+from training.evaluation.scoring import names
 from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.model.checkpoint import load_checkpoint

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from training.batch import Batch
 from training.data.episodes import ALIVE, EpisodeArrays, EpisodeBuilder
-from training.data.prepare import fact_texts
+from training.data.mixture import fact_texts
+from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.synthetic.messages import NONE, NULL
 from training.data.synthetic.values import split_of
-from training.data.tokenizer import train_tokenizer
+from training.episodes.batch import Batch
 from varda_chat.model.chat_format import ChatFormat
 
 EXCHANGES = [("Hi", "Hello there!"), ("How are you?", "I'm fine, thanks.")]

@@ -12,8 +12,12 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from training.benchmark import handwritten
-from training.benchmark.handwritten import (
+from training.cli import evaluate
+from training.data.synthetic.relations import RELATIONS
+from training.data.synthetic.values import split_of, with_article
+from training.data.synthetic.wordings import HERE
+from training.evaluation import DATA
+from training.evaluation.recall_items import (
     FACTS,
     FORGETS,
     INTERFERENCE,
@@ -23,12 +27,7 @@ from training.benchmark.handwritten import (
     UPDATES,
     Handwritten,
 )
-from training.benchmark.scripts import TASKS, TIERS, make_scripts
-from training.cli import evaluate
-from training.data.synthetic.relations import RELATIONS
-from training.data.synthetic.values import split_of, with_article
-from training.data.synthetic.wordings import HERE
-from training.evaluation import DATA
+from training.evaluation.recall_scripts import TASKS, TIERS, make_scripts
 
 
 def _told() -> Iterator[tuple[str, str, str]]:
@@ -184,7 +183,7 @@ def _row_is_about(line: str, name: str) -> bool:
 
 def test_every_file_is_documented_with_its_keys_and_licence() -> None:
     """In all directories of items: the README names each file, and in its row each key that occurs."""
-    for folder in (handwritten.DATA, DATA, HERE):
+    for folder in (DATA, HERE):
         readme = (folder / "README.md").read_text("utf-8")
         assert "MIT licence" in readme
         for path in folder.glob("*.jsonl"):
@@ -202,6 +201,6 @@ def test_the_scripts_are_written_for_other_systems(tmp_path: Path) -> None:
     written = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     made = [s for task in TASKS for tier in TIERS for s in make_scripts(task, tier, facts=3, per_person=2, seed=5)]
     assert written == json.loads(json.dumps([asdict(script) for script in made]))
-    readme = (handwritten.DATA / "README.md").read_text("utf-8")
+    readme = (DATA / "README.md").read_text("utf-8")
     keys = {*written[0], *written[0]["sessions"][0][0], *written[0]["questions"][0]}
     assert {key for key in keys if f"`{key}`" not in readme and f'"{key}"' not in readme} == set()

@@ -11,7 +11,7 @@ from tests.conftest import tiny_model
 from training.data.episodes import EpisodeBuilder
 from training.data.synthetic.pairs import GROUP, build_pairs
 from training.data.synthetic.relations import ALL_RELATIONS, RELATIONS, relatives
-from training.matching import _lower_states, matching_losses
+from training.losses.contrastive import _lower_states, matching_losses
 from varda_chat.model.chat_format import ChatFormat
 
 EXCHANGES = [("Hi", "Hello!"), ("How are you?", "Fine, thanks.")]

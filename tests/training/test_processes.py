@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.shared_steps import STEPS, gradients, settings
-from training.data.tokenizer import train_tokenizer
+from training.data.preprocess.tokenizer import train_tokenizer
+from training.gradients import Gradients
 from training.launch import make_accelerator
-from training.shares import Shares
-from training.step import Gradients
+from training.process_group import Shares
 from varda_chat.errors import VardaError
 from varda_chat.model.checkpoint import load_checkpoint
 

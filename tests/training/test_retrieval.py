@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from training.cli import evaluate
-from training.data.corpora import Dialogue, is_validation
+from training.data.sources.corpora import Dialogue, is_validation
 from training.evaluation import minilm
 from training.evaluation.rankers import BM25, DEPTH, Random, fuse, model_memory
 from training.evaluation.retrieval import BASELINE, MEMORY, Asked, measure, read_rankings, scored

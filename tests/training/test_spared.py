@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from training.benchmark.scoring import names
-from training.benchmark.telling import open_store
 from training.cli import evaluate
 from training.evaluation import spared
+from training.evaluation.scoring import names
 from training.evaluation.spared import (
     LINES,
     REAL,
@@ -28,6 +27,7 @@ from training.evaluation.spared import (
     read_sets,
 )
 from training.evaluation.spared_report import FRESH, counts, spared_json, spared_markdown, totals
+from training.evaluation.telling import open_store
 from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import DataError, VardaError

@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from training.benchmark.scoring import loops, names_any
-from training.benchmark.telling import open_store
-from training.data.corpora import CORPORA, read_dialogues
+from training.data.sources.corpora import CORPORA, read_dialogues
 from training.data.synthetic.relations import ALL_RELATIONS
 from training.data.synthetic.values import KINDS
 from training.evaluation import DATA
+from training.evaluation.scoring import loops, names_any
+from training.evaluation.telling import open_store
 from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.model.checkpoint import Checkpoint

@@ -15,8 +15,8 @@ from typing import Any
 
 from rich.table import Table
 
-from training.benchmark.scoring import Score
 from training.evaluation.conversation import STATES, Conversation, Reply
+from training.evaluation.scoring import Score
 from training.evaluation.tables import new_table, score_json, share_text
 
 ALL = "all"

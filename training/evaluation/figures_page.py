@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.benchmark.scripts import MEASURES, TASKS, TIERS
 from training.evaluation.figures import Figures
 from training.evaluation.markdown import (
     NOT_MEASURED,
@@ -26,6 +25,7 @@ from training.evaluation.markdown import (
     short_share,
     split_text,
 )
+from training.evaluation.recall_scripts import MEASURES, TASKS, TIERS
 from training.evaluation.statistics import mcnemar
 from training.evaluation.tables import chance_text
 from varda_chat.errors import DataError

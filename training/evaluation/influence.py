@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from training.benchmark.recall import judge
-from training.benchmark.scoring import names_any, normalised
-from training.benchmark.scripts import TIERS, Question, Tier, make_scripts
-from training.benchmark.telling import GREEDY, open_store, tell
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import Relation
+from training.evaluation.recall import judge
+from training.evaluation.recall_scripts import TIERS, Question, Tier, make_scripts
+from training.evaluation.scoring import names_any, normalised
+from training.evaluation.telling import GREEDY, open_store, tell
 from varda_chat.influence import MaskedStore
 from varda_chat.memory import MemoryStore
 from varda_chat.model.checkpoint import Checkpoint

@@ -14,10 +14,10 @@ from typing import Protocol
 
 import numpy as np
 
-from training.benchmark.controls import load_bm25s, search_words
-from training.benchmark.telling import open_store
+from training.evaluation.controls import load_bm25s, search_words
 from training.evaluation.minilm import minilm_vectors
 from training.evaluation.retrieval_data import Conversation
+from training.evaluation.telling import open_store
 from varda_chat.model.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 

@@ -243,7 +243,7 @@ def read_rankings(path: Path, conversations: Sequence[Conversation]) -> dict[str
 
 def check_libraries() -> None:
     """Raises VardaError, with what to do, where a library of the measurement is missing."""
-    from training.benchmark.controls import load_bm25s
+    from training.evaluation.controls import load_bm25s
 
     try:
         import ir_measures  # noqa: F401

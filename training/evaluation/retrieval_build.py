@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.data.corpora import Dialogue, is_validation
+from training.data.sources.corpora import Dialogue, is_validation
 from varda_chat.errors import DataError
 
 SOURCE = "msc.valid"

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
-from training.benchmark.scoring import Score
+from training.evaluation.scoring import Score
 from training.evaluation.spared import STORABLE, Exchange, SetResult, Spared, Stage
 from training.evaluation.tables import new_table, score_json, share_text
 
