@@ -24,7 +24,8 @@ from training.evaluation.plots import check_chart, draw_chart
 from training.evaluation.reading import as_statements, kept_by_chat, read_session, room
 from training.evaluation.recall import Benchmark, Outcome, Plan, judge, measure, measure_recall
 from training.evaluation.recall_report import recall_json, recall_tables, wrong_answers
-from training.evaluation.recall_scripts import MEASURES, TASKS, TIERS, Line, Question, Script, Task, Tier, make_scripts
+from training.evaluation.recall_scripts import make_scripts
+from training.evaluation.recall_tasks import MEASURES, TASKS, TIERS, Line, Question, Script, Task, Tier
 from training.evaluation.scoring import Score, names_any
 from training.evaluation.telling import Person, open_store, questioning, tell, tell_changes
 from varda_chat.config import GenerationSettings

@@ -27,7 +27,8 @@ from training.evaluation.recall_items import (
     UPDATES,
     Handwritten,
 )
-from training.evaluation.recall_scripts import TASKS, TIERS, make_scripts
+from training.evaluation.recall_scripts import make_scripts
+from training.evaluation.recall_tasks import TASKS, TIERS
 
 
 def _told() -> Iterator[tuple[str, str, str]]:

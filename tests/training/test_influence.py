@@ -14,7 +14,7 @@ from training.cli import evaluate
 from training.evaluation import influence
 from training.evaluation.influence import Again, Answer, Influence, measure
 from training.evaluation.influence_report import influence_json, influence_tables
-from training.evaluation.recall_scripts import Line, Script
+from training.evaluation.recall_tasks import Line, Script
 from training.evaluation.statistics import mcnemar
 from training.evaluation.telling import open_store, tell
 from varda_chat.config import GenerationSettings

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tests.conftest import tiny_model
-from training.data.episodes import EpisodeBuilder
+from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.pairs import GROUP, build_pairs
 from training.data.synthetic.relations import ALL_RELATIONS, RELATIONS, relatives
 from training.losses.contrastive import _lower_states, matching_losses

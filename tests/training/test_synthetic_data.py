@@ -15,13 +15,14 @@ import pytest
 from tests.unit.tiny_chatml import chatml_tokenizer
 from training.adapter.lines import load_facts, load_lines
 from training.adapter.sessions import SessionBuilder
-from training.data.episodes import EpisodeBuilder
+from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.pairs import build_pairs
 from training.data.synthetic.persona import load_identity
 from training.data.synthetic.relations import ALL_RELATIONS, load_relations
 from training.data.synthetic.values import KINDS, draw, load_lists
 from training.data.synthetic.wordings import HERE, load_wordings, load_words
-from training.evaluation.recall_scripts import TASKS, TIERS, make_scripts
+from training.evaluation.recall_scripts import make_scripts
+from training.evaluation.recall_tasks import TASKS, TIERS
 from training.tables import read_table
 from varda_chat.errors import DataError
 from varda_chat.model.chat_format import ChatMLFormat

@@ -229,7 +229,7 @@ def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
     given["command"] = _command_line(click.get_current_context())
 
     def action() -> None:
-        from training.cli.recall_measures import run as measured
+        from training.cli.measures import run as measured
 
         measured(measure, checkpoint, given, _load, console())
 

@@ -13,9 +13,10 @@ import numpy as np
 from training.config import TrainConfig
 from training.data.dialogue_rows import DialogueRows, MultiSessions, exchanges, persona_dialogues, tokenise
 from training.data.document_episodes import TextEpisodes
-from training.data.episodes import EpisodeArrays, EpisodeBuilder, Exchange
+from training.data.episodes import EpisodeArrays, Exchange
 from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.sources.corpora import CORPORA, Dialogue, is_validation, read_dialogues
+from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.pairs import PairArrays, build_pairs
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import render

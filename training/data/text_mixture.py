@@ -13,7 +13,7 @@ import numpy as np
 from training.config import TrainConfig
 from training.data.dialogue_rows import DialogueRows, TokenisedDialogue, exchanges, persona_dialogues, tokenise
 from training.data.document_episodes import TextEpisodes
-from training.data.episodes import EpisodeArrays, EpisodeBuilder, Exchange
+from training.data.episodes import EpisodeArrays, Exchange
 from training.data.mixture import VALIDATION_EPISODES, VALIDATION_ROWS, Data
 from training.data.preprocess.encoding import tokenizer_fingerprint
 from training.data.preprocess.pipeline import How, Progress, cache_key, prepare_text
@@ -21,6 +21,7 @@ from training.data.preprocess.token_files import PreparedSplit, PreparedText
 from training.data.sources.corpora import Dialogue
 from training.data.sources.documents import Split
 from training.data.sources.selection import Places, is_prepared, source_of
+from training.data.synthetic.episode_builder import EpisodeBuilder
 from varda_chat.errors import DataError
 from varda_chat.model.chat_format import ChatFormat
 

@@ -17,7 +17,7 @@ from training.data.sources.corpora import CORPORA, is_validation, read_dialogues
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import Relation
 from training.evaluation import recall_items
-from training.evaluation.recall_scripts import draw_facts
+from training.evaluation.recall_templates import draw_facts
 from training.evaluation.scoring import Score, loops, names_any
 from training.evaluation.telling import GREEDY, open_store
 from varda_chat.model.checkpoint import Checkpoint

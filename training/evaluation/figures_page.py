@@ -25,7 +25,7 @@ from training.evaluation.markdown import (
     short_share,
     split_text,
 )
-from training.evaluation.recall_scripts import MEASURES, TASKS, TIERS
+from training.evaluation.recall_tasks import MEASURES, TASKS, TIERS
 from training.evaluation.statistics import mcnemar
 from training.evaluation.tables import chance_text
 from varda_chat.errors import DataError

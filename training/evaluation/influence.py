@@ -22,7 +22,8 @@ from typing import cast
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import Relation
 from training.evaluation.recall import judge
-from training.evaluation.recall_scripts import TIERS, Question, Tier, make_scripts
+from training.evaluation.recall_scripts import make_scripts
+from training.evaluation.recall_tasks import TIERS, Question, Tier
 from training.evaluation.scoring import names_any, normalised
 from training.evaluation.telling import GREEDY, open_store, tell
 from varda_chat.influence import MaskedStore

@@ -26,7 +26,7 @@ from training.evaluation.dialogue import READERS, Loss, Prediction, Reader
 from training.evaluation.economy import Economy
 from training.evaluation.exchanges import Exchange, looping, recalled
 from training.evaluation.recall import Benchmark, Condition
-from training.evaluation.recall_scripts import MEASURES, Tier
+from training.evaluation.recall_tasks import MEASURES, Tier
 from training.evaluation.scoring import Score, loops
 from training.evaluation.statistics import Paired, mcnemar
 from training.evaluation.tables import chance_text, new_table, paired_json, score_json, share_text
