@@ -9,7 +9,8 @@ import torch
 
 from training.data.synthetic.templates import ADMISSION
 from training.episodes.batch import Batch
-from training.losses.objective import episode_losses, mixed_logits, value_hits
+from training.losses.language_model import mixed_logits, value_hits
+from training.losses.objective import episode_losses
 from varda_chat.model import VardaGPTAssociative
 
 if TYPE_CHECKING:

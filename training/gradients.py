@@ -14,7 +14,8 @@ from training.data.mixture import Data, Stack
 from training.episodes.batch import Batch, Distractors
 from training.episodes.negatives import BANK_PER_STEP, VectorBank
 from training.losses.contrastive import matching_losses
-from training.losses.objective import NOTHING_SAID, Losses, episode_losses
+from training.losses.objective import Losses, episode_losses
+from training.losses.retrieval import NOTHING_SAID
 from training.process_group import Shares
 from varda_chat.errors import VardaError
 from varda_chat.model import VardaGPTAssociative

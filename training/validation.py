@@ -12,7 +12,8 @@ from training.config import TrainConfig
 from training.data.episodes import EpisodeArrays
 from training.data.mixture import Data
 from training.episodes.batch import Batch
-from training.losses.objective import episode_losses, value_hits
+from training.losses.language_model import value_hits
+from training.losses.objective import episode_losses
 from varda_chat.model import VardaGPTAssociative
 
 ROWS, EPISODES = 12, 16

@@ -24,7 +24,8 @@ from rich.table import Table
 from training.config import ObjectiveWeights, TrainConfig
 from training.data.mixture import Data, fresh_tokenizer, load_dialogues, prepare
 from training.episodes.batch import Batch
-from training.losses.objective import episode_losses, value_hits
+from training.losses.language_model import value_hits
+from training.losses.objective import episode_losses
 from training.quiet import quiet_libraries
 from training.run import config_of, fresh_model
 from training.trainer import Trainer
