@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.episodes import ALIVE, EpisodeArrays
-from training.data.mixture import fact_texts
+from training.data.episodes import ALIVE, NONE, NULL, EpisodeArrays
 from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.synthetic.episode_builder import EpisodeBuilder
-from training.data.synthetic.messages import NONE, NULL
+from training.data.synthetic.relations import fact_texts
 from training.data.synthetic.values import split_of
 from training.episodes.batch import Batch
 from varda_chat.model.chat_format import ChatFormat

@@ -18,9 +18,8 @@ from training.data.preprocess.token_files import PreparedText
 from training.data.preprocess.tokenizer import save_tokenizer, train_tokenizer
 from training.data.sources.catalogue import NAMED
 from training.data.sources.corpora import Dialogue, is_validation
-from training.data.sources.documents import SPLITS, Document, place
+from training.data.sources.documents import SPLITS, Document, Source, place
 from training.data.sources.own_text import own_documents, own_files
-from training.data.sources.selection import Source
 from training.data.sources.wikitext import articles
 from varda_chat.errors import DataError
 

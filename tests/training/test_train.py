@@ -19,10 +19,10 @@ from training.cli import evaluate, train
 from training.config import TrainConfig
 from training.data.dialogue_rows import DialogueRows, MultiSessions, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays
-from training.data.mixture import Data, fact_texts
+from training.data.mixture import Data
 from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.synthetic.episode_builder import EpisodeBuilder
-from training.data.synthetic.relations import RELATIONS
+from training.data.synthetic.relations import RELATIONS, fact_texts
 from training.run import build, config_of
 from training.trainer import Trainer
 from varda_chat.model import VardaGPTAssociative, VardaGPTConfig

@@ -27,9 +27,10 @@ from training.benchmarks.speed import FullMemory, Speed
 from training.config import PRESETS
 from training.data.dialogue_rows import DialogueRows, MultiSessions, exchanges, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays
-from training.data.mixture import Data, fact_texts
+from training.data.mixture import Data
 from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.synthetic.episode_builder import EpisodeBuilder
+from training.data.synthetic.relations import fact_texts
 from training.episodes.memory import EpisodeMemory
 from training.optimizer import parameter_groups
 from training.quiet import quiet_libraries

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ def run(asked: Asked, console: Console) -> None:
     from training.data.preprocess.pipeline import How, cache_key, prepare_text
     from training.data.sources.selection import source_of
     from training.data.text_mixture import places_of
+    from training.display import preparing
 
     if asked.show_list:
         console.print(corpora_table())
@@ -44,7 +44,7 @@ def run(asked: Asked, console: Console) -> None:
     tokenizer = None if asked.tokenizer is None else tokenizer_of(asked.tokenizer)
     how = How(tokenizer, asked.vocab_size, asked.seed, asked.held_out, _command(asked))
     target = asked.output_dir or places.prepared / cache_key(sources, how)
-    with progress() as show:
+    with preparing() as show:
         prepared = prepare_text(sources, how, target, show)
     for table in tables(prepared.manifest):
         console.print(table)
@@ -124,17 +124,6 @@ def notices(manifest: dict[str, Any]) -> Iterator[str]:
         yield from (f"  {line}" for line in bad["first"])
         if bad["count"] > len(bad["first"]):
             yield f"  … and {bad['count'] - len(bad['first']):,} more bad lines in {source['name']}"
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A progress bar on stderr."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("preparing", total=None)
-        yield lambda doing, done, total: bars.update(task, description=doing, completed=done, total=total)
 
 
 def _command(asked: Asked) -> str:

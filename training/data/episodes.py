@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.synthetic.messages import NONE
-
+NONE, NULL = -1, -2
+"""Target statement of a token that is not supervised; of one that should find nothing."""
 ALIVE = 1 << 30
 """The turn that ends a statement that no turn ends."""
 STATEMENTS = 20

@@ -18,9 +18,7 @@ from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.sources.corpora import CORPORA, Dialogue, is_validation, read_dialogues
 from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.pairs import PairArrays, build_pairs
-from training.data.synthetic.relations import RELATIONS
-from training.data.synthetic.templates import render
-from training.data.synthetic.values import draw
+from training.data.synthetic.relations import fact_texts
 from training.process_group import ALONE, Shares
 from varda_chat.errors import DataError
 from varda_chat.model.chat_format import ChatFormat
@@ -102,15 +100,6 @@ def small_talk(dialogues: list[Dialogue], seed: int) -> list[Exchange]:
     own = exchanges(persona_dialogues(seed))
     rng = random.Random(seed)
     return lines + [rng.choice(own) for _ in range(len(lines) // 4)] if lines else own
-
-
-def fact_texts(seed: int, count: int = 40_000) -> Iterator[str]:
-    """Sentences about facts, for the tokenizer."""
-    rng = random.Random(seed)
-    for _ in range(count):
-        relation = rng.choice(RELATIONS)
-        templates = rng.choice((relation.tell, relation.ask, relation.answer, relation.correct, relation.unknown))
-        yield render(rng.choice(templates), draw(relation.kind, "train", rng))
 
 
 def fresh_tokenizer(dialogues: list[Dialogue], vocab_size: int, seed: int) -> Any:

@@ -88,9 +88,9 @@ class _Datasets:
         return text_data(config, self.texts, chat)
 
     def _open(self, how: How) -> None:
-        from training.cli.prepare_command import progress
+        from training.display import preparing
 
-        with progress() as show:
+        with preparing() as show:
             self.texts = open_datasets(self.names, self.places, how, self.console.print, show)
 
     def check_unchanged(self, output_dir: Path, resume: bool) -> None:

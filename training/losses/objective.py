@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.config import ObjectiveWeights
-from training.data.synthetic.messages import NONE
+from training.data.episodes import NONE
 from training.episodes.batch import Batch, Distractors
 from training.episodes.memory import EpisodeMemory
 from training.losses import Part

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.data.synthetic.messages import NONE, NULL
+from training.data.episodes import NONE, NULL
 from training.episodes.batch import Batch
 from training.episodes.memory import EpisodeMemory
 from training.losses import Part

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from training.data.preprocess.encoding import Encoder, tokenizer_fingerprint
 from training.data.preprocess.token_files import DOCUMENTS, FORMAT, PreparedText
 from training.data.preprocess.tokenizer import train_tokenizer
-from training.data.sources.documents import SPLITS, BadLines, Document, Split, place
+from training.data.sources.documents import SPLITS, BadLines, Document, Source, Split, place
 from training.data.sources.fetching import checksum
-from training.data.sources.selection import MANIFEST, Source
+from training.data.sources.selection import MANIFEST
 from varda_chat.errors import DataError
 
 HELD_OUT: Final = 0.02
@@ -184,7 +184,7 @@ def _training_texts(scans: Sequence[_Scan], seed: int) -> Iterator[str]:
             else:
                 yield from document.text.splitlines(keepends=True)
     if talk:
-        from training.data.mixture import fact_texts
+        from training.data.synthetic.relations import fact_texts
 
         yield from (" " + text for text in fact_texts(seed))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -71,3 +72,19 @@ class BadLines:
         self.count += 1
         if len(self.first) < 10:
             self.first.append(f"{path}, line {line}: {reason}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Documents to prepare. ``open_splits``: those that are to be drawn from the documents without an official one;
+    the first is "train". ``stamp``: what names the content where there are no files."""
+
+    name: str
+    licence: str
+    attribution: str
+    files: tuple[Path, ...]
+    read: Callable[[BadLines], Iterator[Document]]
+    open_splits: tuple[Split, ...] = SPLITS
+    weight: float = 1.0
+    about_people: bool = True
+    stamp: str = ""

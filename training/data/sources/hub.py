@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from training.data.sources.documents import BadLines, Document, Split
+from training.data.sources.documents import BadLines, Document, Source, Split
 from training.data.sources.fetching import checksum
 from training.data.sources.own_text import document_of
 from training.data.sources.wikitext import CHECKSUMS
@@ -22,8 +22,6 @@ _SPLITS: Final[dict[str, Split]] = {
 
 def hub_source(name: str, say: Callable[[str], None]) -> Any:
     """The source ``OWNER/DATASET`` or ``OWNER/DATASET/CONFIG``, or a local folder. Raises DataError."""
-    from training.data.sources.selection import Source
-
     parts = name.split("/")
     config: str | None = None
     if not Path(name).is_dir() and len(parts) == 3:

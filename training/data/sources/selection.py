@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from training.data.sources import wikitext
 from training.data.sources.catalogue import NAMED, WIKITEXT, Located, Named, find, in_folder, named_documents
-from training.data.sources.documents import SPLITS, BadLines, Document, Split
+from training.data.sources.documents import SPLITS, Source
 from training.data.sources.fetching import Digest, fetch
 from training.data.sources.originals import ORIGINALS, fetch_original
 from training.data.sources.own_text import own_documents, own_files
@@ -19,22 +19,6 @@ MANIFEST: Final = "manifest.json"
 HUB: Final = "hub:"
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Documents to prepare. ``open_splits``: those that are to be drawn from the documents without an official one;
-    the first is "train". ``stamp``: what names the content where there are no files."""
-
-    name: str
-    licence: str
-    attribution: str
-    files: tuple[Path, ...]
-    read: Callable[[BadLines], Iterator[Document]]
-    open_splits: tuple[Split, ...] = SPLITS
-    weight: float = 1.0
-    about_people: bool = True
-    stamp: str = ""
 
 
 @dataclass(frozen=True)

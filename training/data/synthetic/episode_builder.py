@@ -9,19 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.data.episodes import STATEMENTS, TOPICS, EpisodeArrays, Exchange
-from training.data.synthetic.messages import (
-    NONE,
-    NULL,
-    Message,
-    Parts,
-    Span,
-    spoken,
-    statement_parts,
-    telling,
-    typed,
-    user_message,
-)
+from training.data.episodes import NONE, NULL, STATEMENTS, TOPICS, EpisodeArrays, Exchange
+from training.data.synthetic.messages import Message, Parts, Span, spoken, statement_parts, telling, typed, user_message
 from training.data.synthetic.relations import ALL_RELATIONS, relatives
 from training.data.synthetic.templates import (
     Relation,

@@ -6,12 +6,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from training.data.episodes import NONE
 from training.data.synthetic.noise import hasty
 from training.data.synthetic.templates import render
 from training.data.synthetic.wordings import WORDINGS
-
-NONE, NULL = -1, -2
-"""Target statement of a token that is not supervised; of one that should find nothing."""
 
 
 @dataclass

@@ -11,8 +11,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.episodes import NONE
 from training.data.synthetic.episode_builder import EpisodeBuilder
-from training.data.synthetic.messages import NONE, find, telling, typed, user_message
+from training.data.synthetic.messages import find, telling, typed, user_message
 from training.data.synthetic.relations import relatives
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import draw

@@ -9,8 +9,9 @@ Promises: names are unique; every template that needs a value has exactly one pl
 
 from __future__ import annotations
 
+import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -18,11 +19,11 @@ from typing import Any, Final
 
 from training.data.synthetic.everyday import load_everyday
 from training.data.synthetic.templates import ADMISSION, Relation, relation, render
-from training.data.synthetic.values import KINDS, with_article
+from training.data.synthetic.values import KINDS, draw, with_article
 from training.data.synthetic.wordings import HERE, WORDS
 from training.tables import check_keys, read_table, texts
 
-__all__ = ["ALL_RELATIONS", "RELATIONS", "Relation", "relatives", "render"]
+__all__ = ["ALL_RELATIONS", "RELATIONS", "Relation", "fact_texts", "relatives", "render"]
 
 _WITH_VALUE: Final = ("say", "tell", "correct")
 _WITHOUT_VALUE: Final = ("ask", "about", "more_ask", "unknown", "acknowledge")
@@ -134,6 +135,16 @@ RELATIONS: Final = load_relations()
 """Every relation that is made from clauses: those that the benchmark's templates are drawn from."""
 ALL_RELATIONS: Final = (*RELATIONS, *load_everyday())
 """Every relation that training tells and asks for."""
+
+
+def fact_texts(seed: int, count: int = 40_000) -> Iterator[str]:
+    """Sentences about facts, for the tokenizer."""
+    rng = random.Random(seed)
+    for _ in range(count):
+        relation = rng.choice(RELATIONS)
+        templates = rng.choice((relation.tell, relation.ask, relation.answer, relation.correct, relation.unknown))
+        yield render(rng.choice(templates), draw(relation.kind, "train", rng))
+
 
 _SAME_SORT: Final = (
     ("female_name", "male_name", "person_name", "full_name", "titled_name", "doctor_name"),
