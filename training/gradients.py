@@ -12,11 +12,11 @@ from torch import Tensor
 from training.config import TrainConfig
 from training.data.mixture import Data, Stack
 from training.episodes.batch import Batch, Distractors
-from training.episodes.negatives import BANK_PER_STEP, VectorBank
-from training.losses.contrastive import matching_losses
+from training.episodes.negatives import NEGATIVES_PER_STEP, NegativeQueue
+from training.losses.contrastive import contrastive_losses
 from training.losses.objective import Losses, episode_losses
 from training.losses.retrieval import NOTHING_SAID
-from training.process_group import Shares
+from training.process_group import ProcessGroup
 from varda_chat.errors import VardaError
 from varda_chat.model import VardaGPTAssociative
 
@@ -28,22 +28,22 @@ class Gradients:
     """Computes the losses of a run's batches, and their gradients, for ``model`` on ``data``."""
 
     def __init__(
-        self, model: VardaGPTAssociative, data: Data, config: TrainConfig, accelerator: Accelerator, shares: Shares
+        self, model: VardaGPTAssociative, data: Data, config: TrainConfig, accelerator: Accelerator, group: ProcessGroup
     ) -> None:
-        _check_shares(config, shares)
+        _check_counts(config, group)
         self.model, self.data, self.config = model, data, config
-        self.accelerator, self.shares = accelerator, shares
+        self.accelerator, self.group = accelerator, group
         # what other memories hold: real talk, and other people's facts
-        self.talk_bank = VectorBank(model.config.memory_dim, accelerator.device)
-        self.fact_bank = VectorBank(model.config.memory_dim, accelerator.device)
+        self.talk_negatives = NegativeQueue(model.config.memory_dim, accelerator.device)
+        self.fact_negatives = NegativeQueue(model.config.memory_dim, accelerator.device)
 
     def add(self, number: int, step: int) -> Terms:
         """Add the gradients of the run's batch ``number``, at ``step``; returns its terms."""
         config, progress = self.config, step / self.config.max_steps
         # the same in all processes: each draws for the whole step, and takes its own
         generator = torch.Generator().manual_seed((config.seed << 32) + number)
-        talk = self.batch(self.data.rows(number, self.shares), generator)
-        facts = self.batch(self.data.facts(number, self.shares), generator)
+        talk = self.batch(self.data.rows(number, self.group), generator)
+        facts = self.batch(self.data.facts(number, self.group), generator)
         # what is in memory beside the episode's own: few vectors first, then many
         share = (progress - config.distractors_from) / (config.distractors_full - config.distractors_from)
         count = int(config.max_distractors * min(1.0, max(0.0, share))) if number % config.without_distractors else 0
@@ -85,7 +85,7 @@ class Gradients:
             return zero, zero
         pairs = self.data.pairs(number)
         with self.accelerator.autocast():
-            reading, deleting = matching_losses(self.model, pairs, generator, self.shares)
+            reading, deleting = contrastive_losses(self.model, pairs, generator, self.group)
             loss = config.weights.matching * reading + config.weights.delete * deleting
         self._backward(loss / config.gradient_accumulation_steps)
         return reading, deleting
@@ -99,12 +99,12 @@ class Gradients:
         with self.accelerator.autocast():
             return episode_losses(
                 self.model, batch, config.weights, distractors=distractors, hard_gates=hard_gates,
-                use_memory=config.use_memory, shares=self.shares,
+                use_memory=config.use_memory, group=self.group,
             )  # fmt: skip
 
     def _distractors(self, count: int, generator: torch.Generator) -> Distractors | None:
         """``count`` vectors, as many of real talk as of facts, in random order; None for none."""
-        drawn = [bank.sample(count // 2, generator) for bank in (self.talk_bank, self.fact_bank)]
+        drawn = [queue.sample(count // 2, generator) for queue in (self.talk_negatives, self.fact_negatives)]
         order = torch.randperm(sum(len(d.tokens) for d in drawn), generator=generator).to(self.accelerator.device)
         if not len(order):
             return None
@@ -118,36 +118,36 @@ class Gradients:
 
     @torch.no_grad()
     def _remember_facts(self, of_facts: Losses, facts: Batch) -> None:
-        """Put some vectors of told values into their bank, with what they are about."""
+        """Put some vectors of told values into their queue, with what they are about."""
         output = of_facts.output
         assert output.storable_vector is not None
         told = ((facts.statement >= 0) & (facts.store_label == 1)).flatten()
         topic = facts.topic.gather(1, facts.statement.flatten(1).clamp_min(0).long()).flatten()
-        chosen = (told & (topic >= 0)).nonzero().squeeze(1)[: 2 * BANK_PER_STEP]
+        chosen = (told & (topic >= 0)).nonzero().squeeze(1)[: 2 * NEGATIVES_PER_STEP]
         found = (output.storable_vector.flatten(0, 1)[chosen].float(), facts.ids.flatten()[chosen], topic[chosen].int())
-        vectors, tokens, topics = (self.shares.gather(each)[: 2 * BANK_PER_STEP] for each in found)
-        self.fact_bank.add(vectors, tokens, topics)
+        vectors, tokens, topics = (self.group.gather(each)[: 2 * NEGATIVES_PER_STEP] for each in found)
+        self.fact_negatives.add(vectors, tokens, topics)
 
     @torch.no_grad()
     def _remember_talk(self, of_talk: Losses, talk: Batch) -> None:
-        """Put the vectors of real talk that are likeliest to be stored into the bank."""
+        """Put the vectors of real talk that are likeliest to be stored into the queue."""
         output = of_talk.output
         assert output.storable_vector is not None and output.store_decision is not None
         gate = output.store_decision.flatten().masked_fill(talk.turn.flatten() < 0, NOTHING_SAID)
-        best = gate.topk(min(BANK_PER_STEP, gate.numel()))
+        best = gate.topk(min(NEGATIVES_PER_STEP, gate.numel()))
         vectors = output.storable_vector.flatten(0, 1)[best.indices].float()
         found = (best.values, vectors, talk.ids.flatten()[best.indices])
-        gates, vectors, tokens = (self.shares.gather(each) for each in found)
-        chosen = gates.topk(min(BANK_PER_STEP, len(gates))).indices
-        self.talk_bank.add(vectors[chosen], tokens[chosen])
+        gates, vectors, tokens = (self.group.gather(each) for each in found)
+        chosen = gates.topk(min(NEGATIVES_PER_STEP, len(gates))).indices
+        self.talk_negatives.add(vectors[chosen], tokens[chosen])
 
 
-def _check_shares(config: TrainConfig, shares: Shares) -> None:
+def _check_counts(config: TrainConfig, group: ProcessGroup) -> None:
     """Raise VardaError where there is not something of each kind for each process."""
     for flag in ("dialogue_rows", "fact_episodes", "question_pairs"):
         count: Any = getattr(config, flag)
-        if count < shares.processes and not (flag == "question_pairs" and count == 0):
+        if count < group.processes and not (flag == "question_pairs" and count == 0):
             raise VardaError(
-                f"{shares.processes} processes share each step, but --{flag.replace('_', '-')} is {count}: "
+                f"{group.processes} processes share each step, but --{flag.replace('_', '-')} is {count}: "
                 "give one for each process at least."
             )

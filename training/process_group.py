@@ -1,4 +1,4 @@
-"""Shares: how the processes of a run divide its steps. What they sum is what one process would compute alone.
+"""ProcessGroup: how the processes of a run divide its steps. What they sum is what one process would compute alone.
 
 Each process computes the losses of its own rows, divided by the weights of all rows, and the gradients are summed once
 a step. So a run's result does not depend on how many processes share it, beyond rounding.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Shares:
+class ProcessGroup:
     """Process ``process`` of ``processes``. Where there are several, all must call the same methods in the same order,
     on the device that their process group is for."""
 
@@ -63,13 +63,13 @@ class Shares:
             for gradient, total in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
                 gradient.copy_(total.view_as(gradient))
 
-    def same(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Give all processes the first one's ``tensors``."""
         if self.processes > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
 
-    def first_says(self, found: Any) -> Any:
+    def broadcast_object(self, found: Any) -> Any:
         """What the first process found, in all of them."""
         if self.processes == 1:
             return found
@@ -78,7 +78,7 @@ class Shares:
         return box[0]
 
 
-ALONE = Shares()
+ALONE = ProcessGroup()
 
 BUCKET = 1 << 24
 """Floats that are summed at once: few enough to be a small part of the gradients' memory."""
@@ -101,8 +101,8 @@ class _Gather(torch.autograd.Function):
     """Rows of all processes. Backwards, a row's gradient is the sum of what every process' losses say about it."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, shares: Shares, counts: list[int]) -> Tensor:
-        ctx.shares, ctx.counts = shares, counts
+    def forward(ctx: Any, rows: Tensor, group: ProcessGroup, counts: list[int]) -> Tensor:
+        ctx.group, ctx.counts = group, counts
         # of one size, as every backend can gather them
         padded = rows.new_zeros(max(counts), *rows.shape[1:])
         padded[: len(rows)] = rows
@@ -113,6 +113,6 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = gradients
-        process, counts = ctx.shares.process, ctx.counts
+        process, counts = ctx.group.process, ctx.counts
         start = sum(counts[:process])
-        return ctx.shares.sum(gradient.contiguous())[start : start + counts[process]], None, None
+        return ctx.group.sum(gradient.contiguous())[start : start + counts[process]], None, None

@@ -22,7 +22,7 @@ from training.interrupts import interrupts, out_of_memory
 from training.launch import make_accelerator
 from training.metrics import Metrics
 from training.optimizer import DELETE_HEADS, MEMORY_PARTS, parameter_groups, schedule
-from training.process_group import Shares
+from training.process_group import ProcessGroup
 from training.validation import Validation, validate
 from varda_chat.errors import VardaError
 from varda_chat.model import VardaGPTAssociative
@@ -48,19 +48,19 @@ class Trainer:
     ) -> None:
         self.config, self.data, self.output_dir, self.console = config, data, output_dir, console
         self.accelerator = accelerator or make_accelerator(config, output_dir)
-        self.shares = Shares(self.accelerator.process_index, self.accelerator.num_processes)
+        self.group = ProcessGroup(self.accelerator.process_index, self.accelerator.num_processes)
         # not wrapped to exchange gradients in backward: losses are shared by their weights, and gradients summed once
         self.model: VardaGPTAssociative = self.accelerator.prepare_model(model, evaluation_mode=True)
-        self.shares.same(tensor for tensor in self.model.state_dict().values())
-        if self.shares.process:
-            torch.manual_seed(config.seed + self.shares.process)  # dropout of its own
+        self.group.broadcast(tensor for tensor in self.model.state_dict().values())
+        if self.group.process:
+            torch.manual_seed(config.seed + self.group.process)  # dropout of its own
         optimizer = torch.optim.AdamW(parameter_groups(self.model, config), betas=config.betas, fused=True)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: schedule(step, config.max_steps, config.warmup_steps)
         )
         self.optimizer, self.scheduler = self.accelerator.prepare(optimizer, scheduler)
-        self.gradients = Gradients(self.model, data, config, self.accelerator, self.shares)
-        self.accelerator.register_for_checkpointing(self.gradients.talk_bank, self.gradients.fact_bank)
+        self.gradients = Gradients(self.model, data, config, self.accelerator, self.group)
+        self.accelerator.register_for_checkpointing(self.gradients.talk_negatives, self.gradients.fact_negatives)
         self.saves = Saves(output_dir)
         self.step = 0
         self.elapsed = 0.0
@@ -105,16 +105,16 @@ class Trainer:
         """The step's gradients, summed over batches and processes; returns its terms."""
         parts = self.config.gradient_accumulation_steps
         batches = [self.gradients.add(self.step * parts + part, self.step) for part in range(parts)]
-        self.shares.sum_gradients(self.model.parameters())
+        self.group.sum_gradients(self.model.parameters())
         names = list(batches[0])
         mean = torch.stack([torch.stack([batch[name] for name in names]) for batch in batches]).mean(dim=0)
-        terms = dict(zip(names, self.shares.sum(mean).tolist(), strict=True))
+        terms = dict(zip(names, self.group.sum(mean).tolist(), strict=True))
         hits, sought, stored, tokens = (terms.pop(name) for name in _COUNTS)
         return terms | {"retrieval_hits": hits / max(1, sought), "store_rate": stored / max(1, tokens)}
 
     def _lost(self, what: str) -> VardaError:
         """The error to raise where numbers have run away; a save of the weights that they come from is dropped."""
-        kept = self.shares.first_says(self.saves.drop(self.step) if self.accelerator.is_main_process else None)
+        kept = self.group.broadcast_object(self.saves.drop(self.step) if self.accelerator.is_main_process else None)
         go_on = (
             "Nothing was saved yet; start anew with a lower --learning-rate."
             if kept is None
@@ -139,7 +139,7 @@ class Trainer:
         found = None
         if self.accelerator.is_main_process:
             found = validate(self.model, self.data, self.config, self.accelerator)
-        answer: Validation = self.shares.first_says(found)
+        answer: Validation = self.group.broadcast_object(found)
         return answer
 
     def run(self) -> Validation:
@@ -153,7 +153,7 @@ class Trainer:
         self.model.train()
         with (
             view_of(self.console, config.max_steps, epoch, self.step) as view,
-            interrupts(patient=self.shares.processes > 1) as interrupted,
+            interrupts(patient=self.group.processes > 1) as interrupted,
         ):
             while self.step < config.max_steps:
                 before = time.monotonic()
@@ -171,7 +171,7 @@ class Trainer:
                     last = self.validate()
                     view.report(self._validated(last))
                     done = done or self._is_over(last)
-                stop = self.shares.first_says(interrupted())
+                stop = self.group.broadcast_object(interrupted())
                 if self.step % config.save_every == 0 or done or stop:
                     self.save()
                 if done:
@@ -249,7 +249,7 @@ class Trainer:
     def resume(self) -> None:
         """Go on from the newest whole save, as if the run had never stopped; at another learning rate, if the settings
         say so. Raises DataError where there is none."""
-        for line in self.shares.first_says(self.saves.settle() if self.accelerator.is_main_process else None):
+        for line in self.group.broadcast_object(self.saves.settle() if self.accelerator.is_main_process else None):
             self.console.print(line)
         state = self.saves.state()
         self.accelerator.load_state(str(self.saves.newest()))

@@ -107,10 +107,10 @@ def measure_training(preset: str, pairs: bool, repeats: int) -> Speed:
     model = fresh_model(preset, data.chat, {})
     with tempfile.TemporaryDirectory(prefix="varda-bench-") as folder:
         trainer = Trainer(model, data, data.config, Path(folder), Console(quiet=True))
-        for bank in (trainer.gradients.talk_bank, trainer.gradients.fact_bank):
-            vectors = F.normalize(torch.randn(len(bank.tokens), model.config.memory_dim), dim=1)
+        for queue in (trainer.gradients.talk_negatives, trainer.gradients.fact_negatives):
+            vectors = F.normalize(torch.randn(len(queue.tokens), model.config.memory_dim), dim=1)
             tokens = torch.randint(3, 300, (len(vectors),))
-            bank.add(vectors.to(bank.vectors.device), tokens.to(bank.vectors.device))
+            queue.add(vectors.to(queue.vectors.device), tokens.to(queue.vectors.device))
         twin = PlainTwin(model, data, trainer)
         trainer.model.train()
         twin.model.train()

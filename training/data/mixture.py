@@ -19,7 +19,7 @@ from training.data.sources.corpora import CORPORA, Dialogue, is_validation, read
 from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.pairs import PairArrays, build_pairs
 from training.data.synthetic.relations import fact_texts
-from training.process_group import ALONE, Shares
+from training.process_group import ALONE, ProcessGroup
 from varda_chat.errors import DataError
 from varda_chat.model.chat_format import ChatFormat
 
@@ -48,7 +48,7 @@ class Data:
     validation_facts: EpisodeArrays
     validation_rows: EpisodeArrays
 
-    def facts(self, step: int, shares: Shares = ALONE) -> Stack:
+    def facts(self, step: int, group: ProcessGroup = ALONE) -> Stack:
         """Fact episodes and multi-session dialogues (or segmented documents) of the step, all of one layout."""
         config = self.config
         sessions = random.Random(f"{config.seed}/layout/{step}").choice(config.layouts)
@@ -56,7 +56,7 @@ class Data:
         told = config.fact_episodes if self.builder is not None else 0
         real = config.fact_episodes + config.multi_session_episodes - told
         total = told + (real if self.multi_sessions.usable(length) else 0)
-        place = shares.part(total)
+        place = group.part(total)
         episodes = []
         for number in range(place.start, place.stop):
             # of its own, so that it is the same in whichever process
@@ -65,10 +65,10 @@ class Data:
             episodes.append(drawn_from.build(rng, sessions, length))
         return Stack(EpisodeArrays.stack(episodes), place, total)
 
-    def rows(self, step: int, shares: Shares = ALONE) -> Stack:
+    def rows(self, step: int, group: ProcessGroup = ALONE) -> Stack:
         """Rows of dialogue or text of the step."""
         total = self.config.dialogue_rows
-        place = shares.part(total)
+        place = group.part(total)
         rows = [self.training_rows.row(step * total + number) for number in range(place.start, place.stop)]
         return Stack(EpisodeArrays.stack(rows), place, total)
 

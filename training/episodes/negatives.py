@@ -1,4 +1,4 @@
-"""VectorBank: vectors recently written in training, which serve as other memories' content."""
+"""NegativeQueue: vectors recently written in training, which serve as other memories' content."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from torch import Tensor
 
 from training.episodes.batch import Distractors
 
-BANK_SIZE, BANK_PER_STEP = 4096, 96
+QUEUE_SIZE, NEGATIVES_PER_STEP = 4096, 96
 
 
-class VectorBank:
+class NegativeQueue:
     """A ring of vectors recently written, which serve as distractors. Its content is saved with the checkpoint, so that
     a resumed run equals an uninterrupted one."""
 
     def __init__(self, dim: int, device: Any) -> None:
-        self.vectors = torch.zeros(BANK_SIZE, dim, device=device)
-        self.tokens = torch.zeros(BANK_SIZE, dtype=torch.long, device=device)
-        self.topics = torch.full((BANK_SIZE,), -1, dtype=torch.int32, device=device)
+        self.vectors = torch.zeros(QUEUE_SIZE, dim, device=device)
+        self.tokens = torch.zeros(QUEUE_SIZE, dtype=torch.long, device=device)
+        self.topics = torch.full((QUEUE_SIZE,), -1, dtype=torch.int32, device=device)
         self.filled = 0
         self.next = 0
 
     def add(self, vectors: Tensor, tokens: Tensor, topics: Tensor | None = None) -> None:
         """Put (n, D) vectors, their (n,) tokens and relations (-1, or None, for none) in place of the oldest."""
-        place = (torch.arange(len(vectors), device=vectors.device) + self.next) % BANK_SIZE
+        place = (torch.arange(len(vectors), device=vectors.device) + self.next) % QUEUE_SIZE
         self.vectors[place] = vectors
         self.tokens[place] = tokens
         self.topics[place] = -1 if topics is None else topics
-        self.next = (self.next + len(vectors)) % BANK_SIZE
-        self.filled = min(self.filled + len(vectors), BANK_SIZE)
+        self.next = (self.next + len(vectors)) % QUEUE_SIZE
+        self.filled = min(self.filled + len(vectors), QUEUE_SIZE)
 
     def sample(self, count: int, generator: torch.Generator) -> Distractors:
         """``count`` of them at random, or all while there are not that many."""

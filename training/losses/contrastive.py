@@ -1,4 +1,4 @@
-"""The matching loss: a question finds the statement that answers it, and nothing where there is none.
+"""The contrastive loss: a question finds the statement that answers it, and nothing where there is none.
 
 Episodes hold few questions, and most of what they compute is not about matching. Here only the blocks below the memory
 are run, on tellings and questions alone, so that a step sees many times more of them, among them those that are easily
@@ -13,7 +13,7 @@ from transformers.masking_utils import create_causal_mask
 
 from training.data.synthetic.pairs import PairArrays
 from training.episodes.memory import EpisodeMemory
-from training.process_group import ALONE, Shares
+from training.process_group import ALONE, ProcessGroup
 from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative
 
 FEW = 6
@@ -24,8 +24,8 @@ OBSOLETE_WEIGHT = 5.0
 """What a deletion that should happen weighs, beside 1 for one that should not."""
 
 
-def matching_losses(
-    model: VardaGPTAssociative, pairs: PairArrays, generator: torch.Generator, shares: Shares = ALONE
+def contrastive_losses(
+    model: VardaGPTAssociative, pairs: PairArrays, generator: torch.Generator, group: ProcessGroup = ALONE
 ) -> tuple[Tensor, Tensor]:
     """Losses of reading and of deleting, scalars; of a step that processes share, this one's share of both. Every
     process has all ``pairs``, runs the model on its own, and matches its questions with the tellings of all.
@@ -37,14 +37,14 @@ def matching_losses(
     """
     arrays = {name: torch.from_numpy(getattr(pairs, name)).to(model.device) for name in pairs.__dataclass_fields__}
     count, length = arrays["told"].shape
-    own_pairs = shares.part(count)
+    own_pairs = group.part(count)
     reader = model.memory_reader
     offset = _offsets(model, 2 * count, length, generator).view(2, count)[:, own_pairs]
     ids = torch.cat([arrays["told"][own_pairs], arrays["asked"][own_pairs]])
     written, asking = _lower_states(model, ids, offset.reshape(-1, 1))
     told = len(ids) // 2
     vectors, *_ = reader.write(written[:told], None, arrays["sentence"][own_pairs].long())
-    vectors = shares.gather(vectors)  # (P, L, D)
+    vectors = group.gather(vectors)  # (P, L, D)
     unread = asking[told:]
     query, _ = reader.query(unread)
     rows = torch.arange(count, device=model.device)[own_pairs].unsqueeze(1)
@@ -64,7 +64,7 @@ def matching_losses(
         losses.append(_share_lost(scores, null, there & ~own, None))
     vectors = vectors[owner, place].detach()
     reading = torch.stack(losses).mean() / count
-    ours = shares.part(len(arrays["turn"]))
+    ours = group.part(len(arrays["turn"]))
     if ours.start == ours.stop:
         return reading, reading.new_zeros(())
     turns = arrays["turn"][ours]

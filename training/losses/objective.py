@@ -15,7 +15,7 @@ from training.losses import Part
 from training.losses.decisions import delete_loss, store_loss
 from training.losses.language_model import language_model_loss
 from training.losses.retrieval import read_out_loss, retrieval_loss
-from training.process_group import ALONE, Shares
+from training.process_group import ALONE, ProcessGroup
 from varda_chat.model.modeling import VardaGPTAssociative, VardaGPTOutput
 
 
@@ -43,7 +43,7 @@ def episode_losses(
     distractors: Distractors | None = None,
     hard_gates: bool = False,
     use_memory: bool = True,
-    shares: Shares = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Losses:
     """Run ``model`` over whole episodes, through the memory, and score it.
 
@@ -51,7 +51,7 @@ def episode_losses(
         distractors: what every token sees beside its episode's own vectors.
         hard_gates: store by threshold, as in chat.
         use_memory: False leaves the memory out: a plain GPT-2 and its loss.
-        shares: with which other processes ``batch`` is shared, each having its own rows of it.
+        group: with which other processes ``batch`` is shared, each having its own rows of it.
     """
     _, sessions, length = batch.ids.shape
     memory = EpisodeMemory(
@@ -86,14 +86,14 @@ def episode_losses(
         parts["retrieval"], hits = retrieval_loss(model, output, batch, target) if supervised else (nothing, nothing)
         # in the whole step: what one process alone would look at, all do
         looks = torch.stack([batch.statement.max(), batch.told.max(), batch.turn.max()]).view(1, 3)
-        last_statement, last_told, last_turn = shares.gather(looks).amax(dim=0).tolist()
-        parts["read_out"] = read_out_loss(model, output, batch, last_statement >= 0, shares)
+        last_statement, last_told, last_turn = group.gather(looks).amax(dim=0).tolist()
+        parts["read_out"] = read_out_loss(model, output, batch, last_statement >= 0, group)
         parts["store"] = store_loss(output, batch)
         if last_told >= 0:
             parts["delete"], probability = delete_loss(model, output, batch, last_turn + 1)
         else:
             parts["delete"] = nothing
-    weight = shares.sum(torch.stack([weight.float() for _, weight in parts.values()])).clamp_min(1.0)
+    weight = group.sum(torch.stack([weight.float() for _, weight in parts.values()])).clamp_min(1.0)
     terms = {name: part / w for (name, (part, _)), w in zip(parts.items(), weight, strict=True)}
     total = terms["language_model"] + sum(
         getattr(weights, name) * term for name, term in terms.items() if name != "language_model"

@@ -10,7 +10,7 @@ from training.data.episodes import NONE, NULL
 from training.episodes.batch import Batch
 from training.episodes.memory import EpisodeMemory
 from training.losses import Part
-from training.process_group import Shares
+from training.process_group import ProcessGroup
 from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput
 
 READ_OUT_TOKENS = 64
@@ -74,7 +74,7 @@ def retrieval_loss(
 
 
 def read_out_loss(
-    bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, labelled: bool, shares: Shares
+    bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, labelled: bool, group: ProcessGroup
 ) -> Part:
     """Sent through the memory block of ``fc`` and the output embedding, a vector must name its own token: where any are
     ``labelled``, those; else the tokens of the step that the gate likes best."""
@@ -83,7 +83,7 @@ def read_out_loss(
     chosen = batch.statement.flatten(1) >= 0
     if not labelled:
         gate = output.store_decision.detach().reshape(chosen.shape).masked_fill(batch.turn.flatten(1) < 0, NOTHING_SAID)
-        best = shares.gather(gate.flatten().topk(min(READ_OUT_TOKENS, gate.numel())).values)
+        best = group.gather(gate.flatten().topk(min(READ_OUT_TOKENS, gate.numel())).values)
         least = best.topk(min(READ_OUT_TOKENS, len(best))).values[-1]
         chosen = (gate >= least) & (gate > NOTHING_SAID)
     said = bare.transformer.ln_f(bare.memory_reader.read_out(memory.vectors[chosen]))

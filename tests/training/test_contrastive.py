@@ -11,7 +11,7 @@ from tests.conftest import tiny_model
 from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.pairs import GROUP, build_pairs
 from training.data.synthetic.relations import ALL_RELATIONS, RELATIONS, relatives
-from training.losses.contrastive import _lower_states, matching_losses
+from training.losses.contrastive import _lower_states, contrastive_losses
 from varda_chat.model.chat_format import ChatFormat
 
 EXCHANGES = [("Hi", "Hello!"), ("How are you?", "Fine, thanks.")]
@@ -81,7 +81,7 @@ def test_the_loss_falls_by_learning_to_match(chat_format: ChatFormat) -> None:
     losses: list[list[float]] = []
     for step in range(60):
         pairs = build_pairs(builder, random.Random(step), 24)
-        reading, deleting = matching_losses(model, pairs, torch.Generator().manual_seed(step))
+        reading, deleting = contrastive_losses(model, pairs, torch.Generator().manual_seed(step))
         (reading + deleting).backward()
         optimizer.step()
         optimizer.zero_grad()
