@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ import pytest
 from tests.unit.tiny_chatml import chatml_tokenizer
 from training.adapter.lines import load_facts, load_lines
 from training.adapter.sessions import SessionBuilder
+from training.data.sources import catalogue
+from training.data.sources.documents import SPLITS
 from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.pairs import build_pairs
 from training.data.synthetic.persona import load_identity
@@ -110,6 +114,17 @@ def test_a_bad_line_is_named_by_file_and_line(tmp_path: Path, name: str, line: s
     (tmp_path / name).write_text(before + line + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=rf"{name}, line {len(before.splitlines()) + 1}: .*{problem}"):
         LOADERS[name](tmp_path / name)
+
+
+def test_every_corpus_is_named_once_and_says_whence_and_how_it_may_be_used() -> None:
+    table = Path(catalogue.__file__).parent / "corpora.jsonl"
+    assert len(catalogue.NAMED) == len(table.read_text(encoding="utf-8").splitlines())
+    for named in catalogue.NAMED.values():
+        assert named.kind in get_args(catalogue.Kind)
+        assert {split for _, split in named.files} <= {None, *SPLITS}
+        assert named.licence
+        assert named.attribution
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{12}", named.home)
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.data.sources.catalogue import NAMED
 from varda_chat.errors import DataError
 
 
@@ -26,23 +27,13 @@ class Corpus:
     about_people: bool = False
 
 
-CORPORA: tuple[Corpus, ...] = (
-    Corpus("msc", ("msc.valid",), "CC BY 4.0", "Multi-Session Chat: Xu, Szlam, Weston (Meta/ParlAI, 2021)", 3, True),
-    Corpus("spc", ("spc.valid",), "CC BY 4.0", "Synthetic-Persona-Chat: Jandaghi et al. (Google/USC, 2023)", 4, True),
-    Corpus("personachat", ("personachat.valid",), "CC BY 4.0",
-           "Persona-Chat: Zhang et al. (Facebook AI, 2018)", 4, True),
-    Corpus("self_dialogue", ("self_dialogue",), "BSD-3-Clause",
-           "The Self-dialogue Corpus: Fainberg et al. (University of Edinburgh, 2018)", 0.5),
-    Corpus("topical_chat", ("topical_chat.valid",), "CDLA-Sharing 1.0",
-           "Topical-Chat: Gopalakrishnan et al. (Amazon Alexa, 2019)", 0.5),
-    Corpus("wizard_of_wikipedia", ("wizard_of_wikipedia.valid",), "CC BY 4.0",
-           "Wizard of Wikipedia: Dinan et al. (Facebook AI, 2019)", 0.5),
-    Corpus("wizard_of_internet", ("wizard_of_internet.valid",), "CC BY 4.0",
-           "Internet-Augmented Dialogue: Komeili, Shuster, Weston (Meta AI, 2021)", 1),
-    Corpus("casino", ("casino",), "CC BY 4.0", "CaSiNo: Chawla et al. (NAACL 2021)", 0.5),
-    Corpus("memorybank_en", ("memorybank_en",), "MIT", "MemoryBank (SiliconFriend): Zhong et al. (2023)", 2, True),
-    Corpus("ms_personality_chat", ("ms_personality_chat",), "MIT",
-           "Microsoft Personality Chat datasets (Bot Framework)", 1),
+CORPORA: tuple[Corpus, ...] = tuple(
+    Corpus(
+        named.name, tuple(stem for stem, split in named.files if split is None), named.licence, named.attribution,
+        named.weight, named.about_people,
+    )
+    for named in NAMED.values()
+    if named.bundled
 )  # fmt: skip
 """What the bundled model reads, in this order: modern small talk."""
 

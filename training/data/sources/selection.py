@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from training.data.sources import wikitext
-from training.data.sources.catalogue import NAMED, WIKITEXT, Located, Named, find, in_folder, named_documents
+from training.data.sources.catalogue import NAMED, WIKITEXT, Named, find
+from training.data.sources.corpus_documents import Located, in_folder, named_documents
 from training.data.sources.documents import SPLITS, Source
 from training.data.sources.fetching import Digest, fetch
 from training.data.sources.originals import ORIGINALS, fetch_original
