@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from training.config import TrainConfig
-from training.evaluation.recall import Benchmark, Condition
-from training.evaluation.recall_report import conditions
-from training.evaluation.recall_tasks import MEASURES, Tier
+from training.evaluation.recall.benchmark import Benchmark, Condition
+from training.evaluation.recall.report import conditions
+from training.evaluation.recall.tasks import MEASURES, Tier
 from training.evaluation.tables import score_json
 from training.model_card_metadata import CARD, LICENCE, front_matter, licence_text
 from training.validation import Validation

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training.checkpointing import write_whole
-from training.evaluation.recall_tasks import TIERS
+from training.evaluation.recall.tasks import TIERS
 from varda_chat.errors import VardaError
 
 CARD = "README.md"

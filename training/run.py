@@ -20,7 +20,7 @@ from training.curves import draw_curves
 from training.data.preprocess.tokenizer import save_tokenizer
 from training.data.run_source import RunSource, source_of_run
 from training.display import validation_table
-from training.evaluation.recall import Benchmark, measure_recall
+from training.evaluation.recall.benchmark import Benchmark, measure_recall
 from training.growth import deepened, widened, with_fresh_matching
 from training.launch import launch_notices, make_accelerator
 from training.model_card import Making, write_card

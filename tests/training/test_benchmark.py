@@ -15,19 +15,27 @@ from click.testing import CliRunner
 from training.cli import evaluate
 from training.data.sources.corpora import CORPORA, Dialogue
 from training.data.synthetic.values import split_of
-from training.evaluation import controls, recall_items
-from training.evaluation.controls import asking, prompt_of, somebody_else, store_blindly, text_search, vectors_held
-from training.evaluation.dialogue import load_twin, loss_of, measure_dialogue, sessions_of_pairs, windows
-from training.evaluation.distractors import Distractors
-from training.evaluation.exchanges import as_markdown, sample_exchanges
-from training.evaluation.plots import check_chart, draw_chart
-from training.evaluation.reading import as_statements, kept_by_chat, read_session, room
-from training.evaluation.recall import Benchmark, Outcome, Plan, judge, measure, measure_recall
-from training.evaluation.recall_report import recall_json, recall_tables, wrong_answers
-from training.evaluation.recall_scripts import make_scripts
-from training.evaluation.recall_tasks import MEASURES, TASKS, TIERS, Line, Question, Script, Task, Tier
+from training.evaluation.figures.plots import check_chart, draw_chart
+from training.evaluation.perplexity.dialogue import load_twin, loss_of, measure_dialogue, sessions_of_pairs, windows
+from training.evaluation.recall import controls
+from training.evaluation.recall import items as recall_items
+from training.evaluation.recall.benchmark import Benchmark, Outcome, Plan, judge, measure, measure_recall
+from training.evaluation.recall.controls import (
+    asking,
+    prompt_of,
+    somebody_else,
+    store_blindly,
+    text_search,
+    vectors_held,
+)
+from training.evaluation.recall.distractors import Distractors
+from training.evaluation.recall.exchanges import as_markdown, sample_exchanges
+from training.evaluation.recall.reading import as_statements, kept_by_chat, read_session, room
+from training.evaluation.recall.report import recall_json, recall_tables, wrong_answers
+from training.evaluation.recall.scripts import make_scripts
+from training.evaluation.recall.tasks import MEASURES, TASKS, TIERS, Line, Question, Script, Task, Tier
+from training.evaluation.recall.telling import Person, open_store, questioning, tell, tell_changes
 from training.evaluation.scoring import Score, names_any
-from training.evaluation.telling import Person, open_store, questioning, tell, tell_changes
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import CheckpointError, DataError, VardaError
 from varda_chat.memory import TurnChanges
@@ -47,7 +55,7 @@ def short_replies() -> Iterator[None]:
     short = GenerationSettings(temperature=0.0, max_new_tokens=8)
     with pytest.MonkeyPatch.context() as patch:
         for module in ("telling", "reading", "controls", "exchanges"):
-            patch.setattr(f"training.evaluation.{module}.GREEDY", short)
+            patch.setattr(f"training.evaluation.recall.{module}.GREEDY", short)
         yield
 
 

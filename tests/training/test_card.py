@@ -19,8 +19,8 @@ from tests.unit.test_hub import serving
 from training.cli import train
 from training.config import PRESETS, TrainConfig
 from training.data.sources.corpora import CORPORA
-from training.evaluation.recall import Benchmark, Outcome, Plan
-from training.evaluation.recall_report import recall_json
+from training.evaluation.recall.benchmark import Benchmark, Outcome, Plan
+from training.evaluation.recall.report import recall_json
 from training.model_card import Making, write_card
 from training.model_card_metadata import dataset_ids
 from training.validation import Validation

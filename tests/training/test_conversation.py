@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from training.cli import evaluate
-from training.evaluation import DATA, conversation
-from training.evaluation.conversation import Judge, Kind, Memory, Prompt, measure, words_of
+from training.evaluation import DATA
+from training.evaluation.replies import conversation
+from training.evaluation.replies.conversation import Judge, Kind, Memory, Prompt, measure, words_of
 from training.evaluation.scoring import names
 from training.tables import read_items
 from varda_chat.config import GenerationSettings

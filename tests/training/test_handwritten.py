@@ -18,7 +18,7 @@ from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.values import split_of, with_article
 from training.data.synthetic.wordings import HERE
 from training.evaluation import DATA
-from training.evaluation.recall_items import (
+from training.evaluation.recall.items import (
     FACTS,
     FORGETS,
     INTERFERENCE,
@@ -28,8 +28,8 @@ from training.evaluation.recall_items import (
     UPDATES,
     Handwritten,
 )
-from training.evaluation.recall_scripts import make_scripts
-from training.evaluation.recall_tasks import TASKS, TIERS
+from training.evaluation.recall.scripts import make_scripts
+from training.evaluation.recall.tasks import TASKS, TIERS
 
 
 def _told() -> Iterator[tuple[str, str, str]]:

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from training.cli import evaluate
-from training.evaluation import spared
-from training.evaluation.scoring import names
-from training.evaluation.spared import (
+from training.evaluation.recall.telling import open_store
+from training.evaluation.replies import spared
+from training.evaluation.replies.spared import (
     LINES,
     REAL,
     Change,
@@ -26,8 +26,8 @@ from training.evaluation.spared import (
     measure,
     read_sets,
 )
-from training.evaluation.spared_report import FRESH, counts, spared_json, spared_markdown, totals
-from training.evaluation.telling import open_store
+from training.evaluation.replies.spared_report import FRESH, counts, spared_json, spared_markdown, totals
+from training.evaluation.scoring import names
 from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import DataError, VardaError

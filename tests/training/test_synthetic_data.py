@@ -25,8 +25,8 @@ from training.data.synthetic.persona import load_identity
 from training.data.synthetic.relations import ALL_RELATIONS, load_relations
 from training.data.synthetic.values import KINDS, draw, load_lists
 from training.data.synthetic.wordings import HERE, load_wordings, load_words
-from training.evaluation.recall_scripts import make_scripts
-from training.evaluation.recall_tasks import TASKS, TIERS
+from training.evaluation.recall.scripts import make_scripts
+from training.evaluation.recall.tasks import TASKS, TIERS
 from training.tables import read_table
 from varda_chat.errors import DataError
 from varda_chat.model.chat_format import ChatMLFormat

@@ -25,8 +25,8 @@ from training.data.preprocess.token_files import PreparedText
 from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.sources.documents import Document
 from training.data.text_mixture import talk_of, text_data
-from training.evaluation.perplexity import MEMORY, NO_MEMORY, SHUFFLED, Tally, measure_perplexity, windows
-from training.evaluation.plain_models import load_plain
+from training.evaluation.perplexity.documents import MEMORY, NO_MEMORY, SHUFFLED, Tally, measure_perplexity, windows
+from training.evaluation.perplexity.plain_models import load_plain
 from training.run import build, config_of
 from varda_chat.errors import DataError
 from varda_chat.model.checkpoint import load_checkpoint

@@ -34,7 +34,7 @@ def build_retrieval(out: Path, data_dir: Path, seed: int) -> None:
     """Build a development set for retrieval from the held-out part of msc.valid and write it to OUT (JSONL)."""
 
     def action() -> None:
-        from training.evaluation.retrieval_build import write
+        from training.evaluation.retrieval.build import write
 
         conversations, questions = write(data_dir, out, seed)
         click.echo(f"{out}: {conversations} conversations, {questions} questions")
@@ -54,7 +54,7 @@ def build_recall(out: Path, facts: int, per_person: int, seed: int) -> None:
     """
 
     def action() -> None:
-        from training.evaluation.recall_scripts import write_scripts
+        from training.evaluation.recall.scripts import write_scripts
 
         click.echo(f"{out}: {write_scripts(out, facts=facts, per_person=per_person, seed=seed)} memories")
 
@@ -76,9 +76,9 @@ def figures(file: Path, add: tuple[Path, ...], chart: Path | None, write: bool) 
     """Print the figures in FILE (JSON) as a page of Markdown; with --add, put results together in it first."""
 
     def action() -> None:
-        from training.evaluation import figures as stored
-        from training.evaluation.figures_page import page, write_documents
-        from training.evaluation.plots import check_chart, draw_figures
+        from training.evaluation.figures import store as stored
+        from training.evaluation.figures.page import page, write_documents
+        from training.evaluation.figures.plots import check_chart, draw_figures
         from training.evaluation.statistics import check_scipy
 
         check_scipy("The page of figures")

@@ -43,11 +43,11 @@ def run(measure: str, source: str, flags: dict[str, Any], load: Load, console: C
 
 def recall(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """``varda-eval CHECKPOINT recall``."""
-    from training.evaluation.controls import CONTROLS
-    from training.evaluation.plots import check_chart, draw_chart
-    from training.evaluation.recall import Plan, measure
-    from training.evaluation.recall_report import recall_json, recall_tables, wrong_answers
-    from training.evaluation.recall_tasks import TASKS, TIERS
+    from training.evaluation.figures.plots import check_chart, draw_chart
+    from training.evaluation.recall.benchmark import Plan, measure
+    from training.evaluation.recall.controls import CONTROLS
+    from training.evaluation.recall.report import recall_json, recall_tables, wrong_answers
+    from training.evaluation.recall.tasks import TASKS, TIERS
     from training.evaluation.statistics import check_scipy
 
     plan = Plan(
@@ -76,8 +76,8 @@ def recall(source: str, flags: dict[str, Any], load: Load, console: Console) -> 
 
 def dialogue(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """``varda-eval CHECKPOINT dialogue``."""
-    from training.evaluation.dialogue import load_twin, measure_dialogue
-    from training.evaluation.recall_report import dialogue_json, dialogue_tables
+    from training.evaluation.perplexity.dialogue import load_twin, measure_dialogue
+    from training.evaluation.perplexity.dialogue_report import dialogue_json, dialogue_tables
 
     if flags["data_dir"] is None:
         raise click.UsageError("dialogue needs the folder of the corpora: --data-dir.")
@@ -94,9 +94,9 @@ def perplexity(source: str, flags: dict[str, Any], load: Load, console: Console)
     """``varda-eval CHECKPOINT perplexity``."""
     from training.data.preprocess.pipeline import How
     from training.data.text_mixture import open_datasets, places_of
-    from training.evaluation.perplexity import measure_perplexity
-    from training.evaluation.perplexity_report import perplexity_json, perplexity_table
-    from training.evaluation.plain_models import load_plain
+    from training.evaluation.perplexity.documents import measure_perplexity
+    from training.evaluation.perplexity.plain_models import load_plain
+    from training.evaluation.perplexity.report import perplexity_json, perplexity_table
 
     if not flags["datasets"]:
         raise click.UsageError("perplexity needs a text: --dataset, a corpus' name, your files, or prepared text.")
@@ -119,8 +119,8 @@ def perplexity(source: str, flags: dict[str, Any], load: Load, console: Console)
 
 def exchanges(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """``varda-eval CHECKPOINT exchanges``."""
-    from training.evaluation.exchanges import as_markdown, sample_exchanges, small_talk
-    from training.evaluation.recall_report import exchanges_json
+    from training.evaluation.recall.exchanges import as_markdown, sample_exchanges, small_talk
+    from training.evaluation.recall.report import exchanges_json
 
     talk = small_talk(flags["data_dir"])
     found = sample_exchanges(load(source), flags["count"], flags["seed"], talk)
@@ -146,8 +146,8 @@ def speed(source: str, flags: dict[str, Any], load: Load, console: Console) -> N
 
 def spared(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """``varda-eval CHECKPOINT spared``."""
-    from training.evaluation.spared import measure, read_sets
-    from training.evaluation.spared_report import spared_json, spared_markdown, spared_tables
+    from training.evaluation.replies.spared import measure, read_sets
+    from training.evaluation.replies.spared_report import spared_json, spared_markdown, spared_tables
 
     thresholds = _shares(flags["delete_thresholds"], "--delete-thresholds")
     sets = read_sets(flags["data_dir"], flags["seed"])
@@ -163,8 +163,8 @@ def spared(source: str, flags: dict[str, Any], load: Load, console: Console) -> 
 
 def conversation(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """``varda-eval CHECKPOINT conversation``."""
-    from training.evaluation.conversation import SEEDS, measure
-    from training.evaluation.conversation_report import (
+    from training.evaluation.replies.conversation import SEEDS, measure
+    from training.evaluation.replies.conversation_report import (
         conversation_json,
         conversation_markdown,
         conversation_tables,
@@ -180,9 +180,9 @@ def conversation(source: str, flags: dict[str, Any], load: Load, console: Consol
 
 def retrieval(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """``varda-eval CHECKPOINT retrieval FILE...``."""
-    from training.evaluation.retrieval import SYSTEMS, check_libraries, measure
-    from training.evaluation.retrieval_data import read_conversations
-    from training.evaluation.retrieval_report import retrieval_json, retrieval_tables
+    from training.evaluation.retrieval.benchmark import SYSTEMS, check_libraries, measure
+    from training.evaluation.retrieval.conversations import read_conversations
+    from training.evaluation.retrieval.report import retrieval_json, retrieval_tables
 
     if not flags["files"]:
         raise click.UsageError(
@@ -202,10 +202,10 @@ def retrieval(source: str, flags: dict[str, Any], load: Load, console: Console) 
 
 def influence(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """``varda-eval CHECKPOINT influence``."""
-    from training.evaluation.influence import measure
-    from training.evaluation.influence_report import influence_json, influence_tables
-    from training.evaluation.recall import Plan
-    from training.evaluation.recall_tasks import TIERS
+    from training.evaluation.recall.benchmark import Plan
+    from training.evaluation.recall.influence import measure
+    from training.evaluation.recall.influence_report import influence_json, influence_tables
+    from training.evaluation.recall.tasks import TIERS
     from training.evaluation.statistics import check_scipy
 
     check_scipy("influence")

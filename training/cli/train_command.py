@@ -21,7 +21,7 @@ def run_training(context: click.Context) -> None:
     _check(context, given)
     from training.checkpointing import saved_config
     from training.config import PRESETS, ObjectiveWeights
-    from training.evaluation.recall_report import recall_table
+    from training.evaluation.recall.report import recall_table
     from training.metrics import check_tracker
     from training.quiet import quiet_libraries
     from training.run import Start, build, config_of

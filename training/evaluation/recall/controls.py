@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from training.evaluation.reading import ReadToken, as_statements, read_session, room
+from training.evaluation.recall.reading import ReadToken, as_statements, read_session, room
+from training.evaluation.recall.telling import GREEDY, Person, open_store, questioning
 from training.evaluation.scoring import names_any
-from training.evaluation.telling import GREEDY, Person, open_store, questioning
 from varda_chat.errors import VardaError
 from varda_chat.memory import TurnChanges
 from varda_chat.model.checkpoint import Checkpoint

@@ -14,10 +14,10 @@ from typing import Protocol
 
 import numpy as np
 
-from training.evaluation.controls import load_bm25s, search_words
-from training.evaluation.minilm import minilm_vectors
-from training.evaluation.retrieval_data import Conversation
-from training.evaluation.telling import open_store
+from training.evaluation.recall.controls import load_bm25s, search_words
+from training.evaluation.recall.telling import open_store
+from training.evaluation.retrieval.conversations import Conversation
+from training.evaluation.retrieval.minilm import minilm_vectors
 from varda_chat.model.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import Relation
-from training.evaluation.recall_handwritten import handwritten
-from training.evaluation.recall_tasks import TASKS, TIERS, Script, Task, Tier
-from training.evaluation.recall_templates import TEMPLATED
+from training.evaluation.recall.handwritten import handwritten
+from training.evaluation.recall.tasks import TASKS, TIERS, Script, Task, Tier
+from training.evaluation.recall.templates import TEMPLATED
 
 
 def make_scripts(

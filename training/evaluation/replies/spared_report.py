@@ -14,8 +14,8 @@ from typing import Any
 
 from rich.table import Table
 
+from training.evaluation.replies.spared import STORABLE, Exchange, SetResult, Spared, Stage
 from training.evaluation.scoring import Score
-from training.evaluation.spared import STORABLE, Exchange, SetResult, Spared, Stage
 from training.evaluation.tables import new_table, score_json, share_text
 
 FRESH = "requests to a fresh memory that deleted their fact"

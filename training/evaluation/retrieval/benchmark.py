@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.evaluation.minilm import has_minilm
-from training.evaluation.rankers import BM25, MiniLM, Random, Ranker, Ranking, fuse, model_memory
-from training.evaluation.retrieval_data import Conversation, Question
+from training.evaluation.retrieval.conversations import Conversation, Question
+from training.evaluation.retrieval.minilm import has_minilm
+from training.evaluation.retrieval.rankers import BM25, MiniLM, Random, Ranker, Ranking, fuse, model_memory
 from training.evaluation.statistics import Interval, Paired, area_under_curve, bootstrap_ratio, mcnemar
 from varda_chat.errors import DataError, VardaError
 from varda_chat.model.checkpoint import Checkpoint
@@ -243,7 +243,7 @@ def read_rankings(path: Path, conversations: Sequence[Conversation]) -> dict[str
 
 def check_libraries() -> None:
     """Raises VardaError, with what to do, where a library of the measurement is missing."""
-    from training.evaluation.controls import load_bm25s
+    from training.evaluation.recall.controls import load_bm25s
 
     try:
         import ir_measures  # noqa: F401

@@ -25,8 +25,8 @@ from training.data.sources.corpora import CORPORA, read_dialogues
 from training.data.synthetic.relations import ALL_RELATIONS
 from training.data.synthetic.values import KINDS
 from training.evaluation import DATA
+from training.evaluation.recall.telling import open_store
 from training.evaluation.scoring import loops, names_any
-from training.evaluation.telling import open_store
 from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.model.checkpoint import Checkpoint

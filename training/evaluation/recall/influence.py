@@ -21,11 +21,11 @@ from typing import cast
 
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import Relation
-from training.evaluation.recall import judge
-from training.evaluation.recall_scripts import make_scripts
-from training.evaluation.recall_tasks import TIERS, Question, Tier
+from training.evaluation.recall.benchmark import judge
+from training.evaluation.recall.scripts import make_scripts
+from training.evaluation.recall.tasks import TIERS, Question, Tier
+from training.evaluation.recall.telling import GREEDY, open_store, tell
 from training.evaluation.scoring import names_any, normalised
-from training.evaluation.telling import GREEDY, open_store, tell
 from varda_chat.influence import MaskedStore
 from varda_chat.memory import MemoryStore
 from varda_chat.model.checkpoint import Checkpoint

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.evaluation.recall_tasks import Line, Script
+from training.evaluation.recall.tasks import Line, Script
 from training.evaluation.scoring import names_any
 from varda_chat.config import DEFAULT_MEMORY_SIZE, GenerationSettings
 from varda_chat.memory import MemoryStore

@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.table import Table
 
-from training.evaluation.influence import Again, Answer, Influence
+from training.evaluation.recall.influence import Again, Answer, Influence
 from training.evaluation.scoring import Score
 from training.evaluation.statistics import bootstrap_ratio, mcnemar
 from training.evaluation.tables import chance_text, new_table, paired_json, score_json, share_text

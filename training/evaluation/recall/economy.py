@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.evaluation.reading import kept_by_chat, read_session
-from training.evaluation.recall_tasks import Tier
+from training.evaluation.recall.reading import kept_by_chat, read_session
+from training.evaluation.recall.tasks import Tier
+from training.evaluation.recall.telling import Person, open_store
 from training.evaluation.scoring import Score, span_of
-from training.evaluation.telling import Person, open_store
 from varda_chat.model.checkpoint import Checkpoint
 
 

@@ -20,13 +20,13 @@ from typing import Literal
 
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import Relation
-from training.evaluation.controls import CONTROLS, Control, asking, check_text_search
-from training.evaluation.distractors import Distractors, unrelated_lines
-from training.evaluation.economy import Economy, measure_economy
-from training.evaluation.recall_scripts import make_scripts
-from training.evaluation.recall_tasks import TASKS, TIERS, Measure, Question, Script, Task, Tier
+from training.evaluation.recall.controls import CONTROLS, Control, asking, check_text_search
+from training.evaluation.recall.distractors import Distractors, unrelated_lines
+from training.evaluation.recall.economy import Economy, measure_economy
+from training.evaluation.recall.scripts import make_scripts
+from training.evaluation.recall.tasks import TASKS, TIERS, Measure, Question, Script, Task, Tier
+from training.evaluation.recall.telling import MOST_DISTRACTORS, Person, open_store, questioning, tell, tell_changes
 from training.evaluation.scoring import Score, honest, names_any
-from training.evaluation.telling import MOST_DISTRACTORS, Person, open_store, questioning, tell, tell_changes
 from varda_chat.errors import VardaError
 from varda_chat.model.checkpoint import Checkpoint
 

@@ -29,9 +29,9 @@ from torch import Tensor
 
 from training.data.dialogue_rows import TokenisedDialogue
 from training.data.preprocess.token_files import PreparedSplit
-from training.evaluation.dialogue import Loss, ratio_interval
-from training.evaluation.plain_models import Plain
-from training.evaluation.telling import open_store
+from training.evaluation.perplexity.dialogue import Loss, ratio_interval
+from training.evaluation.perplexity.plain_models import Plain
+from training.evaluation.recall.telling import open_store
 from varda_chat.errors import DataError
 from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.model.blank import BlankMemory

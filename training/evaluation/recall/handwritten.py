@@ -7,8 +7,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from training.evaluation import recall_items
-from training.evaluation.recall_tasks import (
+from training.evaluation.recall import items as recall_items
+from training.evaluation.recall.tasks import (
     Fact,
     Line,
     Question,

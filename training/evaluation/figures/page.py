@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.evaluation.figures import Figures
-from training.evaluation.markdown import (
+from training.evaluation.figures.markdown import (
     NOT_MEASURED,
     Cell,
     Model,
@@ -25,7 +24,8 @@ from training.evaluation.markdown import (
     short_share,
     split_text,
 )
-from training.evaluation.recall_tasks import MEASURES, TASKS, TIERS
+from training.evaluation.figures.store import Figures
+from training.evaluation.recall.tasks import MEASURES, TASKS, TIERS
 from training.evaluation.statistics import mcnemar
 from training.evaluation.tables import chance_text
 from varda_chat.errors import DataError

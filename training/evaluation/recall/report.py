@@ -8,9 +8,6 @@ string of 1 for each right answer and 0 for each wrong one, in the order of the 
 over all replies with the memory; ``notices``. A score is ``{"right", "total", "share", "interval"}``: ``interval``
 holds the 95 % bounds, ``share`` is null where nothing was counted.
 
-``dialogue_json``: a list, one object a corpus: ``corpus``, ``units``, ``tokens``, ``perplexity[reader]``, ``stored``,
-``told``, and ``ratios["reader / reader"]`` = ``{"ratio", "interval"}``.
-
 ``exchanges_json``: ``exchanges`` (conversation, session, user, reply, right, loops), ``recalled`` and ``in_loops``.
 """
 
@@ -22,22 +19,13 @@ from typing import Any
 
 from rich.table import Table
 
-from training.evaluation.dialogue import READERS, Loss, Prediction, Reader
-from training.evaluation.economy import Economy
-from training.evaluation.exchanges import Exchange, looping, recalled
-from training.evaluation.recall import Benchmark, Condition
-from training.evaluation.recall_tasks import MEASURES, Tier
+from training.evaluation.recall.benchmark import Benchmark, Condition
+from training.evaluation.recall.economy import Economy
+from training.evaluation.recall.exchanges import Exchange, looping, recalled
+from training.evaluation.recall.tasks import MEASURES, Tier
 from training.evaluation.scoring import Score, loops
 from training.evaluation.statistics import Paired, mcnemar
 from training.evaluation.tables import chance_text, new_table, paired_json, score_json, share_text
-
-RATIOS: tuple[tuple[Reader, Reader], ...] = (
-    ("memory", "no memory"),
-    ("memory", "another pair's memory"),
-    ("memory", "twin"),
-    ("no memory", "twin"),
-)
-"""The comparisons of perplexity that are shown, where both were measured."""
 
 
 def conditions(benchmark: Benchmark) -> tuple[Condition, ...]:
@@ -199,51 +187,6 @@ def wrong_answers(benchmark: Benchmark, count: int) -> list[str]:
 
 
 # Dialogue
-
-
-def dialogue_tables(predictions: Sequence[Prediction]) -> list[Table]:
-    """Perplexity of each corpus by reader, and what the readers reach of each other's."""
-    readers = [reader for reader in READERS if any(reader in p.losses for p in predictions)]
-    table = new_table("Perplexity on held-out human dialogue", "corpus", "tokens", *readers)
-    ratios = new_table("Ratios of perplexity: below 1, the first is better", "corpus", "of", "ratio", "95 % interval")
-    ratios.columns[1].justify = "left"
-    for p in predictions:
-        cells = [f"{p.perplexity(reader):.2f}" if reader in p.losses else "" for reader in readers]
-        table.add_row(p.corpus, f"{_tokens(p):,}", *cells)
-        for one, other in RATIOS:
-            if one in p.losses and other in p.losses:
-                ratio, low, high = p.ratio(one, other)
-                ratios.add_row(p.corpus, f"{one} / {other}", f"{ratio:.3f}", f"{low:.3f} to {high:.3f}")
-    first = predictions[0]
-    pairs = len(first.losses["memory"])
-    table.caption = f"{first.corpus}: {pairs} pairs of people, {first.stored:,} of {first.told:,} tokens stored"
-    ratios.caption = "intervals: bootstrap over pairs of people (of the other corpora: over dialogues)"
-    return [table, ratios]
-
-
-def dialogue_json(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """See the module."""
-    return [
-        {
-            "corpus": p.corpus,
-            "units": len(next(iter(p.losses.values()))),
-            "tokens": _tokens(p),
-            "perplexity": {reader: round(p.perplexity(reader), 4) for reader in p.losses},
-            "stored": p.stored,
-            "told": p.told,
-            "ratios": {
-                f"{a} / {b}": {"ratio": round(ratio, 5), "interval": [round(low, 5), round(high, 5)]}
-                for a, b in RATIOS
-                if a in p.losses and b in p.losses
-                for ratio, low, high in [p.ratio(a, b)]
-            },
-        }
-        for p in predictions
-    ]
-
-
-def _tokens(prediction: Prediction) -> int:
-    return Loss.sum(next(iter(prediction.losses.values()))).tokens
 
 
 # Exchanges

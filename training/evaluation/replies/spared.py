@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Literal
 
 from training.evaluation import DATA
-from training.evaluation.distractors import unrelated_lines
+from training.evaluation.recall.distractors import unrelated_lines
+from training.evaluation.recall.telling import open_store
 from training.evaluation.scoring import names, normalised
-from training.evaluation.telling import open_store
 from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import DataError, VardaError

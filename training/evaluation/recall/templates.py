@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import Relation, render
 from training.data.synthetic.values import draw
-from training.evaluation.recall_tasks import (
+from training.evaluation.recall.tasks import (
     Fact,
     Script,
     Task,

@@ -16,10 +16,10 @@ from pathlib import Path
 from training.data.sources.corpora import CORPORA, is_validation, read_dialogues
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import Relation
-from training.evaluation import recall_items
-from training.evaluation.recall_templates import draw_facts
+from training.evaluation.recall import items as recall_items
+from training.evaluation.recall.telling import GREEDY, open_store
+from training.evaluation.recall.templates import draw_facts
 from training.evaluation.scoring import Score, loops, names_any
-from training.evaluation.telling import GREEDY, open_store
 from varda_chat.model.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 

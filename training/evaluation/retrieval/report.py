@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
-from training.evaluation.retrieval import BASELINE, FOUND, METRICS, Retrieval, Row
+from training.evaluation.retrieval.benchmark import BASELINE, FOUND, METRICS, Retrieval, Row
 from training.evaluation.statistics import Interval
 from training.evaluation.tables import chance_text, new_table, paired_json
 

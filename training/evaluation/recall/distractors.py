@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.data.sources.corpora import CORPORA, Dialogue, is_validation, read_dialogues
-from training.evaluation.reading import ReadToken, as_statements, read_session
+from training.evaluation.recall.reading import ReadToken, as_statements, read_session
 from varda_chat.errors import DataError
 from varda_chat.memory import MemoryStore, NewStatement, TurnChanges
 from varda_chat.model.checkpoint import Checkpoint

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.table import Table
 
-from training.evaluation.conversation import STATES, Conversation, Reply
+from training.evaluation.replies.conversation import STATES, Conversation, Reply
 from training.evaluation.scoring import Score
 from training.evaluation.tables import new_table, score_json, share_text
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from training.evaluation.telling import GREEDY
+from training.evaluation.recall.telling import GREEDY
 from varda_chat.memory import NewStatement, NewVector
 from varda_chat.model.chat_format import EncodedMessage
 from varda_chat.model.checkpoint import Checkpoint

@@ -29,7 +29,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from training.data.sources.corpora import CORPORA, Dialogue, is_validation, read_dialogues
-from training.evaluation.telling import open_store
+from training.evaluation.recall.telling import open_store
 from varda_chat.errors import CheckpointError, DataError
 from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.model.blank import BlankMemory

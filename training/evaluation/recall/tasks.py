@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from training.evaluation import recall_items
+from training.evaluation.recall import items as recall_items
 from training.evaluation.scoring import names, names_any
 
 Tier = Literal["seen", "held-out", "hand-written"]

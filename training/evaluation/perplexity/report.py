@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from training.evaluation.perplexity import AGAINST, MEMORY, NO_MEMORY, Found
+from training.evaluation.perplexity.documents import AGAINST, MEMORY, NO_MEMORY, Found
 
 
 def perplexity_table(found: Found) -> Table:

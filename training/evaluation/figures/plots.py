@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.evaluation.figures import Figures
-from training.evaluation.figures_page import CONDITION_NAMES, models
-from training.evaluation.recall import Benchmark
-from training.evaluation.recall_report import conditions
-from training.evaluation.recall_tasks import TIERS
+from training.evaluation.figures.page import CONDITION_NAMES, models
+from training.evaluation.figures.store import Figures
+from training.evaluation.recall.benchmark import Benchmark
+from training.evaluation.recall.report import conditions
+from training.evaluation.recall.tasks import TIERS
 from training.evaluation.scoring import Score
 from varda_chat.errors import StorageError, VardaError
 
