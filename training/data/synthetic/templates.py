@@ -1,7 +1,7 @@
 """Builds relations from clauses: say a fact once ("my dog is called {value}"), get all its tellings.
 
 Promises: every relation made here has at least the number of templates that training counts on; the choice of
-wrappings is fixed by the relation's name; held-out wrappings are never used for the seen templates.
+wordings is fixed by the relation's name; held-out wordings are never used for the seen templates.
 """
 
 import random
@@ -33,7 +33,7 @@ class Relation:
     """One kind of fact about the user, with all the ways it is told, asked for, corrected and forgotten.
 
     topic: what it is about; relations that the same answer would fit share it. own_words: share of tellings and
-    questions that are sentences of its own; the others are its clauses in any wrapping.
+    questions that are sentences of its own; the others are its clauses in any wording.
     """
 
     name: str
@@ -94,13 +94,13 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _fill(wrapping: str, *, s: str = "", q: str = "", w: str = "") -> str:
+def _fill(wording: str, *, s: str = "", q: str = "", w: str = "") -> str:
     slots = {"{s}": s, "{S}": _capital(s), "{q}": q, "{Q}": _capital(q), "{w}": w}
-    return _capital_if(wrapping, re.sub(r"\{[sSqQw]\}", lambda match: slots[match[0]], wrapping))
+    return _capital_if(wording, re.sub(r"\{[sSqQw]\}", lambda match: slots[match[0]], wording))
 
 
-def _capital_if(wrapping: str, text: str) -> str:
-    return _capital(text) if wrapping.startswith(("{S}", "{Q}")) else text
+def _capital_if(wording: str, text: str) -> str:
+    return _capital(text) if wording.startswith(("{S}", "{Q}")) else text
 
 
 def _wrap(
@@ -115,12 +115,12 @@ def _wrap(
     start = rng.randrange(60)
     return [
         _fill(
-            wrapping,
+            wording,
             s=says[(start + i) % len(says)],
             q=asks[(start + i) % len(asks)],
             w=abouts[(start + i) % len(abouts)],
         )
-        for i, wrapping in enumerate(rng.sample(pool, count))
+        for i, wording in enumerate(rng.sample(pool, count))
     ]
 
 
@@ -183,14 +183,14 @@ def relation(
 
 
 def draw_tell(relation: Relation, rng: random.Random) -> str:
-    """A way to tell the fact: one of its own, or one of its clauses in any wrapping."""
+    """A way to tell the fact: one of its own, or one of its clauses in any wording."""
     if rng.random() < relation.own_words:
         return rng.choice(relation.tell)
     return _fill(rng.choice(WORDINGS["tell"]), s=rng.choice(relation.clauses.say))
 
 
 def draw_ask(relation: Relation, rng: random.Random) -> str:
-    """A way to ask for the fact: one of its own, or one of its clauses in any wrapping."""
+    """A way to ask for the fact: one of its own, or one of its clauses in any wording."""
     if rng.random() < relation.own_words:
         return rng.choice(relation.ask)
     return _fill(rng.choice(WORDINGS["ask"]), q=rng.choice(relation.clauses.ask), w=rng.choice(relation.clauses.about))
