@@ -42,10 +42,10 @@ bench: .venv/train ## speed against plain GPT-2 in the same run
 	@$(BIN)/varda-eval $(CHECKPOINT) speed
 
 bench-memory: .venv/train ## the memory: index types, turns, starts (ARGS=--million for 1,000,000 vectors too)
-	@$(BIN)/python -m training.benchmark.memory $(ARGS)
+	@$(BIN)/python -m training.benchmarks.index $(ARGS)
 
 bench-train: .venv/train ## training against plain GPT-2, reading and writing against the ancestor's design (minutes)
-	@$(BIN)/python -m training.benchmark.training_speed $(ARGS)
+	@$(BIN)/python -m training.benchmarks.training $(ARGS)
 
 bench-ui: .venv/chat ## the screen: first paint, and from a key to its paint while Varda writes (two minutes)
 	@$(BIN)/python -m tests.tui.bench_ui $(ARGS)
@@ -88,7 +88,7 @@ $(PARTS)/retrieval.jsonl: | .venv/dev
 	@mkdir -p $(PARTS) && $(BIN)/varda-eval build-retrieval --data-dir $(DATA) $@
 
 ablations: .venv/train ## small models that lack one part each, and their plain twin (tens of minutes; reads DATA)
-	@$(BIN)/python -m training.benchmark.ablations --data-dir $(DATA)
+	@$(BIN)/python -m training.benchmarks.ablations --data-dir $(DATA)
 
 # the memory's later stages: more facts, stores as in chat, many pairs of tellings and questions
 LATER := --preset mini --data-dir $(DATA) --multi-session-episodes 1 --dialogue-rows 3 --fact-episodes 6 --question-pairs 96

@@ -35,7 +35,7 @@ def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def chat_format() -> ChatFormat:
-    from training.data.tokenizer import train_tokenizer
+    from training.data.preprocess.tokenizer import train_tokenizer
     from varda_chat.model.chat_format import ChatFormat
 
     return ChatFormat(train_tokenizer([" " + text for text in TEXTS] * 4, 300))
@@ -60,8 +60,8 @@ def tiny_model(chat: ChatFormat, **overrides: object) -> VardaGPTAssociative:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder with a tiny model that has learned nothing but stores about half of all tokens."""
-    from training.build import export
-    from training.data.tokenizer import save_tokenizer
+    from training.data.preprocess.tokenizer import save_tokenizer
+    from training.run import export
 
     folder = tmp_path_factory.mktemp("checkpoint")
     model = tiny_model(chat_format)

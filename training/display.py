@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ class View(Protocol):
     """How a run is watched while it goes on."""
 
     def show(self, step: int, figures: dict[str, float]) -> None:
-        """After each step: smoothed figures, of ``training.loop``."""
+        """After each step: smoothed figures, of ``training.trainer``."""
 
     def report(self, record: dict[str, Any]) -> None:
         """After each validation."""
@@ -133,3 +133,14 @@ def validation_table(records: Sequence[dict[str, Any]]) -> Table:
 def perplexity(loss: float) -> float:
     """exp(loss), where it can be told."""
     return math.exp(loss) if loss < 700 else math.inf
+
+
+@contextmanager
+def preparing() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A progress bar of preparation, on stderr."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("preparing", total=None)
+        yield lambda doing, done, total: bars.update(task, description=doing, completed=done, total=total)

@@ -8,7 +8,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from training.saving import cut_log
+from training.checkpointing import cut_log
 from varda_chat.errors import VardaError
 
 FILE, TRACKED = "metrics.jsonl", "tensorboard"

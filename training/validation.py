@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 
-from training.batch import Batch
-from training.calibrate import delete_counts, opened_deletes
+from training.calibration import delete_counts, opened_deletes
 from training.config import TrainConfig
 from training.data.episodes import EpisodeArrays
-from training.data.prepare import Data
-from training.objective import episode_losses, value_hits
+from training.data.mixture import Data
+from training.episodes.batch import Batch
+from training.losses.language_model import value_hits
+from training.losses.objective import episode_losses
 from varda_chat.model import VardaGPTAssociative
 
 ROWS, EPISODES = 12, 16

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.corpora import CORPORA
+from training.data.sources.corpora import CORPORA
 
 
 @pytest.fixture(scope="module")

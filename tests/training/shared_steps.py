@@ -10,10 +10,10 @@ from rich.console import Console
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from training.build import build, config_of, fresh_model
 from training.config import TrainConfig
-from training.data.prepare import load_dialogues, prepare
-from training.loop import Trainer
+from training.data.mixture import load_dialogues, prepare
+from training.run import build, config_of, fresh_model
+from training.trainer import Trainer
 from varda_chat.model.chat_format import ChatFormat
 
 STEPS = 6

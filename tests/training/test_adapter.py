@@ -23,7 +23,7 @@ from training.adapter.read_sessions import lower_pass, read_sessions
 from training.adapter.run import READING, AdapterConfig, AdapterData, AdapterTrainer, prepare
 from training.adapter.sessions import INTENT, STATUS, Session, SessionBuilder
 from training.adapter.speech import SpeechConfig, SpeechTrainer
-from training.data.relations import ALL_RELATIONS
+from training.data.synthetic.relations import ALL_RELATIONS
 from varda_chat.errors import DataError
 from varda_chat.model.chat_format import NOTE_STATEMENTS, NOTES, ChatMLFormat
 from varda_chat.model.memory_config import INTENTS, STATUSES

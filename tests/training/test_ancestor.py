@@ -12,12 +12,12 @@ from click.testing import CliRunner
 
 from tests.training.test_preparation import source
 from tests.training.test_text_training import long_texts, make_base
+from training.checkpointing import saved_config
 from training.cli import train
+from training.cli.prepare_command import tokenizer_of
+from training.cli.train_flags import INDEX_TYPES
 from training.config import PRESETS
-from training.data.preparation import How, prepare_text
-from training.prepare_command import tokenizer_of
-from training.saving import saved_config
-from training.train_flags import INDEX_TYPES
+from training.data.preprocess.pipeline import How, prepare_text
 from varda_chat.config import GenerationSettings
 from varda_chat.model.checkpoint import load_checkpoint
 from varda_chat.session import ChatSession
@@ -53,7 +53,7 @@ def ancestor(tmp_path_factory: pytest.TempPathFactory) -> Path:
              "ivf", "--warmup-steps", 2, "--no_use_gpu", "--epochs", 0.2, "--output-dir", out]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         for name in ("VALIDATION_EPISODES", "VALIDATION_ROWS"):
-            patch.setattr(f"training.data.datasets.{name}", 1)  # 3,840 floats of results a token are slow to validate
+            patch.setattr(f"training.data.text_mixture.{name}", 1)  # 3,840 floats a token are slow to validate
         result = CliRunner().invoke(train, [str(each) for each in flags])
     assert result.exit_code == 0, result.output
     return out
@@ -114,7 +114,7 @@ def test_the_flags_reach_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         asked["config"] = config
         asked.update(more)
 
-    monkeypatch.setattr("training.build.build", note)
+    monkeypatch.setattr("training.run.build", note)
     result = CliRunner().invoke(
         train, ["--dataset", "x", "--batch-size", "3", "--fact-episodes", "2", "--memory-size", "7"]
     )

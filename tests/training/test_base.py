@@ -13,9 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from tests.training.test_train import tiny
-from training.base import adapt
-from training.build import Start, build
+from training.model_init import adapt
 from training.optimizer import DELETE_HEADS
+from training.run import Start, build
 from varda_chat.errors import CheckpointError
 from varda_chat.model.checkpoint import load_checkpoint
 

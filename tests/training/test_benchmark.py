@@ -12,21 +12,30 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from training.benchmark import controls, handwritten
-from training.benchmark.chart import check_chart, draw_chart
-from training.benchmark.controls import asking, prompt_of, somebody_else, store_blindly, text_search, vectors_held
-from training.benchmark.dialogue import load_twin, loss_of, measure_dialogue, sessions_of_pairs, windows
-from training.benchmark.distractors import Distractors
-from training.benchmark.exchanges import as_markdown, sample_exchanges
-from training.benchmark.reading import as_statements, kept_by_chat, read_session, room
-from training.benchmark.recall import Benchmark, Outcome, Plan, judge, measure, measure_recall
-from training.benchmark.report import recall_json, recall_tables, wrong_answers
-from training.benchmark.scoring import Score, names_any
-from training.benchmark.scripts import MEASURES, TASKS, TIERS, Line, Question, Script, Task, Tier, make_scripts
-from training.benchmark.telling import Person, open_store, questioning, tell, tell_changes
 from training.cli import evaluate
-from training.data.corpora import CORPORA, Dialogue
-from training.data.values import split_of
+from training.data.sources.corpora import CORPORA, Dialogue
+from training.data.synthetic.values import split_of
+from training.evaluation.figures.plots import check_chart, draw_chart
+from training.evaluation.perplexity.dialogue import load_twin, loss_of, measure_dialogue, sessions_of_pairs, windows
+from training.evaluation.recall import controls
+from training.evaluation.recall import items as recall_items
+from training.evaluation.recall.benchmark import Benchmark, Outcome, Plan, judge, measure, measure_recall
+from training.evaluation.recall.controls import (
+    asking,
+    prompt_of,
+    somebody_else,
+    store_blindly,
+    text_search,
+    vectors_held,
+)
+from training.evaluation.recall.distractors import Distractors
+from training.evaluation.recall.exchanges import as_markdown, sample_exchanges
+from training.evaluation.recall.reading import as_statements, kept_by_chat, read_session, room
+from training.evaluation.recall.report import recall_json, recall_tables, wrong_answers
+from training.evaluation.recall.scripts import make_scripts
+from training.evaluation.recall.tasks import MEASURES, TASKS, TIERS, Line, Question, Script, Task, Tier
+from training.evaluation.recall.telling import Person, open_store, questioning, tell, tell_changes
+from training.evaluation.scoring import Score, names_any
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import CheckpointError, DataError, VardaError
 from varda_chat.memory import TurnChanges
@@ -46,7 +55,7 @@ def short_replies() -> Iterator[None]:
     short = GenerationSettings(temperature=0.0, max_new_tokens=8)
     with pytest.MonkeyPatch.context() as patch:
         for module in ("telling", "reading", "controls", "exchanges"):
-            patch.setattr(f"training.benchmark.{module}.GREEDY", short)
+            patch.setattr(f"training.evaluation.recall.{module}.GREEDY", short)
         yield
 
 
@@ -141,7 +150,7 @@ def test_never_told_asks_for_what_lies_near_and_was_not_told() -> None:
 def test_hand_written_facts_are_told_once_and_run_out() -> None:
     scripts = make_scripts("recall", "hand-written", facts=10_000, per_person=5, seed=0)
     asked = [question.text for script in scripts for question in script.questions]
-    assert len(asked) == len(handwritten.FACTS)
+    assert len(asked) == len(recall_items.FACTS)
 
 
 def test_a_change_outdates_what_was_told_and_its_question_wants_the_new_value() -> None:
@@ -466,7 +475,7 @@ def test_sessions_are_grouped_by_pair_and_in_order() -> None:
 def test_a_twin_with_another_tokenizer_is_refused(
     checkpoint: Checkpoint, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    from training.data.tokenizer import train_tokenizer
+    from training.data.preprocess.tokenizer import train_tokenizer
 
     for path in tiny_checkpoint.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

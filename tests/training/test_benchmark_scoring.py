@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.benchmark.scoring import Score, admits, honest, loops, makes_up, names, span_of
-from training.data.relations import RELATIONS
+from training.data.synthetic.relations import RELATIONS
+from training.evaluation.scoring import Score, admits, honest, loops, makes_up, names, span_of
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ from huggingface_hub import EvalResult, ModelCard
 from tests.conftest import tiny_model
 from tests.training.hub_rules import CheckingHub, problems
 from tests.unit.test_hub import serving
-from training.benchmark.recall import Benchmark, Outcome, Plan
-from training.benchmark.report import recall_json
-from training.card import Making, write_card
-from training.card_metadata import dataset_ids
 from training.cli import train
 from training.config import PRESETS, TrainConfig
-from training.data.corpora import CORPORA
+from training.data.sources.corpora import CORPORA
+from training.evaluation.recall.benchmark import Benchmark, Outcome, Plan
+from training.evaluation.recall.report import recall_json
+from training.model_card import Making, write_card
+from training.model_card_metadata import dataset_ids
 from training.validation import Validation
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.paths import shipped_checkpoints

@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from training.benchmark.scoring import names
 from training.cli import evaluate
-from training.evaluation import conversation
-from training.evaluation.conversation import Judge, Kind, Memory, Prompt, measure, words_of
-from training.evaluation.items import read_items
+from training.evaluation import DATA
+from training.evaluation.replies import conversation
+from training.evaluation.replies.conversation import Judge, Kind, Memory, Prompt, measure, words_of
+from training.evaluation.scoring import names
+from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.model.checkpoint import load_checkpoint
 
-KINDS = read_items("conversation_kinds.jsonl", Kind)
-PROMPTS = read_items("conversation_prompts.jsonl", Prompt)
-MEMORY = read_items("conversation_memory.jsonl", Memory)
+KINDS = read_items(DATA / "conversation_kinds.jsonl", Kind)
+PROMPTS = read_items(DATA / "conversation_prompts.jsonl", Prompt)
+MEMORY = read_items(DATA / "conversation_memory.jsonl", Memory)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.saving import Saves
+from training.checkpointing import Saves
 from varda_chat.errors import DataError
 
 FILES = ("model.safetensors", "optimizer.bin", "random_states_0.pkl")

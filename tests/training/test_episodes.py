@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from training.batch import Batch
-from training.data.episodes import ALIVE, EpisodeArrays, EpisodeBuilder
-from training.data.messages import NONE, NULL
-from training.data.prepare import fact_texts
-from training.data.tokenizer import train_tokenizer
-from training.data.values import split_of
+from training.adapter.address import LineStates
+from training.adapter.read_sessions import ReadSessions
+from training.adapter.sessions import Session, TurnLabel
+from training.data.episodes import ALIVE, NONE, NULL, EpisodeArrays
+from training.data.preprocess.tokenizer import train_tokenizer
+from training.data.synthetic.episode_builder import EpisodeBuilder
+from training.data.synthetic.relations import fact_texts
+from training.data.synthetic.values import split_of
+from training.episodes.batch import Batch
 from varda_chat.model.chat_format import ChatFormat
 
 EXCHANGES = [("Hi", "Hello there!"), ("How are you?", "I'm fine, thanks.")]
@@ -126,3 +129,12 @@ def test_an_episode_has_one_relation_of_a_topic(builder: EpisodeBuilder, episode
         alive = (episode.told >= 0) & (episode.dead == ALIVE)
         told = episode.topic[alive]
         assert len(set(told.tolist())) == len(told)
+
+
+def test_saved_sessions_find_their_classes() -> None:
+    """A run's saved sessions and lines name these classes by their modules."""
+    homes = {ReadSessions: "read_sessions", Session: "sessions", TurnLabel: "sessions", LineStates: "address"}
+    assert {kind: kind.__module__ for kind in homes} == {
+        kind: f"training.adapter.{home}" for kind, home in homes.items()
+    }
+    assert EpisodeArrays.__module__ == "training.data.episodes"

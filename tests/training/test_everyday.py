@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from training.data.everyday import TABLES, load_everyday
-from training.data.relations import ALL_RELATIONS, RELATIONS, relatives
+from training.data.synthetic.everyday import TABLES, load_everyday
+from training.data.synthetic.relations import ALL_RELATIONS, RELATIONS, relatives
 from varda_chat.errors import DataError
 
 EVERYDAY = load_everyday()

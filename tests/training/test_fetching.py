@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 from training.cli import train
-from training.data import hub, originals, wikitext
-from training.data.documents import BadLines
-from training.data.fetching import Digest, fetch, git_blob
-from training.data.sources import Places, source_of
+from training.data.sources import hub, originals, wikitext
+from training.data.sources.documents import BadLines
+from training.data.sources.fetching import Digest, fetch, git_blob
+from training.data.sources.selection import Places, source_of
 from varda_chat.errors import DataError
 
 BODY = b" \n = A title = \n \n Some words of an article . \n" * 50

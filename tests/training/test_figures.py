@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from training.benchmark.scoring import Score
 from training.cli import evaluate
-from training.evaluation.figures import add, read_figures, read_result, write_figures
-from training.evaluation.figures_page import DOCUMENTS, page, quoted, summary
+from training.evaluation.figures.page import DOCUMENTS, page, quoted, summary
+from training.evaluation.figures.store import add, read_figures, read_result, write_figures
+from training.evaluation.scoring import Score
 from training.evaluation.tables import score_json
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import DataError
@@ -151,9 +151,9 @@ def test_every_measure_of_a_model_becomes_one_page_and_one_chart(
 ) -> None:
     """Real results of a tiny model, measured part by part, by the commands."""
     short = GenerationSettings(temperature=0.0, max_new_tokens=4)
-    for module in ("benchmark.telling", "benchmark.controls", "benchmark.reading", "evaluation.influence",
-                   "evaluation.spared"):  # fmt: skip
-        monkeypatch.setattr(f"training.{module}.GREEDY", short)
+    for module in ("recall.telling", "recall.controls", "recall.reading", "recall.influence",
+                   "replies.spared"):  # fmt: skip
+        monkeypatch.setattr(f"training.evaluation.{module}.GREEDY", short)
     talk = {
         "id": "a", "turns": [{"id": "0", "speaker": "user", "text": "My dog is called Rimba."}],
         "questions": [{"question": "What is my dog called?", "evidence": ["0"], "category": "pets"}],

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from fnmatch import fnmatch
 from pathlib import Path
 
 from click.testing import CliRunner
 
-from training.benchmark import handwritten
-from training.benchmark.handwritten import (
+from training.cli import evaluate
+from training.data.sources import catalogue
+from training.data.synthetic.relations import RELATIONS
+from training.data.synthetic.values import split_of, with_article
+from training.data.synthetic.wordings import HERE
+from training.evaluation import DATA
+from training.evaluation.recall.items import (
     FACTS,
     FORGETS,
     INTERFERENCE,
@@ -21,11 +28,8 @@ from training.benchmark.handwritten import (
     UPDATES,
     Handwritten,
 )
-from training.benchmark.scripts import TASKS, TIERS, make_scripts
-from training.cli import evaluate
-from training.data.relations import RELATIONS
-from training.data.values import split_of, with_article
-from training.evaluation import items
+from training.evaluation.recall.scripts import make_scripts
+from training.evaluation.recall.tasks import TASKS, TIERS
 
 
 def _told() -> Iterator[tuple[str, str, str]]:
@@ -173,13 +177,19 @@ def test_no_line_is_a_rendered_training_template() -> None:
             assert plain.replace(with_article(value).lower(), "{a_value}") not in templates, line
 
 
+def _row_is_about(line: str, name: str) -> bool:
+    """Whether a line of a table begins with the file's name, or with a pattern that fits it."""
+    first = line.split("|")[1] if line.startswith("| `") else ""
+    return any(fnmatch(name, pattern) for pattern in re.findall(r"`([^`]+)`", first))
+
+
 def test_every_file_is_documented_with_its_keys_and_licence() -> None:
-    """In both folders of items: the README names each file, and in its row each key that occurs."""
-    for folder in (handwritten.DATA, items.DATA):
+    """In every directory of tables: the README names each file, and in its row each key that occurs."""
+    for folder in (DATA, HERE, Path(catalogue.__file__).parent):
         readme = (folder / "README.md").read_text("utf-8")
         assert "MIT licence" in readme
         for path in folder.glob("*.jsonl"):
-            row = next(line for line in readme.splitlines() if line.startswith(f"| `{path.name}` |"))
+            row = next(line for line in readme.splitlines() if _row_is_about(line, path.name))
             keys = {key for line in path.read_text("utf-8").splitlines() for key in json.loads(line)}
             assert {key for key in keys if f"`{key}`" not in row} == set(), path
 
@@ -193,6 +203,6 @@ def test_the_scripts_are_written_for_other_systems(tmp_path: Path) -> None:
     written = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     made = [s for task in TASKS for tier in TIERS for s in make_scripts(task, tier, facts=3, per_person=2, seed=5)]
     assert written == json.loads(json.dumps([asdict(script) for script in made]))
-    readme = (handwritten.DATA / "README.md").read_text("utf-8")
+    readme = (DATA / "README.md").read_text("utf-8")
     keys = {*written[0], *written[0]["sessions"][0][0], *written[0]["questions"][0]}
     assert {key for key in keys if f"`{key}`" not in readme and f'"{key}"' not in readme} == set()

@@ -10,12 +10,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from training.benchmark.scripts import Line, Script
-from training.benchmark.telling import open_store, tell
 from training.cli import evaluate
-from training.evaluation import influence
-from training.evaluation.influence import Again, Answer, Influence, measure
-from training.evaluation.influence_report import influence_json, influence_tables
+from training.evaluation.recall import influence
+from training.evaluation.recall.influence import Again, Answer, Influence, measure
+from training.evaluation.recall.influence_report import influence_json, influence_tables
+from training.evaluation.recall.tasks import Line, Script
+from training.evaluation.recall.telling import open_store, tell
 from training.evaluation.statistics import mcnemar
 from varda_chat.config import GenerationSettings
 from varda_chat.influence import MaskedStore
@@ -108,7 +108,7 @@ def test_the_command_prints_a_table_and_writes_json(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = GenerationSettings(temperature=0.0, max_new_tokens=4)
-    monkeypatch.setattr("training.benchmark.telling.GREEDY", short)
+    monkeypatch.setattr("training.evaluation.recall.telling.GREEDY", short)
     monkeypatch.setattr(influence, "GREEDY", short)
     out = tmp_path / "influence.json"
     flags = ["--facts", "2", "--per-person", "1", "--tiers", "seen,hand-written", "--json", str(out)]

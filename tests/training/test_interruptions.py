@@ -20,11 +20,11 @@ from safetensors.torch import load_file
 from tests.training.test_preparation import source
 from tests.training.test_text_training import long_texts
 from tests.training.test_train import tiny
-from training.build import build
+from training.checkpointing import Saves, saved_config
 from training.cli import train
-from training.data.preparation import How, prepare_text
-from training.loop import Trainer
-from training.saving import Saves, saved_config
+from training.data.preprocess.pipeline import How, prepare_text
+from training.run import build
+from training.trainer import Trainer
 from varda_chat.errors import VardaError
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from training.benchmark.memory import clustered, main, measure_all
-from training.benchmark.turns import TurnFigures, turn_table
+from training.benchmarks.index import clustered, main, measure_all
+from training.benchmarks.turns import TurnFigures, turn_table
 from varda_chat.memory.indexes import INDEX_TYPES
 
 
@@ -57,8 +57,8 @@ def test_half_precision_is_measured_against_the_unrounded() -> None:
 
 
 def test_turns_and_starts_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.benchmark.turns.TURNS", 3)
-    monkeypatch.setattr("training.benchmark.memory.TURN_SIZES", (400,))
+    monkeypatch.setattr("training.benchmarks.turns.TURNS", 3)
+    monkeypatch.setattr("training.benchmarks.index.TURN_SIZES", (400,))
     result = CliRunner().invoke(
         main, ["--sizes", "400", "--dim", "16", "--index-types", "flat,graph", "--only-turns", "--json"]
     )

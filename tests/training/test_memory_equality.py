@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.memory import EpisodeMemory
+from training.episodes.memory import EpisodeMemory
 from varda_chat.memory import AssociativeMemory
 
 EPISODES, SESSIONS, LENGTH, DIM = 2, 3, 7, 8

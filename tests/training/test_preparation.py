@@ -12,16 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from training.cli import train
-from training.data.catalogue import NAMED
-from training.data.corpora import Dialogue, is_validation
-from training.data.documents import SPLITS, Document, place
-from training.data.encoding import led, tokenizer_fingerprint
-from training.data.own_text import own_documents, own_files
-from training.data.preparation import How, prepare_text
-from training.data.prepared import PreparedText
-from training.data.sources import Source
-from training.data.tokenizer import save_tokenizer, train_tokenizer
-from training.data.wikitext import articles
+from training.data.preprocess.encoding import led, tokenizer_fingerprint
+from training.data.preprocess.pipeline import How, prepare_text
+from training.data.preprocess.token_files import PreparedText
+from training.data.preprocess.tokenizer import save_tokenizer, train_tokenizer
+from training.data.sources.catalogue import NAMED
+from training.data.sources.corpora import Dialogue, is_validation
+from training.data.sources.documents import SPLITS, Document, Source, place
+from training.data.sources.own_text import own_documents, own_files
+from training.data.sources.wikitext import articles
 from varda_chat.errors import DataError
 
 WORDS = ("river", "garden", "letter", "winter", "island", "orchard", "train", "harbour", "forest", "mirror", "storm")
@@ -148,7 +147,7 @@ def write_own(folder: Path) -> None:
 
 
 def test_ones_own_files_of_every_kind(tmp_path: Path) -> None:
-    from training.data.documents import BadLines
+    from training.data.sources.documents import BadLines
 
     folder = tmp_path / "own"
     write_own(folder)
@@ -241,7 +240,7 @@ def wikitext_folder(folder: Path) -> Path:
 
 
 def test_wikitext_is_kept_byte_for_byte_in_its_official_splits(tmp_path: Path) -> None:
-    from training.data.documents import BadLines
+    from training.data.sources.documents import BadLines
 
     folder = wikitext_folder(tmp_path / "wt")
     whole = lzma.decompress((folder / "wikitext2_raw.train.txt.xz").read_bytes()).decode("utf-8")

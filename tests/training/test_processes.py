@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.shared_steps import STEPS, gradients, settings
-from training.data.tokenizer import train_tokenizer
+from training.data.preprocess.tokenizer import train_tokenizer
+from training.gradients import Gradients
 from training.launch import make_accelerator
-from training.shares import Shares
-from training.step import Gradients
+from training.process_group import ProcessGroup
 from varda_chat.errors import VardaError
 from varda_chat.model.checkpoint import load_checkpoint
 
@@ -70,11 +70,11 @@ def test_more_processes_than_rows_are_told_so(tmp_path: Path) -> None:
     config = settings()
     accelerator = make_accelerator(config, tmp_path)
     with pytest.raises(VardaError, match=r"4 processes .* --dialogue-rows is 3"):
-        Gradients(None, None, config, accelerator, Shares(0, 4))  # type: ignore[arg-type]
+        Gradients(None, None, config, accelerator, ProcessGroup(0, 4))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("count", "processes"), [(1, 1), (7, 3), (64, 8), (2, 5)])
 def test_shares_are_all_of_it_and_each_once(count: int, processes: int) -> None:
-    parts = [Shares(process, processes).part(count) for process in range(processes)]
+    parts = [ProcessGroup(process, processes).part(count) for process in range(processes)]
     assert [number for part in parts for number in range(part.start, part.stop)] == list(range(count))
     assert max(p.stop - p.start for p in parts) - min(p.stop - p.start for p in parts) <= 1

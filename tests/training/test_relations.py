@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from training.data.relations import RELATIONS, Relation, render
-from training.data.values import KINDS, draw, split_of, with_article
+from training.data.synthetic.relations import RELATIONS, Relation, render
+from training.data.synthetic.values import KINDS, draw, split_of, with_article
 
 _PLACEHOLDER = re.compile(r"\{[^}]*\}")
 _WITH_VALUE = {"tell": 6, "answer": 2, "correct": 3, "tell_held_out": 2}

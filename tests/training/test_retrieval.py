@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from training.cli import evaluate
-from training.data.corpora import Dialogue, is_validation
-from training.evaluation import minilm
-from training.evaluation.rankers import BM25, DEPTH, Random, fuse, model_memory
-from training.evaluation.retrieval import BASELINE, MEMORY, Asked, measure, read_rankings, scored
-from training.evaluation.retrieval_build import build, questions_about, states, write
-from training.evaluation.retrieval_data import Conversation, Question, Said, read_conversations
-from training.evaluation.retrieval_report import retrieval_json, retrieval_tables
+from training.data.sources.corpora import Dialogue, is_validation
+from training.evaluation.retrieval import minilm
+from training.evaluation.retrieval.benchmark import BASELINE, MEMORY, Asked, measure, read_rankings, scored
+from training.evaluation.retrieval.build import build, questions_about, states, write
+from training.evaluation.retrieval.conversations import Conversation, Question, Said, read_conversations
+from training.evaluation.retrieval.rankers import BM25, DEPTH, Random, fuse, model_memory
+from training.evaluation.retrieval.report import retrieval_json, retrieval_tables
 from training.evaluation.statistics import area_under_curve, bootstrap_ratio
 from varda_chat.errors import DataError, VardaError
 from varda_chat.model.checkpoint import Checkpoint, load_checkpoint

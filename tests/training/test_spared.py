@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from training.benchmark.scoring import names
-from training.benchmark.telling import open_store
 from training.cli import evaluate
-from training.evaluation import spared
-from training.evaluation.items import read_items
-from training.evaluation.spared import (
+from training.evaluation.recall.telling import open_store
+from training.evaluation.replies import spared
+from training.evaluation.replies.spared import (
     LINES,
     REAL,
     Change,
@@ -28,7 +26,9 @@ from training.evaluation.spared import (
     measure,
     read_sets,
 )
-from training.evaluation.spared_report import FRESH, counts, spared_json, spared_markdown, totals
+from training.evaluation.replies.spared_report import FRESH, counts, spared_json, spared_markdown, totals
+from training.evaluation.scoring import names
+from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import DataError, VardaError
 from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
@@ -109,7 +109,7 @@ def test_real_lines_fill_up_and_leave_topics_out() -> None:
 def test_an_item_that_does_not_fit_is_named(tmp_path: Path) -> None:
     (tmp_path / "lines.jsonl").write_text('{"set": 1, "kind": "junk", "text": "x"}\n{"set": 1, "knid": "y"}\n')
     with pytest.raises(DataError, match=r"lines\.jsonl, line 2: unknown key 'knid'"):
-        read_items("lines.jsonl", Line, tmp_path)
+        read_items(tmp_path / "lines.jsonl", Line)
 
 
 def exchange(stage: spared.Stage, kind: str, deleted: tuple[Change, ...] = (), lost: tuple[str, ...] = (),

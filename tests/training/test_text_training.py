@@ -16,18 +16,18 @@ from rich.console import Console
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from tests.training.test_preparation import prose, source, texts
-from training.benchmark.against import load_plain
-from training.benchmark.perplexity import MEMORY, NO_MEMORY, SHUFFLED, Tally, measure_perplexity, windows
-from training.build import build, config_of
 from training.cli import evaluate, train
-from training.data.datasets import talk_of, text_data
-from training.data.dialogues import DialogueRows
-from training.data.documents import Document
+from training.data.dialogue_rows import DialogueRows
+from training.data.document_episodes import TextEpisodes
 from training.data.episodes import STATEMENTS
-from training.data.preparation import How, prepare_text
-from training.data.prepared import PreparedText
-from training.data.text_episodes import TextEpisodes
-from training.data.tokenizer import train_tokenizer
+from training.data.preprocess.pipeline import How, prepare_text
+from training.data.preprocess.token_files import PreparedText
+from training.data.preprocess.tokenizer import train_tokenizer
+from training.data.sources.documents import Document
+from training.data.text_mixture import talk_of, text_data
+from training.evaluation.perplexity.documents import MEMORY, NO_MEMORY, SHUFFLED, Tally, measure_perplexity, windows
+from training.evaluation.perplexity.plain_models import load_plain
+from training.run import build, config_of
 from varda_chat.errors import DataError
 from varda_chat.model.checkpoint import load_checkpoint
 from varda_chat.paths import bundled_checkpoint
@@ -216,9 +216,9 @@ def test_from_a_plain_gpt2_and_a_folder_of_notes_to_a_measured_checkpoint(
 
 def test_at_step_0_perplexity_is_the_base_models(base: Path, tmp_path: Path) -> None:
     """Its own tokens have the same chances; the chat's three new tokens take a little of each."""
-    from training.base import adapt
-    from training.build import export
-    from training.data.tokenizer import save_tokenizer
+    from training.data.preprocess.tokenizer import save_tokenizer
+    from training.model_init import adapt
+    from training.run import export
 
     chat, model = adapt(base, {})
     save_tokenizer(chat.tokenizer, tmp_path / "out", 128)

@@ -15,15 +15,16 @@ from click.testing import CliRunner
 from rich.console import Console
 from safetensors.torch import load_file
 
-from training.build import build, config_of
 from training.cli import evaluate, train
 from training.config import TrainConfig
-from training.data.dialogues import DialogueRows, MultiSessions, persona_dialogues, tokenise
-from training.data.episodes import EpisodeArrays, EpisodeBuilder
-from training.data.prepare import Data, fact_texts
-from training.data.relations import RELATIONS
-from training.data.tokenizer import train_tokenizer
-from training.loop import Trainer
+from training.data.dialogue_rows import DialogueRows, MultiSessions, persona_dialogues, tokenise
+from training.data.episodes import EpisodeArrays
+from training.data.mixture import Data
+from training.data.preprocess.tokenizer import train_tokenizer
+from training.data.synthetic.episode_builder import EpisodeBuilder
+from training.data.synthetic.relations import RELATIONS, fact_texts
+from training.run import build, config_of
+from training.trainer import Trainer
 from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.checkpoint import load_checkpoint

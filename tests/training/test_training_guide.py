@@ -9,11 +9,11 @@ import click
 import pytest
 
 from training.adapter.__main__ import main as adapter
-from training.benchmark.training_speed import main as bench_train
+from training.benchmarks.training import main as bench_train
 from training.cli import evaluate, train
+from training.cli.evaluate_command import OTHERS
 from training.config import PRESETS
-from training.data.catalogue import find
-from training.evaluate_command import OTHERS
+from training.data.sources.catalogue import find
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 COMMANDS = [

@@ -9,9 +9,9 @@ import torch
 from click.testing import CliRunner
 
 from tests.conftest import tiny_model
-from training.benchmark import training_speed
-from training.benchmark.ancestor import CLUSTERS, AncestorLoop
-from training.benchmark.speed import Speed
+from training.benchmarks import training as training_speed
+from training.benchmarks.ancestor import CLUSTERS, AncestorLoop
+from training.benchmarks.speed import Speed
 from varda_chat.memory import AssociativeMemory
 from varda_chat.model.chat_format import ChatFormat
 

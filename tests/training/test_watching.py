@@ -14,12 +14,12 @@ from rich.console import Console
 from tests.training.test_preparation import source
 from tests.training.test_text_training import long_texts
 from tests.training.test_train import tiny
-from training import display, loop
-from training.build import build
+from training import display, trainer
 from training.cli import train
 from training.config import TrainConfig
 from training.curves import FILES, draw_curves, panels
-from training.data.preparation import How, prepare_text
+from training.data.preprocess.pipeline import How, prepare_text
+from training.run import build
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_on_a_pipe_there_are_lines(text: str, tmp_path: Path, monkeypatch: pytes
 def test_tensorboard_gets_what_metrics_jsonl_has(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
     out = tmp_path / "out"
     flags = ["--dataset", text, "--preset", "nano", "--max-steps", "2", "--batch-size", "1", "--mixed-precision", "no"]
     result = CliRunner().invoke(train, [*flags, "--output-dir", str(out), "--log-with", "tensorboard"])
@@ -79,7 +79,7 @@ def test_without_tensorboard_the_flag_says_what_is_missing(text: str, monkeypatc
 
 
 def test_curves_are_drawn_of_all_there_is(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
     out = tmp_path / "out"
     build(config(text), None, out, Console(quiet=True))
     png, svg = (out / name for name in FILES)

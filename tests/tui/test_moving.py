@@ -55,7 +55,7 @@ def other_checkpoint(tiny_checkpoint: Path, chat_format: ChatFormat, tmp_path: P
     """Another model with the same tokenizer."""
     import torch
 
-    from training.build import export
+    from training.run import export
 
     folder = tmp_path / "checkpoints" / "other"
     shutil.copytree(tiny_checkpoint, folder)

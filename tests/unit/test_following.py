@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.conftest import tiny_model
-from training.memory import EpisodeMemory
+from training.episodes.memory import EpisodeMemory
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
 from varda_chat.model import SearchResults
 from varda_chat.model.chat_format import ChatFormat

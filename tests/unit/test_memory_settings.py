@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from training.train_flags import INDEX_TYPES as NAMED
+from training.cli.train_flags import INDEX_TYPES as NAMED
 from varda_chat.cli import main
 from varda_chat.errors import VardaError
 from varda_chat.memory import MemoryStore

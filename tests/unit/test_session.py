@@ -135,8 +135,8 @@ def test_a_failed_write_leaves_the_conversation_as_before(
 def test_statements_of_another_model_are_read_again(
     folder: Path, tiny_checkpoint: Path, tmp_path: Path, chat_format: object
 ) -> None:
-    from training.build import export
-    from training.data.tokenizer import save_tokenizer
+    from training.data.preprocess.tokenizer import save_tokenizer
+    from training.run import export
     from varda_chat.model.checkpoint import load_checkpoint
 
     with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
@@ -174,8 +174,8 @@ def test_the_whole_of_a_long_message_is_remembered(session: ChatSession) -> None
 
 
 def test_incognito_with_another_model_still_recalls(folder: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    from training.build import export
-    from training.data.tokenizer import save_tokenizer
+    from training.data.preprocess.tokenizer import save_tokenizer
+    from training.run import export
     from varda_chat.model.checkpoint import load_checkpoint
 
     with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from training.adapter.lines import fixed_value
 from training.adapter.losses import distillation
 from training.adapter.sessions import SessionBuilder
-from training.data.messages import telling, user_message
-from training.data.relation_families import Relation, draw_ask, draw_tell, render
-from training.data.values import draw
+from training.data.synthetic.messages import telling, user_message
+from training.data.synthetic.templates import Relation, draw_ask, draw_tell, render
+from training.data.synthetic.values import draw
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.model.memory_layer import Address
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from training.adapter import losses as L
 from training.adapter.batch import SessionBatch, VectorRing
 from training.adapter.sessions import SessionBuilder
-from training.data.messages import NULL
+from training.data.episodes import NULL
 from varda_chat.model.llama import VardaLlamaAssociative
 from varda_chat.model.memory_config import INTENTS
 from varda_chat.model.memory_layer import Address

@@ -17,8 +17,7 @@ from torch.nn import functional as F
 
 from training.adapter.losses import CHANGES
 from training.adapter.read_sessions import AT_ONCE, ReadSessions, lower_pass
-from training.data.episodes import STATEMENTS
-from training.data.messages import NONE
+from training.data.episodes import NONE, STATEMENTS
 from varda_chat.model.memory_config import INTENTS
 from varda_chat.model.memory_layer import Address
 

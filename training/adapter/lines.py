@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from training.data.relation_families import Clauses, Relation
+from training.data.synthetic.templates import Clauses, Relation
 from varda_chat.errors import DataError
 
 FOLDER: Final = Path(__file__).parent.parent / "data" / "synthetic"

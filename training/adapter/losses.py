@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from training.adapter.batch import SessionBatch, SessionMemory
 from training.adapter.sessions import STATUS
-from training.data.messages import NONE, NULL
+from training.data.episodes import NONE, NULL
 from varda_chat.model.memory_config import INTENTS
 from varda_chat.model.memory_layer import Address, MemoryLayer
 from varda_chat.model.modeling import MASKED_SCORE

@@ -33,10 +33,10 @@ from training.adapter.decisions import train_decisions, turn_ends
 from training.adapter.lines import load_facts, load_lines
 from training.adapter.read_sessions import ReadSessions, lower_pass, read_sessions
 from training.adapter.sessions import SessionBuilder
-from training.data.corpora import Dialogue
-from training.data.dialogues import exchanges
-from training.data.prepare import load_dialogues
-from training.data.relations import ALL_RELATIONS
+from training.data.dialogue_rows import exchanges
+from training.data.mixture import load_dialogues
+from training.data.sources.corpora import Dialogue
+from training.data.synthetic.relations import ALL_RELATIONS
 from training.optimizer import descend, schedule
 from varda_chat.model.adapters import LORA_CONFIG
 from varda_chat.model.chat_format import ChatFormat

@@ -15,17 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.adapter.lines import Exchange, Lines, fixed_value, stratified
-from training.data.episodes import (
-    STATEMENTS,
-    EpisodeArrays,
-    EpisodeBuilder,
-    _Episode,
-    _Fact,
-)
-from training.data.messages import NONE, NULL, Message, Span, spoken, telling, typed, user_message
-from training.data.relation_families import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
-from training.data.relations import ALL_RELATIONS, relatives
-from training.data.values import Split
+from training.data.episodes import NONE, NULL, STATEMENTS, EpisodeArrays
+from training.data.synthetic.episode_builder import EpisodeBuilder, _Episode, _Fact
+from training.data.synthetic.messages import Message, Span, spoken, telling, typed, user_message
+from training.data.synthetic.relations import ALL_RELATIONS, relatives
+from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
+from training.data.synthetic.values import Split
 from varda_chat.model.chat_format import NOTE_STATEMENTS, ChatFormat, EncodedMessage
 from varda_chat.model.memory_config import INTENTS, STATUSES
 

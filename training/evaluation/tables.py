@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from training.benchmark.scoring import Score
+from training.evaluation.scoring import Score
 from training.evaluation.statistics import Paired
 
 

@@ -1,0 +1,1 @@
+"""The figures that documents quote: stored, laid out as pages, drawn."""

@@ -1,0 +1,1 @@
+"""Whether the memory helps to predict text and dialogue."""

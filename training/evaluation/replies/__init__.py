@@ -1,0 +1,1 @@
+"""Replies judged one by one: memories that must survive, and everyday talk."""

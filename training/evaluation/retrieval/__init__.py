@@ -1,0 +1,1 @@
+"""How often a search finds the turns that answer a question."""
