@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from varda_chat.errors import CheckpointError
-from varda_chat.regular import read_regular
+from varda_chat.storage.regular import read_regular
 
 _CLASSES = {
     "varda_gpt": ("configuration.VardaGPTConfig", "modeling.VardaGPTAssociative"),

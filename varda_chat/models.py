@@ -63,7 +63,7 @@ def look(source: str) -> Model:
 
 def note_used(data_dir: Path, source: str) -> None:
     """Remember that ``source`` was used. Raises StorageError where that cannot be written."""
-    from varda_chat.memory.files import make_private_folder, replace_file
+    from varda_chat.storage.files import make_private_folder, replace_file
 
     used = [source, *(each for each in _used(data_dir) if each != source)][:_MOST_USED]
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from varda_chat import paths
 from varda_chat.errors import VardaError
-from varda_chat.memory.files import DATABASE
+from varda_chat.storage.files import DATABASE
 
 if TYPE_CHECKING:
     from varda_chat.memory.upkeep import Peek
@@ -38,6 +38,6 @@ def _peek(folder: Path) -> Peek:
 def check_free(folder: Path) -> None:
     """Raise MemoryLockedError where another process writes the memory in ``folder``."""
     if (folder / DATABASE).exists():
-        from varda_chat.memory.lock import take_lock
+        from varda_chat.storage.locks import take_lock
 
         take_lock(folder).release()

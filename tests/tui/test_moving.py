@@ -31,10 +31,10 @@ from tests.tui.driver import (
 from tests.tui.scripted import Line, ScriptedSession
 from varda_chat import models
 from varda_chat.config import GenerationSettings
-from varda_chat.memory.lock import take_lock
 from varda_chat.model.chat_format import ChatFormat
 from varda_chat.request import Request
 from varda_chat.session import ChatSession
+from varda_chat.storage.locks import take_lock
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.screens.picking import ModelsScreen, ProfilesScreen
 from varda_chat.tui.state import ChatState

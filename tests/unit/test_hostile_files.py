@@ -24,7 +24,7 @@ from varda_chat.ingest.passages import Passage
 from varda_chat.learning import read_file
 from varda_chat.memory import upkeep
 from varda_chat.memory.exchange import read_export
-from varda_chat.regular import NotRegularError, read_regular
+from varda_chat.storage.regular import NotRegularError, read_regular
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.history import InputHistory
 
@@ -378,7 +378,7 @@ def test_forgetting_takes_whole_words(folder: Path) -> None:
 HOLDS = """
 import sys
 from pathlib import Path
-from varda_chat.memory.lock import take_lock
+from varda_chat.storage.locks import take_lock
 lock = take_lock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
@@ -452,7 +452,7 @@ def test_a_deeply_nested_line_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_names_the_ways_out(tmp_path: Path) -> None:
-    from varda_chat.memory.database import disk_errors
+    from varda_chat.storage.sqlite import disk_errors
 
     full = OSError(28, "No space left on device")
     for error in (full, OSError(30, "Read-only file system", str(tmp_path))):

@@ -9,11 +9,11 @@ import pytest
 
 from varda_chat import models, profiles
 from varda_chat.errors import CheckpointError, MemoryLockedError
-from varda_chat.memory.lock import take_lock
 from varda_chat.model.checkpoint import load_checkpoint
 from varda_chat.models import BUNDLED
 from varda_chat.paths import bundled_checkpoint
 from varda_chat.session import ChatSession
+from varda_chat.storage.locks import take_lock
 
 
 def test_the_files_tell_what_loading_would(tiny_checkpoint: Path) -> None:

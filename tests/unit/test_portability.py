@@ -133,7 +133,7 @@ def test_a_link_is_refused_without_the_flag_for_it_too(own_data_folder: Path, tm
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     code = f"""
 from pathlib import Path
-from varda_chat.regular import NotRegularError, open_regular
+from varda_chat.storage.regular import NotRegularError, open_regular
 open_regular(Path({str(tmp_path / "elsewhere")!r}), follow_links=False)
 try:
     open_regular(Path({str(tmp_path / "link")!r}), follow_links=False)

@@ -22,8 +22,8 @@ from varda_chat.cli import main
 from varda_chat.memory import upkeep
 from varda_chat.memory.records import Imported, NewStatement, NewVector
 from varda_chat.memory.store import MemoryStore
-from varda_chat.memory.words import Words
 from varda_chat.purging import finish, purge, trace
+from varda_chat.storage.words import Words
 from varda_chat.transcripts import Transcripts
 
 CAT = "My cat is called Zyxw."

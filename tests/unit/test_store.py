@@ -30,8 +30,8 @@ from varda_chat.memory import (
     reset,
     verify,
 )
-from varda_chat.memory.records import FORGOTTEN_TEXT
 from varda_chat.memory.rows import EVENTS_KEPT
+from varda_chat.storage.words import FORGOTTEN_TEXT
 
 DIM = 8
 Vectors = npt.NDArray[np.float32]

@@ -19,15 +19,15 @@ from tests.unit.processes import PRELUDE, damaged_at, filled
 from tests.unit.test_store import agrees, opened, some, texts, told, turn
 from varda_chat.errors import IndexFileError
 from varda_chat.memory import AssociativeMemory, MemoryStore, verify
-from varda_chat.memory.container import read_container, unpack
 from varda_chat.memory.index_file import unpacked
 from varda_chat.memory.rescue import SUSPECT
 from varda_chat.memory.segments import Segment
+from varda_chat.storage.container import read_container, unpack
 
 
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("varda_chat.memory.container.LARGE", 1)
+    monkeypatch.setattr("varda_chat.storage.container.LARGE", 1)
     monkeypatch.setattr("varda_chat.memory.rescue.LARGE", 1)
 
 

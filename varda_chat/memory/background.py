@@ -8,12 +8,11 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from varda_chat.memory.container import Container
-from varda_chat.memory.database import connect_reader, is_damage
-from varda_chat.memory.derived import full_check
 from varda_chat.memory.rescue import suspect
-from varda_chat.memory.row_checksums import altered_texts
 from varda_chat.memory.snapshot import Snapshot
+from varda_chat.storage.container import Container
+from varda_chat.storage.row_checksums import altered_texts
+from varda_chat.storage.sqlite import connect_reader, full_check, is_damage
 
 
 class Background:

@@ -19,8 +19,8 @@ from varda_chat.memory.clusters import (
 )
 from varda_chat.memory.flat import FlatIndex
 from varda_chat.memory.gpu import GpuCopy
-from varda_chat.memory.pieces import Parts, Piece
 from varda_chat.memory.vector_index import Ids, IndexSettings, Vectors, faiss, restored
+from varda_chat.storage.container import Parts, Piece
 
 _BITS = 8
 _LEAST = PER_CENTROID * 2**_BITS  # each byte of a code has 2**_BITS centroids of its own to learn

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory import rows
 from varda_chat.memory.background import Background
-from varda_chat.memory.database import disk_errors, transaction
-from varda_chat.memory.files import DATABASE, INDEX
 from varda_chat.memory.mirror import IndexMirror
 from varda_chat.memory.opening import HOW_TO_MEND, Opened
 from varda_chat.memory.records import Statement
 from varda_chat.memory.rescue import is_read_later
 from varda_chat.memory.schema import bump_generation
+from varda_chat.storage.files import DATABASE, INDEX
+from varda_chat.storage.sqlite import disk_errors, transaction
 from varda_chat.wording import numbered
 
 if TYPE_CHECKING:

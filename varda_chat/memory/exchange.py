@@ -20,9 +20,9 @@ import numpy as np
 from varda_chat.errors import VardaError
 from varda_chat.memory import exchange_text
 from varda_chat.memory.checks import checked
-from varda_chat.memory.files import check_target, replace_file
 from varda_chat.memory.records import Imported, NewStatement, NewVector
 from varda_chat.sanitize import one_line, sanitize, to_json
+from varda_chat.storage.files import check_target, replace_file
 
 Format = Literal["jsonl", "md", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from varda_chat.memory.gpu import MAX_RESULTS, GpuCopy
-from varda_chat.memory.pieces import Parts, Piece
 from varda_chat.memory.segments import Segment, empty_index, joined, sealed
 from varda_chat.memory.vector_index import Ids, IndexSettings, Vectors, faiss
+from varda_chat.storage.container import Parts, Piece
 
 SEALED = 65_536
 """Vectors added until they become a segment of their own, which is never copied again."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from varda_chat.memory.clusters import batches
-from varda_chat.memory.pieces import Parts, Piece
 from varda_chat.memory.vector_index import Ids, IndexSettings, Vectors, faiss, restored
+from varda_chat.storage.container import Parts, Piece
 
 _LINKS = 32
 """Links of a vector (HNSW's M), FAISS' own default; twice as many on the lowest level."""

@@ -9,8 +9,8 @@ from varda_chat.memory.compressed import CompressedIndex
 from varda_chat.memory.flat import FlatIndex
 from varda_chat.memory.graph import GraphIndex
 from varda_chat.memory.ivf import IvfIndex
-from varda_chat.memory.pieces import Piece
 from varda_chat.memory.vector_index import IndexSettings, MakeIndex, VectorIndex
+from varda_chat.storage.container import Piece
 
 INDEX_TYPES: dict[str, MakeIndex] = {
     "flat": FlatIndex,

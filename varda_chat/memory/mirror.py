@@ -14,12 +14,12 @@ import numpy.typing as npt
 from varda_chat.errors import IndexFileError
 from varda_chat.memory import rows, vector_rows
 from varda_chat.memory.columns import VectorColumns
-from varda_chat.memory.container import Container, read_container
-from varda_chat.memory.database import transaction
 from varda_chat.memory.records import NewStatement, NewVector, Statement
 from varda_chat.memory.sameness import NEARLY_NOTHING
 from varda_chat.memory.schema import bump_generation, generation, index_type, num_clusters, was_once
 from varda_chat.memory.snapshot import Label, Snapshot
+from varda_chat.storage.container import Container, read_container
+from varda_chat.storage.sqlite import transaction
 from varda_chat.wording import numbered
 
 if TYPE_CHECKING:

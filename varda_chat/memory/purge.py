@@ -10,8 +10,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from varda_chat.memory.records import FORGOTTEN_TEXT
-from varda_chat.memory.words import Words
+from varda_chat.storage.words import FORGOTTEN_TEXT, Words
 
 _AMONG = "IN (SELECT value FROM json_each(?))"
 _WIPE_REMOVED = f"DELETE FROM removed_statements WHERE id {_AMONG} OR id {_AMONG}"  # noqa: S608 - only constants

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from varda_chat.durable import to_disk
 from varda_chat.errors import StorageError
-from varda_chat.memory.database import BUSY_SECONDS, connect_reader, disk_errors, is_damage, transaction
-from varda_chat.memory.files import (
+from varda_chat.storage.files import (
     BACKUPS,
     COMPANIONS,
     DATABASE,
@@ -18,8 +16,10 @@ from varda_chat.memory.files import (
     UNFINISHED,
     beside,
     make_private_file,
+    to_disk,
 )
-from varda_chat.memory.words import Words
+from varda_chat.storage.sqlite import BUSY_SECONDS, connect_reader, disk_errors, is_damage, transaction
+from varda_chat.storage.words import Words
 
 _TEXTS = ("statements", "removed_statements", "events")
 _LEFT = (".damaged-*", ".saved*", ".part*", ".new*")

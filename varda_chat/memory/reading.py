@@ -14,9 +14,9 @@ from varda_chat.errors import VardaError
 from varda_chat.memory import rows, schema, tombstones, vector_rows
 from varda_chat.memory.arrays import is_tensor, same_kind
 from varda_chat.memory.core import MemoryCore
-from varda_chat.memory.database import connect_reader, disk_errors
-from varda_chat.memory.files import DATABASE
 from varda_chat.memory.records import Imported, MemoryEvent, Record, Removed, SearchResults, Statement
+from varda_chat.storage.files import DATABASE
+from varda_chat.storage.sqlite import connect_reader, disk_errors
 
 if TYPE_CHECKING:
     from varda_chat.memory.comparison import TypeSearch

@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-FORGOTTEN_TEXT = "(forgotten)"
-"""What an event shows for a text that the user had forgotten: the text itself is gone from the disk."""
-
 
 @dataclass(frozen=True)
 class SearchResults:

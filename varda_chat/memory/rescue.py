@@ -8,15 +8,29 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from varda_chat.durable import to_disk
 from varda_chat.errors import VardaError
-from varda_chat.memory.database import connect_reader, connect_writer, error_code, is_damage, transaction
-from varda_chat.memory.derived import full_check, mend_indexes
-from varda_chat.memory.files import COMPANIONS, INDEX, beside, make_private_file, utc_stamp
-from varda_chat.memory.image import LARGEST, open_image
-from varda_chat.memory.row_checksums import text_crc
-from varda_chat.memory.schema import SCHEMA_VERSION, altered, bump_generation, migrate, schema_version, tables
-from varda_chat.memory.wal import lost_frames
+from varda_chat.memory.schema import (
+    SCHEMA_VERSION,
+    altered,
+    bump_generation,
+    migrate,
+    reference,
+    schema_version,
+    tables,
+)
+from varda_chat.storage.files import COMPANIONS, INDEX, beside, make_private_file, to_disk, utc_stamp
+from varda_chat.storage.image import LARGEST, open_image
+from varda_chat.storage.row_checksums import text_crc
+from varda_chat.storage.sqlite import (
+    connect_reader,
+    connect_writer,
+    error_code,
+    full_check,
+    is_damage,
+    mend_indexes,
+    transaction,
+)
+from varda_chat.storage.wal import lost_frames
 from varda_chat.wording import numbered, were
 
 SAVED = ".saved"
@@ -187,7 +201,7 @@ def _best_copy(damaged: Path) -> sqlite3.Connection:
             version = schema_version(db)
     except sqlite3.DatabaseError:
         version = SCHEMA_VERSION
-    return open_image(damaged, min(version, SCHEMA_VERSION) or SCHEMA_VERSION)
+    return open_image(damaged, reference(min(version, SCHEMA_VERSION) or SCHEMA_VERSION))
 
 
 def _replace_damaged(path: Path, saved: Path, finding: str) -> str:

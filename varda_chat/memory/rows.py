@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.memory.records import Imported, MemoryEvent, NewStatement, NewVector, Record, Statement
-from varda_chat.memory.row_checksums import text_crc
 from varda_chat.memory.sameness import normal_form, statement_key
 from varda_chat.memory.vector_rows import DTYPE, is_intact
+from varda_chat.storage.row_checksums import text_crc
 
 EVENTS_KEPT = 1000
 """Older events are dropped."""

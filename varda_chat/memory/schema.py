@@ -7,9 +7,9 @@ import sqlite3
 from contextlib import closing
 from functools import lru_cache
 
-from varda_chat.memory.database import transaction
-from varda_chat.memory.row_checksums import text_crc
 from varda_chat.memory.sameness import statement_key
+from varda_chat.storage.row_checksums import text_crc
+from varda_chat.storage.sqlite import transaction
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (

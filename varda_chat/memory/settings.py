@@ -10,7 +10,7 @@ from typing import Any
 from varda_chat.config import DEFAULT_MEMORY_SIZE, MAX_MEMORY_SIZE
 from varda_chat.errors import VardaError
 from varda_chat.memory import schema
-from varda_chat.memory.database import transaction
+from varda_chat.storage.sqlite import transaction
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from varda_chat.memory.container import write_container
-from varda_chat.memory.pieces import Parts, Piece
+from varda_chat.storage.container import Parts, Piece, write_container
 
 if TYPE_CHECKING:
     from varda_chat.memory.index_file import Packed

@@ -15,8 +15,6 @@ from varda_chat.errors import VardaError
 from varda_chat.memory import purge as purge_rows
 from varda_chat.memory import purge_files, rows, schema, tombstones
 from varda_chat.memory.checks import check_text, checked, checked_vector
-from varda_chat.memory.database import disk_errors, transaction
-from varda_chat.memory.files import INDEX
 from varda_chat.memory.mirror import IndexMirror
 from varda_chat.memory.opening import open_for_reading, open_for_writing
 from varda_chat.memory.purge import Purge
@@ -26,6 +24,8 @@ from varda_chat.memory.retention import share_of
 from varda_chat.memory.schema import bump_generation
 from varda_chat.memory.settings import MemorySettings, Wanted, settle
 from varda_chat.memory.turn import apply_turn
+from varda_chat.storage.files import INDEX
+from varda_chat.storage.sqlite import disk_errors, transaction
 
 BATCH = 500
 """Statements of an import that are one transaction."""

@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 
 from varda_chat.memory import rows, tombstones
-from varda_chat.memory.database import transaction
 from varda_chat.memory.mirror import IndexMirror
 from varda_chat.memory.records import NewStatement, TurnApplied, TurnChanges
 from varda_chat.memory.room import make_room
 from varda_chat.memory.sameness import statement_key
 from varda_chat.memory.schema import bump_generation
+from varda_chat.storage.sqlite import transaction
 
 
 def apply_turn(

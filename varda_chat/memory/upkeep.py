@@ -9,11 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from varda_chat.durable import to_disk
 from varda_chat.errors import IndexFileError, MemoryDamagedError, VardaError
-from varda_chat.memory.container import read_container
-from varda_chat.memory.database import connect_reader, connect_writer, disk_errors, is_damage, transaction
-from varda_chat.memory.files import (
+from varda_chat.memory.inspection import InspectionError, clean_texts, inspect
+from varda_chat.memory.opening import open_for_writing
+from varda_chat.memory.purge_files import wipe_all
+from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside, torn_log
+from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, was_once
+from varda_chat.storage.container import read_container
+from varda_chat.storage.files import (
     BACKUPS,
     COMPANIONS,
     DATABASE,
@@ -22,17 +25,14 @@ from varda_chat.memory.files import (
     make_private_file,
     make_private_folder,
     refuse_links,
+    to_disk,
     unused,
     utc_stamp,
 )
-from varda_chat.memory.inspection import InspectionError, clean_texts, inspect
-from varda_chat.memory.lock import take_lock
-from varda_chat.memory.opening import open_for_writing
-from varda_chat.memory.purge_files import wipe_all
-from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside, torn_log
-from varda_chat.memory.row_checksums import altered_texts, mend_texts
-from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, was_once
-from varda_chat.memory.value_types import put_types_right, wrong_numbers
+from varda_chat.storage.locks import take_lock
+from varda_chat.storage.row_checksums import altered_texts, mend_texts
+from varda_chat.storage.sqlite import connect_reader, connect_writer, disk_errors, is_damage, transaction
+from varda_chat.storage.value_types import put_types_right, wrong_numbers
 from varda_chat.wording import numbered, were
 
 

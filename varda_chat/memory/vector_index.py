@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.pieces import Parts, Piece
+from varda_chat.storage.container import Parts, Piece
 
 Ids = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]

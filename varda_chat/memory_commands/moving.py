@@ -39,7 +39,7 @@ _ERRORS_SHOWN = 20
 def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: bool) -> None:
     """Write the memory to FILE (- for stdout)."""
     from varda_chat.memory.exchange import format_of, lines_of, write_export
-    from varda_chat.regular import open_output
+    from varda_chat.storage.regular import open_output
 
     kind = kind or format_of(file)
     with place.records(read_only=True) as store:
@@ -65,7 +65,7 @@ def import_memory(place: Place, file: Path) -> None:
     """Take in the statements of FILE, an export in any format (- for stdin); the model reads what has no vectors."""
     from varda_chat.memory.exchange import read_export
     from varda_chat.memory.store import MemoryStore
-    from varda_chat.regular import open_input
+    from varda_chat.storage.regular import open_input
 
     started = time.perf_counter()
     bad: list[tuple[int, str]] = []
@@ -144,7 +144,7 @@ def backup(place: Place) -> None:
 def restore(place: Place, file: Path | None, yes: bool) -> None:
     """Put a backup (the newest, or FILE) in place of the memory, which is backed up first."""
     from varda_chat.memory import upkeep
-    from varda_chat.memory.files import DATABASE
+    from varda_chat.storage.files import DATABASE
 
     source = file or next(iter(upkeep.backups(place.folder)), None)
     if source is None:

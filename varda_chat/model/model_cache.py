@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from varda_chat import paths
-from varda_chat.durable import to_disk
 from varda_chat.errors import CheckpointError, StorageError
+from varda_chat.storage.files import to_disk
 
 MANIFEST = "manifest.json"
 _FORMAT = 1

@@ -11,7 +11,7 @@ from textual import on, work
 from textual.screen import Screen
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.files import unused
+from varda_chat.storage.files import unused
 from varda_chat.tui.asking import ask
 from varda_chat.tui.browsing import Entry
 from varda_chat.tui.keys import shown

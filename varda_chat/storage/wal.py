@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from varda_chat.memory.files import beside
+from varda_chat.storage.files import beside
 
 _HEADER = struct.Struct(">8I")  # magic, version, page size, checkpoints, two salts, two checksums
 _FRAME = struct.Struct(">6I")  # page, pages of the database after a commit (else 0), two salts, two checksums

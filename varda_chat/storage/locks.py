@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from varda_chat.errors import MemoryLockedError, StorageError
-from varda_chat.memory.files import LOCK, refuse_links
+from varda_chat.storage.files import LOCK, refuse_links
 
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
 

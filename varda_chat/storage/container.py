@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from varda_chat.errors import IndexFileError
-from varda_chat.memory.files import beside, replace_file
-from varda_chat.memory.pieces import Parts
-from varda_chat.regular import NotRegularError, open_regular
+from varda_chat.storage.files import beside, replace_file
+from varda_chat.storage.regular import NotRegularError, open_regular
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 
 MAGIC = b"VARDAIX2"
 LARGE = 64 * 2**20
@@ -123,3 +127,19 @@ def _with_digest(chunks: Iterable[Any]) -> Iterator[Any]:
         digest.update(chunk)
         yield chunk
     yield digest.digest()
+
+
+Piece: TypeAlias = "npt.NDArray[np.uint8]"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A piece of ``nbytes`` given in parts, so that a large one need not be copied to be written."""
+
+    nbytes: int
+    chunks: Callable[[], Iterator[Piece]]
+
+    @classmethod
+    def of(cls, piece: Piece) -> Parts:
+        """One that is there whole."""
+        return cls(piece.nbytes, lambda: iter([piece]))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
-from varda_chat.memory.database import Connection
-from varda_chat.memory.schema import reference
-from varda_chat.memory.wal import read_log
+from varda_chat.storage.sqlite import Connection
+from varda_chat.storage.wal import read_log
 
 _MAGIC = b"SQLite format 3\x00"
 _PAGE_SIZE, _FORMATS, _PAGE_COUNT, _HEADER = 16, 18, 28, 100
@@ -16,15 +16,19 @@ LARGEST = 2**30
 """Bytes of a database that may be read into RAM."""
 
 
-def open_image(path: Path, version: int) -> sqlite3.Connection:
-    """A copy of the database at ``path``, whose schema is (or should be) of ``version``.
+Schema = Sequence[tuple[str, str, str, str]]
+"""Type, name, table and SQL of everything that a database should have, in the order in which it is made."""
+
+
+def open_image(path: Path, schema: Schema) -> sqlite3.Connection:
+    """A copy of the database at ``path``, whose tables are (or should be) those of ``schema``.
 
     Raises OSError, sqlite3.Error.
     """
     data = _padded(path)
     db = _opened(data)
     try:
-        if not _put_right(db, version):
+        if not _put_right(db, schema):
             return db
         data = db.serialize()
     except sqlite3.DatabaseError:
@@ -67,12 +71,11 @@ def _opened(data: bytes) -> sqlite3.Connection:
     return db
 
 
-def _put_right(db: sqlite3.Connection, version: int) -> bool:
+def _put_right(db: sqlite3.Connection, right: Schema) -> bool:
     """Give the tables the names and columns that are ours; whether there was something to change."""
     db.text_factory = lambda data: data.decode("utf-8", "replace")
     found = db.execute("SELECT rowid, type, name, tbl_name, sql FROM sqlite_master ORDER BY rowid").fetchall()
     own = [row for row in found if not str(row[2]).startswith("sqlite_")]
-    right = reference(version)
     if len(own) != len(right):
         return False
     by_name = {row[1]: row for row in right}

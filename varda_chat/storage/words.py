@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from varda_chat.memory.records import FORGOTTEN_TEXT
+FORGOTTEN_TEXT = "(forgotten)"
+"""What an event shows for a text that the user had forgotten: the text itself is gone from the disk."""
 
 _SPACE = re.compile(r"(\s+)")
 _BYTE_SPACE = rb"(?:\s|\\[nrt]|\xc2\xa0|\\u00[aA]0)+"

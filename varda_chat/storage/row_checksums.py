@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from varda_chat.memory.database import connect_reader
+from varda_chat.storage.sqlite import connect_reader
 from varda_chat.wording import numbered
 
 _TABLES = {"statements": "statement", "removed_statements": "deleted statement", "events": "event"}

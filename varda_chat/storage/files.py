@@ -1,4 +1,7 @@
-"""Private files that survive a crash: folders 0700, files 0600, replacement of a file all or nothing."""
+"""Private files that survive a crash: folders 0700, files 0600, flushed to disk, replaced all or nothing.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from varda_chat.durable import to_disk
 from varda_chat.errors import StorageError
-from varda_chat.regular import BINARY, check_regular
+from varda_chat.storage.regular import BINARY, check_regular
 
 DATABASE = "memory.db"
 INDEX = "memory.faiss"
@@ -119,3 +121,20 @@ def replace_file(path: Path, chunks: Iterable[Any], *, temporary: Path | None = 
         temporary.unlink(missing_ok=True)
         raise
     to_disk(path.parent)
+
+
+def to_disk(path: Path) -> None:
+    """Make what was written to the file ``path``, or renamed and removed in the folder ``path``, durable; folders where
+    the platform can open them. Raises OSError."""
+    is_folder = path.is_dir()
+    try:
+        # Windows flushes only what is open for writing, and opens no folder
+        handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    except PermissionError:
+        if is_folder:
+            return
+        raise
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,4 +1,5 @@
-"""Connections to memory.db: durable for its one writer, harmless for readers; and what their errors mean."""
+"""Connections to a SQLite database: durable for its one writer, harmless for readers; what their errors mean, and
+indexes that a flipped bit has parted from their tables."""
 
 from __future__ import annotations
 
@@ -9,10 +10,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from varda_chat.durable import to_disk
 from varda_chat.errors import MemoryDamagedError, StorageError
-from varda_chat.memory.files import beside, make_private_file
-from varda_chat.regular import check_regular
+from varda_chat.storage.files import beside, make_private_file, to_disk
+from varda_chat.storage.regular import check_regular
 
 BUSY_SECONDS = 5.0
 """How long a statement waits for another connection's lock."""
@@ -165,3 +165,30 @@ def _reason_of_os(error: OSError) -> str:
     if error.errno in _REFUSED:
         return f"{error.strerror}{where}. Check the permissions of the folder, {WAY_OUT}"
     return f"{error.strerror or error}{where}."
+
+
+def full_check(db: sqlite3.Connection) -> str | None:
+    """Compare every page and index of an open database; what is wrong with it, None where nothing is. Raises
+    sqlite3.Error."""
+    finding = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    return None if finding == "ok" else finding
+
+
+def mend_indexes(db: sqlite3.Connection, name: str) -> tuple[str | None, list[str]]:
+    """Make the indexes of ``db`` anew where they are not what its tables make them.
+
+    Returns what is wrong beyond that, None where nothing is, and what to tell the person. ``name``: of the file.
+    """
+    try:
+        finding = full_check(db)
+        if finding is None:
+            return None, []
+        db.execute("REINDEX")
+        beyond = full_check(db)
+    except sqlite3.DatabaseError as error:
+        if not (is_damage(error) or isinstance(error, sqlite3.IntegrityError)):
+            raise
+        beyond = str(error)
+    if beyond is not None:
+        return beyond, []
+    return None, [f"{name}: an index did not agree with its table ({finding}) and was made anew."]
