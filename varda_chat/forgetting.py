@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from varda_chat.errors import VardaError
 from varda_chat.influence import MaskedStore
-from varda_chat.memory.sameness import normal_form
+from varda_chat.memory.records import normal_form
 from varda_chat.purging import PROOFS, Read
 
 if TYPE_CHECKING:

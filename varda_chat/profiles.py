@@ -11,7 +11,7 @@ from varda_chat.errors import VardaError
 from varda_chat.storage.files import DATABASE
 
 if TYPE_CHECKING:
-    from varda_chat.memory.upkeep import Peek
+    from varda_chat.memory.maintenance import Peek
 
 
 def folders(data_dir: Path | None = None) -> list[Path]:
@@ -26,7 +26,7 @@ def known(data_dir: Path | None = None) -> dict[str, Peek]:
 
 
 def _peek(folder: Path) -> Peek:
-    from varda_chat.memory.upkeep import Peek, peek
+    from varda_chat.memory.maintenance import Peek, peek
 
     try:
         found = peek(folder)

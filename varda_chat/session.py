@@ -17,8 +17,7 @@ from varda_chat.confirming import KEPT, Confirm, must_ask
 from varda_chat.errors import VardaError
 from varda_chat.lengths import check_length
 from varda_chat.lookups import TimedMemory
-from varda_chat.memory.records import MemoryEvent, TurnChanges
-from varda_chat.memory.sameness import normal_form
+from varda_chat.memory.records import MemoryEvent, TurnChanges, normal_form
 from varda_chat.paths import profile_dir
 from varda_chat.sanitize import sanitize
 from varda_chat.session_memory import SessionMemory
@@ -156,7 +155,7 @@ class ChatSession(SessionMemory):
             loaded, notice = load_default(lambda what: report(what, 0.5))
         report("opening the memory", 0.85)
         from varda_chat.memory import MemoryStore
-        from varda_chat.memory.settings import MemorySettings
+        from varda_chat.memory.schema import MemorySettings
         from varda_chat.purging import finish as finish_purges
 
         folder = profile if isinstance(profile, Path) else profile_dir(profile)

@@ -192,13 +192,13 @@ class SessionMemory:
     def export(self, path: Path, statement_ids: Iterable[int]) -> int:
         """Write these statements to ``path``, as ``varda-chat memory export`` does; returns how many there were. Raises
         OSError."""
-        from varda_chat.memory.exchange import format_of, write_export
+        from varda_chat.memory.export import format_of, write_export
 
         return write_export(path, self._store.exported(statement_ids), vectors=True, kind=format_of(path))
 
     def exported_lines(self, statement_ids: Iterable[int]) -> Iterator[bytes]:
         """The lines of such a file."""
-        from varda_chat.memory.exchange import lines_of
+        from varda_chat.memory.export import lines_of
 
         return lines_of(self._store.exported(statement_ids), vectors=True)
 

@@ -13,7 +13,7 @@ from tests.tui.browsing import CELLO, browser, listed, on_top, stored
 from tests.tui.driver import chat_of, screen_is, text_of, toasts, wait_for_state, wait_until
 from tests.tui.memories import lived_in
 from tests.tui.scripted import NOW
-from varda_chat.memory.exchange import read_export
+from varda_chat.memory.export import read_export
 from varda_chat.memory.records import Imported
 from varda_chat.session import ChatSession
 from varda_chat.tui.screens.browser import BrowserScreen

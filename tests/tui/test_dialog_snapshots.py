@@ -16,7 +16,7 @@ from tests.tui.driver import chat_of, command, make_app, screen_is, text_of, wai
 from tests.tui.pictures import begin, by_night_and_by_day, still, told_session
 from tests.tui.scripted import NOW, ScriptedSession
 from varda_chat import models, profiles
-from varda_chat.memory.upkeep import Peek
+from varda_chat.memory.maintenance import Peek
 from varda_chat.models import BUNDLED, Model
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens.choose import ChooseScreen

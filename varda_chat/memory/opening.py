@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from varda_chat.memory.rescue import damage, is_read_later, salvage, settle, torn_log
+from varda_chat.memory.recovery import damage, is_read_later, salvage, settle, torn_log
 from varda_chat.memory.schema import migrate
 from varda_chat.storage.files import DATABASE, make_private_folder, refuse_links
 from varda_chat.storage.locks import take_lock

@@ -21,7 +21,7 @@ from varda_chat.storage.regular import read_regular
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
-    from varda_chat.memory.settings import MemorySettings
+    from varda_chat.memory.schema import MemorySettings
     from varda_chat.memory.store import MemoryStore
     from varda_chat.session import ChatSession
 
@@ -71,7 +71,7 @@ class Place:
 
     def begin_with(self) -> MemorySettings:
         """What a new memory of the model begins with, read without the model."""
-        from varda_chat.memory.settings import MemorySettings
+        from varda_chat.memory.schema import MemorySettings
 
         path = (Path(self.checkpoint) if self.checkpoint else paths.default_checkpoint()) / "config.json"
         try:

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from varda_chat.errors import StorageError, VardaError
-from varda_chat.memory.purge_files import empty_the_log
-from varda_chat.memory.rescue import set_aside
+from varda_chat.memory.purge import empty_the_log
+from varda_chat.memory.recovery import set_aside
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.storage.files import COMPANIONS, beside, make_private_folder
 from varda_chat.storage.row_checksums import text_crc

@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 
 from varda_chat import models
 from varda_chat.errors import VardaError
-from varda_chat.memory.upkeep import Peek
+from varda_chat.memory.maintenance import Peek
 from varda_chat.models import BUNDLED, Model
 from varda_chat.paths import profile_dir, shipped_checkpoints
 from varda_chat.sanitize import one_line, sanitize

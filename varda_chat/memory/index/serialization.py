@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from varda_chat.errors import IndexFileError, VardaError
-from varda_chat.memory.vector_index import Ids
+from varda_chat.memory.index.base import Ids
 from varda_chat.storage.container import Parts, Piece
 
 if TYPE_CHECKING:
-    from varda_chat.memory.associative import AssociativeMemory
+    from varda_chat.memory.vector_memory import AssociativeMemory
     from varda_chat.storage.container import Container
 
 FORMAT_VERSION = 3

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from varda_chat.memory.clusters import batches
-from varda_chat.memory.vector_index import Ids, IndexSettings, Vectors, faiss, restored
+from varda_chat.memory.index.base import Ids, IndexSettings, Vectors, faiss, restored
+from varda_chat.memory.index.clusters import batches
 from varda_chat.storage.container import Parts, Piece
 
 _LINKS = 32

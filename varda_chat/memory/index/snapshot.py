@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from varda_chat.storage.container import Parts, Piece, write_container
 
 if TYPE_CHECKING:
-    from varda_chat.memory.index_file import Packed
+    from varda_chat.memory.index.serialization import Packed
 
 Label = dict[str, str | int]
 

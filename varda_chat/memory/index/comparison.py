@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from varda_chat.memory import rows, vector_rows
-from varda_chat.memory.associative import AssociativeMemory
-from varda_chat.memory.indexes import INDEX_TYPES
-from varda_chat.memory.nearest import search_recall
+from varda_chat.memory import queries
+from varda_chat.memory.index.exact import search_recall
+from varda_chat.memory.index.registry import INDEX_TYPES
+from varda_chat.memory.vector_memory import AssociativeMemory
 
 MOST = 12_000
 """Vectors compared at most: enough for every type to have learned, few enough to wait for."""
@@ -39,10 +39,10 @@ def compare_index_types(db: sqlite3.Connection) -> tuple[TypeSearch, ...]:
 
     Of a larger memory, MOST vectors drawn at random. Raises sqlite3.Error.
     """
-    models = {name: count for name, count in rows.fingerprints(db).items() if name}
+    models = {name: count for name, count in queries.fingerprints(db).items() if name}
     if not models:
         return ()
-    vectors = vector_rows.drawn(db, max(models, key=lambda name: models[name]), MOST)
+    vectors = queries.vector_sample(db, max(models, key=lambda name: models[name]), MOST)
     if not len(vectors):
         return ()
     return tuple(_measured(kind, vectors) for kind in INDEX_TYPES)

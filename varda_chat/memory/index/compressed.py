@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from varda_chat.memory.clusters import (
+from varda_chat.memory.index.base import Ids, IndexSettings, Vectors, faiss, restored
+from varda_chat.memory.index.clusters import (
     PER_CENTROID,
     SAMPLE_PER_CENTROID,
     batches,
@@ -17,9 +18,8 @@ from varda_chat.memory.clusters import (
     probes,
     sample,
 )
-from varda_chat.memory.flat import FlatIndex
-from varda_chat.memory.gpu import GpuCopy
-from varda_chat.memory.vector_index import Ids, IndexSettings, Vectors, faiss, restored
+from varda_chat.memory.index.flat import FlatIndex
+from varda_chat.memory.index.gpu import GpuCopy
 from varda_chat.storage.container import Parts, Piece
 
 _BITS = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.arrays import as_vectors
+from varda_chat.memory.index.arrays import as_vectors
 from varda_chat.memory.records import NewStatement, NewVector
 
 

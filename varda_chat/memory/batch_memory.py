@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.arrays import as_vectors, is_tensor, stacked
-from varda_chat.memory.associative import AssociativeMemory
+from varda_chat.memory.index.arrays import as_vectors, is_tensor, stacked
+from varda_chat.memory.index.base import Ids
 from varda_chat.memory.records import SearchResults
-from varda_chat.memory.vector_index import Ids
+from varda_chat.memory.vector_memory import AssociativeMemory
 
 
 class BatchAssociativeMemory:

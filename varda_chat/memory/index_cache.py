@@ -12,18 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import IndexFileError
-from varda_chat.memory import rows, vector_rows
-from varda_chat.memory.columns import VectorColumns
-from varda_chat.memory.records import NewStatement, NewVector, Statement
-from varda_chat.memory.sameness import NEARLY_NOTHING
+from varda_chat.memory import queries
+from varda_chat.memory.index.columns import VectorColumns
+from varda_chat.memory.index.snapshot import Label, Snapshot
+from varda_chat.memory.records import NEARLY_NOTHING, NewStatement, NewVector, Statement
 from varda_chat.memory.schema import bump_generation, generation, index_type, num_clusters, was_once
-from varda_chat.memory.snapshot import Label, Snapshot
 from varda_chat.storage.container import Container, read_container
 from varda_chat.storage.sqlite import transaction
 from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
-    from varda_chat.memory.associative import AssociativeMemory
+    from varda_chat.memory.vector_memory import AssociativeMemory
 
 Ids = npt.NDArray[np.int64]
 
@@ -73,7 +72,7 @@ class IndexMirror:
         cls, db: sqlite3.Connection, embedding_dim: int, fingerprint: str, reason: str
     ) -> tuple[IndexMirror, list[str]]:
         """From ``db`` alone; ``reason`` is what to tell the user of why. Raises sqlite3.Error."""
-        from varda_chat.memory.associative import AssociativeMemory  # FAISS loads here, not with the module
+        from varda_chat.memory.vector_memory import AssociativeMemory  # FAISS loads here, not with the module
 
         memory = AssociativeMemory(
             memory_size=sys.maxsize,
@@ -87,8 +86,8 @@ class IndexMirror:
 
     @classmethod
     def _from_file(cls, db: sqlite3.Connection, path: Path, embedding_dim: int, fingerprint: str) -> IndexMirror:
-        from varda_chat.memory.associative import AssociativeMemory
-        from varda_chat.memory.index_file import unpacked
+        from varda_chat.memory.index.serialization import unpacked
+        from varda_chat.memory.vector_memory import AssociativeMemory
 
         container = read_container(path)
         label = container.header.get("label", {})
@@ -106,7 +105,7 @@ class IndexMirror:
         if (
             kept.keys() != {"statement_ids", "token_ids"}
             or memory.embedding_dim != embedding_dim
-            or (current and memory.size() != vector_rows.count(db, fingerprint))
+            or (current and memory.size() != queries.vector_count(db, fingerprint))
         ):
             raise IndexFileError("The index file does not hold the vectors of the memory.")
         columns = VectorColumns(memory.ids(), kept["statement_ids"], kept["token_ids"])
@@ -120,7 +119,7 @@ class IndexMirror:
         """
         if self._written is not None and self._written == _label(db, self.fingerprint):
             return []
-        now = VectorColumns.from_rows(vector_rows.of_model(db, self.fingerprint))
+        now = VectorColumns.from_rows(queries.vectors_of_model(db, self.fingerprint))
         gone, new = np.setdiff1d(self.columns.ids, now.ids), np.setdiff1d(now.ids, self.columns.ids)
         if len(new) and len(self.columns) and new[0] <= self.columns.ids[-1]:
             raise IndexFileError("The index file does not hold the vectors of the memory.")
@@ -131,7 +130,7 @@ class IndexMirror:
         if not damaged:
             return []
         with transaction(db):
-            rows.mark_unreadable(db, damaged)
+            queries.mark_unreadable(db, damaged)
             bump_generation(db)
         self.columns.remove(self.columns.of_statements(sorted(damaged)))
         self.memory.remove(np.setdiff1d(self.memory.ids(), self.columns.ids))  # their intact vectors
@@ -184,16 +183,16 @@ class IndexMirror:
         statements whose vectors are damaged, which stay out."""
         damaged = []
         for each in statements:
-            ids, vectors = vector_rows.intact(db, each.id, self.fingerprint, self.memory.embedding_dim)
+            ids, vectors = queries.intact_vectors(db, each.id, self.fingerprint, self.memory.embedding_dim)
             if len(ids) == each.vector_count:
                 self.add_statement(each.id, ids, vectors)
-            elif rows.has_vectors(db, each.id, self.fingerprint):
+            elif queries.has_vectors(db, each.id, self.fingerprint):
                 damaged.append(each.id)
         return damaged
 
     def snapshot(self, db: sqlite3.Connection) -> Snapshot:
         """The index as it is now; ``note_written`` once it is on disk."""
-        from varda_chat.memory.index_file import packed
+        from varda_chat.memory.index.serialization import packed
 
         self._changed = 0
         label, ids = _label(db, self.fingerprint), self.memory.ids()
@@ -257,7 +256,7 @@ def _fill(memory: AssociativeMemory, db: sqlite3.Connection, fingerprint: str, a
             ids.clear()
             batch.clear()
 
-    for id_, statement_id, vector in vector_rows.vectors(db, fingerprint, memory.embedding_dim, after):
+    for id_, statement_id, vector in queries.all_vectors(db, fingerprint, memory.embedding_dim, after):
         if vector is None:
             damaged.add(statement_id)
             continue

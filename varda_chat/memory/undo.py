@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from varda_chat.memory import rows
+from varda_chat.memory import queries
 from varda_chat.memory.records import Removed, Statement, Undone
 
 ACTS_KEPT = 100
@@ -55,7 +55,7 @@ def remove(db: sqlite3.Connection, gone: Sequence[Statement], now: float, act: i
             (ids,),
         )
         db.execute(f"DELETE FROM statements WHERE id {_AMONG}", (ids,))
-        rows.insert_events(db, "deleted", [(each.id, each.text) for each in gone], now)
+        queries.insert_events(db, "deleted", [(each.id, each.text) for each in gone], now)
     expire(db, now)
 
 
@@ -70,9 +70,9 @@ def bring_back(db: sqlite3.Connection, ids: Iterable[int], now: float) -> tuple[
     ):
         db.execute(query, (wanted,))
     back = db.execute(f"DELETE FROM removed_statements WHERE id {_AMONG} RETURNING id", (wanted,)).fetchall()
-    found = rows.statements_of(db, [id_ for (id_,) in back])
+    found = queries.statements_of(db, [id_ for (id_,) in back])
     if found:
-        rows.insert_events(db, "stored", [(each.id, each.text) for each in found], now)
+        queries.insert_events(db, "stored", [(each.id, each.text) for each in found], now)
     return found
 
 
@@ -83,7 +83,9 @@ def undo(db: sqlite3.Connection, act: int, now: float) -> Undone:
     What is taken out stays aside, and can be brought back by its ids.
     """
     removed = [id_ for (id_,) in db.execute("SELECT id FROM removed_statements WHERE act = ?", (act,))]
-    stored = rows.statements_of(db, [id_ for (id_,) in db.execute("SELECT id FROM statements WHERE act = ?", (act,))])
+    stored = queries.statements_of(
+        db, [id_ for (id_,) in db.execute("SELECT id FROM statements WHERE act = ?", (act,))]
+    )
     if removed:
         back = bring_back(db, removed, now)
         db.execute("UPDATE removed_statements SET act = NULL WHERE act = ?", (act,))

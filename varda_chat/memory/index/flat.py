@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from varda_chat.memory.gpu import MAX_RESULTS, GpuCopy
-from varda_chat.memory.segments import Segment, empty_index, joined, sealed
-from varda_chat.memory.vector_index import Ids, IndexSettings, Vectors, faiss
+from varda_chat.memory.index.base import Ids, IndexSettings, Vectors, faiss
+from varda_chat.memory.index.gpu import MAX_RESULTS, GpuCopy
+from varda_chat.memory.index.segments import Segment, empty_index, joined, sealed
 from varda_chat.storage.container import Parts, Piece
 
 SEALED = 65_536

@@ -18,8 +18,8 @@ from typing import IO, Any, Literal, get_args
 import numpy as np
 
 from varda_chat.errors import VardaError
-from varda_chat.memory import exchange_text
-from varda_chat.memory.checks import checked
+from varda_chat.memory import export_text
+from varda_chat.memory.index.checks import checked
 from varda_chat.memory.records import Imported, NewStatement, NewVector
 from varda_chat.sanitize import one_line, sanitize, to_json
 from varda_chat.storage.files import check_target, replace_file
@@ -50,10 +50,10 @@ def format_of(path: Path) -> Format:
 def lines_of(records: Iterable[Imported], *, vectors: bool, kind: Format = "jsonl") -> Iterator[bytes]:
     """The lines of an export, the first included. Only JSON Lines hold vectors."""
     if kind == "md":
-        yield from exchange_text.markdown_lines(map(_values, records))
+        yield from export_text.markdown_lines(map(_values, records))
         return
     if kind == "csv":
-        yield from exchange_text.csv_lines(map(_values, records))
+        yield from export_text.csv_lines(map(_values, records))
         return
     yield _line({"varda_chat_memory": VERSION})
     for record in records:
@@ -123,7 +123,7 @@ def _read_document(first: bytes, file: IO[bytes], now: float) -> Iterator[tuple[
     """What ``read_export`` gives, of a file in Markdown or CSV whose first line is ``first``."""
     unreadable: list[tuple[int, str]] = []
 
-    def lines() -> exchange_text.Lines:
+    def lines() -> export_text.Lines:
         for number in range(2, MAX_LINES + 2):
             line = _read_line(file)
             if not line:
@@ -135,10 +135,10 @@ def _read_document(first: bytes, file: IO[bytes], now: float) -> Iterator[tuple[
                 unreadable.append((number, long if line == _TOO_LONG else "it is not UTF-8"))
 
     head = first.decode("utf-8-sig", "replace").rstrip("\r\n")
-    if exchange_text.is_markdown(head):
-        found = exchange_text.read_markdown(lines())
-    elif exchange_text.is_csv(head):
-        found = exchange_text.read_csv(head, lines())
+    if export_text.is_markdown(head):
+        found = export_text.read_markdown(lines())
+    elif export_text.is_csv(head):
+        found = export_text.read_csv(head, lines())
     else:
         raise VardaError(
             "The file is not an export of varda-chat's memory: its first line does not say so. "

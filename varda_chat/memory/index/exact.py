@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.vector_index import Ids, VectorIndex, Vectors
+from varda_chat.memory.index.base import Ids, VectorIndex, Vectors
 
 if TYPE_CHECKING:
-    from varda_chat.memory.associative import AssociativeMemory
+    from varda_chat.memory.vector_memory import AssociativeMemory
 
 _AT_ONCE = 2**24  # floats of candidate vectors held at once (64 MiB)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from varda_chat.memory.clusters import (
+from varda_chat.memory.index.base import Ids, IndexSettings, Vectors, faiss, restored
+from varda_chat.memory.index.clusters import (
     FIRST_CLUSTERS,
     PER_CENTROID,
     SAMPLE_PER_CENTROID,
@@ -18,9 +19,8 @@ from varda_chat.memory.clusters import (
     probes,
     sample,
 )
-from varda_chat.memory.flat import FlatIndex
-from varda_chat.memory.gpu import GpuCopy
-from varda_chat.memory.vector_index import Ids, IndexSettings, Vectors, faiss, restored
+from varda_chat.memory.index.flat import FlatIndex
+from varda_chat.memory.index.gpu import GpuCopy
 from varda_chat.storage.container import Parts, Piece
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from varda_chat.errors import IndexFileError, MemoryDamagedError, VardaError
 from varda_chat.memory.inspection import InspectionError, clean_texts, inspect
 from varda_chat.memory.opening import open_for_writing
-from varda_chat.memory.purge_files import wipe_all
-from varda_chat.memory.rescue import SAVED, SUSPECT, damage, set_aside, torn_log
+from varda_chat.memory.purge import wipe_all
+from varda_chat.memory.recovery import SAVED, SUSPECT, damage, set_aside, torn_log
 from varda_chat.memory.schema import SCHEMA_VERSION, bump_generation, migrate, schema_version, was_once
 from varda_chat.storage.container import read_container
 from varda_chat.storage.files import (
@@ -236,7 +236,7 @@ def repair(folder: str | Path) -> list[str]:
     A damaged memory.db is set aside and saved from; statements with damaged vectors wait to be read again; the
     index is made anew.
     """
-    from varda_chat.memory import rows, tombstones
+    from varda_chat.memory import queries, undo
     from varda_chat.memory.store import MemoryStore
 
     folder = Path(folder)
@@ -261,7 +261,7 @@ def repair(folder: str | Path) -> list[str]:
                     bump_generation(opened.db)
             with transaction(opened.db):
                 mended, lost = mend_texts(opened.db, backups(folder))
-                tombstones.remove(opened.db, rows.statements_of(opened.db, lost), time.time(), None)
+                undo.remove(opened.db, queries.statements_of(opened.db, lost), time.time(), None)
                 opened.db.execute("UPDATE removed_statements SET crc = text_crc(text)")
                 opened.db.execute("DELETE FROM events WHERE crc != text_crc(text)")
                 if lost:
