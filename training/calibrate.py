@@ -10,7 +10,7 @@ import torch
 from training.batch import Batch
 from training.data.relation_families import ADMISSION
 from training.objective import episode_losses, mixed_logits, value_hits
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 if TYPE_CHECKING:
     from training.data.episodes import EpisodeArrays

@@ -25,7 +25,7 @@ from training.shares import Shares
 from training.step import Gradients
 from training.validation import Validation, validate
 from varda_chat.errors import VardaError
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 BEST = "best.safetensors"
 LOG_EVERY = 20

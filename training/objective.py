@@ -14,7 +14,7 @@ from training.data.episodes import STATEMENTS
 from training.data.messages import NONE, NULL
 from training.memory import EpisodeMemory
 from training.shares import ALONE, Shares
-from varda_chat.model.modeling import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput, mix_copy_distribution
+from varda_chat.models.gpt2 import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput, mix_copy_distribution
 
 DELETE_STRANGERS = 256
 """Distractors, at most, that deletes are trained to spare."""

@@ -17,7 +17,7 @@ from training.matching import matching_losses
 from training.objective import NOTHING_SAID, Losses, episode_losses
 from training.shares import Shares
 from varda_chat.errors import VardaError
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 Terms = dict[str, Tensor]
 """A batch's losses by name, and counts (``hits`` of ``sought``, ``stored`` of ``tokens``); a process' share of each."""

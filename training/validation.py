@@ -13,7 +13,7 @@ from training.config import TrainConfig
 from training.data.episodes import EpisodeArrays
 from training.data.prepare import Data
 from training.objective import episode_losses, value_hits
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 ROWS, EPISODES = 12, 16
 """Rows and episodes that are read at once."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from varda_chat.memory import MemoryStore
-    from varda_chat.model.chat_format import EncodedMessage
+    from varda_chat.models.chat_format import EncodedMessage
     from varda_chat.session import ChatSession
 
 ROUNDING = 1e-3

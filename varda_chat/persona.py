@@ -14,7 +14,7 @@ from varda_chat.sanitize import sanitize
 from varda_chat.storage.regular import NotRegularError, read_regular
 
 if TYPE_CHECKING:
-    from varda_chat.model.chat_format import ChatFormat
+    from varda_chat.models.chat_format import ChatFormat
 
 FILE_NAME = "persona.txt"
 MAX_CHARACTERS = 600

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from varda_chat.memory import MemoryStore
-    from varda_chat.model.chat_format import EncodedMessage
-    from varda_chat.model.checkpoint import Checkpoint
+    from varda_chat.models.chat_format import EncodedMessage
+    from varda_chat.models.checkpoint import Checkpoint
 
 NEAR_WEIGHT = 0.1
 """What the model finds for a text counts as meant by it when it gets at least this share of its reading."""

@@ -17,7 +17,7 @@ from training.base import adapt
 from training.build import Start, build
 from training.optimizer import DELETE_HEADS
 from varda_chat.errors import CheckpointError
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models.checkpoint import load_checkpoint
 
 QUIET = Console(quiet=True)
 

@@ -30,7 +30,7 @@ from training.data.values import split_of
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import CheckpointError, DataError, VardaError
 from varda_chat.memory import TurnChanges
-from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
+from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
 
 TALK = ("Hello, how are you today?", "I like music a lot.", "It rains again.", "Do you know a good film?")
 

@@ -24,7 +24,7 @@ from training.cli import train
 from training.config import PRESETS, TrainConfig
 from training.data.corpora import CORPORA
 from training.validation import Validation
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 from varda_chat.paths import shipped_checkpoints
 
 MEASURED = Path(__file__).parents[2] / "docs" / "figures" / "measured.json"

@@ -16,7 +16,7 @@ from training.evaluation import conversation
 from training.evaluation.conversation import Judge, Kind, Memory, Prompt, measure, words_of
 from training.evaluation.items import read_items
 from varda_chat.config import GenerationSettings
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models.checkpoint import load_checkpoint
 
 KINDS = read_items("conversation_kinds.jsonl", Kind)
 PROMPTS = read_items("conversation_prompts.jsonl", Prompt)

@@ -14,7 +14,7 @@ from training.data.messages import NONE, NULL
 from training.data.prepare import fact_texts
 from training.data.tokenizer import train_tokenizer
 from training.data.values import split_of
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 EXCHANGES = [("Hi", "Hello there!"), ("How are you?", "I'm fine, thanks.")]
 

@@ -12,7 +12,7 @@ from training.data.episodes import EpisodeBuilder
 from training.data.pairs import GROUP, build_pairs
 from training.data.relations import ALL_RELATIONS, RELATIONS, relatives
 from training.matching import _lower_states, matching_losses
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 EXCHANGES = [("Hi", "Hello!"), ("How are you?", "Fine, thanks.")]
 

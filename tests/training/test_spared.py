@@ -31,7 +31,7 @@ from training.evaluation.spared import (
 from training.evaluation.spared_report import FRESH, counts, spared_json, spared_markdown, totals
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import DataError, VardaError
-from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
+from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
 from varda_chat.paths import bundled_checkpoint
 from varda_chat.session import ChatSession
 

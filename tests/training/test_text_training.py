@@ -29,7 +29,7 @@ from training.data.prepared import PreparedText
 from training.data.text_episodes import TextEpisodes
 from training.data.tokenizer import train_tokenizer
 from varda_chat.errors import DataError
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models.checkpoint import load_checkpoint
 from varda_chat.paths import bundled_checkpoint
 
 QUIET = Console(quiet=True)

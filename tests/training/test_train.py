@@ -24,9 +24,9 @@ from training.data.prepare import Data, fact_texts
 from training.data.relations import RELATIONS
 from training.data.tokenizer import train_tokenizer
 from training.loop import Trainer
-from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
-from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.checkpoint import load_checkpoint
 
 QUIET = Console(quiet=True)
 

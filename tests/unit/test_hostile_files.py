@@ -494,7 +494,7 @@ def empty_checkpoint(tmp_path: Path) -> Path:
 )  # fmt: skip
 def test_a_checkpoint_that_cannot_be_names_file_and_field(checkpoint: Path, field: str, value: object) -> None:
     from varda_chat.errors import CheckpointError
-    from varda_chat.model.limits import check_weights, checked_config
+    from varda_chat.models.limits import check_weights, checked_config
 
     config = json.loads((checkpoint / "config.json").read_text())
     check_weights(checkpoint, checked_config(checkpoint))
@@ -506,7 +506,7 @@ def test_a_checkpoint_that_cannot_be_names_file_and_field(checkpoint: Path, fiel
 
 def test_a_checkpoint_nested_too_deeply_or_pickled_or_a_pipe_is_refused(checkpoint: Path) -> None:
     from varda_chat.errors import CheckpointError
-    from varda_chat.model.limits import check_weights, checked_config
+    from varda_chat.models.limits import check_weights, checked_config
 
     config = checked_config(checkpoint)
     (checkpoint / "config.json").write_text("[" * 100_000)

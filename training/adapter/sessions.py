@@ -26,8 +26,8 @@ from training.data.messages import NONE, NULL, Message, Span, spoken, telling, t
 from training.data.relation_families import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.relations import ALL_RELATIONS, relatives
 from training.data.values import Split
-from varda_chat.model.chat_format import NOTE_STATEMENTS, ChatFormat, EncodedMessage
-from varda_chat.model.memory_config import INTENTS, STATUSES
+from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatFormat, EncodedMessage
+from varda_chat.models.configuration import INTENTS, STATUSES
 
 INTENT = {name: number for number, name in enumerate(INTENTS)}
 STATUS = {name: number for number, name in enumerate(STATUSES)}

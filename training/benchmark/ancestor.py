@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from varda_chat.memory.index.base import faiss
 from varda_chat.memory.vector_memory import AssociativeMemory
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 CLUSTERS, FORGOTTEN = 1024, 0.001
 STORE_THRESHOLD = 0.5

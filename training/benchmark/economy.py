@@ -10,7 +10,7 @@ from training.benchmark.reading import kept_by_chat, read_session
 from training.benchmark.scoring import Score, span_of
 from training.benchmark.scripts import Tier
 from training.benchmark.telling import Person, open_store
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from training.benchmark.telling import GREEDY, open_store
 from training.data.corpora import CORPORA, is_validation, read_dialogues
 from training.data.relation_families import Relation
 from training.data.relations import RELATIONS
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 
 FACTS, TALK = 3, 2

@@ -27,7 +27,7 @@ from training.benchmark.telling import MOST_DISTRACTORS, Person, open_store, que
 from training.data.relation_families import Relation
 from training.data.relations import RELATIONS
 from varda_chat.errors import VardaError
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 
 Condition = Literal["memory"] | Control
 Progress = Callable[[str, int, int], None]

@@ -22,7 +22,7 @@ from training.data.prepared import PreparedSplit, PreparedText
 from training.data.sources import Places, is_prepared, source_of
 from training.data.text_episodes import TextEpisodes
 from varda_chat.errors import DataError
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 SMALL_TALK_DIALOGUES = 20_000
 """Dialogues, at most, that small talk between facts is taken from."""

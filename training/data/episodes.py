@@ -32,7 +32,7 @@ from training.data.relation_families import (
 )
 from training.data.relations import ALL_RELATIONS, relatives
 from training.data.values import Split, draw
-from varda_chat.model.chat_format import ChatFormat, EncodedMessage
+from varda_chat.models.chat_format import ChatFormat, EncodedMessage
 
 ALIVE = 1 << 30
 """The turn that ends a statement that no turn ends."""

@@ -16,7 +16,7 @@ from training.data.messages import NONE, find, telling, typed, user_message
 from training.data.relation_families import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.relations import relatives
 from training.data.values import draw
-from varda_chat.model.chat_format import EncodedMessage, statement_numbers
+from varda_chat.models.chat_format import EncodedMessage, statement_numbers
 
 Drawn = TypeVar("Drawn", bound=Sized)
 

@@ -22,7 +22,7 @@ from training.data.tokenizer import train_tokenizer
 from training.data.values import draw
 from training.shares import ALONE, Shares
 from varda_chat.errors import DataError
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 VALIDATION_EPISODES, VALIDATION_ROWS = 64, 48
 

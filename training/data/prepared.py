@@ -16,7 +16,7 @@ from training.data.dialogues import TokenisedDialogue
 from training.data.documents import SPLITS, Split
 from training.data.sources import MANIFEST
 from varda_chat.errors import DataError
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 FORMAT: Final = 1
 DOCUMENTS: Final = np.dtype(

@@ -17,7 +17,7 @@ from training.data.preparation import How
 from training.data.prepare import Data, fresh_tokenizer, load_dialogues, prepare
 from training.data.prepared import PreparedText
 from varda_chat.errors import DataError
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 
 class RunSource(Protocol):

@@ -28,7 +28,7 @@ from training.data.relations import ALL_RELATIONS
 from training.data.values import KINDS
 from training.evaluation.items import read_items
 from varda_chat.config import GenerationSettings
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 
 SEEDS = (0, 1, 2)

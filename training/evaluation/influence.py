@@ -27,7 +27,7 @@ from training.data.relation_families import Relation
 from training.data.relations import RELATIONS
 from varda_chat.influence import MaskedStore
 from varda_chat.memory import MemoryStore
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 
 Progress = Callable[[str, int, int], None]

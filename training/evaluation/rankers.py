@@ -18,7 +18,7 @@ from training.benchmark.controls import load_bm25s, search_words
 from training.benchmark.telling import open_store
 from training.evaluation.minilm import minilm_vectors
 from training.evaluation.retrieval_data import Conversation
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 
 Ranking = tuple[tuple[str, float], ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from varda_chat.model.modeling import SearchResults
+from varda_chat.models.gpt2 import SearchResults
 
 
 class BlankMemory:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from varda_chat.errors import CheckpointError
-from varda_chat.model.model_cache import Progress, cached, directory_name, intact, models_dir, sha256_of, verify
+from varda_chat.models.model_cache import Progress, cached, directory_name, intact, models_dir, sha256_of, verify
 
 BASE_VARIABLE = "VARDA_CHAT_BASE"
 """The environment variable that names a base's directory; commands read it and pass it in."""

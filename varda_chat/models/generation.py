@@ -13,8 +13,8 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 from transformers.generation.streamers import BaseStreamer
 
 from varda_chat.config import GenerationSettings
-from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.modeling import Memory, VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.gpt2 import Memory, VardaGPTAssociative, VardaGPTOutput
 
 GREEDY_BELOW = 1e-3
 """A temperature below this is greedy decoding: dividing by it would overflow."""

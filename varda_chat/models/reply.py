@@ -16,9 +16,9 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from varda_chat.config import GenerationSettings
-from varda_chat.model.chat_format import ChatFormat, EncodedMessage
-from varda_chat.model.generation import GREEDY_BELOW, NoLoops, OnlyText, StopEvent, TextStreamer
-from varda_chat.model.memory_cache import MemoryCache
+from varda_chat.models.chat_format import ChatFormat, EncodedMessage
+from varda_chat.models.generation import GREEDY_BELOW, NoLoops, OnlyText, StopEvent, TextStreamer
+from varda_chat.models.memory_cache import MemoryCache
 
 LOOP_NGRAM = 3
 """A reply says no run of so many tokens twice."""

@@ -12,12 +12,12 @@ import torch
 from tokenizers import Tokenizer
 
 from varda_chat.errors import CheckpointError
-from varda_chat.model.adapters import base_needed, complete_checkpoint
-from varda_chat.model.chat_format import ChatFormat, chat_format_of
-from varda_chat.model.configuration import VardaGPTConfig
-from varda_chat.model.limits import check_weights, checked_config
-from varda_chat.model.model_cache import MANIFEST, Progress, intact
-from varda_chat.model.modeling import VardaGPTAssociative
+from varda_chat.models.adapters import base_needed, complete_checkpoint
+from varda_chat.models.chat_format import ChatFormat, chat_format_of
+from varda_chat.models.gpt2 import VardaGPTAssociative
+from varda_chat.models.gpt2_configuration import VardaGPTConfig
+from varda_chat.models.limits import check_weights, checked_config
+from varda_chat.models.model_cache import MANIFEST, Progress, intact
 from varda_chat.paths import base_directory, bundled_checkpoint, default_checkpoint, shipped_checkpoints
 
 WEIGHTS = "model.safetensors"
@@ -100,15 +100,15 @@ def _architecture(model_type: object) -> tuple[Any, torch.dtype] | None:
     if model_type == VardaGPTConfig.model_type:
         return VardaGPTAssociative, torch.float32
     if model_type == "varda_llama":
-        from varda_chat.model.llama import VardaLlamaAssociative
+        from varda_chat.models.llama import VardaLlamaAssociative
 
         return VardaLlamaAssociative, torch.bfloat16
     if model_type == "varda_qwen2":
-        from varda_chat.model.qwen2 import VardaQwenAssociative
+        from varda_chat.models.qwen2 import VardaQwenAssociative
 
         return VardaQwenAssociative, torch.bfloat16
     if model_type == "varda_qwen3":
-        from varda_chat.model.qwen3 import VardaQwen3Associative
+        from varda_chat.models.qwen3 import VardaQwen3Associative
 
         return VardaQwen3Associative, torch.bfloat16
     return None

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from varda_chat.errors import CheckpointError
-from varda_chat.model.bases import WEIGHTS, Base, base_of, check_digest, resolve_base, source_digest
-from varda_chat.model.model_cache import (
+from varda_chat.models.bases import WEIGHTS, Base, base_of, check_digest, resolve_base, source_digest
+from varda_chat.models.model_cache import (
     Entry,
     Progress,
     cached,

@@ -14,10 +14,10 @@ from transformers import initialization as init
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.utils import ModelOutput
 
-from varda_chat.model.building import without_layers
-from varda_chat.model.configuration import VardaGPTConfig
-from varda_chat.model.following import Followable, Pool, follow
-from varda_chat.model.memory_cache import (
+from varda_chat.models.building import without_layers
+from varda_chat.models.copy_chain import Followable, Pool, follow
+from varda_chat.models.gpt2_configuration import VardaGPTConfig
+from varda_chat.models.memory_cache import (
     GeneratesWithMemoryCache,
     MemoryCache,
     MemoryState,

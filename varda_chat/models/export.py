@@ -1,6 +1,6 @@
 """A checkpoint that loads without varda-chat: a copy with the code of its model, for ``trust_remote_code=True``.
 
-The modules of ``varda_chat.model`` that the model is made of are copied with relative imports, and ``auto_map`` in the
+The modules of ``varda_chat.models`` that the model is made of are copied with relative imports, and ``auto_map`` in the
 configuration names its classes, as transformers' Auto classes expect of code in a checkpoint.
 """
 
@@ -23,7 +23,9 @@ _CLASSES = {
     "varda_qwen3": ("qwen3.VardaQwen3Config", "qwen3.VardaQwen3Associative"),
 }
 """Of each model_type: what AutoConfig and AutoModelForCausalLM make."""
-_IMPORT = re.compile(r"^(\s*)from varda_chat\.model\.(\w+) import", re.MULTILINE)
+_NAMES = {"gpt2": "modeling", "gpt2_configuration": "configuration", "configuration": "memory_config"}
+"""What modules of ours are called in a checkpoint, where that is another name: what ``auto_map`` says stays."""
+_IMPORT = re.compile(r"^(\s*)from varda_chat\.models\.(\w+) import", re.MULTILINE)
 _OTHER_IMPORT = re.compile(r"^\s*(?:from|import) varda_chat\b.*$", re.MULTILINE)
 _REGISTRATION = re.compile(r"^Auto\w+\.register\(.*\)\n", re.MULTILINE)
 _COPIED = ("*.safetensors", "*.json", "*.jinja", "README.md", "LICENSE*")
@@ -42,7 +44,7 @@ def export(checkpoint: Path, target: Path) -> tuple[str, ...]:
         raise CheckpointError(f"{target} is not an empty directory; choose another to export to.")
     of_config, of_model = _CLASSES[config["model_type"]]
     config["auto_map"] = {"AutoConfig": of_config, "AutoModelForCausalLM": of_model}
-    code = code_of(of_model.partition(".")[0])
+    code = code_of(_module_of(of_model))
     target.mkdir(parents=True, exist_ok=True)
     for pattern in _COPIED:
         for file in checkpoint.glob(pattern):
@@ -54,21 +56,35 @@ def export(checkpoint: Path, target: Path) -> tuple[str, ...]:
 
 
 def code_of(module: str) -> dict[str, str]:
-    """The files of ``varda_chat.model.<module>`` and of all that it imports there, by name, each importing the others
+    """The files of ``varda_chat.models.<module>`` and of all that it imports there, by name, each importing the others
     relatively and registering nothing."""
     found: dict[str, str] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if f"{name}.py" in found:
+        if _file_of(name) in found:
             continue
-        spec = find_spec(f"varda_chat.model.{name}")
+        spec = find_spec(f"varda_chat.models.{name}")
         assert spec is not None
         assert spec.origin is not None
         source = Path(spec.origin).read_text("utf-8")
         waiting += [each[2] for each in _IMPORT.finditer(source)]
-        source = _REGISTRATION.sub("", _IMPORT.sub(r"\1from .\2 import", source))
+        source = _REGISTRATION.sub("", _IMPORT.sub(_relative, source))
         if other := _OTHER_IMPORT.search(source):
             raise CheckpointError(f"The code of the model cannot stand alone: {other[0].strip()}.")
-        found[f"{name}.py"] = source
+        found[_file_of(name)] = source
     return found
+
+
+def _file_of(module: str) -> str:
+    return f"{_NAMES.get(module, module)}.py"
+
+
+def _module_of(named: str) -> str:
+    """The module of ours that an entry of ``auto_map`` comes from."""
+    file = named.partition(".")[0]
+    return next((ours for ours, theirs in _NAMES.items() if theirs == file), file)
+
+
+def _relative(found: re.Match[str]) -> str:
+    return f"{found[1]}from .{_NAMES.get(found[2], found[2])} import"

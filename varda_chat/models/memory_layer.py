@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from varda_chat.model.following import Followable, Pool, follow
-from varda_chat.model.memory_cache import MemoryState
-from varda_chat.model.memory_config import INTENTS, STATUSES, MemoryConfig
-from varda_chat.model.modeling import MASKED_SCORE, BatchMemory, SearchResults, statement_means, without_padding
+from varda_chat.models.configuration import INTENTS, STATUSES, MemoryConfig
+from varda_chat.models.copy_chain import Followable, Pool, follow
+from varda_chat.models.gpt2 import MASKED_SCORE, BatchMemory, SearchResults, statement_means, without_padding
+from varda_chat.models.memory_cache import MemoryState
 
 NO_ROLE, USER, ASSISTANT = 0, 1, 2
 PAIR_EXTRA = 4 + len(INTENTS)

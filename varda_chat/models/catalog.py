@@ -77,7 +77,7 @@ def fingerprint(model: Model) -> str:
     """The fingerprint of the weights, read from their file; "" where there is none. Raises CheckpointError."""
     if model.folder is None:
         return ""
-    from varda_chat.model.checkpoint import fingerprint_of_file
+    from varda_chat.models.checkpoint import fingerprint_of_file
 
     complete = _complete(model.folder)
     return "" if complete is None else fingerprint_of_file(complete)
@@ -86,7 +86,7 @@ def fingerprint(model: Model) -> str:
 def _complete(folder: Path) -> Path | None:
     """Where the whole model of ``folder`` is: there, or, for an adapter, where it has been merged with its base; None
     for one that has not been yet. Raises CheckpointError."""
-    from varda_chat.model.adapters import base_needed, find_merged
+    from varda_chat.models.adapters import base_needed, find_merged
 
     if not (folder / "config.json").is_file():
         return folder

@@ -12,10 +12,10 @@ from transformers import Cache
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from varda_chat.model.building import without_layers
-from varda_chat.model.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
-from varda_chat.model.memory_layer import ASSISTANT, Address, MemoryLayer, Pass, Roles, StopBelow
-from varda_chat.model.modeling import BatchMemory, Memory, SearchResults, mix_copy_distribution
+from varda_chat.models.building import without_layers
+from varda_chat.models.gpt2 import BatchMemory, Memory, SearchResults, mix_copy_distribution
+from varda_chat.models.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
+from varda_chat.models.memory_layer import ASSISTANT, Address, MemoryLayer, Pass, Roles, StopBelow
 
 
 class MemoryHeads(nn.Module):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 
 MODULES = (
-    "varda_chat.model.modeling",
-    "varda_chat.model.llama",
-    "varda_chat.model.qwen2",
-    "varda_chat.model.qwen3",
+    "varda_chat.models.gpt2",
+    "varda_chat.models.llama",
+    "varda_chat.models.qwen2",
+    "varda_chat.models.qwen3",
 )
 """Importing them registers our models."""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import DynamicCache
 
-from varda_chat.model.following import Pool
+from varda_chat.models.copy_chain import Pool
 
 _POOL = ("pool_ids", "pool_tokens")
 

@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from varda_chat.model.configuration import VardaGPTConfig
-    from varda_chat.model.llama import VardaLlamaAssociative, VardaLlamaConfig
-    from varda_chat.model.memory_config import MemoryConfig
-    from varda_chat.model.modeling import Memory, SearchResults, VardaGPTAssociative, VardaGPTOutput
-    from varda_chat.model.qwen2 import VardaQwenAssociative, VardaQwenConfig
-    from varda_chat.model.qwen3 import VardaQwen3Associative, VardaQwen3Config
+    from varda_chat.models.configuration import MemoryConfig
+    from varda_chat.models.gpt2 import Memory, SearchResults, VardaGPTAssociative, VardaGPTOutput
+    from varda_chat.models.gpt2_configuration import VardaGPTConfig
+    from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
+    from varda_chat.models.qwen2 import VardaQwenAssociative, VardaQwenConfig
+    from varda_chat.models.qwen3 import VardaQwen3Associative, VardaQwen3Config
 
 __all__ = [
     "Memory",
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "MemoryConfig": "memory_config",
+    "MemoryConfig": "configuration",
     "VardaLlamaAssociative": "llama",
     "VardaLlamaConfig": "llama",
     "VardaQwenAssociative": "qwen2",
@@ -38,11 +38,11 @@ _HOMES = {
     "VardaQwen3Associative": "qwen3",
     "VardaQwen3Config": "qwen3",
 }
-"""Modules of the names that are not in ``modeling``."""
+"""Modules of the names that are not in ``gpt2``."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_HOMES.get(name, 'modeling')}")
+    module = import_module(f"{__name__}.{_HOMES.get(name, 'gpt2')}")
     return getattr(module, name)

@@ -7,9 +7,9 @@ from typing import Any
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3Model
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
-from varda_chat.model.building import BuiltOfLayers
-from varda_chat.model.causal_lm import MemoryDecoderLayer, WithAssociativeMemory
-from varda_chat.model.memory_config import MemoryConfig, WithMemory
+from varda_chat.models.building import BuiltOfLayers
+from varda_chat.models.causal_lm import MemoryDecoderLayer, WithAssociativeMemory
+from varda_chat.models.configuration import MemoryConfig, WithMemory
 
 
 class VardaQwen3Config(WithMemory, Qwen3Config):

@@ -7,9 +7,9 @@ from typing import Any
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
-from varda_chat.model.building import BuiltOfLayers
-from varda_chat.model.causal_lm import MemoryDecoderLayer, WithAssociativeMemory
-from varda_chat.model.memory_config import MemoryConfig, WithMemory
+from varda_chat.models.building import BuiltOfLayers
+from varda_chat.models.causal_lm import MemoryDecoderLayer, WithAssociativeMemory
+from varda_chat.models.configuration import MemoryConfig, WithMemory
 
 
 class VardaQwenConfig(WithMemory, Qwen2Config):
