@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from varda_chat.model.chat_format import ChatFormat
-    from varda_chat.model.modeling import VardaGPTAssociative
+    from varda_chat.models.chat_format import ChatFormat
+    from varda_chat.models.gpt2 import VardaGPTAssociative
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads cost more than they give
@@ -36,7 +36,7 @@ def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def chat_format() -> ChatFormat:
     from training.data.preprocess.tokenizer import train_tokenizer
-    from varda_chat.model.chat_format import ChatFormat
+    from varda_chat.models.chat_format import ChatFormat
 
     return ChatFormat(train_tokenizer([" " + text for text in TEXTS] * 4, 300))
 
@@ -45,7 +45,7 @@ def tiny_model(chat: ChatFormat, **overrides: object) -> VardaGPTAssociative:
     """A fresh model of 2 blocks and width 32 for ``chat``'s tokenizer, seeded, in evaluation mode."""
     import torch
 
-    from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
+    from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
 
     torch.manual_seed(0)
     settings: dict[str, object] = {

@@ -15,7 +15,7 @@ import pytest
 from tests.tui.driver import ask, make_app, text_of, wait_for_state
 from varda_chat import ChatSession, paths
 from varda_chat.config import GenerationSettings
-from varda_chat.memory.upkeep import peek
+from varda_chat.memory.maintenance import peek
 from varda_chat.tui.state import ChatState
 
 TOLD, ASKED = "My dog is called Rimba.", "What is my dog called?"

@@ -11,7 +11,7 @@ from training.data.synthetic.templates import ADMISSION
 from training.episodes.batch import Batch
 from training.losses.language_model import mixed_logits, value_hits
 from training.losses.objective import episode_losses
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 if TYPE_CHECKING:
     from training.data.episodes import EpisodeArrays

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from training.config import ObjectiveWeights, TrainConfig
-from varda_chat.durable import to_disk
 from varda_chat.errors import DataError
+from varda_chat.storage.files import to_disk
 
 LAST, OLD, FRESH, STATE = "last", "last.old", "last.new", "run.json"
 FILES = "files"

@@ -18,7 +18,7 @@ from training.losses.objective import Losses, episode_losses
 from training.losses.retrieval import NOTHING_SAID
 from training.process_group import ProcessGroup
 from varda_chat.errors import VardaError
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 Terms = dict[str, Tensor]
 """A batch's losses by name, and counts (``hits`` of ``sought``, ``stored`` of ``tokens``); a process' share of each."""

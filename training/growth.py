@@ -10,7 +10,7 @@ import torch
 
 from training.config import FUSED_GELU
 from varda_chat.errors import DataError
-from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
+from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
 
 
 @torch.no_grad()

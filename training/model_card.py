@@ -14,7 +14,7 @@ from training.evaluation.recall.tasks import MEASURES, Tier
 from training.evaluation.tables import score_json
 from training.model_card_metadata import CARD, LICENCE, front_matter, licence_text
 from training.validation import Validation
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 
 @dataclass(frozen=True)

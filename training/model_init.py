@@ -12,9 +12,9 @@ from tokenizers import AddedToken
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from varda_chat.errors import CheckpointError
-from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
-from varda_chat.model.chat_format import SPECIAL_TOKENS, ChatFormat
-from varda_chat.model.checkpoint import fetched
+from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
+from varda_chat.models.chat_format import SPECIAL_TOKENS, ChatFormat
+from varda_chat.models.checkpoint import fetched
 
 
 def adapt(source: str | Path, overrides: dict[str, Any]) -> tuple[ChatFormat, VardaGPTAssociative]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.config import TrainConfig
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 MEMORY_PARTS = "memory_"
 DELETE_HEADS = ("memory_heads.fc_deletable_vector", "memory_heads.fc_delete_decision")

@@ -28,9 +28,9 @@ from training.model_init import adapt
 from training.trainer import Trainer
 from training.validation import validate
 from varda_chat.errors import DataError
-from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
-from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.checkpoint import load_checkpoint
 
 ORIGIN = "run.json"
 """In the output folder: how the run was started."""

@@ -25,7 +25,7 @@ from training.optimizer import DELETE_HEADS, MEMORY_PARTS, parameter_groups, sch
 from training.process_group import ProcessGroup
 from training.validation import Validation, validate
 from varda_chat.errors import VardaError
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 BEST = "best.safetensors"
 LOG_EVERY = 20

@@ -14,7 +14,7 @@ from training.data.mixture import Data
 from training.episodes.batch import Batch
 from training.losses.language_model import value_hits
 from training.losses.objective import episode_losses
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 ROWS, EPISODES = 12, 16
 """Rows and episodes that are read at once."""

@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from varda_chat.memory import AssociativeMemory, BatchAssociativeMemory, MultiTokenBatchAssociativeMemory
-    from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
-    from varda_chat.registration import register_models
+    from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
+    from varda_chat.models.auto import register_models
     from varda_chat.session import ChatSession
 
 __all__ = [
@@ -28,9 +28,9 @@ _HOMES = {
     "BatchAssociativeMemory": "varda_chat.memory",
     "MultiTokenBatchAssociativeMemory": "varda_chat.memory",
     "ChatSession": "varda_chat.session",
-    "VardaGPTAssociative": "varda_chat.model",
-    "VardaGPTConfig": "varda_chat.model",
-    "register_models": "varda_chat.registration",
+    "VardaGPTAssociative": "varda_chat.models",
+    "VardaGPTConfig": "varda_chat.models",
+    "register_models": "varda_chat.models.auto",
 }
 
 

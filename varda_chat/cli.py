@@ -327,11 +327,11 @@ def _speak_utf8() -> None:
 
 def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     """Say what would go, ask, back up, clear."""
-    from varda_chat.memory.files import DATABASE
+    from varda_chat.memory.maintenance import peek, reset
     from varda_chat.memory.store import MemoryStore
-    from varda_chat.memory.upkeep import peek, reset
     from varda_chat.memory_commands.common import confirmed
     from varda_chat.purging import finish as finish_purges
+    from varda_chat.storage.files import DATABASE
     from varda_chat.transcripts.store import FILE_NAME as SESSIONS
     from varda_chat.transcripts.store import remove_file
     from varda_chat.tui.history import FILE_NAME

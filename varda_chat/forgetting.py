@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from varda_chat.errors import VardaError
 from varda_chat.influence import MaskedStore
-from varda_chat.memory.sameness import normal_form
+from varda_chat.memory.records import normal_form
 from varda_chat.purging import PROOFS, Read
 
 if TYPE_CHECKING:
     import torch
 
     from varda_chat.memory import MemoryStore
-    from varda_chat.model.chat_format import EncodedMessage
+    from varda_chat.models.chat_format import EncodedMessage
     from varda_chat.session import ChatSession
 
 ROUNDING = 1e-3

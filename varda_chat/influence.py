@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from varda_chat.memory import MemoryStore
-    from varda_chat.model.chat_format import ChatFormat
+    from varda_chat.models.chat_format import ChatFormat
     from varda_chat.session import ChatSession
 
 MASKED = 6

@@ -12,7 +12,7 @@ import click
 
 from varda_chat import __version__
 from varda_chat.errors import VardaError
-from varda_chat.memory.sameness import normal_form
+from varda_chat.memory.records import normal_form
 from varda_chat.memory_commands.common import Place, as_dict, at_a_place
 
 if TYPE_CHECKING:

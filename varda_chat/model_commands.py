@@ -17,9 +17,9 @@ import click
 from varda_chat import paths
 from varda_chat.errors import CheckpointError
 from varda_chat.memory_commands.common import confirmed
-from varda_chat.model import model_cache
-from varda_chat.model.adapters import base_needed, complete_checkpoint, find_merged, merges_of
-from varda_chat.model.bases import BASE_VARIABLE, Base, Source, cached_base_dir, find_base
+from varda_chat.models import model_cache
+from varda_chat.models.adapters import base_needed, complete_checkpoint, find_merged, merges_of
+from varda_chat.models.bases import BASE_VARIABLE, Base, Source, cached_base_dir, find_base
 from varda_chat.sanitize import sanitize, to_json
 
 DEFAULT = "default"
@@ -124,7 +124,7 @@ def export(model: str, target: Path, base: Path | None, as_json: bool) -> None:
 
     There, AutoModelForCausalLM.from_pretrained(DIR, trust_remote_code=True) loads it.
     """
-    from varda_chat.model_export import export as write
+    from varda_chat.models.export import export as write
 
     files = write(complete_checkpoint(_directory_of(model), base, _progress), target)
     _say(as_json, {"name": model, "directory": str(target), "files": files}, f"{model} is in {target}.")

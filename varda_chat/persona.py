@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varda_chat.errors import StorageError, VardaError
-from varda_chat.regular import NotRegularError, read_regular
 from varda_chat.sanitize import sanitize
+from varda_chat.storage.regular import NotRegularError, read_regular
 
 if TYPE_CHECKING:
-    from varda_chat.model.chat_format import ChatFormat
+    from varda_chat.models.chat_format import ChatFormat
 
 FILE_NAME = "persona.txt"
 MAX_CHARACTERS = 600
@@ -45,7 +45,7 @@ def kept(folder: Path) -> str:
 
 def keep(folder: Path, text: str) -> None:
     """Make ``text`` the persona of the profile, "" for none. Raises VardaError, StorageError."""
-    from varda_chat.memory.files import make_private_folder, replace_file
+    from varda_chat.storage.files import make_private_folder, replace_file
 
     path, clean = folder / FILE_NAME, checked(text)
     try:

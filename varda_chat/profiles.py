@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from varda_chat import paths
 from varda_chat.errors import VardaError
-from varda_chat.memory.files import DATABASE
+from varda_chat.storage.files import DATABASE
 
 if TYPE_CHECKING:
-    from varda_chat.memory.upkeep import Peek
+    from varda_chat.memory.maintenance import Peek
 
 
 def folders(data_dir: Path | None = None) -> list[Path]:
@@ -26,7 +26,7 @@ def known(data_dir: Path | None = None) -> dict[str, Peek]:
 
 
 def _peek(folder: Path) -> Peek:
-    from varda_chat.memory.upkeep import Peek, peek
+    from varda_chat.memory.maintenance import Peek, peek
 
     try:
         found = peek(folder)
@@ -38,6 +38,6 @@ def _peek(folder: Path) -> Peek:
 def check_free(folder: Path) -> None:
     """Raise MemoryLockedError where another process writes the memory in ``folder``."""
     if (folder / DATABASE).exists():
-        from varda_chat.memory.lock import take_lock
+        from varda_chat.storage.locks import take_lock
 
         take_lock(folder).release()

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.database import connect_reader, disk_errors
-from varda_chat.memory.files import INDEX, beside, replace_file
-from varda_chat.memory.purge_files import wipe_leftovers
-from varda_chat.memory.words import Words
+from varda_chat.memory.purge import wipe_leftovers
 from varda_chat.persona import FILE_NAME as PERSONA
+from varda_chat.storage.files import INDEX, beside, replace_file
+from varda_chat.storage.sqlite import connect_reader, disk_errors
+from varda_chat.storage.words import Words
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from varda_chat.memory.records import NewStatement, NewVector
-from varda_chat.model.chat_format import statement_numbers
+from varda_chat.models.chat_format import statement_numbers
 from varda_chat.turns import MENTIONED_SHARE, TokenSources
 
 if TYPE_CHECKING:
     from varda_chat.deciding import Candidate
-    from varda_chat.model.chat_format import ChatFormat, EncodedMessage
-    from varda_chat.model.modeling import VardaGPTAssociative, VardaGPTOutput
+    from varda_chat.models.chat_format import ChatFormat, EncodedMessage
+    from varda_chat.models.gpt2 import VardaGPTAssociative, VardaGPTOutput
 
 StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
 

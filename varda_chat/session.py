@@ -17,8 +17,7 @@ from varda_chat.confirming import KEPT, Confirm, must_ask
 from varda_chat.errors import VardaError
 from varda_chat.lengths import check_length
 from varda_chat.lookups import TimedMemory
-from varda_chat.memory.records import MemoryEvent, TurnChanges
-from varda_chat.memory.sameness import normal_form
+from varda_chat.memory.records import MemoryEvent, TurnChanges, normal_form
 from varda_chat.paths import profile_dir
 from varda_chat.sanitize import sanitize
 from varda_chat.session_memory import SessionMemory
@@ -29,10 +28,10 @@ from varda_chat.turns import Exchange, Recalled, Remembered, TokenSources, Turn
 if TYPE_CHECKING:
     from varda_chat.influence import Without
     from varda_chat.memory import MemoryStore
-    from varda_chat.model.chat_format import EncodedMessage
-    from varda_chat.model.checkpoint import Checkpoint
-    from varda_chat.model.modeling import Memory
-    from varda_chat.model.reply import ReplyWriter
+    from varda_chat.models.chat_format import EncodedMessage
+    from varda_chat.models.checkpoint import Checkpoint
+    from varda_chat.models.gpt2 import Memory
+    from varda_chat.models.reply import ReplyWriter
     from varda_chat.transcripts import Transcripts
 
 Progress = Callable[[str, float], None]
@@ -147,7 +146,7 @@ class ChatSession(SessionMemory):
         transformers.utils.logging.disable_progress_bar()
         transformers.logging.set_verbosity_error()
         report("loading the model", 0.5)
-        from varda_chat.model.checkpoint import load_checkpoint, load_default
+        from varda_chat.models.checkpoint import load_checkpoint, load_default
 
         notice = ""
         if checkpoint is not None:
@@ -156,7 +155,7 @@ class ChatSession(SessionMemory):
             loaded, notice = load_default(lambda what: report(what, 0.5))
         report("opening the memory", 0.85)
         from varda_chat.memory import MemoryStore
-        from varda_chat.memory.settings import MemorySettings
+        from varda_chat.memory.schema import MemorySettings
         from varda_chat.purging import finish as finish_purges
 
         folder = profile if isinstance(profile, Path) else profile_dir(profile)
@@ -404,8 +403,8 @@ class ChatSession(SessionMemory):
             return self._decided_turn(prompt, before, on_text, stop, confirm)
         import torch
 
-        from varda_chat.model.blank import BlankMemory
-        from varda_chat.model.generation import generate_reply
+        from varda_chat.models.empty_memory import BlankMemory
+        from varda_chat.models.generation import generate_reply
 
         started = time.perf_counter()
         chat, model = self.checkpoint.chat, self.checkpoint.model
@@ -458,9 +457,9 @@ class ChatSession(SessionMemory):
         import torch
 
         from varda_chat.deciding import decide
-        from varda_chat.model.chat_format import statement_numbers
-        from varda_chat.model.memory_config import STATUSES
-        from varda_chat.model.reply import Written, message_of_reply
+        from varda_chat.models.chat_format import statement_numbers
+        from varda_chat.models.configuration import STATUSES
+        from varda_chat.models.reply import Written, message_of_reply
         from varda_chat.remembering import by_statement, largest, sources_of, statements_to_store, with_words
 
         assert self._writer is not None
@@ -641,7 +640,7 @@ def _writer_of(checkpoint: Checkpoint) -> ReplyWriter | None:
     """What writes replies for a model that decides before it answers; None for one that decides afterwards."""
     if not hasattr(checkpoint.model, "memory_layer"):
         return None
-    from varda_chat.model.reply import ReplyWriter
+    from varda_chat.models.reply import ReplyWriter
 
     return ReplyWriter(checkpoint.model, checkpoint.chat)
 

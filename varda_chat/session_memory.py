@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from varda_chat.memory import MemoryStore
-    from varda_chat.model.chat_format import EncodedMessage
-    from varda_chat.model.checkpoint import Checkpoint
+    from varda_chat.models.chat_format import EncodedMessage
+    from varda_chat.models.checkpoint import Checkpoint
 
 NEAR_WEIGHT = 0.1
 """What the model finds for a text counts as meant by it when it gets at least this share of its reading."""
@@ -204,13 +204,13 @@ class SessionMemory:
     def export(self, path: Path, statement_ids: Iterable[int]) -> int:
         """Write these statements to ``path``, as ``varda-chat memory export`` does; returns how many there were. Raises
         OSError."""
-        from varda_chat.memory.exchange import format_of, write_export
+        from varda_chat.memory.export import format_of, write_export
 
         return write_export(path, self._store.exported(statement_ids), vectors=True, kind=format_of(path))
 
     def exported_lines(self, statement_ids: Iterable[int]) -> Iterator[bytes]:
         """The lines of such a file."""
-        from varda_chat.memory.exchange import lines_of
+        from varda_chat.memory.export import lines_of
 
         return lines_of(self._store.exported(statement_ids), vectors=True)
 

@@ -12,8 +12,8 @@ from varda_chat import paths, persona
 from varda_chat.config import DEFAULT_MEMORY_SIZE, DEFAULT_THEME, MAX_MEMORY_SIZE, GenerationSettings
 from varda_chat.confirming import WHEN
 from varda_chat.errors import StorageError, VardaError
-from varda_chat.regular import read_regular
 from varda_chat.sanitize import one_line
+from varda_chat.storage.regular import read_regular
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -174,7 +174,7 @@ def save(file: SettingsFile, wanted: Settings) -> SettingsFile:
     A crash leaves the old file or the new one. Raises VardaError where somebody broke the file meanwhile, StorageError
     where it cannot be written.
     """
-    from varda_chat.memory.files import make_private_folder, replace_file
+    from varda_chat.storage.files import make_private_folder, replace_file
 
     path = file.path.resolve()  # a link, as people have them into their collected dot files, stays one
     now = read(file.path)

@@ -235,7 +235,7 @@ class Runs:
 
 
 def _checkpoints(work: Path, tries: int) -> Tries:
-    from varda_chat.model.checkpoint import load_checkpoint
+    from varda_chat.models.checkpoint import load_checkpoint
 
     rng, marker = random.Random(3), work / "executed"
     for number in range(tries):
@@ -266,7 +266,7 @@ def _checkpoints(work: Path, tries: int) -> Tries:
 def _altered_checkpoints(work: Path, tries: int) -> Tries:
     """The bundled model with some bytes of a file changed, or the file cut: it is loaded, or refused in a line."""
     from varda_chat.errors import VardaError
-    from varda_chat.model.checkpoint import load_checkpoint
+    from varda_chat.models.checkpoint import load_checkpoint
     from varda_chat.paths import bundled_checkpoint
 
     rng = random.Random(9)

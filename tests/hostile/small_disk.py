@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 from tests.unit.test_purging import CAT, full_of_it, holding, told
 from varda_chat.cli import main
 from varda_chat.errors import VardaError
-from varda_chat.memory import upkeep, verify
+from varda_chat.memory import maintenance, verify
 from varda_chat.memory.store import MemoryStore
 from varda_chat.purging import purge
 from varda_chat.transcripts import Transcripts
@@ -189,7 +189,7 @@ def attempt(disk: Path, template: Path, change: Callable[[Path], None], left: in
     strays = [path for path in home.rglob("*") if path.suffix in (".part", ".new") or ".tmp" in path.name]
     assert [path for path in strays if not (template / path.relative_to(home)).exists()] == []
     for path in (folder / "backups").glob("*.db"):
-        upkeep.restore(folder, path)
+        maintenance.restore(folder, path)
         assert state(folder)[0] >= {CAT, "I live in Lisbon."}
     return bool(refused)
 

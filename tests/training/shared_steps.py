@@ -14,7 +14,7 @@ from training.config import TrainConfig
 from training.data.mixture import load_dialogues, prepare
 from training.run import build, config_of, fresh_model
 from training.trainer import Trainer
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 STEPS = 6
 

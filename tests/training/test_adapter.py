@@ -25,8 +25,8 @@ from training.adapter.sessions import INTENT, STATUS, Session, SessionBuilder
 from training.adapter.speech import SpeechConfig, SpeechTrainer
 from training.data.synthetic.relations import ALL_RELATIONS
 from varda_chat.errors import DataError
-from varda_chat.model.chat_format import NOTE_STATEMENTS, NOTES, ChatMLFormat
-from varda_chat.model.memory_config import INTENTS, STATUSES
+from varda_chat.models.chat_format import NOTE_STATEMENTS, NOTES, ChatMLFormat
+from varda_chat.models.configuration import INTENTS, STATUSES
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 REAL = [("Do you like rain?", "I do, when I'm inside."), ("What's new today?", "Not much, and with you?")]

@@ -17,7 +17,7 @@ from training.model_init import adapt
 from training.optimizer import DELETE_HEADS
 from training.run import Start, build
 from varda_chat.errors import CheckpointError
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models.checkpoint import load_checkpoint
 
 QUIET = Console(quiet=True)
 

@@ -39,7 +39,7 @@ from training.evaluation.scoring import Score, names_any
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import CheckpointError, DataError, VardaError
 from varda_chat.memory import TurnChanges
-from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
+from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
 
 TALK = ("Hello, how are you today?", "I like music a lot.", "It rains again.", "Do you know a good film?")
 

@@ -24,7 +24,7 @@ from training.evaluation.recall.report import recall_json
 from training.model_card import Making, write_card
 from training.model_card_metadata import dataset_ids
 from training.validation import Validation
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 from varda_chat.paths import shipped_checkpoints
 
 MEASURED = Path(__file__).parents[2] / "docs" / "figures" / "measured.json"

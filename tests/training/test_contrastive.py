@@ -12,7 +12,7 @@ from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.pairs import GROUP, build_pairs
 from training.data.synthetic.relations import ALL_RELATIONS, RELATIONS, relatives
 from training.losses.contrastive import _lower_states, contrastive_losses
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 EXCHANGES = [("Hi", "Hello!"), ("How are you?", "Fine, thanks.")]
 

@@ -17,7 +17,7 @@ from training.evaluation.replies.conversation import Judge, Kind, Memory, Prompt
 from training.evaluation.scoring import names
 from training.tables import read_items
 from varda_chat.config import GenerationSettings
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models.checkpoint import load_checkpoint
 
 KINDS = read_items(DATA / "conversation_kinds.jsonl", Kind)
 PROMPTS = read_items(DATA / "conversation_prompts.jsonl", Prompt)

@@ -17,7 +17,7 @@ from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.relations import fact_texts
 from training.data.synthetic.values import split_of
 from training.episodes.batch import Batch
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 EXCHANGES = [("Hi", "Hello there!"), ("How are you?", "I'm fine, thanks.")]
 

@@ -9,8 +9,8 @@ from tests.conftest import tiny_model
 from training.growth import deepened, widened, with_fresh_matching
 from varda_chat.errors import DataError
 from varda_chat.memory import AssociativeMemory
-from varda_chat.model import VardaGPTAssociative
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models import VardaGPTAssociative
+from varda_chat.models.chat_format import ChatFormat
 
 
 def test_new_blocks_change_nothing_at_first(chat_format: ChatFormat) -> None:

@@ -19,7 +19,7 @@ from training.evaluation.recall.telling import open_store, tell
 from training.evaluation.statistics import mcnemar
 from varda_chat.config import GenerationSettings
 from varda_chat.influence import MaskedStore
-from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
+from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
 from varda_chat.paths import bundled_checkpoint
 
 pytest.importorskip("scipy")

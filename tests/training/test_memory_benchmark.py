@@ -13,7 +13,7 @@ from rich.console import Console
 
 from training.benchmarks.index import clustered, main, measure_all
 from training.benchmarks.turns import TurnFigures, turn_table
-from varda_chat.memory.indexes import INDEX_TYPES
+from varda_chat.memory.index.registry import INDEX_TYPES
 
 
 def test_the_vectors_are_the_same_each_time_and_in_clusters() -> None:

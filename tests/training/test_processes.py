@@ -18,7 +18,7 @@ from training.gradients import Gradients
 from training.launch import make_accelerator
 from training.process_group import ProcessGroup
 from varda_chat.errors import VardaError
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ from training.evaluation.retrieval.rankers import BM25, DEPTH, Random, fuse, mod
 from training.evaluation.retrieval.report import retrieval_json, retrieval_tables
 from training.evaluation.statistics import area_under_curve, bootstrap_ratio
 from varda_chat.errors import DataError, VardaError
-from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
+from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
 
 pytest.importorskip("ir_measures")
 pytest.importorskip("scipy")

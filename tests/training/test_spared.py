@@ -31,7 +31,7 @@ from training.evaluation.scoring import names
 from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import DataError, VardaError
-from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
+from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
 from varda_chat.paths import bundled_checkpoint
 from varda_chat.session import ChatSession
 

@@ -29,7 +29,7 @@ from training.evaluation.recall.scripts import make_scripts
 from training.evaluation.recall.tasks import TASKS, TIERS
 from training.tables import read_table
 from varda_chat.errors import DataError
-from varda_chat.model.chat_format import ChatMLFormat
+from varda_chat.models.chat_format import ChatMLFormat
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 TALK = [("Hi", "Hello there!"), ("How are you?", "I'm fine, thanks.")]

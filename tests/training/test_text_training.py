@@ -29,7 +29,7 @@ from training.evaluation.perplexity.documents import MEMORY, NO_MEMORY, SHUFFLED
 from training.evaluation.perplexity.plain_models import load_plain
 from training.run import build, config_of
 from varda_chat.errors import DataError
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models.checkpoint import load_checkpoint
 from varda_chat.paths import bundled_checkpoint
 
 QUIET = Console(quiet=True)

@@ -25,9 +25,9 @@ from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.relations import RELATIONS, fact_texts
 from training.run import build, config_of
 from training.trainer import Trainer
-from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
-from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.checkpoint import load_checkpoint
 
 QUIET = Console(quiet=True)
 

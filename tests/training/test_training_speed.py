@@ -13,7 +13,7 @@ from training.benchmarks import training as training_speed
 from training.benchmarks.ancestor import CLUSTERS, AncestorLoop
 from training.benchmarks.speed import Speed
 from varda_chat.memory import AssociativeMemory
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 
 def test_the_ancestors_design_reads_and_stores_one_by_one(chat_format: ChatFormat) -> None:

@@ -52,6 +52,6 @@ def quiet_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def fingerprint(tiny_checkpoint: Path) -> str:
-    from varda_chat.model.checkpoint import load_checkpoint
+    from varda_chat.models.checkpoint import load_checkpoint
 
     return load_checkpoint(tiny_checkpoint).fingerprint

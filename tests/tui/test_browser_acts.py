@@ -16,7 +16,7 @@ from tests.tui.memories import lived_in
 from tests.tui.scripted import NOW
 from varda_chat.forgetting import files_that_hold
 from varda_chat.memory import backup
-from varda_chat.memory.exchange import read_export
+from varda_chat.memory.export import read_export
 from varda_chat.memory.records import Imported
 from varda_chat.session import ChatSession
 from varda_chat.transcripts import Transcripts

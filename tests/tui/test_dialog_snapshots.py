@@ -15,9 +15,10 @@ from textual.widgets import OptionList
 from tests.tui.driver import chat_of, command, make_app, screen_is, text_of, wait_until
 from tests.tui.pictures import begin, by_night_and_by_day, still, told_session
 from tests.tui.scripted import NOW, ScriptedSession
-from varda_chat import models, profiles
-from varda_chat.memory.upkeep import Peek
-from varda_chat.models import BUNDLED, Model
+from varda_chat import profiles
+from varda_chat.memory.maintenance import Peek
+from varda_chat.models import catalog
+from varda_chat.models.catalog import BUNDLED, Model
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.editing import EditScreen
@@ -146,7 +147,7 @@ def test_picking(
         },
     )
     monkeypatch.setattr(
-        models,
+        catalog,
         "known",
         lambda data_dir, also: (
             Model(BUNDLED, "bundled", there, 33_800_000, 8_200_000, ("varda-mini", "Small, and quick on any machine.")),
@@ -154,7 +155,7 @@ def test_picking(
             Model("someone/varda-medium", "someone/varda-medium", None),
         ),
     )
-    monkeypatch.setattr(models, "fingerprint", lambda model: "3f1c9a52d0b77e10")
+    monkeypatch.setattr(catalog, "fingerprint", lambda model: "3f1c9a52d0b77e10")
 
     async def go_there(pilot: Pilot[None]) -> None:
         await begin(pilot)

@@ -29,12 +29,12 @@ from tests.tui.driver import (
     wait_until,
 )
 from tests.tui.scripted import Line, ScriptedSession
-from varda_chat import models
 from varda_chat.config import GenerationSettings
-from varda_chat.memory.lock import take_lock
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models import catalog
+from varda_chat.models.chat_format import ChatFormat
 from varda_chat.request import Request
 from varda_chat.session import ChatSession
+from varda_chat.storage.locks import take_lock
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.screens.picking import ModelsScreen, ProfilesScreen
 from varda_chat.tui.state import ChatState
@@ -221,7 +221,7 @@ async def test_another_model_reads_the_memory_and_goes_on(
             assert "6.5M parameters" in text_of(pilot)
             await wait_until(pilot, lambda: f"fingerprint {before}" in text_of(pilot))
             app.screen.query_one(Input).value = "other"
-            other = models.fingerprint(models.look(str(other_checkpoint)))
+            other = catalog.fingerprint(catalog.look(str(other_checkpoint)))
             assert other != before
             await wait_until(pilot, lambda: f"fingerprint {other}" in text_of(pilot))
             await pilot.press("enter")
@@ -233,7 +233,7 @@ async def test_another_model_reads_the_memory_and_goes_on(
             assert "From here on another model answers: other." in notices(pilot)
             await ask(pilot, "What is my dog called?")
             assert len(answers(pilot)) == 2
-    assert models.known(tmp_path)[2].source == str(other_checkpoint)
+    assert catalog.known(tmp_path)[2].source == str(other_checkpoint)
     assert (tmp_path / "models-used.json").exists()
 
 

@@ -118,7 +118,7 @@ async def test_a_broken_file_and_a_full_disk_are_told(
     app = make_app(ScriptedSession(), profile_dir, settings=SettingsFile(file))
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await open_settings(pilot)
-        monkeypatch.setattr("varda_chat.memory.files.replace_file", full)
+        monkeypatch.setattr("varda_chat.storage.files.replace_file", full)
         await write(pilot, "theme", "nord")
         await pilot.press("ctrl+s")
         await wait_until(pilot, lambda: "could not be written" in "".join(toasts(pilot)))

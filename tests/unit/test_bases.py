@@ -17,11 +17,11 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from tests.unit import tiny_bases
 from varda_chat.errors import CheckpointError, StorageError
-from varda_chat.model import model_cache
-from varda_chat.model.adapters import complete_checkpoint, find_merged, merged_checkpoint
-from varda_chat.model.bases import KNOWN, SMOLLM2, Base, base_of, find_base, resolve_base, source_digest
-from varda_chat.model.checkpoint import fingerprint_of_file
-from varda_chat.model.model_cache import MANIFEST, cached, directories, entries, verify
+from varda_chat.models import model_cache
+from varda_chat.models.adapters import complete_checkpoint, find_merged, merged_checkpoint
+from varda_chat.models.bases import KNOWN, SMOLLM2, Base, base_of, find_base, resolve_base, source_digest
+from varda_chat.models.checkpoint import fingerprint_of_file
+from varda_chat.models.model_cache import MANIFEST, cached, directories, entries, verify
 
 HEAVY = ("torch", "transformers", "gguf", "peft")
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def child(code: str, *arguments: object) -> subprocess.Popen[str]:
     prelude = """
 import sys, time
 from pathlib import Path
-from varda_chat.model.bases import Base, resolve_base
+from varda_chat.models.bases import Base, resolve_base
 sys.path.insert(0, sys.argv[1])
 base = Base(*sys.argv[2:7])
 def say(line):
@@ -71,7 +71,7 @@ def as_arguments(base: Base, place: Path) -> list[object]:
 
 
 def test_importing_it_loads_nothing_heavy() -> None:
-    code = f"import sys, varda_chat.model.adapters; print([m for m in {HEAVY} if m in sys.modules])"
+    code = f"import sys, varda_chat.models.adapters; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == "[]", done.stderr
 
@@ -99,7 +99,7 @@ def test_it_is_converted_once(packaged: Base, monkeypatch: pytest.MonkeyPatch) -
     directory = resolve_base(packaged)
     verify(directory)
     steps: list[str] = []
-    monkeypatch.setattr("varda_chat.model.bases._packaged", lambda _: None)  # uninstalled since
+    monkeypatch.setattr("varda_chat.models.bases._packaged", lambda _: None)  # uninstalled since
     assert resolve_base(packaged, on_progress=steps.append) == directory
     assert steps == []
 
@@ -117,7 +117,7 @@ def test_a_directory_comes_first_then_the_cache_then_the_package_then_the_hub(
     assert (found := find_base(base)) is not None
     assert (found.kind, found.path) == ("cache", converted)
     shutil.rmtree(converted)
-    monkeypatch.setattr("varda_chat.model.bases._packaged", lambda _: None)
+    monkeypatch.setattr("varda_chat.models.bases._packaged", lambda _: None)
     assert (found := find_base(base)) is not None
     assert (found.kind, resolve_base(base)) == ("hub", local[1])
 
@@ -209,8 +209,8 @@ def build(directory):
     (directory / "model.safetensors").write_bytes(b"half")
     say("half")
     time.sleep(100)
-from varda_chat.model.bases import cached_base_dir
-from varda_chat.model.model_cache import cached
+from varda_chat.models.bases import cached_base_dir
+from varda_chat.models.model_cache import cached
 cached(cached_base_dir(base), build, kind="base", name="tiny", sources={})
 """
     process = child(code, *as_arguments(packaged, tmp_path / "site"))

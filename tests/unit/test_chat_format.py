@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from varda_chat.model.chat_format import ChatFormat, sentence_spans
+from varda_chat.models.chat_format import ChatFormat, sentence_spans
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from tests.unit.tiny_chatml import chatml_tokenizer, with_template
-from varda_chat.model.chat_format import (
+from varda_chat.models.chat_format import (
     NOTE_STATEMENTS,
     NOTE_TOKENS,
     NOTES,
@@ -20,7 +20,7 @@ from varda_chat.model.chat_format import (
     chat_format_of,
     statement_numbers,
 )
-from varda_chat.model.memory_config import STATUSES
+from varda_chat.models.configuration import STATUSES
 
 TOKENIZER = chatml_tokenizer()
 CHAT = ChatMLFormat(TOKENIZER)

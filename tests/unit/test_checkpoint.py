@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from varda_chat.errors import CheckpointError
-from varda_chat.model.checkpoint import load_checkpoint
+from varda_chat.models.checkpoint import load_checkpoint
 
 
 @pytest.fixture

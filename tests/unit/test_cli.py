@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from varda_chat import __version__
 from varda_chat.cli import main
 from varda_chat.memory import MemoryStore
-from varda_chat.memory.upkeep import peek
+from varda_chat.memory.maintenance import peek
 
 HEAVY = ("torch", "transformers", "faiss")
 

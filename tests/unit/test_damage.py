@@ -19,7 +19,7 @@ import pytest
 from tests.unit.processes import PRELUDE
 from tests.unit.test_purging import told
 from varda_chat.errors import VardaError
-from varda_chat.memory import upkeep, verify
+from varda_chat.memory import maintenance, verify
 from varda_chat.memory.store import MemoryStore
 from varda_chat.transcripts import Transcripts
 
@@ -87,7 +87,7 @@ def flips_of_memory(profile: Path, tries: int) -> Iterator[None]:
         changes += now != right
         assert now == right or (problems and notices)
         if problems:
-            upkeep.repair(profile)
+            maintenance.repair(profile)
             assert not [line for line in verify(profile) if "vectors of" not in line]  # those wait to be read again
         yield
     assert changes >= tries // 4
@@ -123,7 +123,7 @@ def test_a_flipped_bit_of_the_sessions_changes_no_text_unnoticed(profile: Path, 
 def flips_of_a_backup(profile: Path, tries: int) -> Iterator[None]:
     """Flip a bit of a backup and restore it; yields after each that was refused, noticed, or changed no text."""
     right, _ = memory_texts(profile, read_only=True)
-    backup = upkeep.backup(profile)
+    backup = maintenance.backup(profile)
     content = backup.read_bytes()
     changes = 0
     for changed in flips(content, tries, b"fact"):
@@ -131,7 +131,7 @@ def flips_of_a_backup(profile: Path, tries: int) -> Iterator[None]:
         before, _ = memory_texts(profile, read_only=True)
         refused = ""
         try:
-            upkeep.restore(profile, backup)
+            maintenance.restore(profile, backup)
         except VardaError as error:
             refused = str(error)
         now, notices = memory_texts(profile)
@@ -141,7 +141,7 @@ def flips_of_a_backup(profile: Path, tries: int) -> Iterator[None]:
         else:
             changes += now != right
             assert now == right or (notices and verify(profile))
-            upkeep.repair(profile)
+            maintenance.repair(profile)
         for path in (profile / "backups").iterdir():
             path.unlink()
         yield
@@ -155,10 +155,10 @@ def test_a_flipped_bit_of_a_backup_changes_no_text_unnoticed(profile: Path, trie
 
 def test_a_flipped_bit_of_a_backup_is_told_of_when_it_is_restored(profile: Path) -> None:
     right, _ = memory_texts(profile, read_only=True)
-    backup = upkeep.backup(profile)
+    backup = maintenance.backup(profile)
     content = backup.read_bytes()
     backup.write_bytes(content.replace(b"fact 7 is here", b"fact 5 is here", 1))
-    upkeep.restore(profile, backup)
+    maintenance.restore(profile, backup)
     now, notices = memory_texts(profile)
     assert now != right
     assert "is not what was stored" in notices[0]
@@ -173,7 +173,7 @@ def test_the_right_text_is_put_back_from_another_copy(profile: Path) -> None:
     path.write_bytes(content[:place] + b"Fact" + content[place + 4 :])
     assert memory_texts(profile, read_only=True)[0] != right
     assert "not what was stored" in verify(profile)[0]
-    upkeep.repair(profile)
+    maintenance.repair(profile)
     (statements, _), notices = memory_texts(profile)
     assert statements == right[0]
     assert notices == []

@@ -13,9 +13,9 @@ from varda_chat import ChatSession
 from varda_chat.config import GenerationSettings
 from varda_chat.confirming import KEPT
 from varda_chat.memory import MemoryStore
-from varda_chat.model.chat_format import ChatMLFormat
-from varda_chat.model.checkpoint import Checkpoint
-from varda_chat.model.memory_config import INTENTS
+from varda_chat.models.chat_format import ChatMLFormat
+from varda_chat.models.checkpoint import Checkpoint
+from varda_chat.models.configuration import INTENTS
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)

@@ -14,9 +14,9 @@ import torch
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat.deciding import AS_SURE, Decisions, decide, matches_at_end
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
-from varda_chat.model.chat_format import NOTE_STATEMENTS, ChatMLFormat
-from varda_chat.model.memory_config import INTENTS
-from varda_chat.model.memory_layer import Address
+from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatMLFormat
+from varda_chat.models.configuration import INTENTS
+from varda_chat.models.memory_layer import Address
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 DIM = 16

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.exchange import FORMATS, Format, format_of, lines_of, read_export
+from varda_chat.memory.export import FORMATS, Format, format_of, lines_of, read_export
 from varda_chat.memory.records import Imported, NewStatement, NewVector
 from varda_chat.sanitize import one_line, sanitize
 

@@ -12,9 +12,9 @@ import torch
 from tests.conftest import tiny_model
 from training.episodes.memory import EpisodeMemory
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
-from varda_chat.model import SearchResults
-from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.following import follow
+from varda_chat.models import SearchResults
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.copy_chain import follow
 
 DIM = 16
 

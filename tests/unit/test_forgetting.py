@@ -14,8 +14,8 @@ from varda_chat import ChatSession, persona, purging
 from varda_chat.config import GenerationSettings
 from varda_chat.forgetting import files_that_hold, lines_of, prove
 from varda_chat.memory import MemoryStore
-from varda_chat.model.chat_format import ChatMLFormat
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.chat_format import ChatMLFormat
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.proof import ProofScreen
 from varda_chat.tui.state import ChatState

@@ -10,8 +10,8 @@ import torch
 from tests.conftest import tiny_model
 from varda_chat.config import GenerationSettings
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
-from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.generation import generate_reply
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.generation import generate_reply
 
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=3)
 

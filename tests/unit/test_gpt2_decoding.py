@@ -12,8 +12,8 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from tests.conftest import tiny_model
 from tests.unit.tiny_decoders import ChainedMemory, checkpoint_layers
-from varda_chat.model import SearchResults, VardaGPTAssociative
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models import SearchResults, VardaGPTAssociative
+from varda_chat.models.chat_format import ChatFormat
 from varda_chat.paths import bundled_checkpoint
 
 CLOSE: Any = {"atol": 1e-4, "rtol": 1e-4}

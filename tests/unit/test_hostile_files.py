@@ -22,9 +22,9 @@ from varda_chat.cli import main
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.ingest.passages import Passage
 from varda_chat.learning import read_file
-from varda_chat.memory import upkeep
-from varda_chat.memory.exchange import read_export
-from varda_chat.regular import NotRegularError, read_regular
+from varda_chat.memory import maintenance
+from varda_chat.memory.export import read_export
+from varda_chat.storage.regular import NotRegularError, read_regular
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.history import InputHistory
 
@@ -153,7 +153,7 @@ def test_an_export_never_takes_the_place_of_an_own_file(folder: Path, name: str)
 
 
 def test_an_export_never_takes_the_place_of_a_backup_or_a_device(folder: Path, tmp_path: Path) -> None:
-    backup = upkeep.backup(folder)
+    backup = maintenance.backup(folder)
     before = backup.read_bytes()
     assert run("memory", "export", backup).exit_code == 1
     assert backup.read_bytes() == before
@@ -233,7 +233,7 @@ def test_a_restore_is_checked_as_an_import_is(folder: Path, what: str) -> None:
 
 def refuses_to_restore(folder: Path, what: str) -> None:
     """Restore a backup with that damage, which is refused; the memory stays."""
-    backup = upkeep.backup(folder)
+    backup = maintenance.backup(folder)
     with closing(sqlite3.connect(backup)) as db, db:
         db.execute("PRAGMA foreign_keys = OFF")
         db.execute(DAMAGE[what])
@@ -246,7 +246,7 @@ def refuses_to_restore(folder: Path, what: str) -> None:
 
 
 def test_a_restore_sanitizes_texts(folder: Path) -> None:
-    backup = upkeep.backup(folder)
+    backup = maintenance.backup(folder)
     with closing(sqlite3.connect(backup)) as db, db:
         db.execute("UPDATE statements SET text = 'The ' || char(27) || '[31mdog' || char(8238) WHERE id = 1")
     assert run("memory", "restore", backup, "--yes").exit_code == 0
@@ -365,11 +365,11 @@ def test_forgetting_takes_whole_words(folder: Path) -> None:
     assert "by id: 2" in refused.stderr
     assert run("memory", "forget", "ana", "--yes", stdin="n\n").exit_code == 1
     assert run("memory", "forget", "ana", "--yes", stdin="").exit_code == 1
-    assert upkeep.peek(folder).statements == 3
+    assert maintenance.peek(folder).statements == 3
     assert run("memory", "forget", "ana", "--yes", stdin="y\n").exit_code == 0
-    assert upkeep.peek(folder).statements == 2
+    assert maintenance.peek(folder).statements == 2
     assert run("memory", "forget", "rex", "--yes").exit_code == 0
-    assert upkeep.peek(folder).statements == 1
+    assert maintenance.peek(folder).statements == 1
 
 
 # The lock
@@ -378,7 +378,7 @@ def test_forgetting_takes_whole_words(folder: Path) -> None:
 HOLDS = """
 import sys
 from pathlib import Path
-from varda_chat.memory.lock import take_lock
+from varda_chat.storage.locks import take_lock
 lock = take_lock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
@@ -452,7 +452,7 @@ def test_a_deeply_nested_line_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_names_the_ways_out(tmp_path: Path) -> None:
-    from varda_chat.memory.database import disk_errors
+    from varda_chat.storage.sqlite import disk_errors
 
     full = OSError(28, "No space left on device")
     for error in (full, OSError(30, "Read-only file system", str(tmp_path))):
@@ -514,7 +514,7 @@ def empty_checkpoint(tmp_path: Path) -> Path:
 )  # fmt: skip
 def test_a_checkpoint_that_cannot_be_names_file_and_field(checkpoint: Path, field: str, value: object) -> None:
     from varda_chat.errors import CheckpointError
-    from varda_chat.model.limits import check_weights, checked_config
+    from varda_chat.models.limits import check_weights, checked_config
 
     config = json.loads((checkpoint / "config.json").read_text())
     check_weights(checkpoint, checked_config(checkpoint))
@@ -526,7 +526,7 @@ def test_a_checkpoint_that_cannot_be_names_file_and_field(checkpoint: Path, fiel
 
 def test_a_checkpoint_nested_too_deeply_or_pickled_or_a_pipe_is_refused(checkpoint: Path) -> None:
     from varda_chat.errors import CheckpointError
-    from varda_chat.model.limits import check_weights, checked_config
+    from varda_chat.models.limits import check_weights, checked_config
 
     config = checked_config(checkpoint)
     (checkpoint / "config.json").write_text("[" * 100_000)

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import varda_chat
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.models import VardaGPTAssociative
 
 
 def test_one_call_is_enough_for_the_auto_classes(tiny_checkpoint: Path) -> None:

@@ -14,8 +14,8 @@ import torch
 from tests.unit.memories import APPROXIMATE, DIM, TYPES, learned, make, some
 from varda_chat.errors import IndexFileError, VardaError
 from varda_chat.memory import AssociativeMemory, search_recall
-from varda_chat.memory.container import pack
-from varda_chat.memory.index_file import packed
+from varda_chat.memory.index.serialization import packed
+from varda_chat.storage.container import pack
 
 every_type = pytest.mark.parametrize("index_type", TYPES)
 approximate_types = pytest.mark.parametrize("index_type", APPROXIMATE)

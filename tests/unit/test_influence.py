@@ -18,8 +18,8 @@ from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.influence import MaskedStore, compared
 from varda_chat.memory import MemoryStore
-from varda_chat.model.chat_format import ChatMLFormat
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.chat_format import ChatMLFormat
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.transcripts import Transcripts
 from varda_chat.turns import Remembered
 

@@ -9,8 +9,8 @@ import torch
 
 from tests.unit.tiny_chatml import chatml_tokenizer, memory_settings, with_template
 from tests.unit.tiny_decoders import KINDS, decoder_settings
-from varda_chat.model.chat_format import ChatMLFormat
-from varda_chat.model.checkpoint import fingerprint_of_file, load_checkpoint
+from varda_chat.models.chat_format import ChatMLFormat
+from varda_chat.models.checkpoint import fingerprint_of_file, load_checkpoint
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 

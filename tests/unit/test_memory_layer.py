@@ -30,8 +30,8 @@ from tests.unit.tiny_decoders import (
     tiny_decoder,
     words,
 )
-from varda_chat.model.memory_config import STATUSES
-from varda_chat.model.memory_layer import Address, Roles
+from varda_chat.models.configuration import STATUSES
+from varda_chat.models.memory_layer import Address, Roles
 
 CLOSE: Any = {"atol": 1e-4, "rtol": 1e-4}
 TENSORS = ("logits", "query", "no_match", "read_weights", "copy_decision")

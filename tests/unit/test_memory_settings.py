@@ -15,11 +15,10 @@ from training.cli.train_flags import INDEX_TYPES as NAMED
 from varda_chat.cli import main
 from varda_chat.errors import VardaError
 from varda_chat.memory import MemoryStore
-from varda_chat.memory.exchange import write_export
-from varda_chat.memory.indexes import INDEX_TYPES
+from varda_chat.memory.export import write_export
+from varda_chat.memory.index.registry import INDEX_TYPES
 from varda_chat.memory.records import NewStatement, NewVector, TurnChanges
-from varda_chat.memory.schema import migrate
-from varda_chat.memory.settings import MemorySettings
+from varda_chat.memory.schema import MemorySettings, migrate
 from varda_chat.paths import bundled_checkpoint
 from varda_chat.session import ChatSession
 

@@ -15,8 +15,8 @@ from tests.unit import tiny_bases
 from tests.unit.test_cli import HEAVY
 from varda_chat import paths
 from varda_chat.cli import main
-from varda_chat.model import bases, model_cache
-from varda_chat.model.bases import Base
+from varda_chat.models import bases, model_cache
+from varda_chat.models.bases import Base
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:
@@ -151,7 +151,7 @@ def test_list_and_path_import_nothing_heavy(shipped: Path) -> None:
     run("get")
     probe = (
         "import sys; from pathlib import Path; from click.testing import CliRunner; from varda_chat import paths; "
-        "from varda_chat.cli import main; from varda_chat.model import bases; "
+        "from varda_chat.cli import main; from varda_chat.models import bases; "
         "paths.checkpoints_dir = lambda: Path(sys.argv[1]).parent; "
         "bases.KNOWN['tiny'] = bases.Base('tiny', 'r1', sys.argv[2], hub_id='tiny/tiny'); "
         "commands = ['list'], ['path'], ['remove', '--yes'], ['list']; "

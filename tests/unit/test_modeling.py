@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from tests.conftest import tiny_model
 from varda_chat.memory import AssociativeMemory
-from varda_chat.model import SearchResults, VardaGPTAssociative, VardaGPTConfig
-from varda_chat.model.blank import BlankMemory
-from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.modeling import mix_copy_distribution, running_means, statement_means
+from varda_chat.models import SearchResults, VardaGPTAssociative, VardaGPTConfig
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.empty_memory import BlankMemory
+from varda_chat.models.gpt2 import mix_copy_distribution, running_means, statement_means
 
 
 @dataclass

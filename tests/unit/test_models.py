@@ -7,52 +7,53 @@ from pathlib import Path
 
 import pytest
 
-from varda_chat import models, profiles
+from varda_chat import profiles
 from varda_chat.errors import CheckpointError, MemoryLockedError
-from varda_chat.memory.lock import take_lock
-from varda_chat.model.checkpoint import load_checkpoint
-from varda_chat.models import BUNDLED
+from varda_chat.models import catalog
+from varda_chat.models.catalog import BUNDLED
+from varda_chat.models.checkpoint import load_checkpoint
 from varda_chat.paths import bundled_checkpoint
 from varda_chat.session import ChatSession
+from varda_chat.storage.locks import take_lock
 
 
 def test_the_files_tell_what_loading_would(tiny_checkpoint: Path) -> None:
     for source in (str(tiny_checkpoint), BUNDLED):
-        model = models.look(source)
+        model = catalog.look(source)
         assert model.folder is not None
         loaded = load_checkpoint(model.folder)
         assert model.parameters == loaded.parameters
-        assert models.fingerprint(model) == loaded.fingerprint
+        assert catalog.fingerprint(model) == loaded.fingerprint
         assert model.bytes == (model.folder / "model.safetensors").stat().st_size
 
 
 def test_the_card_is_its_first_lines_without_front_matter(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    assert models.look(BUNDLED).card[0].startswith("Varda")
-    assert models.look(BUNDLED).folder == bundled_checkpoint()
+    assert catalog.look(BUNDLED).card[0].startswith("Varda")
+    assert catalog.look(BUNDLED).folder == bundled_checkpoint()
     folder = tmp_path / "mine"
     shutil.copytree(tiny_checkpoint, folder)
     card = "---\nlicense: mit\n---\n\n# Mine\x1b[31m\n\n| a |\n\nSmall,\nand mine.\n\nMore."
     (folder / "README.md").write_text(card, "utf-8")
-    assert models.look(str(folder)).card == ("Mine", "Small, and mine.")
+    assert catalog.look(str(folder)).card == ("Mine", "Small, and mine.")
 
 
 def test_what_is_known(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    assert [each.name for each in models.known(tmp_path)] == ["mini", "default"]
+    assert [each.name for each in catalog.known(tmp_path)] == ["mini", "default"]
     shutil.copytree(tiny_checkpoint, tmp_path / "checkpoints" / "own")
-    models.note_used(tmp_path, str(tiny_checkpoint))
-    models.note_used(tmp_path, "somebody/theirs")
-    models.note_used(tmp_path, "somebody/theirs")
-    models.note_used(tmp_path, str(tmp_path / "gone"))
-    found = models.known(tmp_path, ["/nowhere", str(tiny_checkpoint)])
+    catalog.note_used(tmp_path, str(tiny_checkpoint))
+    catalog.note_used(tmp_path, "somebody/theirs")
+    catalog.note_used(tmp_path, "somebody/theirs")
+    catalog.note_used(tmp_path, str(tmp_path / "gone"))
+    found = catalog.known(tmp_path, ["/nowhere", str(tiny_checkpoint)])
     assert [each.name for each in found] == ["mini", "default", "own", tiny_checkpoint.name, "somebody/theirs"]
-    assert models.fingerprint(found[-1]) == ""
+    assert catalog.fingerprint(found[-1]) == ""
     for index in range(20):
-        models.note_used(tmp_path, f"somebody/number-{index}")
-    assert len(models.known(tmp_path)) == 15
+        catalog.note_used(tmp_path, f"somebody/number-{index}")
+    assert len(catalog.known(tmp_path)) == 15
 
 
 def test_a_shipped_model_is_known_by_its_name(tmp_path: Path) -> None:
-    model = models.look("default")
+    model = catalog.look("default")
     assert model.folder is not None
     assert model.folder.name == model.name == "default"
     assert model.card[0].startswith("Varda")
@@ -63,11 +64,11 @@ def test_broken_files_are_no_more_than_unknown(tiny_checkpoint: Path, tmp_path: 
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"\xff" * 64)
     (tmp_path / "models-used.json").write_text("{")
-    model = models.look(str(folder))
+    model = catalog.look(str(folder))
     assert (model.parameters, model.card) == (0, ())
     with pytest.raises(CheckpointError, match=r"weights in .*broken cannot be read"):
-        models.fingerprint(model)
-    assert [each.name for each in models.known(tmp_path)] == ["mini", "default"]
+        catalog.fingerprint(model)
+    assert [each.name for each in catalog.known(tmp_path)] == ["mini", "default"]
 
 
 def test_profiles_and_whether_they_are_free(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from varda_chat import ChatSession, persona
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.memory import MemoryStore
-from varda_chat.model.chat_format import SYSTEM_PROMPT, ChatMLFormat
-from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
+from varda_chat.models.chat_format import SYSTEM_PROMPT, ChatMLFormat
+from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
 from varda_chat.request import Request
 from varda_chat.tui.state import ChatState
 

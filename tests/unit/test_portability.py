@@ -107,7 +107,7 @@ def test_the_chat_answers_and_remembers(tiny_checkpoint: Path, own_data_folder: 
 def test_a_model_is_cached_checked_and_removed(own_data_folder: Path) -> None:
     code = """
 from pathlib import Path
-from varda_chat.model import model_cache
+from varda_chat.models import model_cache
 directory = model_cache.models_dir() / model_cache.directory_name("base", "tiny", "0123456789abcdef")
 def build(place):
     (place / "config.json").write_text("{}")
@@ -133,7 +133,7 @@ def test_a_link_is_refused_without_the_flag_for_it_too(own_data_folder: Path, tm
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     code = f"""
 from pathlib import Path
-from varda_chat.regular import NotRegularError, open_regular
+from varda_chat.storage.regular import NotRegularError, open_regular
 open_regular(Path({str(tmp_path / "elsewhere")!r}), follow_links=False)
 try:
     open_regular(Path({str(tmp_path / "link")!r}), follow_links=False)

@@ -19,11 +19,11 @@ from click.testing import CliRunner, Result
 
 from tests.unit.test_store import some
 from varda_chat.cli import main
-from varda_chat.memory import upkeep
+from varda_chat.memory import maintenance
 from varda_chat.memory.records import Imported, NewStatement, NewVector
 from varda_chat.memory.store import MemoryStore
-from varda_chat.memory.words import Words
 from varda_chat.purging import finish, purge, trace
+from varda_chat.storage.words import Words
 from varda_chat.transcripts import Transcripts
 
 CAT = "My cat is called Zyxw."
@@ -44,7 +44,7 @@ def full_of_it(folder: Path) -> Path:
     with MemoryStore.open_records(folder) as store:
         store.take_in([told(CAT), told("I live in Lisbon.", 1), told("Zyxw is ill.", 2), told("I like tea.", 3)])
         store.forget([3])
-    upkeep.backup(folder)
+    maintenance.backup(folder)
     with Transcripts.open(folder) as transcripts:
         session = transcripts.begin(CAT)
         stored = {"stored": [{"id": 1, "text": CAT}]}
@@ -188,7 +188,7 @@ def test_the_next_start_finishes_a_purge(profile: Path) -> None:
 def test_a_backup_that_cannot_be_changed_where_it_is_is_cleaned_too(
     profile: Path, hindrance: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("varda_chat.memory.purge_files.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("varda_chat.memory.purge.BUSY_SECONDS", 0.1)
     (backup,) = (profile / "backups").glob("*.db")
     with closing(sqlite3.connect(backup, isolation_level=None)) as other:
         if hindrance == "read-only":
@@ -207,7 +207,7 @@ def test_what_cannot_be_cleaned_is_named_and_tried_again(profile: Path, monkeypa
 
     (backup,) = (profile / "backups").glob("*.db")
     with monkeypatch.context() as disk:
-        disk.setattr("varda_chat.memory.purge_files._wipe_in_place", full)
+        disk.setattr("varda_chat.memory.purge._wipe_in_place", full)
         result = run("forget", "zyxw", "--purge", "--yes")
     assert result.exit_code == 1
     assert f"backups/{backup.name} could not be cleaned: the disk is full" in result.output

@@ -8,9 +8,9 @@ import torch
 
 from tests.conftest import tiny_model
 from varda_chat.deciding import Candidate
-from varda_chat.model import SearchResults
-from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.modeling import VardaGPTOutput
+from varda_chat.models import SearchResults
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.gpt2 import VardaGPTOutput
 from varda_chat.remembering import deletions, statements_to_store, with_words
 
 

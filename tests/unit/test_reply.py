@@ -13,9 +13,9 @@ import torch
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
 from tests.unit.tiny_decoders import ChainedMemory
 from varda_chat.config import GenerationSettings
-from varda_chat.model.chat_format import ChatMLFormat, statement_numbers
-from varda_chat.model.memory_config import STATUSES
-from varda_chat.model.reply import ReplyWriter, message_of_reply
+from varda_chat.models.chat_format import ChatMLFormat, statement_numbers
+from varda_chat.models.configuration import STATUSES
+from varda_chat.models.reply import ReplyWriter, message_of_reply
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=10)

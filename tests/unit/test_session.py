@@ -137,7 +137,7 @@ def test_statements_of_another_model_are_read_again(
 ) -> None:
     from training.data.preprocess.tokenizer import save_tokenizer
     from training.run import export
-    from varda_chat.model.checkpoint import load_checkpoint
+    from varda_chat.models.checkpoint import load_checkpoint
 
     with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
         session.reply("My dog is called Rimba.")
@@ -176,7 +176,7 @@ def test_the_whole_of_a_long_message_is_remembered(session: ChatSession) -> None
 def test_incognito_with_another_model_still_recalls(folder: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     from training.data.preprocess.tokenizer import save_tokenizer
     from training.run import export
-    from varda_chat.model.checkpoint import load_checkpoint
+    from varda_chat.models.checkpoint import load_checkpoint
 
     with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
         session.reply("My dog is called Rimba.")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.exchange import read_export
+from varda_chat.memory.export import read_export
 from varda_chat.memory.records import Imported
 from varda_chat.session import ChatSession
 

@@ -30,8 +30,8 @@ from varda_chat.memory import (
     reset,
     verify,
 )
-from varda_chat.memory.records import FORGOTTEN_TEXT
-from varda_chat.memory.rows import EVENTS_KEPT
+from varda_chat.memory.queries import EVENTS_KEPT
+from varda_chat.storage.words import FORGOTTEN_TEXT
 
 DIM = 8
 Vectors = npt.NDArray[np.float32]
@@ -513,7 +513,7 @@ def test_verify_names_what_is_wrong(tmp_path: Path) -> None:
 
 def test_upkeep_stays_light() -> None:
     code = (
-        "import sys, varda_chat.memory.upkeep; "
+        "import sys, varda_chat.memory.maintenance; "
         "print(*{'faiss', 'numpy', 'torch', 'transformers', 'textual'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

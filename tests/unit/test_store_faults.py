@@ -17,8 +17,8 @@ from tests.unit.processes import child, damaged_at, filled
 from tests.unit.test_store import DIM, agrees, opened, some, texts, told, turn
 from varda_chat.errors import MemoryLockedError, StorageError, VardaError
 from varda_chat.memory import AssociativeMemory, backup, peek, reset, verify
+from varda_chat.memory.maintenance import restore
 from varda_chat.memory.schema import SCHEMA_VERSION
-from varda_chat.memory.upkeep import restore
 
 # The index file
 

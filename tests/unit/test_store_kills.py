@@ -130,7 +130,7 @@ def test_a_kill_during_a_rescue_loses_nothing_of_it(tmp_path: Path) -> None:
     filled(tmp_path / "memory", 200)
     damaged_at(tmp_path / "memory" / "memory.db", 0.5, 0.55)
     content = (tmp_path / "memory" / "memory.db").read_bytes()
-    code = "from varda_chat.memory.rescue import settle\nsettle(folder / 'memory.db')"
+    code = "from varda_chat.memory.recovery import settle\nsettle(folder / 'memory.db')"
     copies = kill_before_each_change(code, tmp_path / "memory", tmp_path / "work")
     assert len(copies) > 3
     saved = []
@@ -145,9 +145,9 @@ def test_a_kill_during_a_rescue_loses_nothing_of_it(tmp_path: Path) -> None:
 
 CHANGE_UNTIL_KILLED = """
 import json, random
-from varda_chat.memory import mirror, store as module, upkeep
+from varda_chat.memory import index_cache, maintenance, store as module
 from varda_chat.memory.records import Imported
-mirror._REWRITE = 12  # so that the background writer is at work nearly always
+index_cache._REWRITE = 12  # so that the background writer is at work nearly always
 module.BATCH = 2  # an import of five is three transactions
 
 number, rng, acts = int(sys.argv[2]), random.Random(sys.argv[2]), []
@@ -181,7 +181,7 @@ while True:
         if not there:
             continue
         store.close()
-        kept = upkeep.backup(folder)
+        kept = maintenance.backup(folder)
         store = opened(folder)
         acts, gone = [], some
         say(kind="forget", added=[], gone=gone, next=number)
@@ -204,7 +204,7 @@ while True:
         assert sorted(numbers(done.restored)) == sorted(added) and sorted(numbers(done.removed)) == sorted(gone)
     else:
         store.close()
-        upkeep.restore(folder, kept)
+        maintenance.restore(folder, kept)
         kept.unlink()
         store = opened(folder)
     say(done=True)

@@ -19,16 +19,16 @@ from tests.unit.processes import PRELUDE, damaged_at, filled
 from tests.unit.test_store import agrees, opened, some, texts, told, turn
 from varda_chat.errors import IndexFileError
 from varda_chat.memory import AssociativeMemory, MemoryStore, verify
-from varda_chat.memory.container import read_container, unpack
-from varda_chat.memory.index_file import unpacked
-from varda_chat.memory.rescue import SUSPECT
-from varda_chat.memory.segments import Segment
+from varda_chat.memory.index.segments import Segment
+from varda_chat.memory.index.serialization import unpacked
+from varda_chat.memory.recovery import SUSPECT
+from varda_chat.storage.container import read_container, unpack
 
 
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("varda_chat.memory.container.LARGE", 1)
-    monkeypatch.setattr("varda_chat.memory.rescue.LARGE", 1)
+    monkeypatch.setattr("varda_chat.storage.container.LARGE", 1)
+    monkeypatch.setattr("varda_chat.memory.recovery.LARGE", 1)
 
 
 def flip(path: Path, place: int) -> None:
@@ -150,7 +150,7 @@ def test_a_damaged_database_is_found_in_the_background_and_saved_from_at_the_nex
 def test_turns_go_on_while_the_index_is_written_and_a_crash_then_costs_little(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("varda_chat.memory.mirror._REWRITE", 40)
+    monkeypatch.setattr("varda_chat.memory.index_cache._REWRITE", 40)
     with opened(tmp_path / "memory") as store:
         for number in range(25):
             store.apply(turn(told(f"n{number}")), session="s")
@@ -169,8 +169,9 @@ def test_turns_go_on_while_the_index_is_written_and_a_crash_then_costs_little(
 
 SLOWLY_WRITTEN = """
 import time
-from varda_chat.memory import mirror, snapshot
-mirror._REWRITE, snapshot._CHUNK = 40, 100
+from varda_chat.memory import index_cache
+from varda_chat.memory.index import snapshot
+index_cache._REWRITE, snapshot._CHUNK = 40, 100
 chunk = snapshot._stoppable
 
 def slowly(part, stopped):
@@ -214,8 +215,8 @@ def test_a_kill_in_the_middle_of_writing_keeps_the_index_before(tmp_path: Path) 
 def test_a_purge_gives_up_the_older_index_that_is_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("varda_chat.memory.mirror._REWRITE", 40)
-    monkeypatch.setattr("varda_chat.memory.snapshot._CHUNK", 64)
+    monkeypatch.setattr("varda_chat.memory.index_cache._REWRITE", 40)
+    monkeypatch.setattr("varda_chat.memory.index.snapshot._CHUNK", 64)
     secret = told("secret")
     with opened(tmp_path) as store:
         gone = store.apply(turn(secret), session="s").stored[0]
@@ -228,7 +229,7 @@ def test_a_purge_gives_up_the_older_index_that_is_being_written(
 
 
 def test_many_vectors_become_segments_that_are_never_copied_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("varda_chat.memory.flat.SEALED", 50)
+    monkeypatch.setattr("varda_chat.memory.index.flat.SEALED", 50)
     memory = AssociativeMemory(10_000, 8)
     vectors = some(310)
     for start in range(0, 310, 20):

@@ -16,8 +16,8 @@ import pytest
 from tests.unit.processes import PRELUDE
 
 WORK = """
-from varda_chat.memory import mirror
-mirror._REWRITE = 8
+from varda_chat.memory import index_cache
+index_cache._REWRITE = 8
 (folder / "memory").mkdir()
 store = opened(folder / "memory")
 for number in range(3):

@@ -17,10 +17,9 @@ import pytest
 from tests.unit.test_store import agrees, opened, told, turn
 from tests.unit.test_store import texts as texts_of
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, Undone, peek, verify
-from varda_chat.memory.records import Imported
-from varda_chat.memory.sameness import normal_form
+from varda_chat.memory.records import Imported, normal_form
 from varda_chat.memory.schema import MIGRATIONS, SCHEMA_VERSION
-from varda_chat.memory.tombstones import ACTS_KEPT, DAYS_KEPT
+from varda_chat.memory.undo import ACTS_KEPT, DAYS_KEPT
 
 
 def test_undo_takes_back_one_act_after_another(tmp_path: Path) -> None:
@@ -236,7 +235,7 @@ def test_a_damaged_memory_of_the_first_schema_is_saved_from(tmp_path: Path) -> N
 
 
 def test_a_long_session_writes_the_index_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("varda_chat.memory.mirror._REWRITE", 40)
+    monkeypatch.setattr("varda_chat.memory.index_cache._REWRITE", 40)
     index = tmp_path / "memory.faiss"
     written = 0
     with opened(tmp_path) as store:

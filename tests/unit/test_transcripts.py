@@ -258,7 +258,7 @@ def test_any_text_is_kept_found_and_exported(prompt: str, reply: str, name: str,
 
 
 def _empty() -> sqlite3.Connection:
-    from varda_chat.memory.database import connect_copy
+    from varda_chat.storage.sqlite import connect_copy
     from varda_chat.transcripts.schema import migrate
 
     db = connect_copy(None)

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from varda_chat.model.bases import Base
-from varda_chat.model.model_cache import sha256_of
+from varda_chat.models.bases import Base
+from varda_chat.models.model_cache import sha256_of
 
 WIDTH, HEADS, LAYERS, HIDDEN = 32, 4, 2, 64
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

@@ -9,8 +9,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from tests.unit.tiny_decoders import wake
-from varda_chat.model import VardaLlamaAssociative, VardaLlamaConfig
-from varda_chat.model.chat_format import ChatMLFormat
+from varda_chat.models import VardaLlamaAssociative, VardaLlamaConfig
+from varda_chat.models.chat_format import ChatMLFormat
 
 TEXTS = (
     "system", "user", "assistant", "You are Varda, a friendly companion with a memory.", "My dog is called Rimba.",

@@ -17,7 +17,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from varda_chat.model import (
+from varda_chat.models import (
     SearchResults,
     VardaLlamaAssociative,
     VardaLlamaConfig,

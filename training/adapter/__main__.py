@@ -16,7 +16,7 @@ from training.adapter.finish import finish
 from training.adapter.run import AdapterConfig, load_data, prepare
 from training.adapter.speech import SpeechConfig, SpeechTrainer
 from training.sentence_encoder import SentenceEncoder, packaged_encoder
-from varda_chat.model.bases import SMOLLM2, resolve_base, source_digest
+from varda_chat.models.bases import SMOLLM2, resolve_base, source_digest
 
 
 def say(line: str) -> None:

@@ -13,9 +13,9 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from varda_chat.errors import CheckpointError
-from varda_chat.model.adapters import LORA, LORA_CONFIG, MEMORY
-from varda_chat.model.chat_format import ChatFormat, chat_format_of
-from varda_chat.model.llama import VardaLlamaAssociative, VardaLlamaConfig
+from varda_chat.models.adapters import LORA, LORA_CONFIG, MEMORY
+from varda_chat.models.chat_format import ChatFormat, chat_format_of
+from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
 
 MEMORY_PARTS = ("memory_layer.", "memory_heads.")
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from training.adapter.batch import SessionBatch, SessionMemory
 from training.adapter.sessions import STATUS
 from training.data.episodes import NONE, NULL
-from varda_chat.model.memory_config import INTENTS
-from varda_chat.model.memory_layer import Address, MemoryLayer
-from varda_chat.model.modeling import MASKED_SCORE
+from varda_chat.models.configuration import INTENTS
+from varda_chat.models.gpt2 import MASKED_SCORE
+from varda_chat.models.memory_layer import Address, MemoryLayer
 
 DELETE_POSITIVE = 4.0
 NO_MATCH_TOKENS = 0.15

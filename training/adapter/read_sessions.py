@@ -14,7 +14,7 @@ from torch import Tensor
 
 from training.adapter.batch import SessionBatch
 from training.adapter.sessions import Session, SessionBuilder
-from varda_chat.model.memory_layer import Pass
+from varda_chat.models.memory_layer import Pass
 
 AT_ONCE = 4
 """People whose sessions are read at once."""

@@ -38,9 +38,9 @@ from training.data.mixture import load_dialogues
 from training.data.sources.corpora import Dialogue
 from training.data.synthetic.relations import ALL_RELATIONS
 from training.optimizer import descend, schedule
-from varda_chat.model.adapters import LORA_CONFIG
-from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.llama import VardaLlamaAssociative
+from varda_chat.models.adapters import LORA_CONFIG
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.llama import VardaLlamaAssociative
 
 ADDRESS = ("memory_layer.fc_query.", "memory_layer.fc_storable_vector.")
 """Parts that the first stage has taught."""

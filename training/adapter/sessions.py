@@ -21,8 +21,8 @@ from training.data.synthetic.messages import Message, Span, spoken, telling, typ
 from training.data.synthetic.relations import ALL_RELATIONS, relatives
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import Split
-from varda_chat.model.chat_format import NOTE_STATEMENTS, ChatFormat, EncodedMessage
-from varda_chat.model.memory_config import INTENTS, STATUSES
+from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatFormat, EncodedMessage
+from varda_chat.models.configuration import INTENTS, STATUSES
 
 INTENT = {name: number for number, name in enumerate(INTENTS)}
 STATUS = {name: number for number, name in enumerate(STATUSES)}

@@ -30,9 +30,9 @@ from training.quiet import quiet_libraries
 from training.run import config_of, fresh_model
 from training.trainer import Trainer
 from varda_chat.errors import VardaError
-from varda_chat.model import VardaGPTAssociative
-from varda_chat.model.blank import BlankMemory
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models import VardaGPTAssociative
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.empty_memory import BlankMemory
 
 SIZES: dict[str, Any] = {"n_positions": 384, "n_embd": 128, "n_layer": 4, "n_head": 4, "memory_dim": 64}
 VOCABULARY = 4096

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from varda_chat.memory.associative import AssociativeMemory
-from varda_chat.memory.vector_index import faiss
-from varda_chat.model import VardaGPTAssociative
+from varda_chat.memory.index.base import faiss
+from varda_chat.memory.vector_memory import AssociativeMemory
+from varda_chat.models import VardaGPTAssociative
 
 CLUSTERS, FORGOTTEN = 1024, 0.001
 STORE_THRESHOLD = 0.5

@@ -20,7 +20,7 @@ from rich.table import Table
 from training.benchmarks.turns import TurnFigures, measure_turns, turn_table
 from varda_chat.errors import VardaError
 from varda_chat.memory import AssociativeMemory
-from varda_chat.memory.indexes import INDEX_TYPES, check_index_type
+from varda_chat.memory.index.registry import INDEX_TYPES, check_index_type
 
 SIZES = (1_000, 10_000, 100_000)
 LARGEST = 1_000_000

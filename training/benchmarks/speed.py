@@ -13,7 +13,7 @@ import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from varda_chat.memory import AssociativeMemory
-from varda_chat.model import SearchResults, VardaGPTAssociative
+from varda_chat.models import SearchResults, VardaGPTAssociative
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ from training.optimizer import parameter_groups
 from training.quiet import quiet_libraries
 from training.run import config_of, fresh_model
 from training.trainer import Trainer
-from varda_chat.model import VardaGPTAssociative, VardaGPTConfig
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
+from varda_chat.models.chat_format import ChatFormat
 
 ENOUGH_IN_TRAINING, ENOUGH_IN_FORWARD = 0.75, 100.0
 ANCESTOR: dict[str, Any] = {"n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "memory_dim": 768,

@@ -30,7 +30,7 @@ import sys, time
 began = time.perf_counter()
 import numpy as np
 from varda_chat.memory import MemoryStore
-import varda_chat.memory.associative
+import varda_chat.memory.vector_memory
 imported, processor = time.perf_counter(), time.thread_time()
 with MemoryStore.open(sys.argv[1], embedding_dim=int(sys.argv[2]), fingerprint="bench", memory_size=10**7) as store:
     assert (store.search(np.ones(int(sys.argv[2])), 5).ids >= 0).all() and not store.notices, store.notices

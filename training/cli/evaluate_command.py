@@ -238,7 +238,7 @@ def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
 
 def _load(source: str) -> Any:
     from training.quiet import quiet_libraries
-    from varda_chat.model.checkpoint import load_checkpoint
+    from varda_chat.models.checkpoint import load_checkpoint
 
     quiet_libraries()
     return load_checkpoint(source)

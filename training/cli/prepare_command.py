@@ -62,8 +62,8 @@ def tokenizer_of(source: str) -> Any:
     from transformers import AutoTokenizer
 
     from varda_chat.errors import CheckpointError
-    from varda_chat.model.chat_format import SPECIAL_TOKENS
-    from varda_chat.model.checkpoint import fetched
+    from varda_chat.models.chat_format import SPECIAL_TOKENS
+    from varda_chat.models.checkpoint import fetched
 
     folder = fetched(source)
     try:

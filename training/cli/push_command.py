@@ -9,9 +9,9 @@ from typing import Any
 
 from training.model_card_metadata import CARD, LICENCE, read_card
 from varda_chat.errors import CheckpointError, VardaError
-from varda_chat.model.adapters import MEMORY, base_needed
-from varda_chat.model.checkpoint import WEIGHTS
-from varda_chat.model_export import export
+from varda_chat.models.adapters import MEMORY, base_needed
+from varda_chat.models.checkpoint import WEIGHTS
+from varda_chat.models.export import export
 
 _OF_ADAPTER = ("adapter_*", MEMORY, "*config.json", "tokenizer.json", "*.jinja", CARD, f"{LICENCE}*")
 

@@ -9,7 +9,7 @@ import click
 from training.cli.flags import flag, folder
 
 INDEX_TYPES = ("flat", "ivf", "compressed", "graph")
-"""As ``varda_chat.memory.indexes`` has them, which loads FAISS."""
+"""As ``varda_chat.memory.index.registry`` has them, which loads FAISS."""
 
 _COUNT = click.IntRange(min=1)
 _SOME = click.IntRange(min=0)

@@ -14,7 +14,7 @@ from training.data.episodes import EpisodeArrays, Exchange
 from training.data.recurring import Places, label_recurring
 from training.data.sources.corpora import CORPORA, Dialogue
 from training.data.synthetic.persona import IDENTITY
-from varda_chat.model.chat_format import ChatFormat, statement_numbers
+from varda_chat.models.chat_format import ChatFormat, statement_numbers
 
 PERSONA = "varda"
 MULTI_SESSION_CORPUS = "msc"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training.data.dialogue_rows import TokenisedDialogue
 from training.data.episodes import EpisodeArrays
 from training.data.recurring import STORE_RECURRING, Places, label_recurring
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 STORE_OTHER = 0.05
 """Weight of "do not store" on words that do not come up again: what does not soon may do so later."""

@@ -21,7 +21,7 @@ from training.data.synthetic.pairs import PairArrays, build_pairs
 from training.data.synthetic.relations import fact_texts
 from training.process_group import ALONE, ProcessGroup
 from varda_chat.errors import DataError
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 VALIDATION_EPISODES, VALIDATION_ROWS = 64, 48
 

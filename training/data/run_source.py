@@ -17,7 +17,7 @@ from training.data.preprocess.token_files import PreparedText
 from training.data.sources.corpora import CORPORA, Dialogue
 from training.data.text_mixture import Folders, described, open_datasets, places_of, text_data
 from varda_chat.errors import DataError
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 
 class RunSource(Protocol):

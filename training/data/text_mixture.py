@@ -23,7 +23,7 @@ from training.data.sources.documents import Split
 from training.data.sources.selection import Places, is_prepared, source_of
 from training.data.synthetic.episode_builder import EpisodeBuilder
 from varda_chat.errors import DataError
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 SMALL_TALK_DIALOGUES = 20_000
 """Dialogues, at most, that small talk between facts is taken from."""

@@ -10,7 +10,7 @@ from training.data.episodes import STATEMENTS
 from training.episodes.batch import Batch
 from training.episodes.memory import EpisodeMemory
 from training.losses import Part
-from varda_chat.model.modeling import VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.gpt2 import VardaGPTAssociative, VardaGPTOutput
 
 DELETE_STRANGERS = 256
 """Distractors, at most, that deletes are trained to spare."""

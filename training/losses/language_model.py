@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from training.episodes.batch import Batch
 from training.losses import Part
-from varda_chat.model.modeling import VardaGPTOutput, mix_copy_distribution
+from varda_chat.models.gpt2 import VardaGPTOutput, mix_copy_distribution
 
 
 def language_model_loss(output: VardaGPTOutput, target: Tensor, weight: Tensor) -> Part:

@@ -16,7 +16,7 @@ from training.losses.decisions import delete_loss, store_loss
 from training.losses.language_model import language_model_loss
 from training.losses.retrieval import read_out_loss, retrieval_loss
 from training.process_group import ALONE, ProcessGroup
-from varda_chat.model.modeling import VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.gpt2 import VardaGPTAssociative, VardaGPTOutput
 
 
 @dataclass

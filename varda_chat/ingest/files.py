@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from varda_chat import decoding
 from varda_chat.errors import VardaError
-from varda_chat.regular import read_regular
+from varda_chat.storage.regular import read_regular
 
 MAX_FILE = 512 * 1024 * 1024
 """Bytes of a file, and of what it unpacks to."""

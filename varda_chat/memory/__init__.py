@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from varda_chat.memory.associative import AssociativeMemory
-    from varda_chat.memory.batch import BatchAssociativeMemory, MultiTokenBatchAssociativeMemory
-    from varda_chat.memory.nearest import search_recall
+    from varda_chat.memory.batch_memory import BatchAssociativeMemory, MultiTokenBatchAssociativeMemory
+    from varda_chat.memory.index.exact import search_recall
+    from varda_chat.memory.maintenance import Peek, backup, peek, reset, verify
     from varda_chat.memory.records import (
         MemoryEvent,
         NewStatement,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         Undone,
     )
     from varda_chat.memory.store import MemoryStore
-    from varda_chat.memory.upkeep import Peek, backup, peek, reset, verify
+    from varda_chat.memory.vector_memory import AssociativeMemory
 
 __all__ = [
     "AssociativeMemory",
@@ -59,13 +59,13 @@ _RECORDS = (
     "Undone",
 )
 _HOMES = {
-    "AssociativeMemory": "associative",
-    "BatchAssociativeMemory": "batch",
-    "MultiTokenBatchAssociativeMemory": "batch",
-    "search_recall": "nearest",
+    "AssociativeMemory": "vector_memory",
+    "BatchAssociativeMemory": "batch_memory",
+    "MultiTokenBatchAssociativeMemory": "batch_memory",
+    "search_recall": "index.exact",
     "MemoryStore": "store",
     **dict.fromkeys(_RECORDS, "records"),
-    **dict.fromkeys(("Peek", "backup", "peek", "reset", "verify"), "upkeep"),
+    **dict.fromkeys(("Peek", "backup", "peek", "reset", "verify"), "maintenance"),
 }
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from varda_chat.memory.database import connect_copy, connect_writer
-from varda_chat.memory.derived import mend_indexes
-from varda_chat.memory.files import DATABASE, make_private_folder, refuse_links
-from varda_chat.memory.lock import take_lock
-from varda_chat.memory.rescue import damage, is_read_later, salvage, settle, torn_log
-from varda_chat.memory.row_checksums import altered_texts
+from varda_chat.memory.recovery import damage, is_read_later, salvage, settle, torn_log
 from varda_chat.memory.schema import migrate
-from varda_chat.memory.value_types import put_types_right
+from varda_chat.storage.files import DATABASE, make_private_folder, refuse_links
+from varda_chat.storage.locks import take_lock
+from varda_chat.storage.row_checksums import altered_texts
+from varda_chat.storage.sqlite import connect_copy, connect_writer, mend_indexes
+from varda_chat.storage.value_types import put_types_right
 from varda_chat.wording import numbered
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import VardaError
-from varda_chat.memory import rows, schema, tombstones, vector_rows
-from varda_chat.memory.arrays import is_tensor, same_kind
+from varda_chat.memory import queries, schema, undo
 from varda_chat.memory.core import MemoryCore
-from varda_chat.memory.database import connect_reader, disk_errors
-from varda_chat.memory.files import DATABASE
+from varda_chat.memory.index.arrays import is_tensor, same_kind
 from varda_chat.memory.records import Imported, MemoryEvent, Record, Removed, SearchResults, Statement
+from varda_chat.storage.files import DATABASE
+from varda_chat.storage.sqlite import connect_reader, disk_errors
 
 if TYPE_CHECKING:
-    from varda_chat.memory.comparison import TypeSearch
+    from varda_chat.memory.index.comparison import TypeSearch
 
 Ids = npt.NDArray[np.int64]
 
@@ -86,7 +86,7 @@ class MemoryReader(MemoryCore):
     def get(self, vector_id: int) -> Record:
         """The record of a vector; raises VardaError where there is none of that id."""
         with self._reading():
-            record = rows.record(self._db, int(vector_id))
+            record = queries.record(self._db, int(vector_id))
         if record is None:
             raise VardaError(f"There is no vector {vector_id} in this memory.")
         return record
@@ -94,7 +94,7 @@ class MemoryReader(MemoryCore):
     def statement(self, statement_id: int) -> Statement:
         """One statement; raises VardaError where there is none of that id."""
         with self._reading():
-            statement = rows.statement(self._db, int(statement_id))
+            statement = queries.statement(self._db, int(statement_id))
         if statement is None:
             raise VardaError(f"There is no memory with the id {statement_id}.")
         return statement
@@ -102,39 +102,39 @@ class MemoryReader(MemoryCore):
     def statements(self, limit: int | None = None, newest_first: bool = True) -> tuple[Statement, ...]:
         """All statements, or the first ``limit`` of them in that order."""
         with self._reading():
-            return rows.statements(self._db, limit, newest_first)
+            return queries.statements(self._db, limit, newest_first)
 
     def tokens(self, statement_id: int) -> tuple[str, ...]:
         """The tokens that the vectors of a statement were taken at."""
         with self._reading():
-            return rows.tokens(self._db, int(statement_id))
+            return queries.tokens(self._db, int(statement_id))
 
     def fingerprints(self) -> dict[str, int]:
         """How many statements each model's vectors belong to; those under '' wait to be read."""
         with self._reading():
-            return rows.fingerprints(self._db)
+            return queries.fingerprints(self._db)
 
     def removed(self) -> tuple[Removed, ...]:
         """What was deleted and can still be brought back, the last first."""
         with self._reading():
-            return tombstones.removed(self._db)
+            return undo.removed(self._db)
 
     def exported(self, statement_ids: Iterable[int] | None = None) -> Iterator[Imported]:
         """All statements (or those of these ids), the oldest first, with all that another memory can take in."""
         with self._reading():
-            yield from rows.exported(self._db, statement_ids)
+            yield from queries.exported(self._db, statement_ids)
 
     def means(self, statement_ids: Iterable[int]) -> tuple[Ids, npt.NDArray[np.float32]]:
         """Those of ``statement_ids`` that have vectors of this model, ascending (n,), and the means of these vectors
         (n, dim)."""
         with self._reading():
             index = self._index()
-            return vector_rows.means(self._db, index.fingerprint, index.memory.embedding_dim, statement_ids)
+            return queries.vector_means(self._db, index.fingerprint, index.memory.embedding_dim, statement_ids)
 
     def foreign_statements(self) -> tuple[Statement, ...]:
         """Statements without vectors of this model, the oldest first: ``replace_vectors`` is for them."""
         with self._reading():
-            return rows.foreign_statements(self._db, self._index().fingerprint)
+            return queries.foreign_statements(self._db, self._index().fingerprint)
 
     def index_type(self) -> str:
         """The type of index that this memory is searched with."""
@@ -143,7 +143,7 @@ class MemoryReader(MemoryCore):
 
     def compare_index_types(self) -> tuple[TypeSearch, ...]:
         """How every index type would search this memory; takes seconds for thousands of vectors."""
-        from varda_chat.memory.comparison import compare_index_types  # FAISS loads here
+        from varda_chat.memory.index.comparison import compare_index_types  # FAISS loads here
 
         with self._reading():
             return compare_index_types(self._db)
@@ -154,11 +154,11 @@ class MemoryReader(MemoryCore):
         with disk_errors("The recent events cannot be read"):
             if not self.read_only:
                 with closing(connect_reader(self.folder / DATABASE, in_use=True)) as db:
-                    return rows.events(db, limit)
+                    return queries.events(db, limit)
             with self._reading():
-                return rows.events(self._db, limit)
+                return queries.events(self._db, limit)
 
     def passages_learned(self, digest: str) -> int:
         """How many passages of the file whose content has that digest are in memory."""
         with self._reading():
-            return rows.passages_learned(self._db, digest)
+            return queries.passages_learned(self._db, digest)

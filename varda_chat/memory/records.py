@@ -1,7 +1,10 @@
-"""What goes into a memory and what comes out of it, as frozen dataclasses. Imports nothing heavy."""
+"""What goes into a memory and what comes out of it, as frozen dataclasses; and when two statements say the
+same. Imports nothing heavy."""
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,9 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-FORGOTTEN_TEXT = "(forgotten)"
-"""What an event shows for a text that the user had forgotten: the text itself is gone from the disk."""
 
 
 @dataclass(frozen=True)
@@ -164,3 +164,19 @@ class TurnApplied:
     size: int
     refused: tuple[NewStatement, ...] = ()
     refreshed: tuple[Statement, ...] = ()
+
+
+NEARLY_NOTHING = 1e-4
+"""Share of a vector's squared norm below which another at that squared distance is the same (cosine 0.99995)."""
+
+
+def normal_form(text: str) -> str:
+    """``text`` without what does not change what it says: case, width, spacing, and the stop at its end."""
+    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return plain.rstrip(" .!") or plain
+
+
+def statement_key(role: str, text: str) -> int:
+    """A signed 64-bit number, equal for two statements of one role and normal form; to look them up by."""
+    said = f"{role}\0{normal_form(text)}".encode(errors="replace")
+    return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "little", signed=True)

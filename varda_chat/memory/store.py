@@ -12,20 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from varda_chat.errors import VardaError
-from varda_chat.memory import purge as purge_rows
-from varda_chat.memory import purge_files, rows, schema, tombstones
-from varda_chat.memory.checks import check_text, checked, checked_vector
-from varda_chat.memory.database import disk_errors, transaction
-from varda_chat.memory.files import INDEX
-from varda_chat.memory.mirror import IndexMirror
+from varda_chat.memory import purge, queries, schema, undo
+from varda_chat.memory.index.checks import check_text, checked, checked_vector
+from varda_chat.memory.index_cache import IndexMirror
 from varda_chat.memory.opening import open_for_reading, open_for_writing
 from varda_chat.memory.purge import Purge
 from varda_chat.memory.reading import MemoryReader
 from varda_chat.memory.records import Imported, NewVector, Statement, TurnApplied, TurnChanges, Undone
 from varda_chat.memory.retention import share_of
-from varda_chat.memory.schema import bump_generation
-from varda_chat.memory.settings import MemorySettings, Wanted, settle
+from varda_chat.memory.schema import MemorySettings, Wanted, bump_generation, settle
 from varda_chat.memory.turn import apply_turn
+from varda_chat.storage.files import INDEX
+from varda_chat.storage.sqlite import disk_errors, transaction
 
 BATCH = 500
 """Statements of an import that are one transaction."""
@@ -74,7 +72,7 @@ class MemoryStore(MemoryReader):
         allow it, VardaError where a newer varda-chat wrote it. A damaged database raises nothing: see
         ``notices``.
         """
-        from varda_chat.memory.indexes import check_index_type  # FAISS loads here
+        from varda_chat.memory.index.registry import check_index_type  # FAISS loads here
 
         if embedding_dim < 1 or not fingerprint:
             raise VardaError("A memory needs a dimension of at least 1, and a model's fingerprint.")
@@ -156,7 +154,7 @@ class MemoryStore(MemoryReader):
             self.end_purge(begun)
             return gone
         with self._changing("Nothing was forgotten"):
-            gone = rows.statements_of(self._db, statement_ids)
+            gone = queries.statements_of(self._db, statement_ids)
             if gone:
                 self._delete(gone)
             return gone
@@ -165,12 +163,12 @@ class MemoryStore(MemoryReader):
         """Write down that these statements, and all that holds one of ``texts``, are to leave no trace. Nothing is gone
         yet; ``purges`` has it, also after a crash, until ``end_purge``."""
         with self._changing("Nothing was forgotten"), transaction(self._db):
-            return purge_rows.write_down(self._db, statement_ids, texts)
+            return purge.write_down(self._db, statement_ids, texts)
 
     def purges(self) -> tuple[Purge, ...]:
         """The purges that have begun and not ended, the oldest first."""
         with self._reading():
-            return purge_rows.begun(self._db)
+            return purge.begun(self._db)
 
     def wipe(self, begun: Purge) -> tuple[Statement, ...]:
         """Take what a purge is about out of every file of the memory, as often as it is called; returns the statements
@@ -178,24 +176,24 @@ class MemoryStore(MemoryReader):
         are clean then."""
         self._background.wait_for_check()
         with self._changing("The purge is not finished"):
-            gone = rows.statements_of(self._db, purge_rows.statement_ids(self._db, begun))
+            gone = queries.statements_of(self._db, purge.statement_ids(self._db, begun))
             if gone:
                 self._delete(gone)
             with transaction(self._db):
-                purge_rows.wipe(self._db, begun)
+                purge.wipe(self._db, begun)
             self._wipe_traces()
-            purge_files.wipe_leftovers(self.folder)
-            purge_files.wipe_backups(self.folder, begun.words)
+            purge.wipe_leftovers(self.folder)
+            purge.wipe_backups(self.folder, begun.words)
             return gone
 
     def end_purge(self, begun: Purge) -> None:
         """Note that nothing is left of what a purge was about; the note of it goes as well."""
         with self._changing("The purge is not finished"):
             with transaction(self._db):
-                purge_rows.blank(self._db, begun)  # what is in the log from here on holds no text
+                purge.blank(self._db, begun)  # what is in the log from here on holds no text
             self._wipe_traces()
             with transaction(self._db):
-                purge_rows.strike(self._db, begun)
+                purge.strike(self._db, begun)
 
     def undo_last(self) -> Undone:
         """Take back one part of the last act: bring back what it deleted or, where that is done, take out what it
@@ -206,10 +204,10 @@ class MemoryStore(MemoryReader):
         """
         with self._changing("Nothing was undone"):
             with transaction(self._db):
-                act = tombstones.last_act(self._db)
+                act = undo.last_act(self._db)
                 if act is None:
                     return Undone()
-                done = tombstones.undo(self._db, act, time.time())
+                done = undo.undo(self._db, act, time.time())
                 bump_generation(self._db)
             self._follow(done.restored, done.removed)
             return done
@@ -218,7 +216,7 @@ class MemoryStore(MemoryReader):
         """Put deleted statements (of ``removed``) back into memory, and return them."""
         with self._changing("Nothing was brought back"):
             with transaction(self._db):
-                restored = tombstones.bring_back(self._db, statement_ids, time.time())
+                restored = undo.bring_back(self._db, statement_ids, time.time())
                 bump_generation(self._db)
             self._follow(restored, ())
             return restored
@@ -228,10 +226,10 @@ class MemoryStore(MemoryReader):
         check_text(text)
         with self._changing("The memory was not changed"):
             with transaction(self._db):
-                statement = rows.statement(self._db, int(statement_id))
+                statement = queries.statement(self._db, int(statement_id))
                 if statement is None:
                     raise VardaError(f"There is no memory with the id {statement_id}.")
-                rows.set_text(self._db, statement, text, time.time())
+                queries.set_text(self._db, statement, text, time.time())
                 bump_generation(self._db)
             self._follow((), (statement,))
             return replace(statement, text=text, vector_count=0)
@@ -245,7 +243,7 @@ class MemoryStore(MemoryReader):
         if not 0.0 <= share <= 1.0:
             raise VardaError(f"The share to forget is {share}; it goes from 0 to 1.")
         with self._changing("Nothing was forgotten"):
-            free = [each for each in rows.statements(self._db, None, newest_first=False) if not each.pinned]
+            free = [each for each in queries.statements(self._db, None, newest_first=False) if not each.pinned]
             gone = tuple(free[place] for place in share_of(len(free), share, np.random.default_rng(seed)))
             if gone:
                 self._delete(gone)
@@ -259,7 +257,7 @@ class MemoryStore(MemoryReader):
     def pin_all(self, statement_ids: Iterable[int], pinned: bool = True) -> int:
         """``pin`` for many at once; returns how many of them there are."""
         with self._changing("The pin was not set"), transaction(self._db):
-            return rows.set_pinned(self._db, statement_ids, pinned)
+            return queries.set_pinned(self._db, statement_ids, pinned)
 
     def replace_vectors(self, statement_id: int, vectors: Sequence[NewVector]) -> None:
         """Put ``vectors``, of this model, in place of all that the statement had; the old stay until then.
@@ -272,9 +270,9 @@ class MemoryStore(MemoryReader):
         with self._changing("The memory was not read again", also_in_ram=True):
             index = self._index()
             with transaction(self._db):
-                if rows.statement(self._db, statement_id) is None:
+                if queries.statement(self._db, statement_id) is None:
                     raise VardaError(f"There is no memory with the id {statement_id}.")
-                ids = rows.replace_vectors(self._db, statement_id, new, index.fingerprint)
+                ids = queries.replace_vectors(self._db, statement_id, new, index.fingerprint)
                 bump_generation(self._db)
             index.remove_statements([statement_id])
             index.add_statement(statement_id, ids, new)
@@ -282,7 +280,7 @@ class MemoryStore(MemoryReader):
     def set_index_type(self, name: str) -> None:
         """Search this memory with an index of another type from now on; it is rebuilt. Raises VardaError for a type
         that there is not."""
-        from varda_chat.memory.indexes import check_index_type  # FAISS loads here
+        from varda_chat.memory.index.registry import check_index_type  # FAISS loads here
 
         check_index_type(name)
         self._background.wait_for_check()
@@ -299,7 +297,7 @@ class MemoryStore(MemoryReader):
     def set_passages_learned(self, digest: str, passages: int) -> None:
         """Note how far a file has been read into memory."""
         with self._changing("It was not noted how far the file was read"), transaction(self._db):
-            rows.set_passages_learned(self._db, digest, passages)
+            queries.set_passages_learned(self._db, digest, passages)
 
     def take_in(self, records: Iterable[Imported], report: Callable[[int, int], None] | None = None) -> tuple[int, int]:
         """Take in statements of another memory; returns how many were new and how many are here already.
@@ -316,8 +314,8 @@ class MemoryStore(MemoryReader):
         while batch := list(islice(coming, BATCH)):
             with self._changing("The import stopped"):
                 with transaction(self._db):
-                    act = tombstones.next_act(self._db) if act is None else act
-                    new = rows.take_in(self._db, batch, time.time(), act)
+                    act = undo.next_act(self._db) if act is None else act
+                    new = queries.take_in(self._db, batch, time.time(), act)
                     if new:
                         bump_generation(self._db)
                 self._follow(new, ())
@@ -341,7 +339,7 @@ class MemoryStore(MemoryReader):
 
     def _delete(self, gone: Sequence[Statement]) -> None:
         with transaction(self._db):
-            tombstones.remove(self._db, gone, time.time(), tombstones.next_act(self._db))
+            undo.remove(self._db, gone, time.time(), undo.next_act(self._db))
             bump_generation(self._db)
         self._follow((), gone)
 
@@ -356,4 +354,4 @@ class MemoryStore(MemoryReader):
                 self._write_index()
         except (OSError, sqlite3.OperationalError):
             path.unlink(missing_ok=True)  # the old index must not keep it; the next start makes another
-        purge_files.empty_the_log(self._db)
+        purge.empty_the_log(self._db)

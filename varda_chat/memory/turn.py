@@ -6,13 +6,14 @@ import sqlite3
 import time
 from collections.abc import Sequence
 
-from varda_chat.memory import rows, tombstones
-from varda_chat.memory.database import transaction
-from varda_chat.memory.mirror import IndexMirror
-from varda_chat.memory.records import NewStatement, TurnApplied, TurnChanges
-from varda_chat.memory.room import make_room
-from varda_chat.memory.sameness import statement_key
+import numpy as np
+
+from varda_chat.memory import queries, undo
+from varda_chat.memory.index_cache import IndexMirror
+from varda_chat.memory.records import NewStatement, Statement, TurnApplied, TurnChanges, statement_key
+from varda_chat.memory.retention import least_worth
 from varda_chat.memory.schema import bump_generation
+from varda_chat.storage.sqlite import transaction
 
 
 def apply_turn(
@@ -28,27 +29,27 @@ def apply_turn(
     now = time.time()
     reread: list[tuple[int, list[int], NewStatement]] = []
     with transaction(db):
-        act = tombstones.next_act(db)
-        asked = rows.statements_of(db, changes.delete_statements)
+        act = undo.next_act(db)
+        asked = queries.statements_of(db, changes.delete_statements)
         deleted = [statement for statement in asked if changes.confirmed or not statement.pinned]
-        tombstones.remove(db, deleted, now, act)
-        rows.mark_recalled(db, changes.recalled, now)
+        undo.remove(db, deleted, now, act)
+        queries.mark_recalled(db, changes.recalled, now)
         fresh, again = _told_again(db, index, changes.stores, {statement.id for statement in deleted})
         for statement_id, told in again:
-            rows.refresh(db, statement_id, rows.strength(told.vectors), now)
-            if told.vectors and not rows.has_vectors(db, statement_id, index.fingerprint):
-                ids = rows.replace_vectors(db, statement_id, told.vectors, index.fingerprint)
+            queries.refresh(db, statement_id, queries.strength(told.vectors), now)
+            if told.vectors and not queries.has_vectors(db, statement_id, index.fingerprint):
+                ids = queries.replace_vectors(db, statement_id, told.vectors, index.fingerprint)
                 reread.append((statement_id, ids, told))
-        fitting, dropped = make_room(db, index, capacity, fresh, [statement.id for statement in deleted], now)
-        tombstones.remove(db, dropped, now, act)
+        fitting, dropped = _make_room(db, index, capacity, fresh, [statement.id for statement in deleted], now)
+        undo.remove(db, dropped, now, act)
         deleted += dropped
         stored = [
-            rows.insert_statement(
+            queries.insert_statement(
                 db, fresh[place], session=session, fingerprint=index.fingerprint, now=now, act=act, said_at=said_at
             )
             for place in fitting
         ]
-        refreshed = rows.statements_of(db, [statement_id for statement_id, _ in again])
+        refreshed = queries.statements_of(db, [statement_id for statement_id, _ in again])
         if stored or deleted or reread:
             bump_generation(db)
     for statement_id, ids, told in reread:
@@ -73,12 +74,45 @@ def _told_again(
     fresh: dict[int, NewStatement] = {}
     again = []
     for each in new:
-        same = rows.statement_like(db, each.role, each.text)
+        same = queries.statement_like(db, each.role, each.text)
         if same is None:
             twin = index.twin(each)
-            same = None if twin is None or twin in deleted else rows.statement(db, twin)
+            same = None if twin is None or twin in deleted else queries.statement(db, twin)
         if same is not None and same.role == each.role:
             again.append((same.id, each))
         else:
             fresh.setdefault(statement_key(each.role, each.text), each)
     return list(fresh.values()), again
+
+
+def _make_room(
+    db: sqlite3.Connection,
+    index: IndexMirror,
+    capacity: int,
+    new: Sequence[NewStatement],
+    deleted: Sequence[int],
+    now: float,
+) -> tuple[list[int], list[Statement]]:
+    """Which of ``new`` fit (places, ascending), and which statements must go for them."""
+    wanted = [len(each.vectors) for each in new]
+    size = len(index) - len(index.columns.of_statements(deleted))
+    if size + sum(wanted) <= capacity:
+        return list(range(len(new))), []
+    table = queries.retention_table(db, index.fingerprint)
+    ids, counts, strengths, recalls, last_used, pinned = table.T
+    room = capacity - int(counts[pinned > 0].sum())
+    fitting: list[int] = []
+    for place in sorted(range(len(new)), key=lambda place: -queries.strength(new[place].vectors)):
+        if wanted[place] <= room:
+            room -= wanted[place]
+            fitting.append(place)
+    chosen = least_worth(
+        vector_counts=counts.astype(np.int64),
+        strengths=strengths,
+        recall_counts=recalls.astype(np.int64),
+        last_used=last_used,
+        pinned=pinned > 0,
+        now=now,
+        excess=size + sum(wanted[place] for place in fitting) - capacity,
+    )
+    return sorted(fitting), list(queries.statements_of(db, ids[chosen].astype(np.int64).tolist()))

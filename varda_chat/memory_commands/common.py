@@ -16,12 +16,12 @@ import click
 from varda_chat import paths
 from varda_chat.completion import profile_names
 from varda_chat.errors import VardaError
-from varda_chat.regular import read_regular
 from varda_chat.sanitize import one_line, sanitize, to_json
+from varda_chat.storage.regular import read_regular
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
-    from varda_chat.memory.settings import MemorySettings
+    from varda_chat.memory.schema import MemorySettings
     from varda_chat.memory.store import MemoryStore
     from varda_chat.session import ChatSession
 
@@ -47,9 +47,9 @@ class Place:
 
     def records(self, *, read_only: bool = False) -> MemoryStore:
         """The memory without a model. Looking takes no lock; changing where there is none is refused."""
-        from varda_chat.memory.files import DATABASE
         from varda_chat.memory.store import MemoryStore
         from varda_chat.purging import finish as finish_purges
+        from varda_chat.storage.files import DATABASE
 
         if not read_only and not (self.folder / DATABASE).exists():
             raise VardaError(f"There is no memory in {self.folder}.")
@@ -71,7 +71,7 @@ class Place:
 
     def begin_with(self) -> MemorySettings:
         """What a new memory of the model begins with, read without the model."""
-        from varda_chat.memory.settings import MemorySettings
+        from varda_chat.memory.schema import MemorySettings
 
         path = (Path(self.checkpoint) if self.checkpoint else paths.default_checkpoint()) / "config.json"
         try:

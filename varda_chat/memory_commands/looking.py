@@ -64,7 +64,7 @@ def show(place: Place, statement_id: int) -> None:
 @at_a_place()
 def stats(place: Place) -> None:
     """Count what is in the memory."""
-    from varda_chat.memory.upkeep import backups, peek
+    from varda_chat.memory.maintenance import backups, peek
 
     found = peek(place.folder)
     if found.damaged:
@@ -106,16 +106,16 @@ def stats(place: Place) -> None:
 @at_a_place()
 def verify(place: Place, repair: bool) -> None:
     """Read every byte of memory and sessions and say what is wrong; exits 1 if something is."""
-    from varda_chat.memory import upkeep
+    from varda_chat.memory import maintenance
     from varda_chat.transcripts.upkeep import repair_sessions, verify_sessions
 
-    of_memory, of_sessions = upkeep.verify(place.folder), verify_sessions(place.folder)
+    of_memory, of_sessions = maintenance.verify(place.folder), verify_sessions(place.folder)
     problems = (*of_memory, *of_sessions)
     done: list[str] = []
     if repair and problems:
-        done = upkeep.repair(place.folder) if of_memory else []
+        done = maintenance.repair(place.folder) if of_memory else []
         done += repair_sessions(place.folder) if of_sessions else []
-        left = (*upkeep.verify(place.folder), *verify_sessions(place.folder))
+        left = (*maintenance.verify(place.folder), *verify_sessions(place.folder))
     else:
         left = problems
     answer = {"problems": [sanitize(each) for each in problems], "repairs": done, "ok": not left}

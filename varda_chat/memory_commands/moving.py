@@ -18,7 +18,7 @@ from varda_chat.sanitize import one_line, sanitize
 from varda_chat.wording import numbered, were
 
 if TYPE_CHECKING:
-    from varda_chat.memory.exchange import Format
+    from varda_chat.memory.export import Format
     from varda_chat.memory.records import Imported
 
 _BAD_LINES = 1000
@@ -38,8 +38,8 @@ _ERRORS_SHOWN = 20
 @at_a_place()
 def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: bool) -> None:
     """Write the memory to FILE (- for stdout)."""
-    from varda_chat.memory.exchange import format_of, lines_of, write_export
-    from varda_chat.regular import open_output
+    from varda_chat.memory.export import format_of, lines_of, write_export
+    from varda_chat.storage.regular import open_output
 
     kind = kind or format_of(file)
     with place.records(read_only=True) as store:
@@ -63,9 +63,9 @@ def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: boo
 @at_a_place(model=True)
 def import_memory(place: Place, file: Path) -> None:
     """Import the memories of FILE, an export in any format (- for stdin); the model reads what has no vectors."""
-    from varda_chat.memory.exchange import read_export
+    from varda_chat.memory.export import read_export
     from varda_chat.memory.store import MemoryStore
-    from varda_chat.regular import open_input
+    from varda_chat.storage.regular import open_input
 
     started = time.perf_counter()
     bad: list[tuple[int, str]] = []
@@ -131,9 +131,9 @@ def import_memory(place: Place, file: Path) -> None:
 @at_a_place()
 def backup(place: Place) -> None:
     """Copy the memory to its folder of backups."""
-    from varda_chat.memory import upkeep
+    from varda_chat.memory import maintenance
 
-    target = upkeep.backup(place.folder)
+    target = maintenance.backup(place.folder)
     place.say({"backup": str(target)}, str(target))
 
 
@@ -143,10 +143,10 @@ def backup(place: Place) -> None:
 @at_a_place()
 def restore(place: Place, file: Path | None, yes: bool) -> None:
     """Put a backup (the newest, or FILE) in place of the memory, which is backed up first."""
-    from varda_chat.memory import upkeep
-    from varda_chat.memory.files import DATABASE
+    from varda_chat.memory import maintenance
+    from varda_chat.storage.files import DATABASE
 
-    source = file or next(iter(upkeep.backups(place.folder)), None)
+    source = file or next(iter(maintenance.backups(place.folder)), None)
     if source is None:
         raise VardaError(f"There are no backups in {place.folder}.")
     if not place.as_json:
@@ -155,10 +155,10 @@ def restore(place: Place, file: Path | None, yes: bool) -> None:
         return
     if (place.folder / DATABASE).exists():
         place.records().close()  # finishes a purge that was cut off, which the backup made now must not undo
-    kept = upkeep.restore(place.folder, source)
-    for problem in upkeep.verify(place.folder):
+    kept = maintenance.restore(place.folder, source)
+    for problem in maintenance.verify(place.folder):
         click.echo(sanitize(problem), err=True)
-    count = upkeep.peek(place.folder).statements
+    count = maintenance.peek(place.folder).statements
     note = f" The memory before is in {kept}." if kept else ""
     answer = {"restored": str(source), "statements": count, "backup": str(kept) if kept else None}
     place.say(answer, f"{numbered(count, 'memory')} {'is' if count == 1 else 'are'} in memory.{note}")

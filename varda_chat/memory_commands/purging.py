@@ -30,8 +30,8 @@ def purge(place: Place, what: str, check: bool, yes: bool) -> None:
     if not check:
         purge_everywhere(place, what, yes)
         return
-    from varda_chat.memory.words import Words
     from varda_chat.purging import trace
+    from varda_chat.storage.words import Words
 
     if not place.folder.is_dir():
         raise VardaError(f"There is no memory in {place.folder}.")
@@ -47,7 +47,7 @@ def purge_everywhere(place: Place, what: str, yes: bool) -> None:
     """Show what would go, ask, take it out of every file of the profile, and prove that it is out."""
     from varda_chat import purging
     from varda_chat.memory.store import MemoryStore
-    from varda_chat.memory.words import Words
+    from varda_chat.storage.words import Words
 
     if not place.folder.is_dir():
         raise VardaError(f"There is no memory in {place.folder}.")

@@ -94,7 +94,7 @@ class _Rehearsal:
     """Learns as a session does, but only says what would be stored and what is known already, word for word."""
 
     def __init__(self, session: ChatSession) -> None:
-        from varda_chat.memory.sameness import normal_form
+        from varda_chat.memory.records import normal_form
 
         self._session, self._normal_form = session, normal_form
         self._known = {(each.role, normal_form(each.text)) for each in session.statements()}

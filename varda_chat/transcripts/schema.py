@@ -6,9 +6,9 @@ import sqlite3
 from contextlib import closing
 from functools import lru_cache
 
-from varda_chat.memory.database import error_code, is_damage, transaction
-from varda_chat.memory.row_checksums import text_crc
 from varda_chat.memory.schema import altered_sequence
+from varda_chat.storage.row_checksums import text_crc
+from varda_chat.storage.sqlite import error_code, is_damage, transaction
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (

@@ -9,9 +9,9 @@ from dataclasses import replace
 import click
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.files import DATABASE
 from varda_chat.request import Request, session_to_resume, transcripts_of
 from varda_chat.settings import SettingsFile
+from varda_chat.storage.files import DATABASE
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.keys import check as check_keys
 from varda_chat.tui.themes import checked_theme

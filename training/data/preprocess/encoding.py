@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from training.data.sources.documents import Document
-from varda_chat.model.chat_format import ChatFormat, sentence_spans
+from varda_chat.models.chat_format import ChatFormat, sentence_spans
 
 Encoded = tuple[NDArray[np.uint32], NDArray[np.uint8]]
 """Token ids (n,), and 1 where a token begins a sentence or clause (n,)."""

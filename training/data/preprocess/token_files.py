@@ -16,7 +16,7 @@ from training.data.dialogue_rows import TokenisedDialogue
 from training.data.sources.documents import SPLITS, Split
 from training.data.sources.selection import MANIFEST
 from varda_chat.errors import DataError
-from varda_chat.model.chat_format import ChatFormat
+from varda_chat.models.chat_format import ChatFormat
 
 FORMAT: Final = 1
 DOCUMENTS: Final = np.dtype(

@@ -22,7 +22,7 @@ from training.data.synthetic.templates import (
 )
 from training.data.synthetic.values import Split, draw
 from training.data.synthetic.wordings import WORDINGS
-from varda_chat.model.chat_format import ChatFormat, EncodedMessage
+from varda_chat.models.chat_format import ChatFormat, EncodedMessage
 
 WAYS = 24
 """Ways of telling from which on a relation is drawn no more often."""

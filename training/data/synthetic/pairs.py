@@ -18,7 +18,7 @@ from training.data.synthetic.relations import relatives
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import draw
 from training.data.synthetic.wordings import WORDINGS
-from varda_chat.model.chat_format import EncodedMessage, statement_numbers
+from varda_chat.models.chat_format import EncodedMessage, statement_numbers
 
 Drawn = TypeVar("Drawn", bound=Sized)
 

@@ -32,9 +32,9 @@ from training.data.sources.corpora import CORPORA, Dialogue, is_validation, read
 from training.evaluation.recall.telling import open_store
 from varda_chat.errors import CheckpointError, DataError
 from varda_chat.memory import MemoryStore, TurnChanges
-from varda_chat.model.blank import BlankMemory
-from varda_chat.model.chat_format import ChatFormat, EncodedMessage
-from varda_chat.model.checkpoint import Checkpoint, load_checkpoint
+from varda_chat.models.chat_format import ChatFormat, EncodedMessage
+from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
+from varda_chat.models.empty_memory import BlankMemory
 from varda_chat.remembering import read_messages, statements_to_store
 
 Reader = Literal["memory", "no memory", "another pair's memory", "twin"]

@@ -34,9 +34,9 @@ from training.evaluation.perplexity.plain_models import Plain
 from training.evaluation.recall.telling import open_store
 from varda_chat.errors import DataError
 from varda_chat.memory import MemoryStore, TurnChanges
-from varda_chat.model.blank import BlankMemory
-from varda_chat.model.chat_format import EncodedMessage
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.chat_format import EncodedMessage
+from varda_chat.models.checkpoint import Checkpoint
+from varda_chat.models.empty_memory import BlankMemory
 from varda_chat.remembering import statements_to_store
 
 MEMORY, NO_MEMORY, SHUFFLED, AGAINST = "memory", "no memory", "another document's memory", "against"

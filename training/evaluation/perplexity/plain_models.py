@@ -12,8 +12,8 @@ import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from varda_chat.errors import CheckpointError
-from varda_chat.model.chat_format import ChatFormat
-from varda_chat.model.checkpoint import fetched, load_checkpoint
+from varda_chat.models.chat_format import ChatFormat
+from varda_chat.models.checkpoint import fetched, load_checkpoint
 
 
 @dataclass(frozen=True)

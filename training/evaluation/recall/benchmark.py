@@ -28,7 +28,7 @@ from training.evaluation.recall.tasks import TASKS, TIERS, Measure, Question, Sc
 from training.evaluation.recall.telling import MOST_DISTRACTORS, Person, open_store, questioning, tell, tell_changes
 from training.evaluation.scoring import Score, honest, names_any
 from varda_chat.errors import VardaError
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 
 Condition = Literal["memory"] | Control
 Progress = Callable[[str, int, int], None]

@@ -25,8 +25,8 @@ from training.evaluation.recall.telling import GREEDY, Person, open_store, quest
 from training.evaluation.scoring import names_any
 from varda_chat.errors import VardaError
 from varda_chat.memory import TurnChanges
-from varda_chat.model.checkpoint import Checkpoint
-from varda_chat.model.generation import generate_reply
+from varda_chat.models.checkpoint import Checkpoint
+from varda_chat.models.generation import generate_reply
 from varda_chat.sanitize import sanitize
 
 Control = Literal[

@@ -16,7 +16,7 @@ from training.data.sources.corpora import CORPORA, Dialogue, is_validation, read
 from training.evaluation.recall.reading import ReadToken, as_statements, read_session
 from varda_chat.errors import DataError
 from varda_chat.memory import MemoryStore, NewStatement, TurnChanges
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 
 SOURCES = ("topical_chat", "wizard_of_wikipedia", "wizard_of_internet", "self_dialogue", "casino")
 _LONGEST = 300

@@ -10,7 +10,7 @@ from training.evaluation.recall.reading import kept_by_chat, read_session
 from training.evaluation.recall.tasks import Tier
 from training.evaluation.recall.telling import Person, open_store
 from training.evaluation.scoring import Score, span_of
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from training.evaluation.recall import items as recall_items
 from training.evaluation.recall.telling import GREEDY, open_store
 from training.evaluation.recall.templates import draw_facts
 from training.evaluation.scoring import Score, loops, names_any
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 
 FACTS, TALK = 3, 2

@@ -28,7 +28,7 @@ from training.evaluation.recall.telling import GREEDY, open_store, tell
 from training.evaluation.scoring import names_any, normalised
 from varda_chat.influence import MaskedStore
 from varda_chat.memory import MemoryStore
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 
 Progress = Callable[[str, int, int], None]

@@ -12,8 +12,8 @@ import torch
 
 from training.evaluation.recall.telling import GREEDY
 from varda_chat.memory import NewStatement, NewVector
-from varda_chat.model.chat_format import EncodedMessage
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.chat_format import EncodedMessage
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.remembering import read_messages
 
 

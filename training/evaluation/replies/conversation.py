@@ -29,7 +29,7 @@ from training.evaluation.recall.telling import open_store
 from training.evaluation.scoring import loops, names_any
 from training.tables import read_items
 from varda_chat.config import GenerationSettings
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 
 SEEDS = (0, 1, 2)

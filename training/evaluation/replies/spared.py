@@ -26,7 +26,7 @@ from training.evaluation.scoring import names, normalised
 from training.tables import read_items
 from varda_chat.config import GenerationSettings
 from varda_chat.errors import DataError, VardaError
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 
 GREEDY = GenerationSettings(temperature=0.0)

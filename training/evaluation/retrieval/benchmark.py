@@ -20,7 +20,7 @@ from training.evaluation.retrieval.minilm import has_minilm
 from training.evaluation.retrieval.rankers import BM25, MiniLM, Random, Ranker, Ranking, fuse, model_memory
 from training.evaluation.statistics import Interval, Paired, area_under_curve, bootstrap_ratio, mcnemar
 from varda_chat.errors import DataError, VardaError
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 
 BASELINE = "BM25"
 MEMORY = "memory, as in chat"

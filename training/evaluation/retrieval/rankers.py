@@ -18,7 +18,7 @@ from training.evaluation.recall.controls import load_bm25s, search_words
 from training.evaluation.recall.telling import open_store
 from training.evaluation.retrieval.conversations import Conversation
 from training.evaluation.retrieval.minilm import minilm_vectors
-from varda_chat.model.checkpoint import Checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.session import ChatSession
 
 Ranking = tuple[tuple[str, float], ...]

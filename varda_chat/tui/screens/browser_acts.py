@@ -12,7 +12,7 @@ from textual import on, work
 from textual.screen import Screen
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.files import unused
+from varda_chat.storage.files import unused
 from varda_chat.tui.asking import ask
 from varda_chat.tui.browsing import Entry, entries_of, entries_of_removed
 from varda_chat.tui.keys import shown
@@ -243,7 +243,7 @@ class BrowserActs(Screen[bool]):
 
 def _holding(texts: Sequence[str], session: ChatSession) -> list[Statement]:
     """What is in memory or was deleted and holds one of ``texts``: all of it goes when they are purged."""
-    from varda_chat.memory.words import Words
+    from varda_chat.storage.words import Words
 
     words = Words(texts)
     there = (*entries_of(session.statements()), *entries_of_removed(session.removed()))

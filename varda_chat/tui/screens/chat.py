@@ -16,9 +16,9 @@ from textual.containers import Horizontal, Vertical
 from textual.reactive import var
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.files import DATABASE
 from varda_chat.request import Request
 from varda_chat.settings import SettingsFile
+from varda_chat.storage.files import DATABASE
 from varda_chat.tui import commands
 from varda_chat.tui.history import FILE_NAME, InputHistory
 from varda_chat.tui.screens.moving import MovingScreen

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from textual import on, work
 
-from varda_chat import models, profiles
+from varda_chat import profiles
 from varda_chat.errors import VardaError
-from varda_chat.models import BUNDLED
+from varda_chat.models import catalog
+from varda_chat.models.catalog import BUNDLED
 from varda_chat.paths import data_dir
 from varda_chat.request import Request
 from varda_chat.settings import SettingsFile
@@ -62,7 +63,7 @@ class MovingScreen(ProgramActsScreen):
         chosen: str | None = source
         if not source:
             also = [each for each in (self.settings.settings.checkpoint, current) if each != BUNDLED]
-            found = await asyncio.to_thread(models.known, data_dir(self.request.data_dir), also)
+            found = await asyncio.to_thread(catalog.known, data_dir(self.request.data_dir), also)
             from varda_chat.tui.screens.picking import ModelsScreen  # not needed for the first paint
 
             chosen = await self.app.push_screen_wait(ModelsScreen(found, current))
@@ -163,7 +164,7 @@ class MovingScreen(ProgramActsScreen):
         checkpoint = self.request.checkpoint
         if moved and checkpoint is not None and not self.facts.incognito:
             try:
-                models.note_used(data_dir(self.request.data_dir), checkpoint)
+                catalog.note_used(data_dir(self.request.data_dir), checkpoint)
             except VardaError as error:
                 self.tell(str(error), warning=True)
 

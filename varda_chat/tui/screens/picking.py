@@ -12,10 +12,10 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from varda_chat import models
 from varda_chat.errors import VardaError
-from varda_chat.memory.upkeep import Peek
-from varda_chat.models import BUNDLED, Model
+from varda_chat.memory.maintenance import Peek
+from varda_chat.models import catalog
+from varda_chat.models.catalog import BUNDLED, Model
 from varda_chat.paths import profile_dir, shipped_checkpoints
 from varda_chat.sanitize import one_line, sanitize
 from varda_chat.tui.formatting import magnitude
@@ -206,7 +206,7 @@ class ModelsScreen(PickScreen):
     async def _read_fingerprint(self, name: str) -> None:
         """Show it once it is read; large weights take a while."""
         try:
-            found = await asyncio.to_thread(models.fingerprint, self._models[name])
+            found = await asyncio.to_thread(catalog.fingerprint, self._models[name])
         except VardaError as error:
             found = one_line(str(error), 200)
         self._fingerprints[name] = found or "not known before it is fetched"

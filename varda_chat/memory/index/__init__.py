@@ -1,0 +1,1 @@
+"""The vector indexes: exact and approximate search on FAISS, with stable ids."""

@@ -1,0 +1,268 @@
+"""The searchable side of a store, in RAM: loaded from memory.faiss, or rebuilt from memory.db."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from varda_chat.errors import IndexFileError
+from varda_chat.memory import queries
+from varda_chat.memory.index.columns import VectorColumns
+from varda_chat.memory.index.snapshot import Label, Snapshot
+from varda_chat.memory.records import NEARLY_NOTHING, NewStatement, NewVector, Statement
+from varda_chat.memory.schema import bump_generation, generation, index_type, num_clusters, was_once
+from varda_chat.storage.container import Container, read_container
+from varda_chat.storage.sqlite import transaction
+from varda_chat.wording import numbered
+
+if TYPE_CHECKING:
+    from varda_chat.memory.vector_memory import AssociativeMemory
+
+Ids = npt.NDArray[np.int64]
+
+_REWRITE = 4096  # vectors changed, at least, before the index file is written in the middle of a session
+_BATCH = 4096  # vectors handed to the index at once while it is rebuilt
+
+
+class IndexMirror:
+    """The vectors of one model; whoever commits to memory.db calls here next, so that the two agree.
+
+    unchecked: the file that the index looks into and that has not been read whole; None where there is none.
+    """
+
+    def __init__(
+        self,
+        memory: AssociativeMemory,
+        columns: VectorColumns,
+        fingerprint: str,
+        written: Label | None = None,
+        unchecked: Container | None = None,
+    ) -> None:
+        self.memory = memory
+        self.columns = columns
+        self.fingerprint = fingerprint
+        self.unchecked = unchecked
+        self._written = written
+        self._changed = 0  # vectors, since the file was written
+
+    @classmethod
+    def load(
+        cls, db: sqlite3.Connection, path: Path, *, embedding_dim: int, fingerprint: str
+    ) -> tuple[IndexMirror, list[str]]:
+        """From the file at ``path`` where it was written from ``db``, now or some time ago; else from ``db``.
+
+        Returns it with what to tell the user. Raises sqlite3.Error.
+        """
+        try:
+            mirror = cls._from_file(db, path, embedding_dim, fingerprint)
+            return mirror, mirror._catch_up(db)
+        except IndexFileError as error:
+            unheard = not path.exists()  # of a new memory, an import without the model, a kill before the first writing
+            mirror, notices = cls.made_anew(db, embedding_dim, fingerprint, str(error))
+            return mirror, notices[1:] if unheard else notices
+
+    @classmethod
+    def made_anew(
+        cls, db: sqlite3.Connection, embedding_dim: int, fingerprint: str, reason: str
+    ) -> tuple[IndexMirror, list[str]]:
+        """From ``db`` alone; ``reason`` is what to tell the user of why. Raises sqlite3.Error."""
+        from varda_chat.memory.vector_memory import AssociativeMemory  # FAISS loads here, not with the module
+
+        memory = AssociativeMemory(
+            memory_size=sys.maxsize,
+            embedding_dim=embedding_dim,
+            index_type=index_type(db),
+            num_clusters=num_clusters(db),
+        )
+        mirror = cls(memory, VectorColumns.from_rows([]), fingerprint)
+        notices = mirror._catch_up(db)
+        return mirror, [f"{reason} It was rebuilt from memory.db; nothing is lost.", *notices]
+
+    @classmethod
+    def _from_file(cls, db: sqlite3.Connection, path: Path, embedding_dim: int, fingerprint: str) -> IndexMirror:
+        from varda_chat.memory.index.serialization import unpacked
+        from varda_chat.memory.vector_memory import AssociativeMemory
+
+        container = read_container(path)
+        label = container.header.get("label", {})
+        if label.get("model") != fingerprint:
+            raise IndexFileError("The index file belongs to another model of the memory.")
+        if not was_once(db, label.get("generation"), label.get("history")):
+            raise IndexFileError("The index file belongs to another history of the memory.")
+        looked_into = not container.checked and index_type(db) == "flat"
+        if not container.checked and not looked_into and not container.is_intact():  # clusters and links lead on
+            raise IndexFileError("The index file is damaged (its checksum does not match).")
+        memory, kept = unpacked(AssociativeMemory, container, None)
+        if memory.index_type != index_type(db):
+            raise IndexFileError("The index file is of another index type.")
+        current = label == _label(db, fingerprint)
+        if (
+            kept.keys() != {"statement_ids", "token_ids"}
+            or memory.embedding_dim != embedding_dim
+            or (current and memory.size() != queries.vector_count(db, fingerprint))
+        ):
+            raise IndexFileError("The index file does not hold the vectors of the memory.")
+        columns = VectorColumns(memory.ids(), kept["statement_ids"], kept["token_ids"])
+        return cls(memory, columns, fingerprint, label, container if looked_into else None)
+
+    def _catch_up(self, db: sqlite3.Connection) -> list[str]:
+        """Follow what ``db`` has that is not here, and has no longer; returns what to tell the user.
+
+        An id is given once, and a vector under it never changes: so ids say all. Raises IndexFileError where that does
+        not hold.
+        """
+        if self._written is not None and self._written == _label(db, self.fingerprint):
+            return []
+        now = VectorColumns.from_rows(queries.vectors_of_model(db, self.fingerprint))
+        gone, new = np.setdiff1d(self.columns.ids, now.ids), np.setdiff1d(now.ids, self.columns.ids)
+        if len(new) and len(self.columns) and new[0] <= self.columns.ids[-1]:
+            raise IndexFileError("The index file does not hold the vectors of the memory.")
+        self.memory.remove(gone)
+        damaged = _fill(self.memory, db, self.fingerprint, int(new[0]) - 1) if len(new) else set()
+        self.columns = now
+        self._changed += len(gone) + len(new)
+        if not damaged:
+            return []
+        with transaction(db):
+            queries.mark_unreadable(db, damaged)
+            bump_generation(db)
+        self.columns.remove(self.columns.of_statements(sorted(damaged)))
+        self.memory.remove(np.setdiff1d(self.memory.ids(), self.columns.ids))  # their intact vectors
+        return [
+            f"{numbered(len(damaged), 'memory')} with vectors that are damaged or of another dimension "
+            "will be read again."
+        ]
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def statement_ids(self, ids: Any) -> Ids:
+        """Statement of each vector id, -1 for -1 and for ids that are not here; any shape."""
+        return self.columns.look_up(self.columns.statement_ids, ids)
+
+    def token_ids(self, ids: Any) -> Ids:
+        """Token of each vector id, likewise."""
+        return self.columns.look_up(self.columns.token_ids, ids)
+
+    def successors(self, ids: Any) -> Ids:
+        """The vector stored next in the statement of each vector id, likewise."""
+        return self.columns.successors(ids)
+
+    def with_unknown_tokens(self, vocabulary: int) -> list[int]:
+        """The statements that have a token outside of 0 to ``vocabulary``, ascending."""
+        tokens = self.columns.token_ids
+        unknown: list[int] = np.unique(self.columns.statement_ids[(tokens < 0) | (tokens >= vocabulary)]).tolist()
+        return unknown
+
+    def remove_statements(self, statement_ids: Sequence[int]) -> None:
+        """Take out the vectors of statements that memory.db no longer has."""
+        gone = self.columns.of_statements(statement_ids)
+        self.memory.remove(gone)
+        self.columns.remove(gone)
+        self._changed += len(gone)
+
+    def add_statement(self, statement_id: int, ids: Sequence[int], new: Sequence[NewVector]) -> None:
+        """Take in vectors that memory.db has stored under ``ids``."""
+        if ids:
+            self._changed += len(ids)
+            self.memory.add(np.stack([vector.vector for vector in new]), np.array(ids, dtype=np.int64))
+            self.columns.append(
+                np.array(ids, dtype=np.int64),
+                np.full(len(ids), statement_id, dtype=np.int64),
+                np.array([vector.token_id for vector in new], dtype=np.int64),
+            )
+
+    def add_from(self, db: sqlite3.Connection, statements: Sequence[Statement]) -> list[int]:
+        """Take in the vectors that memory.db has of statements, where they are of this model; returns the ids of
+        statements whose vectors are damaged, which stay out."""
+        damaged = []
+        for each in statements:
+            ids, vectors = queries.intact_vectors(db, each.id, self.fingerprint, self.memory.embedding_dim)
+            if len(ids) == each.vector_count:
+                self.add_statement(each.id, ids, vectors)
+            elif queries.has_vectors(db, each.id, self.fingerprint):
+                damaged.append(each.id)
+        return damaged
+
+    def snapshot(self, db: sqlite3.Connection) -> Snapshot:
+        """The index as it is now; ``note_written`` once it is on disk."""
+        from varda_chat.memory.index.serialization import packed
+
+        self._changed = 0
+        label, ids = _label(db, self.fingerprint), self.memory.ids()
+        columns = {"statement_ids": self.statement_ids(ids), "token_ids": self.token_ids(ids)}
+        return Snapshot(label, packed(self.memory, label, columns))
+
+    def note_written(self, snapshot: Snapshot) -> None:
+        """The index file is that of ``snapshot`` now."""
+        self._written = snapshot.label
+
+    def is_written(self, db: sqlite3.Connection) -> bool:
+        """Whether the index file, if it is there, is of this state."""
+        return self._written == _label(db, self.fingerprint)
+
+    @property
+    def is_far_from_its_file(self) -> bool:
+        """Whether so much has changed that after a crash it would take long to make the file anew.
+
+        The threshold grows with the memory, so that writing stays a small part of the work of storing.
+        """
+        return self._changed >= max(_REWRITE, len(self) // 4)
+
+    def twin(self, new: NewStatement) -> int | None:
+        """The statement that has, vector for vector, the tokens and (nearly) the vectors of ``new``."""
+        if not new.vectors or not len(self):
+            return None
+        first = new.vectors[0].vector
+        nearest = self.memory.search(first, 1)
+        if not _nearly_same(float(nearest.distances[0]), first):
+            return None
+        statement_id = int(self.statement_ids(nearest.ids)[0])
+        ids = self.columns.of_statements([statement_id])
+        if len(ids) != len(new.vectors) or self.token_ids(ids).tolist() != [each.token_id for each in new.vectors]:
+            return None
+        for id_, each in zip(ids.tolist(), new.vectors, strict=True):
+            gap = self.memory[id_] - each.vector
+            if not _nearly_same(float(gap @ gap), each.vector):
+                return None
+        return statement_id
+
+
+def _nearly_same(squared_distance: float, vector: npt.NDArray[Any]) -> bool:
+    return squared_distance <= NEARLY_NOTHING * float(vector @ vector)
+
+
+def _label(db: sqlite3.Connection, fingerprint: str) -> Label:
+    count, stamp = generation(db)
+    # "model" before the others: when it differs, it is the reason to tell
+    return {"model": fingerprint, "generation": count, "history": stamp}
+
+
+def _fill(memory: AssociativeMemory, db: sqlite3.Connection, fingerprint: str, after: int) -> set[int]:
+    """Add the vectors of ``fingerprint`` beyond the id ``after`` to ``memory``; returns the statements of damaged."""
+    damaged: set[int] = set()
+    ids: list[int] = []
+    batch: list[npt.NDArray[np.float32]] = []
+
+    def hand_over() -> None:
+        if ids:
+            memory.add(np.stack(batch), np.array(ids, dtype=np.int64))
+            ids.clear()
+            batch.clear()
+
+    for id_, statement_id, vector in queries.all_vectors(db, fingerprint, memory.embedding_dim, after):
+        if vector is None:
+            damaged.add(statement_id)
+            continue
+        ids.append(id_)
+        batch.append(vector)
+        if len(ids) == _BATCH:
+            hand_over()
+    hand_over()
+    return damaged

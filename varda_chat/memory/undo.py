@@ -1,0 +1,124 @@
+"""What was deleted can be brought back for a while: moved aside in the database, not gone. The caller holds the
+transaction.
+
+An act is what one turn or one command did. Statements keep their ids when they come back; vectors get new ones.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from varda_chat.memory import queries
+from varda_chat.memory.records import Removed, Statement, Undone
+
+ACTS_KEPT = 100
+DAYS_KEPT = 7.0
+"""What was removed before the last ACTS_KEPT acts, or more than DAYS_KEPT of use ago, is gone for good."""
+
+_DAY = 24 * 3600.0
+_COLUMNS = (
+    "id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint, strength, vector_count, "
+    "key, crc"
+)
+_VECTOR_COLUMNS = "statement_id, token_id, token, strength, crc, vector"
+_AMONG = "IN (SELECT value FROM json_each(?))"
+
+
+def last_act(db: sqlite3.Connection) -> int | None:
+    """The last act that can be undone."""
+    row = db.execute(
+        "SELECT max(act) FROM (SELECT max(act) AS act FROM statements WHERE act IS NOT NULL "
+        "UNION ALL SELECT max(act) FROM removed_statements)"
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def next_act(db: sqlite3.Connection) -> int:
+    """The number of the act that begins."""
+    return (last_act(db) or 0) + 1
+
+
+def remove(db: sqlite3.Connection, gone: Sequence[Statement], now: float, act: int | None) -> None:
+    """Take statements out of the memory, each with a "deleted" event, keeping them aside."""
+    if gone:
+        ids = json.dumps([each.id for each in gone])
+        db.execute(
+            f"INSERT OR REPLACE INTO removed_statements ({_COLUMNS}, stored_act, act, removed_at, removed_age) "
+            f"SELECT {_COLUMNS}, act, ?, ?, ? FROM statements WHERE id {_AMONG}",
+            (act, now, _grown(db, now), ids),
+        )
+        db.execute(
+            f"INSERT INTO removed_vectors SELECT {_VECTOR_COLUMNS} FROM vectors WHERE statement_id {_AMONG} "
+            "ORDER BY statement_id, id",
+            (ids,),
+        )
+        db.execute(f"DELETE FROM statements WHERE id {_AMONG}", (ids,))
+        queries.insert_events(db, "deleted", [(each.id, each.text) for each in gone], now)
+    expire(db, now)
+
+
+def bring_back(db: sqlite3.Connection, ids: Iterable[int], now: float) -> tuple[Statement, ...]:
+    """Put removed statements back, each with a "stored" event; returns those that could be."""
+    wanted = json.dumps([int(id_) for id_ in ids])
+    for query in (
+        f"INSERT INTO statements ({_COLUMNS}, act) SELECT {_COLUMNS}, stored_act FROM removed_statements "
+        f"WHERE id {_AMONG}",
+        f"INSERT INTO vectors ({_VECTOR_COLUMNS}) SELECT {_VECTOR_COLUMNS} FROM removed_vectors "
+        f"WHERE statement_id {_AMONG} ORDER BY statement_id, rowid",
+    ):
+        db.execute(query, (wanted,))
+    back = db.execute(f"DELETE FROM removed_statements WHERE id {_AMONG} RETURNING id", (wanted,)).fetchall()
+    found = queries.statements_of(db, [id_ for (id_,) in back])
+    if found:
+        queries.insert_events(db, "stored", [(each.id, each.text) for each in found], now)
+    return found
+
+
+def undo(db: sqlite3.Connection, act: int, now: float) -> Undone:
+    """Take back one part of an act: what it deleted comes back; where it deleted nothing (any more), what it stored is
+    taken out. So an undo that is meant for a delete costs no statement of the same turn.
+
+    What is taken out stays aside, and can be brought back by its ids.
+    """
+    removed = [id_ for (id_,) in db.execute("SELECT id FROM removed_statements WHERE act = ?", (act,))]
+    stored = queries.statements_of(
+        db, [id_ for (id_,) in db.execute("SELECT id FROM statements WHERE act = ?", (act,))]
+    )
+    if removed:
+        back = bring_back(db, removed, now)
+        db.execute("UPDATE removed_statements SET act = NULL WHERE act = ?", (act,))
+        return Undone(restored=back, left=stored)
+    db.execute("UPDATE statements SET act = NULL WHERE act = ?", (act,))
+    remove(db, stored, now, None)
+    return Undone(removed=stored)
+
+
+def expire(db: sqlite3.Connection, now: float) -> None:
+    """Let go of what was removed too long ago."""
+    oldest = (last_act(db) or 0) - ACTS_KEPT
+    db.execute("DELETE FROM removed_statements WHERE removed_age < ?", (_grown(db, now) - DAYS_KEPT * _DAY,))
+    db.execute("DELETE FROM removed_statements WHERE act <= ?", (oldest,))
+    db.execute("UPDATE statements SET act = NULL WHERE act <= ?", (oldest,))
+
+
+def _grown(db: sqlite3.Connection, now: float) -> float:
+    """How long the memory has been in use, in seconds, after noting that it is ``now``.
+
+    From one note to the next at most a day counts: where the clock was set years ahead for a while, nothing is let go
+    of, and a memory that was not used for weeks keeps what can be brought back.
+    """
+    age, seen = db.execute("SELECT age, seen_at FROM meta").fetchone()
+    if seen is not None:
+        age += min(max(now - seen, 0.0), _DAY)
+    db.execute("UPDATE meta SET age = ?, seen_at = ?", (age, now))
+    return float(age)
+
+
+def removed(db: sqlite3.Connection) -> tuple[Removed, ...]:
+    """Everything that can be brought back, the last removed first."""
+    found = db.execute(
+        "SELECT id, text, role, removed_at, vector_count FROM removed_statements ORDER BY removed_at DESC, id DESC"
+    )
+    return tuple(Removed(*row) for row in found)

@@ -1,0 +1,141 @@
+"""The models there are to choose from: those shipped, those in the data folder, and those that were used before."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from varda_chat import paths
+from varda_chat.errors import CheckpointError, StorageError
+from varda_chat.sanitize import one_line, sanitize
+
+BUNDLED = ""
+"""What the model that a chat opens where none is named is called in settings."""
+FOLDER = "checkpoints"
+"""Where in the data folder a person's own models are looked for."""
+_USED = "models-used.json"
+_MOST_USED = 12
+_CARD_CHARACTERS = 20_000
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+_LARGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, as far as its files tell. ``source``: folder, hub id, a shipped model's name or BUNDLED; ``folder``:
+    None where it must be fetched; ``bytes``: of the weights; ``card``: its title and first paragraph."""
+
+    source: str
+    name: str
+    folder: Path | None
+    bytes: int = 0
+    parameters: int = 0
+    card: tuple[str, ...] = ()
+
+
+def known(data_dir: Path, also: Iterable[str] = ()) -> tuple[Model, ...]:
+    """The shipped models, the one that is opened first, those of the data folder's ``checkpoints``, those used before,
+    and ``also``."""
+    opened = paths.default_checkpoint()
+    shipped = [name for name, place in paths.shipped_checkpoints().items() if place != opened]
+    folder = data_dir / FOLDER
+    own = sorted(str(each.parent) for each in folder.glob("*/config.json")) if folder.is_dir() else []
+    sources = dict.fromkeys([BUNDLED, *shipped, *own, *also, *_used(data_dir)])
+    return tuple(model for model in map(look, sources) if model.folder is not None or _HUB_ID.fullmatch(model.source))
+
+
+def look(source: str) -> Model:
+    """What the files of ``source`` tell; 0 and nothing of those that are not there."""
+    if source == BUNDLED:
+        return _of_folder(source, paths.default_checkpoint().name, paths.default_checkpoint())
+    shipped = paths.shipped_checkpoints().get(source)
+    if shipped is not None:
+        return _of_folder(source, source, shipped)
+    folder = Path(source).expanduser()
+    return _of_folder(source, folder.name, folder) if folder.is_dir() else Model(source, source, None)
+
+
+def note_used(data_dir: Path, source: str) -> None:
+    """Remember that ``source`` was used. Raises StorageError where that cannot be written."""
+    from varda_chat.storage.files import make_private_folder, replace_file
+
+    used = [source, *(each for each in _used(data_dir) if each != source)][:_MOST_USED]
+    try:
+        make_private_folder(data_dir)
+        replace_file(data_dir / _USED, [json.dumps(used).encode()])
+    except OSError as error:
+        raise StorageError(f"That {source} was used could not be noted: {error.strerror}.") from error
+
+
+def fingerprint(model: Model) -> str:
+    """The fingerprint of the weights, read from their file; "" where there is none. Raises CheckpointError."""
+    if model.folder is None:
+        return ""
+    from varda_chat.models.checkpoint import fingerprint_of_file
+
+    complete = _complete(model.folder)
+    return "" if complete is None else fingerprint_of_file(complete)
+
+
+def _complete(folder: Path) -> Path | None:
+    """Where the whole model of ``folder`` is: there, or, for an adapter, where it has been merged with its base; None
+    for one that has not been yet. Raises CheckpointError."""
+    from varda_chat.models.adapters import base_needed, find_merged
+
+    if not (folder / "config.json").is_file():
+        return folder
+    base = base_needed(folder)
+    if base is None:
+        return folder
+    merged = find_merged(folder, base)
+    return None if merged is None else merged.directory
+
+
+def _of_folder(source: str, name: str, folder: Path) -> Model:
+    try:
+        weights = (_complete(folder) or folder) / "model.safetensors"
+    except CheckpointError:
+        weights = folder / "model.safetensors"
+    try:
+        size = weights.stat().st_size
+        parameters = _parameters(weights)
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
+        size = parameters = 0
+    return Model(source, one_line(name, 60), folder, size, parameters, _card(folder))
+
+
+def _parameters(weights: Path) -> int:
+    """How many numbers a safetensors file says that it holds."""
+    with weights.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > _LARGEST_HEADER:
+            raise ValueError("no safetensors file")
+        header = json.loads(file.read(length))
+    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def _card(folder: Path) -> tuple[str, ...]:
+    """The model card's title and first paragraph, as far as it has them."""
+    try:
+        with (folder / "README.md").open(encoding="utf-8", errors="replace") as file:
+            text = sanitize(file.read(_CARD_CHARACTERS))
+    except OSError:
+        return ()
+    if text.startswith("---\n"):
+        text = text.partition("\n---\n")[2]
+    blocks = [" ".join(block.split()) for block in text.split("\n\n")]
+    return tuple(one_line(block.lstrip("# "), 500) for block in blocks if block and not block.startswith("|"))[:2]
+
+
+def _used(data_dir: Path) -> list[str]:
+    with suppress(OSError, ValueError):
+        found = json.loads((data_dir / _USED).read_text("utf-8"))
+        if isinstance(found, list):
+            return [each for each in found if isinstance(each, str)]
+    return []
