@@ -18,9 +18,9 @@ from training.data.preparation import How, prepare_text
 from training.prepare_command import tokenizer_of
 from training.saving import saved_config
 from training.train_flags import INDEX_TYPES
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.checkpoint import load_checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 ORIGINAL = ("epochs", "learning-rate", "memory-size", "memory-dim", "index-type", "num-clusters", "num-search-results",
             "use-gpu", "batch-size", "forgetfulness-factor")  # fmt: skip

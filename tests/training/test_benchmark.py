@@ -27,7 +27,7 @@ from training.benchmark.telling import Person, open_store, questioning, tell, te
 from training.cli import evaluate
 from training.data.corpora import CORPORA, Dialogue
 from training.data.values import split_of
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import CheckpointError, DataError, VardaError
 from varda_chat.memory import TurnChanges
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint

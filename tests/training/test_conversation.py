@@ -15,7 +15,7 @@ from training.cli import evaluate
 from training.evaluation import conversation
 from training.evaluation.conversation import Judge, Kind, Memory, Prompt, measure, words_of
 from training.evaluation.items import read_items
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.checkpoint import load_checkpoint
 
 KINDS = read_items("conversation_kinds.jsonl", Kind)

@@ -17,7 +17,7 @@ from training.cli import evaluate
 from training.evaluation.figures import add, read_figures, read_result, write_figures
 from training.evaluation.figures_page import DOCUMENTS, page, quoted, summary
 from training.evaluation.tables import score_json
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import DataError
 
 pytest.importorskip("scipy")

@@ -28,9 +28,9 @@ from training.data.preparation import How, prepare_text
 from training.data.prepared import PreparedText
 from training.data.text_episodes import TextEpisodes
 from training.data.tokenizer import train_tokenizer
+from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.errors import DataError
 from varda_chat.models.checkpoint import load_checkpoint
-from varda_chat.paths import bundled_checkpoint
 
 QUIET = Console(quiet=True)
 

@@ -15,7 +15,7 @@ from tests.tui.memories import lived_in
 from tests.tui.scripted import NOW
 from varda_chat.memory.export import read_export
 from varda_chat.memory.records import Imported
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen

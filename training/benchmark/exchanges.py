@@ -21,7 +21,7 @@ from training.data.corpora import CORPORA, is_validation, read_dialogues
 from training.data.relation_families import Relation
 from training.data.relations import RELATIONS
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 FACTS, TALK = 3, 2
 """Facts and lines of small talk in each of the two sessions of a conversation."""

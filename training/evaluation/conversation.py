@@ -27,9 +27,9 @@ from training.data.corpora import CORPORA, read_dialogues
 from training.data.relations import ALL_RELATIONS
 from training.data.values import KINDS
 from training.evaluation.items import read_items
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 SEEDS = (0, 1, 2)
 INCOGNITO = "incognito"

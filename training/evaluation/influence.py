@@ -25,10 +25,10 @@ from training.benchmark.scripts import TIERS, Question, Tier, make_scripts
 from training.benchmark.telling import GREEDY, open_store, tell
 from training.data.relation_families import Relation
 from training.data.relations import RELATIONS
-from varda_chat.influence import MaskedStore
 from varda_chat.memory import MemoryStore
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
+from varda_chat.session.why import MaskedStore
 
 Progress = Callable[[str, int, int], None]
 

@@ -19,7 +19,7 @@ from training.benchmark.telling import open_store
 from training.evaluation.minilm import minilm_vectors
 from training.evaluation.retrieval_data import Conversation
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 Ranking = tuple[tuple[str, float], ...]
 

@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from varda_chat.errors import VardaError
 from varda_chat.storage.files import unused
+from varda_chat.text import numbered, were
 from varda_chat.tui.asking import ask
 from varda_chat.tui.browsing import Entry
 from varda_chat.tui.keys import shown
@@ -23,11 +24,10 @@ from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.telling import quoted, undone_lines
 from varda_chat.tui.widgets.statement_list import StatementList
-from varda_chat.wording import numbered, were
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
 _WAIT = "Varda is still writing. Try again when she is done."
 
