@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from varda_chat import __version__, paths
-from varda_chat.cli import main
-from varda_chat.tokens import TOKEN_VARIABLE
+from varda_chat import __version__
+from varda_chat.cli.main import main
+from varda_chat.cli.tokens import TOKEN_VARIABLE
+from varda_chat.config import paths
 
 PAGE = Path(__file__).parent / "man" / "varda-chat.1"
 _VARIABLES = {

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from varda_chat.cli import main
-from varda_chat.settings import HELP, Settings
+from varda_chat.cli.main import main
+from varda_chat.config.settings import HELP, Settings
 from varda_chat.tui.commands import COMMANDS
 from varda_chat.tui.keys import named, places
 

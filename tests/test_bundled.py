@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.tui.driver import ask, make_app, text_of, wait_for_state
-from varda_chat import ChatSession, paths
-from varda_chat.config import GenerationSettings
+from varda_chat import ChatSession
+from varda_chat.config import paths
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory.maintenance import peek
 from varda_chat.tui.state import ChatState
 

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.unit.test_model_commands import base, shipped
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 
 __all__ = ["base", "shipped"]  # fixtures
 

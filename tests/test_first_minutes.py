@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from varda_chat import ChatSession
-from varda_chat.paths import MODEL_VARIABLE
+from varda_chat.config.paths import MODEL_VARIABLE
 
 FIRST_LINES = {
     "greeting": ("Hi!", "Hello", "hey there", "Good morning!", "Good evening, Varda.", "hi, how are you?", "yo",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from varda_chat.memory import AssociativeMemory, BatchAssociativeMemory, MultiTokenBatchAssociativeMemory
     from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
     from varda_chat.models.auto import register_models
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
 __all__ = [
     "AssociativeMemory",
@@ -27,7 +27,7 @@ _HOMES = {
     "AssociativeMemory": "varda_chat.memory",
     "BatchAssociativeMemory": "varda_chat.memory",
     "MultiTokenBatchAssociativeMemory": "varda_chat.memory",
-    "ChatSession": "varda_chat.session",
+    "ChatSession": "varda_chat.session.session",
     "VardaGPTAssociative": "varda_chat.models",
     "VardaGPTConfig": "varda_chat.models",
     "register_models": "varda_chat.models.auto",

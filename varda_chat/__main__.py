@@ -1,6 +1,6 @@
 """``python -m varda_chat`` is ``varda-chat``."""
 
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="varda-chat")

@@ -15,9 +15,9 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.worker import Worker
 
-from varda_chat.config import GenerationSettings
-from varda_chat.request import Request
-from varda_chat.settings import SettingsFile
+from varda_chat.config.defaults import GenerationSettings
+from varda_chat.config.settings import SettingsFile
+from varda_chat.session.request import Request
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.composer import Composer

@@ -15,8 +15,8 @@ import pytest
 import uvicorn
 
 from varda_chat.api.server import application
-from varda_chat.config import GenerationSettings
-from varda_chat.session import ChatSession
+from varda_chat.config.defaults import GenerationSettings
+from varda_chat.session.session import ChatSession
 from varda_chat.transcripts import Transcripts
 
 TOKEN = "a-token"  # noqa: S105 - of the test alone

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.tui.terminal import hear_signals
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import TOKEN, Served, served, until
-from varda_chat.config import GenerationSettings
-from varda_chat.session import ChatSession
+from varda_chat.config.defaults import GenerationSettings
+from varda_chat.session.session import ChatSession
 
 openai = pytest.importorskip("openai", reason="needs the extra dev")
 

@@ -265,9 +265,9 @@ def _checkpoints(work: Path, tries: int) -> Tries:
 
 def _altered_checkpoints(work: Path, tries: int) -> Tries:
     """The bundled model with some bytes of a file changed, or the file cut: it is loaded, or refused in a line."""
+    from varda_chat.config.paths import bundled_checkpoint
     from varda_chat.errors import VardaError
     from varda_chat.models.checkpoint import load_checkpoint
-    from varda_chat.paths import bundled_checkpoint
 
     rng = random.Random(9)
     bundled = bundled_checkpoint()

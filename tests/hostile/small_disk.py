@@ -20,11 +20,11 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from tests.unit.test_purging import CAT, full_of_it, holding, told
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 from varda_chat.errors import VardaError
 from varda_chat.memory import maintenance, verify
 from varda_chat.memory.store import MemoryStore
-from varda_chat.purging import purge
+from varda_chat.session.purging import purge
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.history import InputHistory
 

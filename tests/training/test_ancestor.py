@@ -18,9 +18,9 @@ from training.cli.prepare_command import tokenizer_of
 from training.cli.train_flags import INDEX_TYPES
 from training.config import PRESETS
 from training.data.preprocess.pipeline import How, prepare_text
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.checkpoint import load_checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 ORIGINAL = ("epochs", "learning-rate", "memory-size", "memory-dim", "index-type", "num-clusters", "num-search-results",
             "use-gpu", "batch-size", "forgetfulness-factor")  # fmt: skip

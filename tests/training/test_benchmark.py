@@ -36,7 +36,7 @@ from training.evaluation.recall.scripts import make_scripts
 from training.evaluation.recall.tasks import MEASURES, TASKS, TIERS, Line, Question, Script, Task, Tier
 from training.evaluation.recall.telling import Person, open_store, questioning, tell, tell_changes
 from training.evaluation.scoring import Score, names_any
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import CheckpointError, DataError, VardaError
 from varda_chat.memory import TurnChanges
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint

@@ -24,8 +24,8 @@ from training.evaluation.recall.report import recall_json
 from training.model_card import Making, write_card
 from training.model_card_metadata import dataset_ids
 from training.validation import Validation
+from varda_chat.config.paths import shipped_checkpoints
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.paths import shipped_checkpoints
 
 MEASURED = Path(__file__).parents[2] / "docs" / "figures" / "measured.json"
 CREDITS = tuple((corpus.name, corpus.licence, corpus.attribution) for corpus in CORPORA)

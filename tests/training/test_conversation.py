@@ -16,7 +16,7 @@ from training.evaluation.replies import conversation
 from training.evaluation.replies.conversation import Judge, Kind, Memory, Prompt, measure, words_of
 from training.evaluation.scoring import names
 from training.tables import read_items
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.checkpoint import load_checkpoint
 
 KINDS = read_items(DATA / "conversation_kinds.jsonl", Kind)

@@ -17,7 +17,7 @@ from training.evaluation.figures.page import DOCUMENTS, page, quoted, summary
 from training.evaluation.figures.store import add, read_figures, read_result, write_figures
 from training.evaluation.scoring import Score
 from training.evaluation.tables import score_json
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import DataError
 
 pytest.importorskip("scipy")

@@ -17,10 +17,10 @@ from training.evaluation.recall.influence_report import influence_json, influenc
 from training.evaluation.recall.tasks import Line, Script
 from training.evaluation.recall.telling import open_store, tell
 from training.evaluation.statistics import mcnemar
-from varda_chat.config import GenerationSettings
-from varda_chat.influence import MaskedStore
+from varda_chat.config.defaults import GenerationSettings
+from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
-from varda_chat.paths import bundled_checkpoint
+from varda_chat.session.why import MaskedStore
 
 pytest.importorskip("scipy")
 

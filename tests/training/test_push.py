@@ -18,9 +18,9 @@ from tests.training.hub_rules import CheckingHub
 from tests.training.test_card import benchmark, written
 from tests.unit.test_hub import Hub, serving
 from training.cli import train
+from varda_chat.config.paths import shipped_checkpoints
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.checkpoint import load_checkpoint
-from varda_chat.paths import shipped_checkpoints
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_of_somebody"  # noqa: S105 - of the hub on this machine

@@ -29,11 +29,11 @@ from training.evaluation.replies.spared import (
 from training.evaluation.replies.spared_report import FRESH, counts, spared_json, spared_markdown, totals
 from training.evaluation.scoring import names
 from training.tables import read_items
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
+from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.errors import DataError, VardaError
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
-from varda_chat.paths import bundled_checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 CASES = ("Tom", "Skoda", "peanuts", "third of May", "cello", "Imke", "Leeds", "Jonas", "ochre", "carpenter")
 """Values of the ten facts told first in the cases that this evaluation comes from; they are a test of their own."""

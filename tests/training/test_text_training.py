@@ -28,9 +28,9 @@ from training.data.text_mixture import talk_of, text_data
 from training.evaluation.perplexity.documents import MEMORY, NO_MEMORY, SHUFFLED, Tally, measure_perplexity, windows
 from training.evaluation.perplexity.plain_models import load_plain
 from training.run import build, config_of
+from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.errors import DataError
 from varda_chat.models.checkpoint import load_checkpoint
-from varda_chat.paths import bundled_checkpoint
 
 QUIET = Console(quiet=True)
 

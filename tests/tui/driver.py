@@ -11,9 +11,9 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from tests.tui.scripted import NOW, ScriptedSession
-from varda_chat.config import GenerationSettings
-from varda_chat.request import Request
-from varda_chat.session import ChatSession
+from varda_chat.config.defaults import GenerationSettings
+from varda_chat.session.request import Request
+from varda_chat.session.session import ChatSession
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.state import ChatState

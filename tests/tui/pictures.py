@@ -11,7 +11,7 @@ from textual.widgets import Input, TextArea
 
 from tests.tui.driver import ask, wait_for_state
 from tests.tui.scripted import NOW, Line, ScriptedSession
-from varda_chat.session import MemoryEvent, Recalled, Remembered, TokenSources
+from varda_chat.session.session import MemoryEvent, Recalled, Remembered, TokenSources
 from varda_chat.tui.state import ChatState
 
 Test = TypeVar("Test", bound=Callable[..., Any])

@@ -30,8 +30,8 @@ from tests.tui.driver import (
 )
 from tests.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import StorageError
-from varda_chat.influence import Without
-from varda_chat.session import ChatSession, Recalled, Remembered, TokenSources
+from varda_chat.session.session import ChatSession, Recalled, Remembered, TokenSources
+from varda_chat.session.why import Without
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.screens.sources import SourcesScreen, recalled_words

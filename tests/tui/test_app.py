@@ -30,7 +30,7 @@ from tests.tui.driver import (
 )
 from tests.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import StorageError, VardaError
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 from varda_chat.tui.clipboard import copy_natively, native_command
 from varda_chat.tui.screens.help import HelpScreen
 from varda_chat.tui.state import ChatState
@@ -212,7 +212,7 @@ async def test_no_color(profile_dir: Path, monkeypatch: pytest.MonkeyPatch) -> N
 FIRST_PAINT = """
 import asyncio, sys, threading
 from pathlib import Path
-from varda_chat.request import Request
+from varda_chat.session.request import Request
 from varda_chat.tui.app import VardaApp
 
 hold = threading.Event()
@@ -225,7 +225,7 @@ async def main():
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.press(*"Hello", "enter", "f1", "escape", "ctrl+p", "escape")
         await pilot.pause()
-        heavy = {"torch", "transformers", "faiss", "numpy", "varda_chat.session"}
+        heavy = {"torch", "transformers", "faiss", "numpy", "varda_chat.session.session"}
         print("heavy:", sorted(heavy & set(sys.modules)))
         hold.set()
 asyncio.run(main())

@@ -24,7 +24,7 @@ from tests.tui.memories import lived_in, told
 from tests.tui.scripted import NOW
 from tests.tui.test_hostile import check, examples
 from varda_chat.memory.records import Imported
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen

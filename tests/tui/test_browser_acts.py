@@ -14,11 +14,11 @@ from tests.tui.browsing import CELLO, browser, listed, on_top, stored
 from tests.tui.driver import chat_of, composer, screen_is, text_of, toasts, wait_for_state, wait_until
 from tests.tui.memories import lived_in
 from tests.tui.scripted import NOW
-from varda_chat.forgetting import files_that_hold
 from varda_chat.memory import backup
 from varda_chat.memory.export import read_export
 from varda_chat.memory.records import Imported
-from varda_chat.session import ChatSession
+from varda_chat.session.proof import files_that_hold
+from varda_chat.session.session import ChatSession
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.editing import EditScreen

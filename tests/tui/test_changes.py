@@ -24,7 +24,7 @@ from tests.tui.driver import (
 from tests.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Statement
-from varda_chat.session import Remembered
+from varda_chat.session.session import Remembered
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens import choose
 from varda_chat.tui.screens.choose import ConfirmScreen

@@ -27,7 +27,7 @@ from tests.tui.driver import (
 )
 from tests.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import MemoryLockedError
-from varda_chat.session import ChatSession, Recalled
+from varda_chat.session.session import ChatSession, Recalled
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets import conversation
 from varda_chat.tui.widgets.message import UserMessage

@@ -15,10 +15,10 @@ from textual.widgets import OptionList
 from tests.tui.driver import chat_of, command, make_app, screen_is, text_of, wait_until
 from tests.tui.pictures import begin, by_night_and_by_day, still, told_session
 from tests.tui.scripted import NOW, ScriptedSession
-from varda_chat import profiles
 from varda_chat.memory.maintenance import Peek
 from varda_chat.models import catalog
 from varda_chat.models.catalog import BUNDLED, Model
+from varda_chat.session import profiles
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.editing import EditScreen

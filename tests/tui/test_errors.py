@@ -24,7 +24,7 @@ from tests.tui.driver import (
     wait_until,
 )
 from tests.tui.scripted import Line, ScriptedSession
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 from varda_chat.storage.locks import take_lock
 from varda_chat.transcripts import Recording, Transcripts
 from varda_chat.tui.state import ChatState

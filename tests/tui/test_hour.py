@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 
 from tests.tui.driver import WIDE, ask, chat_of, command, toasts, wait_for_state, wait_until
 from tests.tui.scripted import NOW, Line, ScriptedSession
-from varda_chat.request import Request
-from varda_chat.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources
+from varda_chat.session.request import Request
+from varda_chat.session.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources
 from varda_chat.transcripts import Recording, Transcripts
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.state import ChatState

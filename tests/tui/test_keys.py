@@ -30,9 +30,9 @@ from tests.tui.driver import (
     wait_until,
 )
 from tests.tui.scripted import ScriptedSession
+from varda_chat.config.settings import Settings, SettingsFile, read
 from varda_chat.errors import VardaError
-from varda_chat.request import Request
-from varda_chat.settings import Settings, SettingsFile, read
+from varda_chat.session.request import Request
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui import keys
 from varda_chat.tui.commands import COMMANDS

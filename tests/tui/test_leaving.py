@@ -84,7 +84,7 @@ def test_bytes_that_are_not_text_are_replaced(tiny_checkpoint: Path, own_data_fo
 
 
 CRASHES = """
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 from varda_chat.tui.app import VardaApp
 def crash(self): raise RuntimeError("nobody expected this")
 VardaApp.action_help = crash

@@ -23,7 +23,7 @@ from tests.tui.driver import (
 )
 from tests.tui.scripted import NOW, ScriptedSession
 from varda_chat.memory import MemoryStore, TurnChanges
-from varda_chat.session import MemoryEvent
+from varda_chat.session.session import MemoryEvent
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.formatting import duration, spark
 from varda_chat.tui.history import FILE_NAME

@@ -22,7 +22,7 @@ from tests.tui.driver import (
 )
 from tests.tui.memories import lived_in
 from tests.tui.scripted import NOW, Line, ScriptedSession
-from varda_chat.session import MemoryEvent, Recalled, Remembered
+from varda_chat.session.session import MemoryEvent, Recalled, Remembered
 from varda_chat.tui.formatting import ago, bar, magnitude
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.memory_panel import EventRow, MemoryPanel, RecalledRow, Words, shortened

@@ -29,11 +29,11 @@ from tests.tui.driver import (
     wait_until,
 )
 from tests.tui.scripted import Line, ScriptedSession
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models import catalog
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.request import Request
-from varda_chat.session import ChatSession
+from varda_chat.session.request import Request
+from varda_chat.session.session import ChatSession
 from varda_chat.storage.locks import take_lock
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.screens.picking import ModelsScreen, ProfilesScreen

@@ -12,7 +12,7 @@ from textual.app import App, ComposeResult
 
 from tests.tui.driver import WIDE, answers, ask, chat_of, composer, make_app, text_of, wait_for_state, wait_until
 from tests.tui.scripted import NOW, Line, ScriptedSession
-from varda_chat.session import MemoryEvent, Remembered
+from varda_chat.session.session import MemoryEvent, Remembered
 from varda_chat.tui.collecting import OVERDUE, WORTH_IT, Collector, loading, starting
 from varda_chat.tui.session_host import DeltaStream
 from varda_chat.tui.state import ChatState, Vitals

@@ -28,7 +28,7 @@ from tests.tui.driver import (
     wait_until,
 )
 from tests.tui.scripted import Line, ScriptedSession
-from varda_chat.settings import Settings
+from varda_chat.config.settings import Settings
 from varda_chat.transcripts import Recording, Transcripts
 from varda_chat.tui.screens import talking
 from varda_chat.tui.screens.sessions import SessionsScreen

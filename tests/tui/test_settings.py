@@ -24,7 +24,7 @@ from tests.tui.driver import (
     wait_until,
 )
 from tests.tui.scripted import ScriptedSession
-from varda_chat.settings import Settings, SettingsFile, read
+from varda_chat.config.settings import Settings, SettingsFile, read
 from varda_chat.tui.screens.settings import SettingRow, SettingsScreen
 from varda_chat.tui.start import chat
 from varda_chat.tui.state import ChatState, PanelPlace
@@ -150,7 +150,7 @@ async def test_a_panel_hidden_by_the_settings(profile_dir: Path, file: Path) -> 
 
 def test_an_unknown_theme_names_the_file_it_stands_in(file: Path, own_data_folder: Path) -> None:
     from varda_chat.errors import VardaError
-    from varda_chat.request import Request
+    from varda_chat.session.request import Request
 
     file.write_text("theme = 'mauve'")
     with pytest.raises(VardaError, match=r"config\.toml: theme: There is no theme 'mauve'"):

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from tests.tui.driver import chat_of, command, make_app, text_of, wait_until
 from tests.tui.pictures import begin, by_night_and_by_day, still, talk, told_session
 from tests.tui.scripted import ScriptedSession
-from varda_chat.settings import Settings, SettingsFile
+from varda_chat.config.settings import Settings, SettingsFile
 
 SnapCompare = Callable[..., bool]
 

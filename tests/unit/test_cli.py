@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from varda_chat import __version__
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.maintenance import peek
 
@@ -131,7 +131,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 def test_help_and_version_and_reset_import_nothing_heavy() -> None:
     probe = (
-        "import sys; from click.testing import CliRunner; from varda_chat.cli import main; "
+        "import sys; from click.testing import CliRunner; from varda_chat.cli.main import main; "
         "results = [CliRunner().invoke(main, a) for a in (['--help'], ['--version'], ['--reset-memory', '--yes'])]; "
         "assert all(r.exit_code == 0 for r in results), results; "
         f"print([m for m in {HEAVY} if m in sys.modules])"
@@ -223,12 +223,12 @@ def test_interrupted_question_exits_130(tiny_checkpoint: Path, monkeypatch: pyte
     run("-p", "I live in Lisbon.", checkpoint=tiny_checkpoint)
     assert run("--reset-memory", stdin="").exit_code == 2, "nobody can be asked at the end of stdin"
     monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
-    monkeypatch.setattr("varda_chat.terminals.can_draw", lambda: False)
+    monkeypatch.setattr("varda_chat.tui.terminals.can_draw", lambda: False)
     assert run("--reset-memory", stdin="").exit_code == 130
 
 
 def test_theme_reaches_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
-    from varda_chat import cli
+    from varda_chat.cli import main as cli
     from varda_chat.tui.app import VardaApp
 
     class Terminal(io.StringIO):

@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat import ChatSession
-from varda_chat.config import GenerationSettings
-from varda_chat.confirming import KEPT
+from varda_chat.config.confirming import KEPT
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint

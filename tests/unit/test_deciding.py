@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
-from varda_chat.deciding import AS_SURE, Decisions, decide, matches_at_end
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
 from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatMLFormat
 from varda_chat.models.configuration import INTENTS
 from varda_chat.models.memory_layer import Address
+from varda_chat.session.decisions import AS_SURE, Decisions, decide, matches_at_end
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 DIM = 16
@@ -161,7 +161,7 @@ def test_a_note_holds_what_answers_about_as_surely_as_the_first(model: Any, stor
 
 
 def test_a_reply_reads_only_what_answers(model: Any, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("varda_chat.deciding.AS_SURE", 99.0)
+    monkeypatch.setattr("varda_chat.session.decisions.AS_SURE", 99.0)
     set_decisions(model, "ask", answers=True)
     reads = decided(model, store).reads
     assert reads is not None

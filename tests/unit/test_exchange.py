@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from varda_chat.errors import VardaError
 from varda_chat.memory.export import FORMATS, Format, format_of, lines_of, read_export
 from varda_chat.memory.records import Imported, NewStatement, NewVector
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.text import one_line, sanitize
 
 NOW = 2e9
 SPECIAL = st.text("-+=@'\"\\`*_{}[]<>#|~&!.,;:)(\n\t 10ax\u00e9\U0001f600", max_size=40)

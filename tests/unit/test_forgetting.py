@@ -10,12 +10,14 @@ import pytest
 
 from tests.tui.driver import WIDE, ask, command, make_app, screen_is, text_of, toasts, wait_for_state, wait_until
 from tests.unit.tiny_chatml import NEVER, ask_from_here_on, chatml_tokenizer, obliging_model
-from varda_chat import ChatSession, persona, purging
-from varda_chat.config import GenerationSettings
-from varda_chat.forgetting import files_that_hold, lines_of, prove
+from varda_chat import ChatSession
+from varda_chat.config import persona
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint
+from varda_chat.session import purging
+from varda_chat.session.proof import files_that_hold, lines_of, prove
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.proof import ProofScreen
 from varda_chat.tui.state import ChatState

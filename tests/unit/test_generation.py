@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import tiny_model
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.generation import generate_reply

@@ -12,9 +12,9 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from tests.conftest import tiny_model
 from tests.unit.tiny_decoders import ChainedMemory, checkpoint_layers
+from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.models import SearchResults, VardaGPTAssociative
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.paths import bundled_checkpoint
 
 CLOSE: Any = {"atol": 1e-4, "rtol": 1e-4}
 PARTS = ("logits", "query", "read_weights", "store_decision", "storable_vector")

@@ -10,8 +10,8 @@ from types import ModuleType
 import click
 import pytest
 
-from varda_chat import settings
-from varda_chat.cli import main
+from varda_chat.cli.main import main
+from varda_chat.config import settings
 from varda_chat.tui import keys
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -18,10 +18,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.unit.test_store import opened, texts, told, turn
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 from varda_chat.errors import StorageError, VardaError
+from varda_chat.ingest.learning import read_file
 from varda_chat.ingest.passages import Passage
-from varda_chat.learning import read_file
 from varda_chat.memory import maintenance
 from varda_chat.memory.export import read_export
 from varda_chat.storage.regular import NotRegularError, read_regular
@@ -50,7 +50,7 @@ def run(*arguments: object, stdin: str | None = None) -> Result:
 
 def program(*arguments: object, stdin: bytes = b"", preexec: str = "") -> subprocess.CompletedProcess[bytes]:
     """The command in a process of its own; a hang fails."""
-    code = f"{preexec}\nfrom varda_chat.cli import main\nmain()"
+    code = f"{preexec}\nfrom varda_chat.cli.main import main\nmain()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         input=stdin,
@@ -334,8 +334,8 @@ def test_latin_1_is_read_as_such_and_said_so(tmp_path: Path) -> None:
 def test_latin_1_on_a_pipe_and_as_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
-    from varda_chat.answering import lines_of
-    from varda_chat.parameters import TEXT
+    from varda_chat.cli.chat import lines_of
+    from varda_chat.cli.parameters import TEXT
 
     stream = io.TextIOWrapper(io.BytesIO(b"My name is Ana.\nI like the caf\xe9.\n"), encoding="utf-8")
     assert list(lines_of(stream)) == ["My name is Ana.\n", "I like the caf\xe9.\n"]

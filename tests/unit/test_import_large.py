@@ -21,7 +21,7 @@ PROBE = """
 import re, resource, sys
 from pathlib import Path
 from click.testing import CliRunner
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 result = CliRunner().invoke(main, ["memory", *sys.argv[1:], "--json"])
 print(result.stdout[:500].splitlines()[0] if result.exit_code == 0 else result.output)
 # getrusage's figure is never below what the process held that started this one

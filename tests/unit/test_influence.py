@@ -14,14 +14,14 @@ import pytest
 
 from tests.unit.tiny_chatml import NEVER, ask_from_here_on, chatml_tokenizer, obliging_model
 from varda_chat import ChatSession
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import VardaError
-from varda_chat.influence import MaskedStore, compared
 from varda_chat.memory import MemoryStore
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint
+from varda_chat.session.turn import Remembered
+from varda_chat.session.why import MaskedStore, compared
 from varda_chat.transcripts import Transcripts
-from varda_chat.turns import Remembered
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 TOLD, ALSO, ASKED = "My dog is called Rimba.", "I live in Lisbon.", "What is my dog called?"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from varda_chat.errors import VardaError
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 mcp = pytest.importorskip("mcp", reason="needs the extra mcp")
 
@@ -46,7 +46,7 @@ async def use(client: Any) -> None:
 
 
 async def test_the_tools_remember_recall_forget_and_explain(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    from varda_chat.mcp_server import server_of
+    from varda_chat.cli.mcp import server_of
 
     with ChatSession.open(tmp_path / "memory", tiny_checkpoint) as session:
         async with mcp.Client(server_of(session)) as client:
@@ -68,7 +68,7 @@ async def test_the_command_serves_on_stdio(tiny_checkpoint: Path, tmp_path: Path
 def test_without_the_package_the_command_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 
-    from varda_chat.cli import main
+    from varda_chat.cli.main import main
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "mcp"]:
         monkeypatch.delitem(sys.modules, name)

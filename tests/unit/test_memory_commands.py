@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.unit.test_store import agrees, opened, texts, told, turn
-from varda_chat.cli import main
+from varda_chat.cli.main import main
+from varda_chat.cli.memory import memory
 from varda_chat.memory import peek
 from varda_chat.memory.records import Imported
-from varda_chat.memory_commands import memory
 
 SAID = "the safe opens with 4711"
 
@@ -344,7 +344,7 @@ def test_the_model_is_loaded_only_where_it_must_run(folder: Path, tmp_path: Path
     used = {command[0] for command in commands} | {"search", "edit", "learn"}
     assert set(memory.commands) == used
     probe = (
-        "import sys; from click.testing import CliRunner; from varda_chat.cli import main\n"
+        "import sys; from click.testing import CliRunner; from varda_chat.cli.main import main\n"
         f"for a in {commands!r}:\n"
         "    r = CliRunner().invoke(main, ['memory', *a]); assert r.exit_code == 0, (a, r.output, r.exception)\n"
         "print([m for m in ('torch', 'transformers') if m in sys.modules])"
@@ -437,7 +437,7 @@ def test_lines_that_cannot_be_learned_are_named_at_the_end(tiny_checkpoint: Path
 def test_learning_goes_on_where_it_was_cut_off(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
     text = tmp_path / "notes.txt"
     text.write_text("\n\n".join(f"My number is {number}." for number in range(6)))
@@ -483,7 +483,7 @@ def test_learning_that_was_killed_goes_on_and_stores_what_a_whole_run_stores(
 
 
 def test_reading_through_another_model_goes_on_where_it_was_cut_off(folder: Path, tiny_checkpoint: Path) -> None:
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
     readings: list[str] = []
 

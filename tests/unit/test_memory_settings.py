@@ -12,15 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 from training.cli.train_flags import INDEX_TYPES as NAMED
-from varda_chat.cli import main
+from varda_chat.cli.main import main
+from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.errors import VardaError
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.export import write_export
 from varda_chat.memory.index.registry import INDEX_TYPES
 from varda_chat.memory.records import NewStatement, NewVector, TurnChanges
 from varda_chat.memory.schema import MemorySettings, migrate
-from varda_chat.paths import bundled_checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 SMALL = MemorySettings(size=40, index_type="ivf", num_clusters=3, forgetfulness=0.5)
 

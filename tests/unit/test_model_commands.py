@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from tests.unit import tiny_bases
 from tests.unit.test_cli import HEAVY
-from varda_chat import paths
-from varda_chat.cli import main
+from varda_chat.cli.main import main
+from varda_chat.config import paths
 from varda_chat.models import bases, model_cache
 from varda_chat.models.bases import Base
 
@@ -150,8 +150,9 @@ def test_remove_asks_and_deletes_what_is_cached(shipped: Path) -> None:
 def test_list_and_path_import_nothing_heavy(shipped: Path) -> None:
     run("get")
     probe = (
-        "import sys; from pathlib import Path; from click.testing import CliRunner; from varda_chat import paths; "
-        "from varda_chat.cli import main; from varda_chat.models import bases; "
+        "import sys; from pathlib import Path; from click.testing import CliRunner; "
+        "from varda_chat.config import paths; "
+        "from varda_chat.cli.main import main; from varda_chat.models import bases; "
         "paths.checkpoints_dir = lambda: Path(sys.argv[1]).parent; "
         "bases.KNOWN['tiny'] = bases.Base('tiny', 'r1', sys.argv[2], hub_id='tiny/tiny'); "
         "commands = ['list'], ['path'], ['remove', '--yes'], ['list']; "

@@ -17,11 +17,11 @@ from packaging.requirements import Requirement
 
 from tests.unit.tiny_chatml import chatml_tokenizer, memory_settings, with_template
 from tests.unit.tiny_decoders import KINDS, decoder_settings
-from varda_chat.cli import main
+from varda_chat.cli.main import main
+from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import load_checkpoint
 from varda_chat.models.export import export
-from varda_chat.paths import bundled_checkpoint
 
 IDS = [[5, 6, 7, 8, 9]]
 LOAD = f"""

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from varda_chat import profiles
+from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.errors import CheckpointError, MemoryLockedError
 from varda_chat.models import catalog
 from varda_chat.models.catalog import BUNDLED
 from varda_chat.models.checkpoint import load_checkpoint
-from varda_chat.paths import bundled_checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session import profiles
+from varda_chat.session.session import ChatSession
 from varda_chat.storage.locks import take_lock
 
 

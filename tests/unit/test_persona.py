@@ -10,13 +10,14 @@ import pytest
 
 from tests.tui.driver import WIDE, ask, command, make_app, toasts, wait_for_state, wait_until
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
-from varda_chat import ChatSession, persona
-from varda_chat.config import GenerationSettings
+from varda_chat import ChatSession
+from varda_chat.config import persona
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.memory import MemoryStore
 from varda_chat.models.chat_format import SYSTEM_PROMPT, ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
-from varda_chat.request import Request
+from varda_chat.session.request import Request
 from varda_chat.tui.state import ChatState
 
 CHAT = ChatMLFormat(chatml_tokenizer())

@@ -68,7 +68,7 @@ for each in pkgutil.walk_packages(varda_chat.__path__, "varda_chat."):
 assert ONLY_POSIX.isdisjoint(sys.modules)
 """
 CHAT = """
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 main()
 """
 

@@ -18,11 +18,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.unit.test_store import some
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 from varda_chat.memory import maintenance
 from varda_chat.memory.records import Imported, NewStatement, NewVector
 from varda_chat.memory.store import MemoryStore
-from varda_chat.purging import finish, purge, trace
+from varda_chat.session.purging import finish, purge, trace
 from varda_chat.storage.words import Words
 from varda_chat.transcripts import Transcripts
 
@@ -132,7 +132,7 @@ def test_a_purge_takes_what_was_said_before_an_edit(profile: Path) -> None:
 PURGE_UNTIL_KILLED = """
 import sys
 from varda_chat.memory.store import MemoryStore
-from varda_chat.purging import purge
+from varda_chat.session.purging import purge
 with MemoryStore.open_records(sys.argv[1]) as store:
     print("begins", flush=True)
     purge(store, (), ["zyxw"])

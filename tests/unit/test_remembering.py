@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from tests.conftest import tiny_model
-from varda_chat.deciding import Candidate
 from varda_chat.models import SearchResults
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.gpt2 import VardaGPTOutput
-from varda_chat.remembering import deletions, statements_to_store, with_words
+from varda_chat.session.decisions import Candidate
+from varda_chat.session.remembering import deletions, statements_to_store, with_words
 
 
 def an_output(logits: list[list[float]], statements: list[list[int]]) -> VardaGPTOutput:

@@ -12,7 +12,7 @@ import torch
 
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
 from tests.unit.tiny_decoders import ChainedMemory
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.chat_format import ChatMLFormat, statement_numbers
 from varda_chat.models.configuration import STATUSES
 from varda_chat.models.reply import ReplyWriter, message_of_reply

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varda_chat.sanitize import one_line, sanitize, split_unfinished
+from varda_chat.text import one_line, sanitize, split_unfinished
 
 NASTY = (
     "\x1b\x07\x9b\x9d\x90\x9c\r\n\t\v\f\x85\x00\x7f[]PX^_\\;0123mHJK?52c"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from varda_chat import ChatSession
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.memory import MemoryStore, TurnChanges
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from varda_chat.cli import main
+from varda_chat.cli.main import main
 from varda_chat.transcripts import Transcripts
 from varda_chat.transcripts.store import FILE_NAME
 

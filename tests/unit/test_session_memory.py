@@ -12,7 +12,7 @@ import pytest
 from varda_chat.errors import VardaError
 from varda_chat.memory.export import read_export
 from varda_chat.memory.records import Imported
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 
 @pytest.fixture

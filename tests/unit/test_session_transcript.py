@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from varda_chat import ChatSession
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import MemoryLockedError, StorageError, VardaError
+from varda_chat.session.turn import Turn
 from varda_chat.transcripts import StoredTurn, Transcripts
-from varda_chat.turns import Turn
 
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from varda_chat import paths
-from varda_chat.cli import main
+from varda_chat.cli.main import main
+from varda_chat.config import paths
+from varda_chat.config.settings import Settings, parsed, read, save
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory import MemoryStore
-from varda_chat.settings import Settings, parsed, read, save
 
 WRITTEN = """\
 # mine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from varda_chat.wording import counted, numbered, times, were
+from varda_chat.text import counted, numbered, times, were
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Folders(Places):
 
 def places_of(data_dir: Path | None) -> Folders:
     """Where corpora and prepared text lie: our own data folder, beside the profiles."""
-    from varda_chat.paths import data_dir as home
+    from varda_chat.config.paths import data_dir as home
 
     return Folders(data_dir, home() / "corpora", home() / "prepared")
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from varda_chat.api.errors import ApiError
-from varda_chat.config import MAX_NEW_TOKENS, GenerationSettings
+from varda_chat.config.defaults import MAX_NEW_TOKENS, GenerationSettings
 from varda_chat.errors import VardaError
-from varda_chat.lengths import MAX_MESSAGE, check_length
-from varda_chat.sanitize import sanitize
-from varda_chat.session import RESUMED_TURNS
-from varda_chat.turns import Exchange
+from varda_chat.session.lengths import MAX_MESSAGE, check_length
+from varda_chat.session.session import RESUMED_TURNS
+from varda_chat.session.turn import Exchange
+from varda_chat.text import sanitize
 
 MODEL = "varda-chat"
 """What the model is called in requests."""

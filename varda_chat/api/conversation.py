@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from varda_chat.api.asking import Asked
-from varda_chat.sanitize import sanitize
-from varda_chat.session import RESUMED_TURNS, ChatSession
-from varda_chat.turns import Exchange, Turn
+from varda_chat.session.session import RESUMED_TURNS, ChatSession
+from varda_chat.session.turn import Exchange, Turn
+from varda_chat.text import sanitize
 
 _KNOWN_TURNS = 4096
 """So many of the turns that were made here are known with what they told and named, when a client sends them again."""

@@ -22,9 +22,9 @@ from varda_chat.api.conversation import Conversation
 from varda_chat.api.errors import ApiError
 from varda_chat.api.turns import Answer, Turns
 from varda_chat.errors import StorageError, VardaError
-from varda_chat.sanitize import one_line, to_json
-from varda_chat.session import ChatSession
-from varda_chat.turns import Turn
+from varda_chat.session.session import ChatSession
+from varda_chat.session.turn import Turn
+from varda_chat.text import one_line, to_json
 
 _DISCONNECTED = 499
 """The status for a client that has gone, which nobody reads."""

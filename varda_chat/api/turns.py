@@ -11,8 +11,8 @@ from contextlib import suppress
 from varda_chat.api.asking import Asked
 from varda_chat.api.conversation import Conversation
 from varda_chat.api.errors import ApiError
-from varda_chat.turns import Turn
-from varda_chat.wording import numbered
+from varda_chat.session.turn import Turn
+from varda_chat.text import numbered
 
 
 class Answer:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from varda_chat import decoding
+from varda_chat import text as decoding
 from varda_chat.errors import VardaError
 from varda_chat.storage.regular import read_regular
 

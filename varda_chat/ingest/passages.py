@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.text import one_line, sanitize
 
 MAX_PASSAGE = 8000
 """Characters of a passage; a longer text is cut into several."""

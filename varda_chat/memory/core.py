@@ -23,7 +23,7 @@ from varda_chat.storage.container import Container
 from varda_chat.storage.files import DATABASE, INDEX
 from varda_chat.storage.row_checksums import altered_texts
 from varda_chat.storage.sqlite import connect_reader, disk_errors, full_check, is_damage, transaction
-from varda_chat.wording import numbered
+from varda_chat.text import numbered
 
 if TYPE_CHECKING:
     from typing import Self

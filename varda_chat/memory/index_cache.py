@@ -19,7 +19,7 @@ from varda_chat.memory.records import NEARLY_NOTHING, NewStatement, NewVector, S
 from varda_chat.memory.schema import bump_generation, generation, index_type, num_clusters, was_once
 from varda_chat.storage.container import Container, read_container
 from varda_chat.storage.sqlite import transaction
-from varda_chat.wording import numbered
+from varda_chat.text import numbered
 
 if TYPE_CHECKING:
     from varda_chat.memory.vector_memory import AssociativeMemory

@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from varda_chat.config import MAX_MEMORY_SIZE
+from varda_chat.config.defaults import MAX_MEMORY_SIZE
 from varda_chat.memory.schema import reference, schema_version
-from varda_chat.sanitize import sanitize
 from varda_chat.storage.row_checksums import text_crc
+from varda_chat.text import sanitize
 
 MAX_ID = 2**62
 """Of ids and counts: half of what SQLite can hold, so that there is room for those to come."""

@@ -33,7 +33,7 @@ from varda_chat.storage.locks import take_lock
 from varda_chat.storage.row_checksums import altered_texts, mend_texts
 from varda_chat.storage.sqlite import connect_reader, connect_writer, disk_errors, is_damage, transaction
 from varda_chat.storage.value_types import put_types_right, wrong_numbers
-from varda_chat.wording import numbered, were
+from varda_chat.text import numbered, were
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from varda_chat.storage.locks import take_lock
 from varda_chat.storage.row_checksums import altered_texts
 from varda_chat.storage.sqlite import connect_copy, connect_writer, mend_indexes
 from varda_chat.storage.value_types import put_types_right
-from varda_chat.wording import numbered
+from varda_chat.text import numbered
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -31,7 +31,7 @@ from varda_chat.storage.sqlite import (
     transaction,
 )
 from varda_chat.storage.wal import lost_frames
-from varda_chat.wording import numbered, were
+from varda_chat.text import numbered, were
 
 SAVED = ".saved"
 """End of the name of what could be read of a damaged database, until it has taken the database's place."""

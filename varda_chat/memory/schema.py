@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from varda_chat.config import DEFAULT_MEMORY_SIZE, MAX_MEMORY_SIZE
+from varda_chat.config.defaults import DEFAULT_MEMORY_SIZE, MAX_MEMORY_SIZE
 from varda_chat.errors import VardaError
 from varda_chat.memory.records import statement_key
 from varda_chat.storage.row_checksums import text_crc

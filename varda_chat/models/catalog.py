@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from varda_chat import paths
+from varda_chat.config import paths
 from varda_chat.errors import CheckpointError, StorageError
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.text import one_line, sanitize
 
 BUNDLED = ""
 """What the model that a chat opens where none is named is called in settings."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
+from varda_chat.config.paths import base_directory, bundled_checkpoint, default_checkpoint, shipped_checkpoints
 from varda_chat.errors import CheckpointError
 from varda_chat.models.adapters import base_needed, complete_checkpoint
 from varda_chat.models.chat_format import ChatFormat, chat_format_of
@@ -18,7 +19,6 @@ from varda_chat.models.gpt2 import VardaGPTAssociative
 from varda_chat.models.gpt2_configuration import VardaGPTConfig
 from varda_chat.models.limits import check_weights, checked_config
 from varda_chat.models.model_cache import MANIFEST, Progress, intact
-from varda_chat.paths import base_directory, bundled_checkpoint, default_checkpoint, shipped_checkpoints
 
 WEIGHTS = "model.safetensors"
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from varda_chat.config import MAX_MEMORY_SIZE
+from varda_chat.config.defaults import MAX_MEMORY_SIZE
 from varda_chat.errors import CheckpointError, VardaError
-from varda_chat.sanitize import one_line
 from varda_chat.storage.regular import check_regular, read_regular
+from varda_chat.text import one_line
 
 CONFIG, WEIGHTS, SHARDS = "config.json", "model.safetensors", "model.safetensors.index.json"
 MAX_CONFIG = 2**20

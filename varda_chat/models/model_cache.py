@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from varda_chat import paths
+from varda_chat.config import paths
 from varda_chat.errors import CheckpointError, StorageError
 from varda_chat.storage.files import to_disk
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.chat_format import ChatFormat, EncodedMessage
 from varda_chat.models.generation import GREEDY_BELOW, NoLoops, OnlyText, StopEvent, TextStreamer
 from varda_chat.models.memory_cache import MemoryCache

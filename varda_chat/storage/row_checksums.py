@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from varda_chat.storage.sqlite import connect_reader
-from varda_chat.wording import numbered
+from varda_chat.text import numbered
 
 _TABLES = {"statements": "statement", "removed_statements": "deleted statement", "events": "event"}
 

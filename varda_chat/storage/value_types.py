@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from varda_chat.wording import numbered
+from varda_chat.text import numbered
 
 _IS_WRONG = {
     "TEXT": "({0} < '' OR {0} >= x'')",

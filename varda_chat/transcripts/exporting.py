@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import sanitize, to_json
 from varda_chat.storage.files import check_target, replace_file
+from varda_chat.text import sanitize, to_json
 from varda_chat.transcripts.records import SessionInfo, StoredTurn
 from varda_chat.transcripts.store import Transcripts
 

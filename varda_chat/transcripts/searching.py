@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from varda_chat.sanitize import one_line, sanitize
 from varda_chat.storage.words import FORGOTTEN_TEXT, Words
+from varda_chat.text import one_line, sanitize
 from varda_chat.transcripts.records import FoundTurn
 
 EXCERPT_LENGTH = 120

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory.purge import empty_the_log
 from varda_chat.memory.recovery import set_aside
-from varda_chat.sanitize import one_line, sanitize
 from varda_chat.storage.files import COMPANIONS, beside, make_private_folder
 from varda_chat.storage.row_checksums import text_crc
 from varda_chat.storage.sqlite import connect_copy, connect_writer, disk_errors, is_damage, mend_indexes, transaction
 from varda_chat.storage.value_types import put_types_right
 from varda_chat.storage.words import Words
+from varda_chat.text import numbered, one_line, sanitize
 from varda_chat.transcripts import searching
 from varda_chat.transcripts.records import FoundTurn, SessionInfo, StoredTurn, TurnState
 from varda_chat.transcripts.schema import (
@@ -32,7 +32,6 @@ from varda_chat.transcripts.schema import (
     migrate,
     schema_version,
 )
-from varda_chat.wording import numbered
 
 if TYPE_CHECKING:
     from typing import Self

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from varda_chat.memory.recovery import torn_log
+from varda_chat.text import numbered, were
 from varda_chat.transcripts.store import FILE_NAME, Transcripts
-from varda_chat.wording import numbered, were
 
 
 def verify_sessions(folder: Path) -> tuple[str, ...]:

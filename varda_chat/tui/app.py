@@ -19,11 +19,11 @@ from textual.driver import Driver
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from varda_chat.config import DEFAULT_THEME
-from varda_chat.paths import config_file
-from varda_chat.request import Request
-from varda_chat.sanitize import sanitize
-from varda_chat.settings import SettingsFile
+from varda_chat.config.defaults import DEFAULT_THEME
+from varda_chat.config.paths import config_file
+from varda_chat.config.settings import SettingsFile
+from varda_chat.session.request import Request
+from varda_chat.text import sanitize
 from varda_chat.tui.clipboard import copy_natively, native_command
 from varda_chat.tui.collecting import Collector
 from varda_chat.tui.commands import COMMANDS, Command

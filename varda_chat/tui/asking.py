@@ -11,7 +11,7 @@ from varda_chat.tui.session_host import SessionHost, sentence_for
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
 T = TypeVar("T")
 

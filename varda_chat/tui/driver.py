@@ -13,8 +13,8 @@ from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
-from varda_chat.terminals import screen
 from varda_chat.tui.messages import HungUp
+from varda_chat.tui.terminals import screen
 
 if TYPE_CHECKING:
     from varda_chat.tui.app import VardaApp

@@ -14,7 +14,7 @@ from pathlib import Path
 from textual.app import App, SuspendNotSupported
 
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import sanitize
+from varda_chat.text import sanitize
 
 _FALL_BACKS = ("nano", "vim", "vi")
 

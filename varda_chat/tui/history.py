@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import IO
 
-from varda_chat.sanitize import sanitize
 from varda_chat.storage.files import beside, replace_file
 from varda_chat.storage.regular import NotRegularError, open_regular
+from varda_chat.text import sanitize
 
 FILE_NAME = "history.jsonl"
 MAX_ENTRIES = 1000

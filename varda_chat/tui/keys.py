@@ -14,7 +14,7 @@ from textual.keys import REPLACED_KEYS, Keys, key_to_character
 from textual.widgets import TextArea
 
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 
 _MODIFIERS = ("ctrl+", "shift+", "alt+", "meta+", "super+", "hyper+")
 _NAMES = {

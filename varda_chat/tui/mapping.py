@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.cells import cell_len
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 
 if TYPE_CHECKING:  # numpy loads when a map is drawn, long after the first paint
     import numpy as np

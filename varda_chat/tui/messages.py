@@ -13,7 +13,7 @@ from varda_chat.tui.state import MemoryView, Progress, SessionFacts
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
-    from varda_chat.turns import Turn
+    from varda_chat.session.turn import Turn
 
 
 @dataclass

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from varda_chat import persona
+from varda_chat.config import persona
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 
 if TYPE_CHECKING:
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
 
 def change_persona(session: ChatSession, text: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from textual.message import Message
 
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import one_line, sanitize, split_unfinished
+from varda_chat.text import one_line, sanitize, split_unfinished
 from varda_chat.tui.collecting import loading
 from varda_chat.tui.messages import (
     DeletesAsked,
@@ -26,7 +26,7 @@ from varda_chat.tui.state import MemoryView, Progress, SessionFacts
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
 OpenSession = Callable[[Callable[[str, float], None]], "ChatSession"]
 Post = Callable[[Message], object]

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import click
 
+from varda_chat.config.settings import SettingsFile
 from varda_chat.errors import VardaError
-from varda_chat.request import Request, session_to_resume, transcripts_of
-from varda_chat.settings import SettingsFile
+from varda_chat.session.request import Request, session_to_resume, transcripts_of
 from varda_chat.storage.files import DATABASE
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.keys import check as check_keys

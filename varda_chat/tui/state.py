@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from varda_chat.session import MemoryEvent
+    from varda_chat.session.session import MemoryEvent
 
 
 class ChatState(Enum):

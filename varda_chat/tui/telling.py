@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 
 if TYPE_CHECKING:
-    from varda_chat.influence import Without
     from varda_chat.memory.records import Statement, Undone
+    from varda_chat.session.why import Without
 
 _SHOWN = 3
 _CHARACTERS = 80

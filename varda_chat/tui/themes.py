@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
-from varda_chat.config import DEFAULT_THEME
+from varda_chat.config.defaults import DEFAULT_THEME
 from varda_chat.errors import VardaError
 
 VARDA_DARK = Theme(

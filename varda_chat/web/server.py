@@ -14,9 +14,8 @@ import click
 from aiohttp import WSCloseCode, web
 from textual_serve.server import Server, to_int
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import numbered, one_line
 from varda_chat.web.chat_process import ChatProcess
-from varda_chat.wording import numbered
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

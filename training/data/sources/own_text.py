@@ -12,8 +12,8 @@ from typing import Any
 from training.data.sources.documents import BadLines, Document, Split
 from training.data.sources.records import lines, records
 from varda_chat.errors import DataError
-from varda_chat.learning import without_markup
-from varda_chat.sanitize import sanitize
+from varda_chat.ingest.learning import without_markup
+from varda_chat.text import sanitize
 
 TEXT, MARKDOWN, JSON_LINES, JSON = (".txt", ".text"), (".md", ".markdown"), (".jsonl", ".ndjson"), (".json",)
 KINDS = (*TEXT, *MARKDOWN, *JSON_LINES, *JSON)

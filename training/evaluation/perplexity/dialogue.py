@@ -35,7 +35,7 @@ from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.models.chat_format import ChatFormat, EncodedMessage
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
 from varda_chat.models.empty_memory import BlankMemory
-from varda_chat.remembering import read_messages, statements_to_store
+from varda_chat.session.remembering import read_messages, statements_to_store
 
 Reader = Literal["memory", "no memory", "another pair's memory", "twin"]
 READERS: tuple[Reader, ...] = get_args(Reader)

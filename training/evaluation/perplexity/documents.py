@@ -37,7 +37,7 @@ from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.models.chat_format import EncodedMessage
 from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.models.empty_memory import BlankMemory
-from varda_chat.remembering import statements_to_store
+from varda_chat.session.remembering import statements_to_store
 
 MEMORY, NO_MEMORY, SHUFFLED, AGAINST = "memory", "no memory", "another document's memory", "against"
 TOGETHER: Final = 32

@@ -27,7 +27,7 @@ from varda_chat.errors import VardaError
 from varda_chat.memory import TurnChanges
 from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.models.generation import generate_reply
-from varda_chat.sanitize import sanitize
+from varda_chat.text import sanitize
 
 Control = Literal[
     "no-memory", "shuffled-memory", "store-everything", "random-store", "facts-in-prompt", "text-search"

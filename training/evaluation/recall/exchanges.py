@@ -21,7 +21,7 @@ from training.evaluation.recall.telling import GREEDY, open_store
 from training.evaluation.recall.templates import draw_facts
 from training.evaluation.scoring import Score, loops, names_any
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 FACTS, TALK = 3, 2
 """Facts and lines of small talk in each of the two sessions of a conversation."""

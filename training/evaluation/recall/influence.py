@@ -26,10 +26,10 @@ from training.evaluation.recall.scripts import make_scripts
 from training.evaluation.recall.tasks import TIERS, Question, Tier
 from training.evaluation.recall.telling import GREEDY, open_store, tell
 from training.evaluation.scoring import names_any, normalised
-from varda_chat.influence import MaskedStore
 from varda_chat.memory import MemoryStore
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
+from varda_chat.session.why import MaskedStore
 
 Progress = Callable[[str, int, int], None]
 

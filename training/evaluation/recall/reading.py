@@ -14,7 +14,7 @@ from training.evaluation.recall.telling import GREEDY
 from varda_chat.memory import NewStatement, NewVector
 from varda_chat.models.chat_format import EncodedMessage
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.remembering import read_messages
+from varda_chat.session.remembering import read_messages
 
 
 @dataclass(frozen=True)

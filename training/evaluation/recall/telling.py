@@ -12,10 +12,10 @@ from pathlib import Path
 
 from training.evaluation.recall.tasks import Line, Script
 from training.evaluation.scoring import names_any
-from varda_chat.config import DEFAULT_MEMORY_SIZE, GenerationSettings
+from varda_chat.config.defaults import DEFAULT_MEMORY_SIZE, GenerationSettings
 from varda_chat.memory import MemoryStore
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.session import ChatSession, Turn
+from varda_chat.session.session import ChatSession, Turn
 
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=48)
 

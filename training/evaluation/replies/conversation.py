@@ -28,9 +28,9 @@ from training.evaluation import DATA
 from training.evaluation.recall.telling import open_store
 from training.evaluation.scoring import loops, names_any
 from training.tables import read_items
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 SEEDS = (0, 1, 2)
 INCOGNITO = "incognito"

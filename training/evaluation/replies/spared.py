@@ -24,10 +24,10 @@ from training.evaluation.recall.distractors import unrelated_lines
 from training.evaluation.recall.telling import open_store
 from training.evaluation.scoring import names, normalised
 from training.tables import read_items
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import DataError, VardaError
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 GREEDY = GenerationSettings(temperature=0.0)
 LINES = 40

@@ -19,7 +19,7 @@ from training.evaluation.recall.telling import open_store
 from training.evaluation.retrieval.conversations import Conversation
 from training.evaluation.retrieval.minilm import minilm_vectors
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.session import ChatSession
+from varda_chat.session.session import ChatSession
 
 Ranking = tuple[tuple[str, float], ...]
 

@@ -15,7 +15,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Input
 
-from varda_chat.sanitize import sanitize
+from varda_chat.text import sanitize
 from varda_chat.tui import keys
 from varda_chat.tui.asking import ask
 from varda_chat.tui.browsing import (
@@ -36,7 +36,7 @@ from varda_chat.tui.widgets.browser_lines import Chip, Detail, HeadLine, KeyLine
 from varda_chat.tui.widgets.statement_list import StatementList
 
 if TYPE_CHECKING:
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
 MATCHES = 200
 """At most so many statements are found by meaning."""

@@ -13,6 +13,7 @@ from textual.screen import Screen
 
 from varda_chat.errors import VardaError
 from varda_chat.storage.files import unused
+from varda_chat.text import numbered, were
 from varda_chat.tui.asking import ask
 from varda_chat.tui.browsing import Entry, entries_of, entries_of_removed
 from varda_chat.tui.keys import shown
@@ -24,11 +25,10 @@ from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.telling import quoted, undone_lines
 from varda_chat.tui.widgets.statement_list import StatementList
-from varda_chat.wording import numbered, were
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
 _WAIT = "Varda is still writing. Try again when she is done."
 
@@ -252,7 +252,7 @@ def _holding(texts: Sequence[str], session: ChatSession) -> list[Statement]:
 
 def _traces(words: Sequence[str], session: ChatSession) -> tuple[str, bool]:
     """What every byte of the profile's files shows after a purge, in a line, and whether one holds ``words`` still."""
-    from varda_chat.forgetting import files_that_hold, line_of_files
+    from varda_chat.session.proof import files_that_hold, line_of_files
 
     read = files_that_hold(session.profile_dir, words)
     return f"Purged. {line_of_files(read)}", any(each.holds for each in read)

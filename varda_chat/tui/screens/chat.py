@@ -15,9 +15,9 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.reactive import var
 
+from varda_chat.config.settings import SettingsFile
 from varda_chat.errors import VardaError
-from varda_chat.request import Request
-from varda_chat.settings import SettingsFile
+from varda_chat.session.request import Request
 from varda_chat.storage.files import DATABASE
 from varda_chat.tui import commands
 from varda_chat.tui.history import FILE_NAME, InputHistory

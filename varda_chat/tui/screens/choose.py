@@ -13,11 +13,10 @@ from textual.content import Content
 from textual.widgets import SelectionList, Static
 from textual.widgets.selection_list import Selection
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line, speaker
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
 from varda_chat.tui.widgets.ticks import TickList
-from varda_chat.wording import speaker
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement

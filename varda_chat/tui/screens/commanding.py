@@ -13,8 +13,8 @@ from markdown_it import MarkdownIt
 from textual import on, work
 
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import one_line
 from varda_chat.storage.files import unused
+from varda_chat.text import one_line
 from varda_chat.transcripts.exporting import export, file_name, render
 from varda_chat.tui import commands, editor
 from varda_chat.tui.keys import shown

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Static, TextArea
 
-from varda_chat.sanitize import sanitize
+from varda_chat.text import sanitize
 from varda_chat.tui.screens.card import Card
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 from varda_chat.tui.screens.card import Card
 
 if TYPE_CHECKING:

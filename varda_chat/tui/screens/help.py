@@ -13,8 +13,8 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from varda_chat.paths import reset_command
-from varda_chat.sanitize import one_line
+from varda_chat.config.paths import reset_command
+from varda_chat.text import one_line
 from varda_chat.tui import keys
 from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.widgets.welcome import tilde

@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from varda_chat.config.settings import SettingsFile, save
 from varda_chat.errors import VardaError
-from varda_chat.settings import SettingsFile, save
 from varda_chat.tui import keys
 from varda_chat.tui.screens.card import Card, key_line
 

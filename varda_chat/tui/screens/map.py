@@ -23,7 +23,7 @@ from varda_chat.tui.widgets.browser_lines import Detail, HeadLine, KeyLine
 from varda_chat.tui.widgets.memory_map import Chart, MemoryMap
 
 if TYPE_CHECKING:
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
 MOST = 2000
 """At most so many statements are drawn."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual import on, work
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 from varda_chat.tui import messages
 from varda_chat.tui.keys import shown
 from varda_chat.tui.screens.commanding import CommandingScreen
@@ -20,9 +20,9 @@ from varda_chat.tui.widgets.message import VardaMessage
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
-    from varda_chat.request import Request
-    from varda_chat.session import ChatSession
-    from varda_chat.turns import Recalled, Turn
+    from varda_chat.session.request import Request
+    from varda_chat.session.session import ChatSession
+    from varda_chat.session.turn import Recalled, Turn
 
 
 class MemoryActsScreen(CommandingScreen):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from textual import on, work
 
-from varda_chat import profiles
+from varda_chat.config.paths import data_dir
+from varda_chat.config.settings import SettingsFile
 from varda_chat.errors import VardaError
 from varda_chat.models import catalog
 from varda_chat.models.catalog import BUNDLED
-from varda_chat.paths import data_dir
-from varda_chat.request import Request
-from varda_chat.settings import SettingsFile
+from varda_chat.session import profiles
+from varda_chat.session.request import Request
 from varda_chat.tui import messages
 from varda_chat.tui.screens.program_acts import ProgramActsScreen, facts_before
 from varda_chat.tui.session_host import SessionHost, sentence_for
@@ -25,7 +25,7 @@ from varda_chat.tui.state import ChatState, MemoryView, Progress, Vitals
 from varda_chat.tui.widgets.message import Notice
 
 if TYPE_CHECKING:
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
     from varda_chat.transcripts import Transcripts
 
 

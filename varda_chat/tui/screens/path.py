@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 from varda_chat.tui.screens.card import Card
 from varda_chat.tui.widgets.browser_lines import SearchField
 from varda_chat.tui.widgets.welcome import tilde

@@ -12,16 +12,15 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from varda_chat.config.paths import profile_dir, shipped_checkpoints
 from varda_chat.errors import VardaError
 from varda_chat.memory.maintenance import Peek
 from varda_chat.models import catalog
 from varda_chat.models.catalog import BUNDLED, Model
-from varda_chat.paths import profile_dir, shipped_checkpoints
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.text import counted, one_line, sanitize
 from varda_chat.tui.formatting import magnitude
 from varda_chat.tui.screens.card import Card
 from varda_chat.tui.widgets.welcome import tilde
-from varda_chat.wording import counted
 
 _NAME_CELLS = 28
 

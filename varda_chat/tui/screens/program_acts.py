@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
-from varda_chat.config import GenerationSettings
+from varda_chat.config.defaults import GenerationSettings
+from varda_chat.config.settings import DRAWN, Settings, SettingsFile, drawing, parsed, read, setting_typed
 from varda_chat.errors import VardaError
-from varda_chat.request import Request
-from varda_chat.sanitize import one_line
-from varda_chat.settings import DRAWN, Settings, SettingsFile, drawing, parsed, read, setting_typed
+from varda_chat.session.request import Request
+from varda_chat.text import one_line
 from varda_chat.tui.keys import shown
 from varda_chat.tui.personas import change_persona
 from varda_chat.tui.screens.keys import KeysScreen
@@ -23,7 +23,7 @@ from varda_chat.tui.state import SessionFacts
 from varda_chat.tui.themes import KNOWN
 
 if TYPE_CHECKING:
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
     from varda_chat.transcripts import Transcripts
 
 _LATER = ("profile", "checkpoint", "memory_size", "system")

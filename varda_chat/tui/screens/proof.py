@@ -13,13 +13,13 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 from varda_chat.tui.screens.card import Card
 from varda_chat.tui.session_host import SessionHost, sentence_for
 
 if TYPE_CHECKING:
-    from varda_chat.forgetting import Proof
-    from varda_chat.purging import Read
+    from varda_chat.session.proof import Proof
+    from varda_chat.session.purging import Read
 
 _SHOWN, _CHARACTERS = 5, 300
 
@@ -49,7 +49,7 @@ class ProofScreen(Card[None]):
 
     @work(thread=True, exit_on_error=False)
     def _prove(self) -> None:
-        from varda_chat.forgetting import files_that_hold, prove
+        from varda_chat.session.proof import files_that_hold, prove
 
         try:
             proof = self._host.call(lambda session: prove(session, self._question, self._gone))
@@ -65,7 +65,7 @@ class ProofScreen(Card[None]):
 
 
 def _verdict(proof: Proof, read: Sequence[Read]) -> Content:
-    from varda_chat.forgetting import lines_of
+    from varda_chat.session.proof import lines_of
 
     first, *others = lines_of(proof, read)
     sign, colour = ("✓ ", "$success") if proof.holds else ("✕ ", "$error")

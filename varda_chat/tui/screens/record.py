@@ -13,17 +13,16 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.text import one_line, sanitize, speaker, times
 from varda_chat.transcripts.exporting import moment
 from varda_chat.tui.asking import ask
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
 from varda_chat.tui.session_host import SessionHost
-from varda_chat.wording import speaker, times
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
 
 _SHOWN_CHARACTERS = 20_000
 _TOKENS_SHOWN = 60

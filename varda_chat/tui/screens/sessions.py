@@ -14,11 +14,10 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.text import numbered, one_line, sanitize, speaker
 from varda_chat.transcripts import FoundTurn, SessionInfo, Transcripts
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
-from varda_chat.wording import numbered, speaker
 
 SESSIONS_SHOWN = 200
 FOUND_SHOWN = 100

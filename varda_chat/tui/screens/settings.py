@@ -14,9 +14,9 @@ from textual.content import Content
 from textual.suggester import SuggestFromList
 from textual.widgets import Checkbox, Input, Static
 
+from varda_chat.config.settings import CHOICES, HELP, Settings, SettingsFile, parsed, save
 from varda_chat.errors import VardaError
-from varda_chat.sanitize import one_line, sanitize
-from varda_chat.settings import CHOICES, HELP, Settings, SettingsFile, parsed, save
+from varda_chat.text import one_line, sanitize
 from varda_chat.tui.screens.card import Card, key_line
 from varda_chat.tui.widgets.ticks import Tick
 from varda_chat.tui.widgets.welcome import tilde

@@ -18,16 +18,16 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.session.turn import Recalled, TokenSources, Turn
+from varda_chat.text import one_line, sanitize
 from varda_chat.tui.formatting import bar
 from varda_chat.tui.screens.card import Card
 from varda_chat.tui.session_host import SessionHost, sentence_for
 from varda_chat.tui.widgets.what_if import WhatIf
-from varda_chat.turns import Recalled, TokenSources, Turn
 
 if TYPE_CHECKING:
-    from varda_chat.influence import Without
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
+    from varda_chat.session.why import Without
 
 _SHOWN_CHARACTERS = 4000
 _STATEMENTS_SHOWN = 5

@@ -26,9 +26,9 @@ from varda_chat.tui.widgets.message import Notice, UserMessage, VardaMessage
 from varda_chat.tui.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
-    from varda_chat.session import ChatSession
+    from varda_chat.session.session import ChatSession
+    from varda_chat.session.turn import Turn
     from varda_chat.transcripts import Transcripts
-    from varda_chat.turns import Turn
 
 T = TypeVar("T")
 LONG_SECONDS = 10.0

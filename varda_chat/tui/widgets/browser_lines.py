@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Input, Static
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 from varda_chat.tui.browsing import Age, Entry, Order, Role, Wanted, Which
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.keys import shown

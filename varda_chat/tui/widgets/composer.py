@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widgets import TextArea
 
-from varda_chat.sanitize import sanitize
+from varda_chat.text import sanitize
 from varda_chat.tui.commands import Command, find, parse
 from varda_chat.tui.history import InputHistory
 from varda_chat.tui.keys import shown

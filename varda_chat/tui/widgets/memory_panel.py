@@ -17,14 +17,14 @@ from textual.reactive import reactive, var
 from textual.widget import Widget
 from textual.widgets import Static
 
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.text import one_line, sanitize
 from varda_chat.tui.formatting import ago, bar, spark
 from varda_chat.tui.keys import shown
 from varda_chat.tui.state import MemoryView
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import MemoryEvent
-    from varda_chat.turns import Recalled, Turn
+    from varda_chat.session.turn import Recalled, Turn
 
 _REFRESH_SECONDS = 20
 _RECALLED_SHOWN = 5

@@ -14,12 +14,12 @@ from textual.widget import Widget
 from textual.widgets import Markdown, Static
 from textual.widgets.markdown import MarkdownFence, MarkdownStream
 
-from varda_chat.sanitize import sanitize
+from varda_chat.session.turn import Turn
+from varda_chat.text import sanitize
 from varda_chat.transcripts import StoredTurn
 from varda_chat.tui.keys import shown
 from varda_chat.tui.widgets.change_line import ChangeLine, change_lines
 from varda_chat.tui.widgets.markdown import AnswerMarkdown
-from varda_chat.turns import Turn
 
 SHOWN_CHARACTERS = 4000
 SHOWN_LINES = 24

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 from varda_chat.transcripts import SessionInfo
 from varda_chat.tui.formatting import ago
 

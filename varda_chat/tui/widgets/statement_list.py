@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 from varda_chat.tui.browsing import Entry
 from varda_chat.tui.formatting import ago
 

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from varda_chat.sanitize import one_line
+from varda_chat.text import one_line
 from varda_chat.tui.keys import shown
 from varda_chat.tui.state import MemoryView, PanelPlace
 

@@ -9,8 +9,8 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from varda_chat.paths import reset_command
-from varda_chat.sanitize import one_line
+from varda_chat.config.paths import reset_command
+from varda_chat.text import one_line
 from varda_chat.tui.formatting import magnitude
 from varda_chat.tui.keys import shown
 from varda_chat.tui.state import SessionFacts

@@ -10,10 +10,10 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from varda_chat.sanitize import one_line, sanitize
+from varda_chat.text import one_line, sanitize
 
 if TYPE_CHECKING:
-    from varda_chat.influence import Span, Without
+    from varda_chat.session.why import Span, Without
 
 _CHARACTERS = 2000
 _MEMORY_CHARACTERS = 160

@@ -1,0 +1,56 @@
+"""Which statements hold the words that a person wants gone, as whole words or only within others ("ana" in Havana)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from varda_chat.errors import VardaError
+from varda_chat.text import one_line
+
+if TYPE_CHECKING:
+    from varda_chat.memory.records import Removed, Statement
+
+_SHOWN = 20
+"""Ids that a question names."""
+
+
+def matches(statements: Sequence[Statement | Removed], what: str) -> tuple[set[int], bool]:
+    """The ids of the statements that hold ``what`` as whole words; where there are none, of those that hold it within
+    a word, and True. Case, white space and the form of accents do not count."""
+    wanted = _plain(what)
+    held = {each.id for each in statements if wanted and wanted in _plain(each.text)}
+    within = set(within_words(statements, what))
+    return held - within or held, bool(held) and held == within
+
+
+def within_words(statements: Sequence[Statement | Removed], what: str) -> list[int]:
+    """The ids of the statements that hold ``what``, but nowhere as whole words."""
+    wanted = _plain(what)
+    whole = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
+    texts = ((each.id, _plain(each.text)) for each in statements)
+    return [statement_id for statement_id, text in texts if wanted and wanted in text and not whole.search(text)]
+
+
+def confirm_within_words(what: str, ids: Sequence[int], as_json: bool) -> None:
+    """Ask, whatever --yes says, before statements go that hold ``what`` only within a word. Raises VardaError where
+    nobody agrees."""
+    named = ", ".join(map(str, ids[:_SHOWN])) + (", ..." if len(ids) > _SHOWN else "")
+    found = f"{one_line(what, 60)!r} stands only within words"
+    refused = VardaError(f"Nothing was forgotten: {found} there. Give the whole word, or forget by id: {named}.")
+    if as_json:
+        raise refused
+    try:
+        agreed = click.confirm(f"{found} in {named}. Forget it all the same?")
+    except click.Abort:
+        agreed = False
+    if not agreed:
+        raise refused
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())

@@ -1,0 +1,106 @@
+"""Commands that leave no trace: purge, and the proof that there is none."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from varda_chat.cli.memory.matching import confirm_within_words, within_words
+from varda_chat.cli.options import Place, as_dict, as_line, at_a_place, confirmed
+from varda_chat.cli.parameters import ID, TEXT
+from varda_chat.errors import VardaError
+from varda_chat.text import numbered, one_line, sanitize
+
+if TYPE_CHECKING:
+    from varda_chat.memory.records import Removed, Statement
+    from varda_chat.session.purging import Read
+
+
+@click.command()
+@click.argument("what", metavar="ID|TEXT", type=TEXT)
+@click.option("--check", is_flag=True, help="Only search every byte of the profile for TEXT; exits 1 if it is there.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@at_a_place()
+def purge(place: Place, what: str, check: bool, yes: bool) -> None:
+    """Forget a memory, or all that holds TEXT, so that no file of the profile has a trace of it."""
+    if not check:
+        purge_everywhere(place, what, yes)
+        return
+    from varda_chat.session.purging import trace
+    from varda_chat.storage.words import Words
+
+    if not place.folder.is_dir():
+        raise VardaError(f"There is no memory in {place.folder}.")
+    read = trace(place.folder, Words([what]))
+    lines = [f"{_verdict(each):<10} {each.bytes:>13,} bytes  {sanitize(each.name)}" for each in read]
+    clean = not any(each.holds or each.problem for each in read)
+    place.say({"clean": clean, "files": [asdict(each) for each in read]}, "\n".join([*lines, _summary(read)]))
+    if not clean:
+        sys.exit(1)
+
+
+def purge_everywhere(place: Place, what: str, yes: bool) -> None:
+    """Show what would go, ask, take it out of every file of the profile, and prove that it is out."""
+    from varda_chat.memory.store import MemoryStore
+    from varda_chat.session import purging
+    from varda_chat.storage.words import Words
+
+    if not place.folder.is_dir():
+        raise VardaError(f"There is no memory in {place.folder}.")
+    statement_id = ID.convert(what, None, click.get_current_context()) if what.isdecimal() else None
+    by_id = statement_id is not None
+    # before the memory is open: closing a file drops the locks that SQLite has on it
+    read = () if by_id else purging.trace(place.folder, Words([what]))
+    files = [each.name for each in read if each.holds]
+    with MemoryStore.open_records(place.folder, wait=place.wait) as store:
+        for notice in store.notices:
+            click.echo(sanitize(notice), err=True)
+        begun = store.purges()
+        removed = store.removed()
+        known: list[Statement | Removed] = [*store.statements(), *removed]
+        of_id = [each.text for each in known if by_id and each.id == statement_id]
+        said = of_id if by_id else [what]
+        words = Words(said)
+        found = [each for each in store.statements(newest_first=False) if words.stand_in(each.text)]
+        before = [each for each in removed if words.stand_in(each.text)]
+        if not (found or before or files or begun):
+            raise VardaError(f"Nothing in memory is {one_line(what)!r}.")
+        if not place.as_json:
+            for statement in found:
+                click.echo(as_line(statement))
+            for each in before:
+                click.echo(f"{each.id:>6}   (deleted before)  {one_line(each.text)}")
+            if files:
+                click.echo(f"It stands in {', '.join(map(sanitize, files))}.")
+        within = [] if by_id else within_words([*found, *before], what)
+        if within:
+            confirm_within_words(what, within, place.as_json)
+        elif not confirmed("Forget it without a trace, in the backups and set-aside files too?", yes, place.as_json):
+            return
+        ids = set() if statement_id is None else {statement_id}
+        _, words = purging.purge(store, ids, said)
+    read = purging.trace(place.folder, words)
+    shown = [*map(as_dict, found), *map(as_dict, before)]
+    answer = {"forgotten": shown, "purged": True, "files": [asdict(each) for each in read]}
+    place.say(answer, f"Forgotten: {len(shown)}. {_summary(read)}")
+    if any(each.holds for each in read):
+        sys.exit(1)
+
+
+def _verdict(read: Read) -> str:
+    return "unreadable" if read.problem else "FOUND" if read.holds else "clean"
+
+
+def _summary(read: tuple[Read, ...]) -> str:
+    held = [sanitize(each.name) for each in read if each.holds]
+    unread = [sanitize(each.name) for each in read if each.problem]
+    searched = numbered(len(read) - len(unread), "file")
+    told = f"It still stands in {', '.join(held)}." if held else "No trace of it is left."
+    told += f" Every byte of {searched} of the profile was read, {sum(each.bytes for each in read):,} in all."
+    return told + (f" Not read: {', '.join(unread)}." if unread else "")
+
+
+COMMANDS = (purge,)

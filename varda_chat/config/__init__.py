@@ -1,0 +1,1 @@
+"""What a person can set, and where things lie on disk. Imports nothing heavy."""

@@ -1,0 +1,1 @@
+"""One conversation with its memory: a turn is read, decided, answered and remembered. Imports nothing heavy."""

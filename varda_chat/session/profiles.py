@@ -1,0 +1,43 @@
+"""The profiles there are: which memories lie in the data folder, and how large they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from varda_chat.config import paths
+from varda_chat.errors import VardaError
+from varda_chat.storage.files import DATABASE
+
+if TYPE_CHECKING:
+    from varda_chat.memory.maintenance import Peek
+
+
+def folders(data_dir: Path | None = None) -> list[Path]:
+    """The folder of each, by name. Raises VardaError where there can be no data folder, OSError as reading does."""
+    home = paths.data_dir(data_dir) / "profiles"
+    return sorted(each for each in (home.iterdir() if home.is_dir() else ()) if each.is_dir())
+
+
+def known(data_dir: Path | None = None) -> dict[str, Peek]:
+    """What is in each profile, by its name; of one that cannot be read, the ``problem``."""
+    return {folder.name: _peek(folder) for folder in folders(data_dir)}
+
+
+def _peek(folder: Path) -> Peek:
+    from varda_chat.memory.maintenance import Peek, peek
+
+    try:
+        found = peek(folder)
+    except (VardaError, OSError) as error:
+        return Peek(folder / DATABASE, 0, 0, 0, 0, problem=str(error))
+    return replace(found, problem=f"{found.path} is damaged.") if found.damaged else found
+
+
+def check_free(folder: Path) -> None:
+    """Raise MemoryLockedError where another process writes the memory in ``folder``."""
+    if (folder / DATABASE).exists():
+        from varda_chat.storage.locks import take_lock
+
+        take_lock(folder).release()
