@@ -13,8 +13,8 @@ import click
 
 from varda_chat.cli.main import main
 from varda_chat.config.settings import HELP, Settings
+from varda_chat.tui.bindings import named, places
 from varda_chat.tui.commands import COMMANDS
-from varda_chat.tui.keys import named, places
 
 GUIDE = Path(__file__).with_name("guide.md")
 

@@ -17,7 +17,7 @@ from tests.unit.test_hostile_files import run, three_statements
 from tests.unit.test_purging import told
 from varda_chat.memory import MemoryStore, verify
 from varda_chat.transcripts import Transcripts
-from varda_chat.tui.history import InputHistory
+from varda_chat.tui.controllers.history import InputHistory
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)

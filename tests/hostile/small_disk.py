@@ -26,7 +26,7 @@ from varda_chat.memory import maintenance, verify
 from varda_chat.memory.store import MemoryStore
 from varda_chat.session.purging import purge
 from varda_chat.transcripts import Transcripts
-from varda_chat.tui.history import InputHistory
+from varda_chat.tui.controllers.history import InputHistory
 
 State = tuple[frozenset[str], frozenset[str]]
 """The texts in memory, and what was said in the sessions."""

@@ -16,10 +16,10 @@ from textual.pilot import Pilot
 
 from tests.tui.driver import WIDE, ask, composer, make_app, say, text_of, toasts, wait_for_state, wait_until
 from tests.tui.scripted import ScriptedSession
-from varda_chat.tui import history
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.commands import COMMANDS, find, matching, nearest, parse
-from varda_chat.tui.history import FILE_NAME, InputHistory
+from varda_chat.tui.controllers import history
+from varda_chat.tui.controllers.history import FILE_NAME, InputHistory
 from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.state import ChatState
 

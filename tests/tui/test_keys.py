@@ -34,7 +34,7 @@ from varda_chat.config.settings import Settings, SettingsFile, read
 from varda_chat.errors import VardaError
 from varda_chat.session.request import Request
 from varda_chat.transcripts import Transcripts
-from varda_chat.tui import keys
+from varda_chat.tui import bindings as keys
 from varda_chat.tui.commands import COMMANDS
 from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.screens.help import HelpScreen

@@ -25,8 +25,8 @@ from tests.tui.scripted import NOW, ScriptedSession
 from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.session.session import MemoryEvent
 from varda_chat.transcripts import Transcripts
+from varda_chat.tui.controllers.history import FILE_NAME
 from varda_chat.tui.formatting import duration, spark
-from varda_chat.tui.history import FILE_NAME
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.state import ChatState

@@ -13,8 +13,8 @@ from textual.app import App, ComposeResult
 from tests.tui.driver import WIDE, answers, ask, chat_of, composer, make_app, text_of, wait_for_state, wait_until
 from tests.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.session.session import MemoryEvent, Remembered
-from varda_chat.tui.collecting import OVERDUE, WORTH_IT, Collector, loading, starting
-from varda_chat.tui.session_host import DeltaStream
+from varda_chat.tui.controllers.collecting import OVERDUE, WORTH_IT, Collector, loading, starting
+from varda_chat.tui.controllers.session_host import DeltaStream
 from varda_chat.tui.state import ChatState, Vitals
 from varda_chat.tui.widgets.markdown import AnswerMarkdown
 from varda_chat.tui.widgets.memory_panel import EventRow
@@ -62,7 +62,7 @@ async def test_a_new_speed_does_not_repaint_the_whole_screen(profile_dir: Path) 
 
 def test_the_speed_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("varda_chat.tui.session_host.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("varda_chat.tui.controllers.session_host.time.monotonic", lambda: now[0])
     posted: list[float] = []
     stream = DeltaStream(lambda delta: posted.append(delta.speed), seconds=0.0)  # type: ignore[attr-defined]
     for _ in range(17):
@@ -135,8 +135,8 @@ def thresholds() -> Iterator[None]:
 @pytest.mark.usefixtures("thresholds")
 def test_full_collections_wait_for_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     counted, collected = [0], []
-    monkeypatch.setattr("varda_chat.tui.collecting.gc.get_count", lambda: (0, 0, counted[0]))
-    monkeypatch.setattr("varda_chat.tui.collecting.gc.collect", lambda: collected.append(counted[0]))
+    monkeypatch.setattr("varda_chat.tui.controllers.collecting.gc.get_count", lambda: (0, 0, counted[0]))
+    monkeypatch.setattr("varda_chat.tui.controllers.collecting.gc.collect", lambda: collected.append(counted[0]))
     collector = Collector()
     before = gc.get_threshold()
     collector.start()

@@ -12,7 +12,7 @@ import pytest
 
 from varda_chat.cli.main import main
 from varda_chat.config import settings
-from varda_chat.tui import keys
+from varda_chat.tui import bindings
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "guide.md").read_text("utf-8")
@@ -57,4 +57,4 @@ def test_the_settings_of_the_guide_can_be_read(tmp_path: Path) -> None:
     found = re.search(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
     assert found is not None
     file.write_text(found[1], "utf-8")
-    keys.check(settings.read(file).settings.keys)
+    bindings.check(settings.read(file).settings.keys)

@@ -26,7 +26,7 @@ from varda_chat.memory import maintenance
 from varda_chat.memory.export import read_export
 from varda_chat.storage.regular import NotRegularError, read_regular
 from varda_chat.transcripts import Transcripts
-from varda_chat.tui.history import InputHistory
+from varda_chat.tui.controllers.history import InputHistory
 
 SECONDS = 60
 """Far less than a hang takes."""

@@ -19,7 +19,7 @@ from varda_chat.errors import VardaError
 from varda_chat.ingest.exports import read_value
 from varda_chat.ingest.learning import Reading, read_file
 from varda_chat.ingest.passages import Found
-from varda_chat.transcripts.exporting import render
+from varda_chat.transcripts.export import render
 from varda_chat.transcripts.records import SessionInfo, StoredTurn
 
 EXPORTS = Path(__file__).parent / "exports"

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from rich.cells import cell_len
 
-from varda_chat.tui.mapping import DIRECTIONS, Layout, lay_out, name_of, neighbour, project, together, zoomed
+from varda_chat.tui.controllers.mapping import (
+    DIRECTIONS,
+    Layout,
+    lay_out,
+    name_of,
+    neighbour,
+    project,
+    together,
+    zoomed,
+)
 
 NAMES = st.text(
     st.sampled_from("ab cdé ぁ🙂\u0301.…[/x]\x1b\u202e\n"), max_size=40

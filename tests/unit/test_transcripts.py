@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.transcripts import Recording, Transcripts
-from varda_chat.transcripts.exporting import export, file_name, render
+from varda_chat.transcripts.export import export, file_name, render
 from varda_chat.transcripts.store import FILE_NAME, remove_file
 
 

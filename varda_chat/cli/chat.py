@@ -12,7 +12,7 @@ from varda_chat.errors import VardaError
 from varda_chat.session.lengths import MAX_MESSAGE, check_length
 from varda_chat.session.request import Request, session_to_resume, transcripts_of
 from varda_chat.text import decoded, sanitize, to_json
-from varda_chat.tui.telling import without_lines
+from varda_chat.tui.controllers.telling import without_lines
 
 if TYPE_CHECKING:
     from varda_chat.session.session import ChatSession, Turn

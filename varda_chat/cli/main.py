@@ -287,7 +287,7 @@ def main(
     if prompt is None and terminals.can_draw():
         if as_json or why:
             raise click.UsageError(f"{'--json' if as_json else '--why'} needs --prompt or text on a pipe.")
-        from varda_chat.tui.collecting import starting
+        from varda_chat.tui.controllers.collecting import starting
 
         with starting():
             from varda_chat.tui.start import chat
@@ -335,7 +335,7 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     from varda_chat.storage.files import DATABASE
     from varda_chat.transcripts.store import FILE_NAME as SESSIONS
     from varda_chat.transcripts.store import remove_file
-    from varda_chat.tui.history import FILE_NAME
+    from varda_chat.tui.controllers.history import FILE_NAME
 
     found = peek(folder)
     typed = folder / FILE_NAME

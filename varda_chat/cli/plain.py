@@ -18,8 +18,8 @@ from varda_chat.errors import VardaError
 from varda_chat.session.request import Request, session_to_resume, transcripts_of
 from varda_chat.text import one_line, sanitize, speaker
 from varda_chat.tui import commands
-from varda_chat.tui.personas import change_persona
-from varda_chat.tui.telling import undone_lines, without_lines
+from varda_chat.tui.controllers.personas import change_persona
+from varda_chat.tui.controllers.telling import undone_lines, without_lines
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement

@@ -13,8 +13,8 @@ from varda_chat.cli.options import Place, at_a_place, confirmed
 from varda_chat.cli.parameters import ID, LIMIT, TEXT
 from varda_chat.text import counted, one_line, sanitize, speaker, to_json
 from varda_chat.transcripts import SessionInfo, StoredTurn, Transcripts
-from varda_chat.transcripts.exporting import export as write
-from varda_chat.transcripts.exporting import file_name, moment, render
+from varda_chat.transcripts.export import export as write
+from varda_chat.transcripts.export import file_name, moment, render
 from varda_chat.transcripts.store import FILE_NAME
 
 

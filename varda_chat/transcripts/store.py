@@ -21,7 +21,7 @@ from varda_chat.storage.sqlite import connect_copy, connect_writer, disk_errors,
 from varda_chat.storage.value_types import put_types_right
 from varda_chat.storage.words import Words
 from varda_chat.text import numbered, one_line, sanitize
-from varda_chat.transcripts import searching
+from varda_chat.transcripts import search as searching
 from varda_chat.transcripts.records import FoundTurn, SessionInfo, StoredTurn, TurnState
 from varda_chat.transcripts.schema import (
     SCHEMA_VERSION,

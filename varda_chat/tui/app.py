@@ -24,15 +24,15 @@ from varda_chat.config.paths import config_file
 from varda_chat.config.settings import SettingsFile
 from varda_chat.session.request import Request
 from varda_chat.text import sanitize
+from varda_chat.tui.bindings import shortcut, shown
 from varda_chat.tui.clipboard import copy_natively, native_command
-from varda_chat.tui.collecting import Collector
 from varda_chat.tui.commands import COMMANDS, Command
-from varda_chat.tui.keys import shortcut, shown
+from varda_chat.tui.controllers.collecting import Collector
+from varda_chat.tui.controllers.session_host import OpenSession, SessionHost, sentence_for
 from varda_chat.tui.messages import HungUp
 from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.screens.help import HelpScreen
 from varda_chat.tui.screens.keys import PressScreen
-from varda_chat.tui.session_host import OpenSession, SessionHost, sentence_for
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.themes import VARDA_DARK, VARDA_LIGHT, checked_theme, own_variables
 

@@ -13,7 +13,7 @@ from varda_chat.errors import VardaError
 from varda_chat.session.request import Request, session_to_resume, transcripts_of
 from varda_chat.storage.files import DATABASE
 from varda_chat.tui.app import VardaApp
-from varda_chat.tui.keys import check as check_keys
+from varda_chat.tui.bindings import check as check_keys
 from varda_chat.tui.themes import checked_theme
 
 LEFT_TO_THE_SCREEN = 1

@@ -106,7 +106,7 @@ def stats(place: Place) -> None:
 def verify(place: Place, repair: bool) -> None:
     """Read every byte of memory and sessions and say what is wrong; exits 1 if something is."""
     from varda_chat.memory import maintenance
-    from varda_chat.transcripts.upkeep import repair_sessions, verify_sessions
+    from varda_chat.transcripts.maintenance import repair_sessions, verify_sessions
 
     of_memory, of_sessions = maintenance.verify(place.folder), verify_sessions(place.folder)
     problems = (*of_memory, *of_sessions)

@@ -16,9 +16,9 @@ from textual.content import Content
 from textual.widgets import Input
 
 from varda_chat.text import sanitize
-from varda_chat.tui import keys
-from varda_chat.tui.asking import ask
-from varda_chat.tui.browsing import (
+from varda_chat.tui import bindings
+from varda_chat.tui.controllers.asking import ask
+from varda_chat.tui.controllers.browsing import (
     Age,
     Entry,
     Order,
@@ -30,8 +30,8 @@ from varda_chat.tui.browsing import (
     next_choice,
     shown,
 )
+from varda_chat.tui.controllers.session_host import SessionHost
 from varda_chat.tui.screens.browser_acts import BrowserActs
-from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.widgets.browser_lines import Chip, Detail, HeadLine, KeyLine, SearchField
 from varda_chat.tui.widgets.statement_list import StatementList
 
@@ -181,7 +181,7 @@ class BrowserScreen(BrowserActs):
             line.keys = tuple((self._key(binding), does) for binding, does in hints)
 
     def _key(self, binding_id: str) -> str:
-        return keys.shown(self.app, binding_id)
+        return bindings.shown(self.app, binding_id)
 
     def on_descendant_focus(self) -> None:
         self._show_keys()

@@ -14,16 +14,16 @@ from textual.screen import Screen
 from varda_chat.errors import VardaError
 from varda_chat.storage.files import unused
 from varda_chat.text import numbered, were
-from varda_chat.tui.asking import ask
-from varda_chat.tui.browsing import Entry, entries_of, entries_of_removed
-from varda_chat.tui.keys import shown
+from varda_chat.tui.bindings import shown
+from varda_chat.tui.controllers.asking import ask
+from varda_chat.tui.controllers.browsing import Entry, entries_of, entries_of_removed
+from varda_chat.tui.controllers.session_host import SessionHost
+from varda_chat.tui.controllers.telling import quoted, undone_lines
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
 from varda_chat.tui.screens.map import MapScreen
 from varda_chat.tui.screens.path import PathScreen
 from varda_chat.tui.screens.record import RecordScreen
-from varda_chat.tui.session_host import SessionHost
-from varda_chat.tui.telling import quoted, undone_lines
 from varda_chat.tui.widgets.statement_list import StatementList
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from varda_chat.tui import keys
+from varda_chat.tui import bindings
 
 T = TypeVar("T")
 WIDE_FROM = 64
@@ -36,7 +36,7 @@ class Card(ModalScreen[T]):
 
     def key(self, binding_id: str) -> str:
         """The key of a binding as it is now, as a person reads it."""
-        return keys.shown(self.app, binding_id)
+        return bindings.shown(self.app, binding_id)
 
     def action_close(self) -> None:
         """Leave without choosing."""

@@ -20,10 +20,10 @@ from varda_chat.errors import VardaError
 from varda_chat.session.request import Request
 from varda_chat.storage.files import DATABASE
 from varda_chat.tui import commands
-from varda_chat.tui.history import FILE_NAME, InputHistory
+from varda_chat.tui.controllers.history import FILE_NAME, InputHistory
+from varda_chat.tui.controllers.session_host import SessionHost
 from varda_chat.tui.screens.moving import MovingScreen
 from varda_chat.tui.screens.talking import TalkingScreen
-from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.state import ChatState, PanelPlace
 from varda_chat.tui.widgets.command_menu import CommandMenu
 from varda_chat.tui.widgets.composer import Composer

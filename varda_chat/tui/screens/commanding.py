@@ -15,12 +15,13 @@ from textual import on, work
 from varda_chat.errors import VardaError
 from varda_chat.storage.files import unused
 from varda_chat.text import one_line
-from varda_chat.transcripts.exporting import export, file_name, render
-from varda_chat.tui import commands, editor
-from varda_chat.tui.keys import shown
+from varda_chat.transcripts.export import export, file_name, render
+from varda_chat.tui import commands
+from varda_chat.tui.bindings import shown
+from varda_chat.tui.controllers import editor
+from varda_chat.tui.controllers.session_host import SessionHost, sentence_for
 from varda_chat.tui.screens.sessions import Chosen, SessionsScreen
 from varda_chat.tui.screens.talking import TalkingScreen
-from varda_chat.tui.session_host import SessionHost, sentence_for
 from varda_chat.tui.state import ChatState, SessionFacts
 from varda_chat.tui.widgets.command_menu import CommandMenu
 from varda_chat.tui.widgets.composer import Composer

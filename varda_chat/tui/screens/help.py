@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from varda_chat.config.paths import reset_command
 from varda_chat.text import one_line
-from varda_chat.tui import keys
+from varda_chat.tui import bindings
 from varda_chat.tui.commands import COMMANDS, Command
 from varda_chat.tui.widgets.welcome import tilde
 
@@ -51,7 +51,7 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help") as card:
             card.border_title = "✦ Help"
-            card.border_subtitle = f"{keys.shown(self.app, 'help.close')} closes"
+            card.border_subtitle = f"{bindings.shown(self.app, 'help.close')} closes"
             for place in self._places:
                 yield _heading(f"KEYS: {place.title.upper()}")
                 yield from _rows(place.rows(self._keymap))
@@ -74,7 +74,7 @@ class HelpScreen(ModalScreen[None]):
             )
 
     def _does(self, command: Command) -> str:
-        key = keys.shortcut(self.app, command.handler)
+        key = bindings.shortcut(self.app, command.handler)
         return f"{command.help}  ({key})" if key else command.help
 
     def action_scroll(self, lines: int) -> None:
@@ -82,9 +82,9 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#help").scroll_relative(y=lines, animate=False)
 
 
-def _from(asked_in: DOMNode) -> list[keys.Place]:
+def _from(asked_in: DOMNode) -> list[bindings.Place]:
     """The places whose keys are shown: where one is, what is inside and around it, then the chat."""
-    everything = keys.places()
+    everything = bindings.places()
     titles = {place.title for place in everything if isinstance(asked_in, place.kinds)}
     inside = titles - {"Any card"}
     near = [place for place in everything if place.title in titles or place.inside in inside]

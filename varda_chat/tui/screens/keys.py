@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 
 from varda_chat.config.settings import SettingsFile, save
 from varda_chat.errors import VardaError
-from varda_chat.tui import keys
+from varda_chat.tui import bindings
 from varda_chat.tui.screens.card import Card, key_line
 
 _KEY_CELLS, _DOES_CELLS = 24, 36
@@ -69,7 +69,7 @@ class KeysScreen(Card[SettingsFile]):
         listed = self.query_one(OptionList)
         before = listed.highlighted
         listed.clear_options()
-        for place in keys.places():
+        for place in bindings.places():
             if place.bindings:
                 listed.add_option(Option(Content.styled(place.title.upper(), "$quiet bold"), disabled=True))
                 listed.add_options(Option(self._line(each), id=each.id) for each in place.bindings)
@@ -79,7 +79,7 @@ class KeysScreen(Card[SettingsFile]):
 
     def _line(self, binding: Binding) -> Content:
         own = self._file.settings.keys.get(binding.id or "")
-        name = keys.named(own or binding.key)
+        name = bindings.named(own or binding.key)
         key = (f"  {name:<{_KEY_CELLS - 2}}", "$accent bold" if own else "$primary")
         if self.is_narrow:
             return Content.assemble(key, f"\n    {binding.description}")
@@ -92,7 +92,7 @@ class KeysScreen(Card[SettingsFile]):
 
     @work(group="dialog", exit_on_error=False)
     async def _take_key(self, binding_id: str) -> None:
-        key = await self.app.push_screen_wait(PressScreen(keys.by_id()[binding_id][1].description))
+        key = await self.app.push_screen_wait(PressScreen(bindings.by_id()[binding_id][1].description))
         if key is not None:
             self._use({**self._file.settings.keys, binding_id: key})
 
@@ -106,7 +106,7 @@ class KeysScreen(Card[SettingsFile]):
     def _use(self, keymap: Mapping[str, str]) -> None:
         """Save the keys and let them count from now on, if they can be used together."""
         try:
-            keys.check(keymap)
+            bindings.check(keymap)
             self._file = save(self._file, replace(self._file.settings, keys=keymap))
         except VardaError as error:
             self.notify(str(error), severity="warning", markup=False)

@@ -13,12 +13,12 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from varda_chat.tui import keys
-from varda_chat.tui.asking import ask
-from varda_chat.tui.browsing import Entry, entries_of
-from varda_chat.tui.mapping import project
+from varda_chat.tui import bindings
+from varda_chat.tui.controllers.asking import ask
+from varda_chat.tui.controllers.browsing import Entry, entries_of
+from varda_chat.tui.controllers.mapping import project
+from varda_chat.tui.controllers.session_host import SessionHost
 from varda_chat.tui.screens.record import RecordScreen
-from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.widgets.browser_lines import Detail, HeadLine, KeyLine
 from varda_chat.tui.widgets.memory_map import Chart, MemoryMap
 
@@ -62,8 +62,10 @@ class MapScreen(Screen[bool]):
 
     def on_mount(self) -> None:
         self.query_one(HeadLine).right = _LEGEND
-        walk = " ".join(keys.shown(self.app, f"points.{direction}") for direction in ("left", "up", "down", "right"))
-        hints = ((keys.shown(self.app, binding), does) for binding, does in _HINTS)
+        walk = " ".join(
+            bindings.shown(self.app, f"points.{direction}") for direction in ("left", "up", "down", "right")
+        )
+        hints = ((bindings.shown(self.app, binding), does) for binding, does in _HINTS)
         self.query_one(KeyLine).keys = ((walk, "walk"), *hints)
         self.query_one(MemoryMap).focus()
 

@@ -10,10 +10,10 @@ from textual import on, work
 
 from varda_chat.text import one_line
 from varda_chat.tui import messages
-from varda_chat.tui.keys import shown
+from varda_chat.tui.bindings import shown
+from varda_chat.tui.controllers.telling import quoted, undone_lines
 from varda_chat.tui.screens.commanding import CommandingScreen
 from varda_chat.tui.state import ChatState
-from varda_chat.tui.telling import quoted, undone_lines
 from varda_chat.tui.widgets.change_line import ChangeLine
 from varda_chat.tui.widgets.memory_panel import StatementRow
 from varda_chat.tui.widgets.message import VardaMessage

@@ -19,8 +19,8 @@ from varda_chat.models.catalog import BUNDLED
 from varda_chat.session import profiles
 from varda_chat.session.request import Request
 from varda_chat.tui import messages
+from varda_chat.tui.controllers.session_host import SessionHost, sentence_for
 from varda_chat.tui.screens.program_acts import ProgramActsScreen, facts_before
-from varda_chat.tui.session_host import SessionHost, sentence_for
 from varda_chat.tui.state import ChatState, MemoryView, Progress, Vitals
 from varda_chat.tui.widgets.message import Notice
 

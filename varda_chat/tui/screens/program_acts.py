@@ -14,11 +14,11 @@ from varda_chat.config.settings import DRAWN, Settings, SettingsFile, drawing, p
 from varda_chat.errors import VardaError
 from varda_chat.session.request import Request
 from varda_chat.text import one_line
-from varda_chat.tui.keys import shown
-from varda_chat.tui.personas import change_persona
+from varda_chat.tui.bindings import shown
+from varda_chat.tui.controllers.personas import change_persona
+from varda_chat.tui.controllers.session_host import SessionHost
 from varda_chat.tui.screens.keys import KeysScreen
 from varda_chat.tui.screens.memory_acts import MemoryActsScreen
-from varda_chat.tui.session_host import SessionHost
 from varda_chat.tui.state import SessionFacts
 from varda_chat.tui.themes import KNOWN
 

@@ -14,8 +14,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from varda_chat.text import one_line
+from varda_chat.tui.controllers.session_host import SessionHost, sentence_for
 from varda_chat.tui.screens.card import Card
-from varda_chat.tui.session_host import SessionHost, sentence_for
 
 if TYPE_CHECKING:
     from varda_chat.session.proof import Proof

@@ -14,11 +14,11 @@ from textual.content import Content
 from textual.widgets import Static
 
 from varda_chat.text import one_line, sanitize, speaker, times
-from varda_chat.transcripts.exporting import moment
-from varda_chat.tui.asking import ask
+from varda_chat.transcripts.export import moment
+from varda_chat.tui.controllers.asking import ask
+from varda_chat.tui.controllers.session_host import SessionHost
 from varda_chat.tui.formatting import ago
 from varda_chat.tui.screens.card import Card, key_line
-from varda_chat.tui.session_host import SessionHost
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement

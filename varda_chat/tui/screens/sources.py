@@ -20,9 +20,9 @@ from textual.widgets import Static
 
 from varda_chat.session.turn import Recalled, TokenSources, Turn
 from varda_chat.text import one_line, sanitize
+from varda_chat.tui.controllers.session_host import SessionHost, sentence_for
 from varda_chat.tui.formatting import bar
 from varda_chat.tui.screens.card import Card
-from varda_chat.tui.session_host import SessionHost, sentence_for
 from varda_chat.tui.widgets.what_if import WhatIf
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from textual.worker import Worker, WorkerState
 
 from varda_chat.errors import VardaError
 from varda_chat.tui import messages
-from varda_chat.tui.asking import ask
-from varda_chat.tui.keys import shown
-from varda_chat.tui.session_host import SessionHost, memory_of, sentence_for
+from varda_chat.tui.bindings import shown
+from varda_chat.tui.controllers.asking import ask
+from varda_chat.tui.controllers.session_host import SessionHost, memory_of, sentence_for
 from varda_chat.tui.state import ChatState, MemoryView, Progress, SessionFacts, Vitals
 from varda_chat.tui.widgets.conversation import PAGE_TURNS, Conversation
 from varda_chat.tui.widgets.memory_panel import MemoryPanel

@@ -14,9 +14,9 @@ from textual.reactive import reactive
 from textual.widgets import Input, Static
 
 from varda_chat.text import one_line
-from varda_chat.tui.browsing import Age, Entry, Order, Role, Wanted, Which
+from varda_chat.tui.bindings import shown
+from varda_chat.tui.controllers.browsing import Age, Entry, Order, Role, Wanted, Which
 from varda_chat.tui.formatting import ago
-from varda_chat.tui.keys import shown
 
 _TEXT_CHARACTERS = 1000
 Keys = Sequence[tuple[str, str]]

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from varda_chat.session.turn import Remembered, Turn
 from varda_chat.text import one_line
-from varda_chat.tui.keys import shown
+from varda_chat.tui.bindings import shown
 
 SHOWN = 8
 """So many of what one turn stored, and of what it deleted, stand under its answer."""

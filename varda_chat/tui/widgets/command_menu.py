@@ -7,8 +7,8 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from varda_chat.tui.bindings import shortcut
 from varda_chat.tui.commands import Command, matching
-from varda_chat.tui.keys import shortcut
 
 _NAME_CELLS = 20
 

@@ -13,10 +13,10 @@ from textual.strip import Strip
 from textual.widgets import TextArea
 
 from varda_chat.text import sanitize
+from varda_chat.tui.bindings import shown
 from varda_chat.tui.commands import Command, find, parse
-from varda_chat.tui.history import InputHistory
-from varda_chat.tui.keys import shown
-from varda_chat.tui.pastes import Pastes
+from varda_chat.tui.controllers.history import InputHistory
+from varda_chat.tui.controllers.pastes import Pastes
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.command_menu import CommandMenu
 

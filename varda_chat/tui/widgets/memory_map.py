@@ -16,8 +16,8 @@ from textual.strip import Strip
 from textual.visual import Visual
 from textual.widget import Widget
 
-from varda_chat.tui.browsing import Entry
-from varda_chat.tui.mapping import Layout, Projection, lay_out, name_of, neighbour, together, zoomed
+from varda_chat.tui.controllers.browsing import Entry
+from varda_chat.tui.controllers.mapping import Layout, Projection, lay_out, name_of, neighbour, together, zoomed
 
 _NAME_CELLS, _LEAST_NAME_CELLS = 26, 8
 _MANY = 4

@@ -18,8 +18,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from varda_chat.text import one_line, sanitize
+from varda_chat.tui.bindings import shown
 from varda_chat.tui.formatting import ago, bar, spark
-from varda_chat.tui.keys import shown
 from varda_chat.tui.state import MemoryView
 
 if TYPE_CHECKING:

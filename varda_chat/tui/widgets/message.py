@@ -17,7 +17,7 @@ from textual.widgets.markdown import MarkdownFence, MarkdownStream
 from varda_chat.session.turn import Turn
 from varda_chat.text import sanitize
 from varda_chat.transcripts import StoredTurn
-from varda_chat.tui.keys import shown
+from varda_chat.tui.bindings import shown
 from varda_chat.tui.widgets.change_line import ChangeLine, change_lines
 from varda_chat.tui.widgets.markdown import AnswerMarkdown
 

@@ -17,7 +17,7 @@ from textual.strip import Strip
 from textual.visual import Visual
 
 from varda_chat.text import one_line
-from varda_chat.tui.browsing import Entry
+from varda_chat.tui.controllers.browsing import Entry
 from varda_chat.tui.formatting import ago
 
 _TEXT_CHARACTERS = 400

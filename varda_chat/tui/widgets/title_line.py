@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from varda_chat.text import one_line
-from varda_chat.tui.keys import shown
+from varda_chat.tui.bindings import shown
 from varda_chat.tui.state import MemoryView, PanelPlace
 
 _LEAST_NAME_CELLS = 12

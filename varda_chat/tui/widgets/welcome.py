@@ -11,8 +11,8 @@ from textual.widgets import Static
 
 from varda_chat.config.paths import reset_command
 from varda_chat.text import one_line
+from varda_chat.tui.bindings import shown
 from varda_chat.tui.formatting import magnitude
-from varda_chat.tui.keys import shown
 from varda_chat.tui.state import SessionFacts
 
 TRY = "My favourite tea is Assam."

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from varda_chat.tui.session_host import SessionHost, sentence_for
+from varda_chat.tui.controllers.session_host import SessionHost, sentence_for
 
 if TYPE_CHECKING:
     from textual.screen import Screen

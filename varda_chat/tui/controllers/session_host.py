@@ -12,7 +12,7 @@ from textual.message import Message
 
 from varda_chat.errors import VardaError
 from varda_chat.text import one_line, sanitize, split_unfinished
-from varda_chat.tui.collecting import loading
+from varda_chat.tui.controllers.collecting import loading
 from varda_chat.tui.messages import (
     DeletesAsked,
     LoadProgressed,

@@ -1,0 +1,1 @@
+"""What the screens do between the widgets and the session; draws nothing."""
