@@ -221,6 +221,7 @@ def zipped(name: str, data: bytes) -> bytes:
         ("a.jsonl.gz", gzip.compress(b"{}" * 99)[:-12]),
         ("a.jsonl.xz", lzma.compress(b"{}" * 99)[:-12]),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",  # an archive holds the time: not the same in two workers
 )
 def test_what_is_none_of_it_is_refused_with_what_is_accepted(name: str, content: bytes, tmp_path: Path) -> None:
     path = written(tmp_path, name, content)
