@@ -555,7 +555,7 @@ def test_the_chat_refuses_such_a_checkpoint_in_a_line(checkpoint: Path, field: s
 TOLD_UNTIL_KILLED = """
 import sys
 from pathlib import Path
-from varda_chat.session import ChatSession
+from varda_chat import ChatSession
 session = ChatSession.open(Path(sys.argv[1]), sys.argv[2])
 session.remember("The dog is Rex.")
 print("stored", flush=True)
