@@ -61,7 +61,12 @@ def set_decisions(model: Any, intent: str | None = None, *, ends: bool = False, 
 
 
 def decided(
-    model: Any, store: MemoryStore | None, stores: tuple[NewStatement, ...] = NEW, *, may_write: bool = True
+    model: Any,
+    store: MemoryStore | None,
+    stores: tuple[NewStatement, ...] = NEW,
+    *,
+    may_write: bool = True,
+    read_beside: Any = None,
 ) -> Decisions:
     line = CHAT.encode("user", "What is my dog called?")
     ids = [*CHAT.opening, *line.ids]
@@ -70,6 +75,7 @@ def decided(
         return decide(
             model, output, len(ids) - line.footer, stores, LEAST, store,
             statements_of(store) if store is not None else lambda ids: np.full(ids.shape, -1), may_write=may_write,
+            read_beside=read_beside,
         )  # fmt: skip
 
 
@@ -192,3 +198,25 @@ def test_a_search_by_a_line_finds_the_statement_that_it_is_about(model: Any, sto
     assert 0 < sum(shares.values()) <= 1 + 1e-6
     few = matches_at_end(model, ids, footer, store, statements_of(store), 1)
     assert best in few
+
+
+def test_what_the_search_finds_is_judged_beside_the_line(model: Any, store: MemoryStore) -> None:
+    set_decisions(model, "ask", answers=True)
+    kept = next(iter(store.statements())).id
+
+    def read_beside(statements: Any) -> list[tuple[float, float]]:
+        return [(0.9 if each == kept else 0.2, 0.1) for each in statements]
+
+    found = decided(model, store, read_beside=read_beside)
+    assert (found.status_name, [each.statement for each in found.found]) == ("recalled", [kept])
+    none = decided(model, store, read_beside=lambda statements: [(0.2, 0.1)] * len(statements))
+    assert none.status_name == "unknown"
+
+
+def test_only_what_is_judged_to_end_is_deleted(model: Any, store: MemoryStore) -> None:
+    set_decisions(model, "forget", ends=True)
+    meant = next(iter(store.statements())).id
+    found = decided(model, store, read_beside=lambda all_: [(0.0, 0.9 if each == meant else 0.2) for each in all_])
+    assert found.deletes == {meant}
+    kept = decided(model, store, read_beside=lambda all_: [(0.9, 0.2)] * len(all_))
+    assert (kept.status_name, kept.deletes) == ("nothing_to_delete", frozenset())

@@ -17,7 +17,7 @@ from varda_chat.models.adapters import LORA, LORA_CONFIG, MEMORY
 from varda_chat.models.chat_format import ChatFormat, chat_format_of
 from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
 
-MEMORY_PARTS = ("memory_layer.", "memory_heads.")
+MEMORY_PARTS = ("memory_layer.", "memory_heads.", "reranker.")
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -139,6 +139,8 @@ def merged(model: VardaLlamaAssociative) -> VardaLlamaAssociative:
     plain = VardaLlamaAssociative(model.config).to(torch.bfloat16)
     plain.memory_layer.float()
     plain.memory_heads.float()
+    if plain.reranker is not None:
+        plain.reranker.float()
     state: dict[str, torch.Tensor] = {}
     lora: dict[str, dict[str, torch.Tensor]] = {}
     scaling: dict[str, float] = {}

@@ -16,6 +16,7 @@ from varda_chat.models.building import without_layers
 from varda_chat.models.gpt2 import BatchMemory, Memory, SearchResults, mix_copy_distribution
 from varda_chat.models.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
 from varda_chat.models.memory_layer import ASSISTANT, Address, MemoryLayer, Pass, Roles, StopBelow
+from varda_chat.models.reranker import LowRank, Reranker
 
 
 class MemoryHeads(nn.Module):
@@ -98,13 +99,19 @@ class WithAssociativeMemory(GeneratesWithMemoryCache):
         self.model = self.model_class(config)
         self.memory_layer = MemoryLayer(config.memory, config.hidden_size)
         self.memory_heads = MemoryHeads(config.hidden_size)
-        self._keep_in_fp32_modules_strict = {"memory_layer", "memory_heads"}
+        memory = config.memory
+        self.reranker: Reranker | None = None
+        if memory.rerank_rank:
+            features = len(memory.feature_layers) * config.hidden_size
+            below = self.model.layers[: memory.memory_layer]
+            self.reranker = Reranker(below, features, memory.rerank_rank, memory.hidden_dim)
+        self._keep_in_fp32_modules_strict = {"memory_layer", "memory_heads", "reranker"}
         self.post_init()  # type: ignore[attr-defined]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)  # type: ignore[misc]
-        if isinstance(module, MemoryLayer):
+        if isinstance(module, (MemoryLayer, LowRank)):
             module.init_weights()
         elif isinstance(module, MemoryHeads):
             init.constant_(module.fc_copy_decision.bias, -2.0)

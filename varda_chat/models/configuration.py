@@ -45,6 +45,8 @@ class MemoryConfig(PreTrainedConfig):
         change_threshold: only a line that is a correction or a request to forget above this probability deletes.
         other_threshold: a line that concerns nothing in memory above this probability stores nothing; 1 leaves
             stores to the gates alone.
+        rerank_rank: rank of the maps by which found statements are read once more, beside the line; 0 for none.
+        rerank_answer_threshold, rerank_end_threshold: as recall_threshold and delete_threshold, of what is read so.
         memory_size, index_type, num_clusters, forgetfulness_factor: what a new memory of this model begins with.
     """
 
@@ -72,6 +74,9 @@ class MemoryConfig(PreTrainedConfig):
     ask_threshold: float = 0.5
     change_threshold: float = 0.5
     other_threshold: float = 0.9
+    rerank_rank: int = 0
+    rerank_answer_threshold: float = 0.5
+    rerank_end_threshold: float = 0.5
     memory_size: int = 10_000
     index_type: str = "flat"
     num_clusters: int = 1024

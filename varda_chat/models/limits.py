@@ -39,7 +39,7 @@ _NUMBERS = frozenset(
         "query_decay", "null_similarity", "follow_similarity", "score_scale", "delete_similarity", "delete_sharpness",
         "store_threshold", "delete_threshold", "delete_share", "admission_threshold", "forgetfulness_factor",
         "token_share", "no_match_similarity", "chain_similarity", "recall_threshold", "ask_threshold",
-        "change_threshold", "other_threshold",
+        "change_threshold", "other_threshold", "rerank_answer_threshold", "rerank_end_threshold",
     )
 )  # fmt: skip
 _MAY_BE_NONE = frozenset(

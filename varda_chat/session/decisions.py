@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,11 @@ more often right with one statement before it than with three."""
 TELLS = 0.5
 """A line that tells or corrects something with a greater probability is kept, by its likeliest word if by none."""
 
+RERANKED = 5
+"""Statements, at most, that are read once more beside the line."""
+
+ReadBeside = Callable[[Sequence[int]], list[tuple[float, float]]]
+"""For each of these statements, read beside the line: the probabilities that it answers, and that the line ends it."""
 StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
 
 
@@ -136,6 +141,7 @@ def decide(
     statement_ids: StatementIds,
     *,
     may_write: bool,
+    read_beside: ReadBeside | None = None,
 ) -> Decisions:
     """Decide on the line whose end token is at position ``end`` of the pass ``output``.
 
@@ -144,6 +150,7 @@ def decide(
         least: what is kept where they would keep nothing of a line that tells something.
         memory: the searched memory, None where it holds nothing.
         may_write: False in a session that stores nothing.
+        read_beside: the model's reranker, for those it finds; None where it has none.
     """
     layer, config = model.memory_layer, model.config.memory
     address = Address(*(each[0, end] for each in (output.address.mean, output.address.end, output.address.previous)))
@@ -153,11 +160,15 @@ def decide(
     near = None if memory is None else _near(layer, address, memory, statement_ids)
     candidates = () if near is None else near.candidates()
     changes = chance["correct"] + chance["forget"] > config.change_threshold
+    answers_above, ends_above = config.recall_threshold, config.delete_threshold
+    if read_beside is not None and candidates and (changes or chance["ask"] > config.ask_threshold):
+        candidates = _reranked(candidates, read_beside, changes)
+        answers_above, ends_above = config.rerank_answer_threshold, config.rerank_end_threshold
     # a line means one statement, and what resembles it stays
     meant = max(candidates, key=lambda each: each.ends, default=None)
-    goes = changes and meant is not None and meant.ends > config.delete_threshold
+    goes = changes and meant is not None and meant.ends > ends_above
     deletes = frozenset([meant.statement] if meant is not None and goes else [])
-    answers = tuple(each for each in candidates if each.answers > config.recall_threshold)[:NOTE_STATEMENTS]
+    answers = tuple(each for each in candidates if each.answers > answers_above)[:NOTE_STATEMENTS]
     answers = tuple(each for each in answers if _log_odds(each.answers) > _log_odds(answers[0].answers) - AS_SURE)
     found: tuple[Candidate, ...] = ()
     forgets = changes and chance["forget"] > chance["correct"]
@@ -177,6 +188,14 @@ def decide(
         status = "incognito"
     reads = near.memory_of([each.statement for each in found], memory) if near is not None and found else None
     return Decisions(tuple(stores), deletes, candidates, STATUSES.index(status), tuple(intents), found, reads)
+
+
+def _reranked(candidates: Sequence[Candidate], read_beside: ReadBeside, changes: bool) -> tuple[Candidate, ...]:
+    """The likeliest of ``candidates``, as they are judged when they are read beside the line; no other comes about."""
+    near = sorted(candidates, key=lambda each: -(each.ends if changes else each.answers))[:RERANKED]
+    judged = read_beside([each.statement for each in near])
+    read = [replace(each, answers=answers, ends=ends) for each, (answers, ends) in zip(near, judged, strict=True)]
+    return tuple(sorted(read, key=lambda each: -each.answers))
 
 
 def _log_odds(chance: float) -> float:

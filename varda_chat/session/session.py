@@ -478,7 +478,11 @@ class ChatSession(SessionMemory):
             stores = tuple(to_store(model.config.store_threshold))
             least = () if stores else tuple(to_store(None))
             end = len(context) - message.footer - known
-            decided = decide(model, output, end, stores, least, timed, self._statements, may_write=self._may_write)
+            beside = partial(self._read_beside, message) if model.reranker is not None else None
+            decided = decide(
+                model, output, end, stores, least, timed, self._statements,
+                may_write=self._may_write, read_beside=beside,
+            )  # fmt: skip
             agreed = self._agreed(decided.deletes, confirm)
             if agreed.refused:
                 status = STATUSES.index("stored" if decided.stores else "nothing")
@@ -541,6 +545,14 @@ class ChatSession(SessionMemory):
         self._history = [*history, message, replace(answer, mentions=mentions)]
         self._leave_window(each.id for each in deleted)
         return turn
+
+    def _read_beside(self, message: EncodedMessage, statements: Sequence[int]) -> list[tuple[float, float]]:
+        """What the model's reranker says of ``statements``: that they answer ``message``, that it ends them."""
+        chat, model = self.checkpoint.chat, self.checkpoint.model
+        texts = [self._store.statement(each).text for each in statements]
+        pairs = [[*message.ids, *chat.note("recalled", (text,)), *chat.reply_prompt] for text in texts]
+        chances: list[list[float]] = model.reranker(model, pairs).sigmoid().tolist()
+        return [(answers, ends) for answers, ends in chances]
 
     @property
     def _may_write(self) -> bool:

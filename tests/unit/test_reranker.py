@@ -1,0 +1,71 @@
+"""The reranker reads pairs through maps of its own, whatever stands behind them, and leaves the model as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.unit.tiny_chatml import chatml_tokenizer, memory_settings
+from varda_chat.models.chat_format import ChatMLFormat
+from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
+
+CHAT = ChatMLFormat(chatml_tokenizer())
+
+
+@pytest.fixture
+def model() -> Any:
+    torch.manual_seed(0)
+    config = VardaLlamaConfig(
+        vocab_size=CHAT.tokenizer.get_vocab_size(), hidden_size=32, intermediate_size=48, num_hidden_layers=4,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+        memory=memory_settings(CHAT) | {"rerank_rank": 2},
+    )  # fmt: skip
+    return VardaLlamaAssociative(config).eval()
+
+
+def pair(line: str, statement: str) -> list[int]:
+    return [*CHAT.encode("user", line).ids, *CHAT.note("recalled", (statement,)), *CHAT.reply_prompt]
+
+
+PAIRS = [
+    pair("What is my dog called?", "My dog is called Rimba."),
+    pair("Where do I live?", "I live in Lisbon by the sea."),
+]
+
+
+@torch.no_grad()
+def test_pairs_are_judged_alike_alone_and_together(model: Any) -> None:
+    for each in model.reranker.maps.values():
+        each.up.normal_()
+    together = model.reranker(model, PAIRS)
+    alone = torch.cat([model.reranker(model, [each]) for each in PAIRS])
+    assert together.shape == (2, 2)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_its_maps_add_nothing_at_first_and_only_while_it_reads(model: Any) -> None:
+    ids = torch.tensor([PAIRS[0]])
+    plain = model.lower_pass(ids).features
+    first = model.reranker(model, PAIRS[:1])
+    torch.testing.assert_close(first, model.reranker.decision(plain[:, -1]))
+    for each in model.reranker.maps.values():
+        each.up.normal_()
+    assert not torch.allclose(model.reranker(model, PAIRS[:1]), first)
+    torch.testing.assert_close(model.lower_pass(ids).features, plain)
+
+
+def test_it_learns_through_its_own_maps_alone(model: Any) -> None:
+    model.requires_grad_(False)
+    model.reranker.requires_grad_(True)
+    model.reranker(model, PAIRS).sum().backward()
+    assert all(bool(each.up.grad.any()) for each in model.reranker.maps.values())
+    assert all(p.grad is None for name, p in model.named_parameters() if not name.startswith("reranker."))
+
+
+def test_a_model_without_one_has_no_weights_for_it(model: Any) -> None:
+    config = model.config
+    config.memory.rerank_rank = 0
+    assert VardaLlamaAssociative(config).reranker is None
