@@ -17,7 +17,7 @@ from varda_chat.errors import VardaError
 from varda_chat.text import numbered, one_line, sanitize, speaker
 from varda_chat.transcripts import FoundTurn, SessionInfo, Transcripts
 from varda_chat.tui.formatting import ago
-from varda_chat.tui.screens.card import Card, key_line
+from varda_chat.tui.screens.card import Card
 
 SESSIONS_SHOWN = 200
 FOUND_SHOWN = 100
@@ -100,6 +100,7 @@ class SessionsScreen(Card[Chosen | None]):
         self._deleting = None
         listed = self.query_one(OptionList)
         listed.clear_options()
+        listed.set_class(not wanted, "-names")
         now = self._clock()
         listed.add_options([Option(self._line(each, now)) for each in self._shown])
         if self._shown:
@@ -222,18 +223,17 @@ class SessionsScreen(Card[Chosen | None]):
             self.dismiss(None)
 
     def _show_keys(self) -> None:
-        card = self.query_one("#sessions")
         if self._renaming is not None:
-            card.border_subtitle = key_line((("Enter", "rename"), (self.key("sessions.close"), "leave it")))
+            self.show_hints((("Enter", "rename"), (self.key("sessions.close"), "leave it")))
         elif self._deleting is not None:
-            card.border_subtitle = Content.assemble(
+            does = " deletes it " if self.is_narrow else " deletes it for good "
+            self.show_hints(())
+            self.query_one("#sessions").border_subtitle = Content.assemble(
                 (f" {self.key('sessions.delete')} again", "$error bold"),
-                (" deletes it for good ", "$error"),
+                (does, "$error"),
                 (f" {self.key('sessions.close')}", "$foreground"),
-                " keep it ",
+                " keep it " if not self.is_narrow else " keep ",
             )
         else:
             names = ("rename", "export", "delete", "close")
-            card.border_subtitle = key_line(
-                (("Enter", "resume"), *((self.key(f"sessions.{name}"), name) for name in names))
-            )
+            self.show_hints((("Enter", "resume"), *((self.key(f"sessions.{name}"), name) for name in names)))
