@@ -22,6 +22,8 @@ from varda_chat.tui.screens.card import Card
 SESSIONS_SHOWN = 200
 FOUND_SHOWN = 100
 _NAME_CELLS = 44
+_EDGES = 8
+"""Columns beside a name: the frame, its padding, the mark, the scrollbar."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,6 @@ class SessionsScreen(Card[Chosen | None]):
         self._deleting = None
         listed = self.query_one(OptionList)
         listed.clear_options()
-        listed.set_class(not wanted, "-names")
         now = self._clock()
         listed.add_options([Option(self._line(each, now)) for each in self._shown])
         if self._shown:
@@ -116,11 +117,12 @@ class SessionsScreen(Card[Chosen | None]):
             head = Content.assemble((each.session_name, "$primary"), (f"  {ago(each.at, now)}", "$quiet"))
             return Content.assemble(head, ("\n  " + who + ": ", "$quiet"), each.excerpt)
         here = each.id == self._current
-        name = one_line(each.name, _NAME_CELLS)
+        room = min(_NAME_CELLS, self.app.size.width - _EDGES)
+        name = Content(one_line(each.name, _NAME_CELLS)).truncate(max(1, room), ellipsis=True)
         count = numbered(each.turns, "turn")
         return Content.assemble(
             ("● " if here else "  ", "$accent"),
-            (name, "bold" if each.named else ""),
+            name.stylize("bold") if each.named else name,
             ("\n    " if self.is_narrow else "  ", ""),
             (f"{count}, {ago(each.updated_at, now)}, #{each.id}", "$quiet"),
         )
