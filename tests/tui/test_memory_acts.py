@@ -176,15 +176,18 @@ async def test_commands_wait_in_sight_while_the_model_loads(profile_dir: Path, t
 
     async with make_app(open_slowly, profile_dir).run_test(size=WIDE, notifications=True) as pilot:
         await command(pilot, "/remember My dog is called Rimba.")
+        await command(pilot, "/pin Rimba")
         await command(pilot, "/forget Rimba")
-        await wait_until(pilot, lambda: text_of(pilot).count("… waits for the model") == 2)
-        assert "2 waiting" in status(pilot)
+        await wait_until(pilot, lambda: text_of(pilot).count("… waits for the model") == 3)
+        assert "3 waiting" in status(pilot)
         await pilot.press(*"yes")
         gate.set()
         await wait_until(pilot, lambda: "… waits for what you are writing" in text_of(pilot))
         assert not screen_is(pilot, ChooseScreen)  # "y" would forget
         await wait_until(pilot, lambda: texts(profile_dir) == {"My dog is called Rimba."})
         await pilot.press(*["backspace"] * 3)
+        await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen) and "pin 1" in text_of(pilot))
+        await pilot.press("escape")  # one dialog after the other
         await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen) and "Y forget 1" in text_of(pilot))
         await pilot.press("y")
         await wait_until(pilot, lambda: texts(profile_dir) == set())

@@ -50,6 +50,7 @@ class CommandingScreen(TalkingScreen):
     ) -> None:
         super().__init__(host, facts, transcripts)
         self.clock = clock
+        self._dialogs = asyncio.Lock()
 
     async def obey(self, command: commands.Command, argument: str = "") -> None:
         """Do what ``command`` says."""
@@ -86,14 +87,20 @@ class CommandingScreen(TalkingScreen):
         """Open the dialog that was asked for while the model loaded, but never over what one is writing by now: a
         letter meant for the message would be a key of the dialog."""
         line = Notice(f"/{command.name} {argument}".rstrip(), "… waits for what you are writing")
-        while self.composer.whole_text.strip() or self.app.screen is not self:
-            if not line.is_attached:
-                await self.conversation.add(line)
-                self.conversation.follow()
-            await asyncio.sleep(_LOOK_SECONDS)
-        if line.is_attached:
-            await line.remove()
-        await self.obey(command, argument)
+        async with self._dialogs:  # one after another, in the order they were asked for
+            while self._is_taken():
+                if self.composer.whole_text.strip() and not line.is_attached:
+                    await self.conversation.add(line)
+                    self.conversation.follow()
+                await asyncio.sleep(_LOOK_SECONDS)
+            if line.is_attached:
+                await line.remove()
+            await self.obey(command, argument)
+
+    def _is_taken(self) -> bool:
+        """Whether somebody is writing, or a dialog is open or about to be."""
+        opening = any(each.group == "dialog" and not each.is_finished for each in self.workers)
+        return bool(self.composer.whole_text.strip()) or opening or self.app.screen is not self
 
     @property
     def composer(self) -> Composer:
