@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from textual.widgets._toast import Toast
@@ -23,7 +25,7 @@ from tests.tui.driver import (
 )
 from tests.tui.scripted import NOW, ScriptedSession
 from varda_chat.memory import MemoryStore, TurnChanges
-from varda_chat.session.session import MemoryEvent
+from varda_chat.session.session import ChatSession, MemoryEvent
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.controllers.history import FILE_NAME
 from varda_chat.tui.formatting import duration, spark
@@ -163,3 +165,41 @@ def test_sparks_and_durations() -> None:
     assert spark([1, 1]) == "▁▁"
     assert spark(list(range(8))) == "▁▂▃▄▅▆▇█"
     assert [duration(seconds) for seconds in (0.0004, 0.012, 1.26)] == ["0.4 ms", "12 ms", "1.3 s"]
+
+
+async def test_commands_wait_in_sight_while_the_model_loads(profile_dir: Path, tiny_checkpoint: Path) -> None:
+    gate, opens = threading.Event(), real_opener(profile_dir, tiny_checkpoint)
+
+    def open_slowly(on_progress: Callable[[str, float], None]) -> ChatSession:
+        assert gate.wait(20)
+        return opens(on_progress)
+
+    async with make_app(open_slowly, profile_dir).run_test(size=WIDE, notifications=True) as pilot:
+        await command(pilot, "/remember My dog is called Rimba.")
+        await command(pilot, "/pin Rimba")
+        await command(pilot, "/forget Rimba")
+        await wait_until(pilot, lambda: text_of(pilot).count("… waits for the model") == 3)
+        assert "3 waiting" in status(pilot)
+        await pilot.press(*"yes")
+        gate.set()
+        await wait_until(pilot, lambda: "… waits for what you are writing" in text_of(pilot))
+        assert not screen_is(pilot, ChooseScreen)  # "y" would forget
+        await wait_until(pilot, lambda: texts(profile_dir) == {"My dog is called Rimba."})
+        await pilot.press(*["backspace"] * 3)
+        await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen) and "pin 1" in text_of(pilot))
+        await pilot.press("escape")  # one dialog after the other
+        await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen) and "Y forget 1" in text_of(pilot))
+        await pilot.press("y")
+        await wait_until(pilot, lambda: texts(profile_dir) == set())
+        assert "waits for" not in text_of(pilot)
+
+
+async def test_pinning_what_is_in_no_memory_says_so(profile_dir: Path, tiny_checkpoint: Path) -> None:
+    app = make_app(real_opener(profile_dir, tiny_checkpoint), profile_dir)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await command(pilot, "/pin")
+        await wait_until(pilot, lambda: toasts(pilot) == ["There is nothing in memory to pin."])
+        await command(pilot, "/pin [/x] zebras")
+        await wait_until(pilot, lambda: toasts(pilot)[-1] == "Nothing in memory is like '[/x] zebras'.")
+        assert not screen_is(pilot, ChooseScreen)

@@ -164,7 +164,7 @@ class ChatScreen(MovingScreen):
             reason = error.strerror or "unknown reason"
             self.tell(f"The input history could not be saved: {reason}.", warning=True)
         if command is not None and typed is not None:
-            await self.obey(command, typed[1])
+            await self.obey_when_loaded(command, typed[1])
             return
         self.remove_class("-panel-open")
         self._note_panel()

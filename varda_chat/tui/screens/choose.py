@@ -15,7 +15,7 @@ from textual.widgets.selection_list import Selection
 
 from varda_chat.text import one_line, speaker
 from varda_chat.tui.formatting import ago
-from varda_chat.tui.screens.card import Card, key_line
+from varda_chat.tui.screens.card import Card
 from varda_chat.tui.widgets.ticks import TickList
 
 if TYPE_CHECKING:
@@ -69,12 +69,13 @@ class ChooseScreen(Card[frozenset[int] | None]):
     @on(SelectionList.SelectedChanged)
     def _show_keys(self) -> None:
         count = len(self.query_one(SelectionList).selected)
-        keys = (
-            ("Space", "mark"),
-            (self.key("choose.forget" if self._forgets else "choose.confirm"), f"{self._verb} {count}"),
-            (self.key("card.close"), "change nothing"),
-        )
-        self.query_one("#choose").border_subtitle = key_line(keys)
+        mark = ("Space", "mark")
+        act = (self.key("choose.forget" if self._forgets else "choose.confirm"), f"{self._verb} {count}")
+        leave = self.key("card.close")
+        if self.is_narrow:
+            self.show_hints((act, mark, (leave, "leave")))
+        else:
+            self.show_hints((mark, act, (leave, "change nothing")))
 
     @property
     def _forgets(self) -> bool:

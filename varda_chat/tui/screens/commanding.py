@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from varda_chat.transcripts import Transcripts
 
 STILL_LOADING = "The model is still loading. Try again when it is ready."
+WAITING = ("remember", "forget", "pin", "undo", "persona", "memory", "map")
+"""Commands that wait, in sight, while the model loads."""
+_DIALOGS = ("forget", "pin", "memory", "map")
+_LOOK_SECONDS = 0.2
 WAIT_FIRST = "Varda is still answering. Esc stops her; then try again."
 
 
@@ -46,6 +50,7 @@ class CommandingScreen(TalkingScreen):
     ) -> None:
         super().__init__(host, facts, transcripts)
         self.clock = clock
+        self._dialogs = asyncio.Lock()
 
     async def obey(self, command: commands.Command, argument: str = "") -> None:
         """Do what ``command`` says."""
@@ -62,6 +67,41 @@ class CommandingScreen(TalkingScreen):
         except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
             self.tell(sentence_for(error, f"doing /{command.name}"), warning=True)
 
+    async def obey_when_loaded(self, command: commands.Command, argument: str = "") -> None:
+        """As ``obey``; what needs the model waits for it, in sight."""
+        needs_more = command.needs_argument and not argument
+        if self.state is not ChatState.LOADING or command.name not in WAITING or needs_more:
+            await self.obey(command, argument)
+            return
+
+        async def run() -> None:
+            if command.name in _DIALOGS:
+                self._obey_when_quiet(command, argument)
+            else:
+                await self.obey(command, argument)
+
+        await self.run_when_loaded(f"/{command.name} {argument}".rstrip(), run)
+
+    @work(group="waiting", exit_on_error=False)
+    async def _obey_when_quiet(self, command: commands.Command, argument: str) -> None:
+        """Open the dialog that was asked for while the model loaded, but never over what one is writing by now: a
+        letter meant for the message would be a key of the dialog."""
+        line = Notice(f"/{command.name} {argument}".rstrip(), "… waits for what you are writing")
+        async with self._dialogs:  # one after another, in the order they were asked for
+            while self._is_taken():
+                if self.composer.whole_text.strip() and not line.is_attached:
+                    await self.conversation.add(line)
+                    self.conversation.follow()
+                await asyncio.sleep(_LOOK_SECONDS)
+            if line.is_attached:
+                await line.remove()
+            await self.obey(command, argument)
+
+    def _is_taken(self) -> bool:
+        """Whether somebody is writing, or a dialog is open or about to be."""
+        opening = any(each.group == "dialog" and not each.is_finished for each in self.workers)
+        return bool(self.composer.whole_text.strip()) or opening or self.app.screen is not self
+
     @property
     def composer(self) -> Composer:
         """Where the person writes."""
@@ -73,7 +113,7 @@ class CommandingScreen(TalkingScreen):
             self.composer.complete(event.command)
         else:
             self.composer.put("")
-            await self.obey(event.command)
+            await self.obey_when_loaded(event.command)
 
     def _must_wait(self) -> bool:
         if self.is_idle:

@@ -36,7 +36,10 @@ class EditScreen(Card[str | None]):
         self._text = sanitize(statement.text)
 
     def compose(self) -> ComposeResult:
-        hints = ((self.key("edit.save"), "save"), (self.key("card.close"), "leave it as it was"))
+        hints = (
+            (self.key("edit.save"), "save"),
+            (self.key("card.close"), "leave" if self.is_narrow else "leave it as it was"),
+        )
         with self.card("Edit", hints, name="edit"):
             yield Static("Varda reads the new words in place of the old.", classes="note", markup=False)
             yield Words(self._text, soft_wrap=True, show_line_numbers=False)

@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 from varda_chat.config.settings import SettingsFile, save
 from varda_chat.errors import VardaError
 from varda_chat.tui import bindings
-from varda_chat.tui.screens.card import Card, key_line
+from varda_chat.tui.screens.card import Card
 
 _KEY_CELLS, _DOES_CELLS = 24, 36
 
@@ -75,7 +75,7 @@ class KeysScreen(Card[SettingsFile]):
                 listed.add_options(Option(self._line(each), id=each.id) for each in place.bindings)
         listed.highlighted = 1 if before is None else before
         hints = (("Enter", "change"), (self.key("keys.reset"), "reset"), (self.key("card.close"), "close"))
-        self.query_one("#keys").border_subtitle = key_line(hints)
+        self.show_hints(hints)
 
     def _line(self, binding: Binding) -> Content:
         own = self._file.settings.keys.get(binding.id or "")

@@ -43,7 +43,7 @@ class PickScreen(Card[str | None]):
         self._shown: list[str] = []
 
     def compose(self) -> ComposeResult:
-        hints = (("Enter", "choose"), (self.key("card.close"), "leave it as it is"))
+        hints = (("Enter", "choose"), (self.key("card.close"), "leave" if self.is_narrow else "leave it as it is"))
         with self.card(self.HEADING, hints, name="pick"):
             yield Input(placeholder=self.PLACEHOLDER)
             yield OptionList(markup=False)
@@ -71,14 +71,13 @@ class PickScreen(Card[str | None]):
 
     def _line(self, name: str) -> Content:
         here = name == self._current
-        words = Content.assemble(
-            ("● " if here else "  ", "$accent"), one_line(self.words(name), _NAME_CELLS).ljust(_NAME_CELLS)
-        )
+        mark = ("● " if here else "  ", "$accent")
+        words = one_line(self.words(name), _NAME_CELLS)
         facts = self.facts(name)
         if not self.is_narrow:
-            return Content.assemble(words, "  ", (" ".join(facts), "$quiet"))
+            return Content.assemble(mark, words.ljust(_NAME_CELLS), "  ", (" ".join(facts), "$quiet"))
         most_telling = dict.fromkeys((facts[0].strip(), facts[-1].strip()))
-        return Content.assemble(words, ("\n    " + ", ".join(most_telling), "$quiet"))
+        return Content.assemble(mark, words, ("\n    ", ""), (", ".join(most_telling), "$quiet"))
 
     @property
     def marked(self) -> str | None:

@@ -18,7 +18,7 @@ from varda_chat.transcripts.export import moment
 from varda_chat.tui.controllers.asking import ask
 from varda_chat.tui.controllers.session_host import SessionHost
 from varda_chat.tui.formatting import ago
-from varda_chat.tui.screens.card import Card, key_line
+from varda_chat.tui.screens.card import Card
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
@@ -84,9 +84,9 @@ class RecordScreen(Card[bool]):
     async def _do(self, act: Callable[[ChatSession], Any], *, wait: bool = True) -> Any:
         return await ask(self, self._host, act, "looking at the memory", wait=wait)
 
-    def _hints(self, acts: Iterable[str]) -> Content:
+    def _show_acts(self, acts: Iterable[str]) -> None:
         hints = [(self.key(f"record.{act}"), act.replace("_", " ")) for act in acts]
-        return key_line((*hints, (self.key("card.close"), "close")))
+        self.show_hints((*hints, (self.key("card.close"), "close")))
 
     def _show(self) -> None:
         card = self.query_one("#record")
@@ -96,14 +96,15 @@ class RecordScreen(Card[bool]):
             if removed is not None:
                 when = f"{moment(removed.removed_at)}  ({self.key('record.bring_back')} brings it back)"
                 facts.update(_facts([("deleted", when)]))
-                card.border_subtitle = self._hints(_ACTS_ON_REMOVED)
+                self._show_acts(_ACTS_ON_REMOVED)
             else:
                 facts.update(_facts([("gone", "this is no longer in memory, and cannot be brought back")]))
+                self.show_hints(())
                 card.border_subtitle = ""
             return
         self._text = sanitize(statement.text)
         self.query_one(".said", Static).update(Content(self._text[:_SHOWN_CHARACTERS]))
-        card.border_subtitle = self._hints(_ACTS)
+        self._show_acts(_ACTS)
         now = self._clock()
         who = speaker(statement.role)
         tokens = [repr(sanitize(each))[1:-1].strip() or "␣" for each in self._record.tokens[:_TOKENS_SHOWN]]

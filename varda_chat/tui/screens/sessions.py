@@ -17,11 +17,13 @@ from varda_chat.errors import VardaError
 from varda_chat.text import numbered, one_line, sanitize, speaker
 from varda_chat.transcripts import FoundTurn, SessionInfo, Transcripts
 from varda_chat.tui.formatting import ago
-from varda_chat.tui.screens.card import Card, key_line
+from varda_chat.tui.screens.card import Card
 
 SESSIONS_SHOWN = 200
 FOUND_SHOWN = 100
 _NAME_CELLS = 44
+_EDGES = 8
+"""Columns beside a name: the frame, its padding, the mark, the scrollbar."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,12 @@ class SessionsScreen(Card[Chosen | None]):
             head = Content.assemble((each.session_name, "$primary"), (f"  {ago(each.at, now)}", "$quiet"))
             return Content.assemble(head, ("\n  " + who + ": ", "$quiet"), each.excerpt)
         here = each.id == self._current
-        name = one_line(each.name, _NAME_CELLS)
+        room = min(_NAME_CELLS, self.app.size.width - _EDGES)
+        name = Content(one_line(each.name, _NAME_CELLS)).truncate(max(1, room), ellipsis=True)
         count = numbered(each.turns, "turn")
         return Content.assemble(
             ("● " if here else "  ", "$accent"),
-            (name, "bold" if each.named else ""),
+            name.stylize("bold") if each.named else name,
             ("\n    " if self.is_narrow else "  ", ""),
             (f"{count}, {ago(each.updated_at, now)}, #{each.id}", "$quiet"),
         )
@@ -222,18 +225,17 @@ class SessionsScreen(Card[Chosen | None]):
             self.dismiss(None)
 
     def _show_keys(self) -> None:
-        card = self.query_one("#sessions")
         if self._renaming is not None:
-            card.border_subtitle = key_line((("Enter", "rename"), (self.key("sessions.close"), "leave it")))
+            self.show_hints((("Enter", "rename"), (self.key("sessions.close"), "leave it")))
         elif self._deleting is not None:
-            card.border_subtitle = Content.assemble(
+            does = " deletes it " if self.is_narrow else " deletes it for good "
+            self.show_hints(())
+            self.query_one("#sessions").border_subtitle = Content.assemble(
                 (f" {self.key('sessions.delete')} again", "$error bold"),
-                (" deletes it for good ", "$error"),
+                (does, "$error"),
                 (f" {self.key('sessions.close')}", "$foreground"),
-                " keep it ",
+                " keep it " if not self.is_narrow else " keep ",
             )
         else:
             names = ("rename", "export", "delete", "close")
-            card.border_subtitle = key_line(
-                (("Enter", "resume"), *((self.key(f"sessions.{name}"), name) for name in names))
-            )
+            self.show_hints((("Enter", "resume"), *((self.key(f"sessions.{name}"), name) for name in names)))

@@ -106,7 +106,7 @@ class SettingsScreen(Card[SettingsFile | None]):
             row.check()
         if self._leaving:
             self._leaving = False
-            self.query_one("#settings").border_subtitle = key_line(self._hints())
+            self.show_hints(self._hints())
 
     @on(Input.Submitted)
     def _next(self) -> None:

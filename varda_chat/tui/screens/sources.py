@@ -92,7 +92,8 @@ class SourcesScreen(Card[None]):
         walk = f"{self.key('sources.before')} {self.key('sources.after')}"
         hints = [(self.key("card.close"), "close")]
         if self._words:
-            hints = [(walk, "walk the recalled words"), (self.key("sources.open"), "open the memory"), *hints]
+            walks, opens = ("walk", "open") if self.is_narrow else ("walk the recalled words", "open the memory")
+            hints = [(walk, walks), (self.key("sources.open"), opens), *hints]
         if self._unused is not None and self._host is not None:
             hints.insert(-1, (self.key("sources.stop"), "stop"))
         with self.card("What this was recalled from", hints, name="sources"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -50,6 +50,14 @@ class Sent:
     hidden: tuple[UserMessage | VardaMessage, ...] = ()
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A command that runs when the model is loaded and what was sent before it is answered; ``line`` shows it."""
+
+    run: Callable[[], Awaitable[None]]
+    line: Notice
+
+
 class TalkingScreen(Screen[None]):
     """One prompt at a time; what comes meanwhile waits."""
 
@@ -67,7 +75,7 @@ class TalkingScreen(Screen[None]):
         super().__init__()
         self.host = host
         self.transcripts = transcripts
-        self._queue: deque[Sent] = deque()
+        self._queue: deque[Sent | Waiting] = deque()
         self._now: Sent | None = None
         self._failed: Sent | None = None
         self._answer: VardaMessage | None = None
@@ -156,7 +164,25 @@ class TalkingScreen(Screen[None]):
         self.conversation.follow()
         await self._enqueue(Sent(prompt, bubble, True, hidden))
 
-    async def _enqueue(self, sent: Sent) -> None:
+    async def run_when_loaded(self, text: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Show the command ``text`` as waiting, and ``run`` it once the model is loaded."""
+        await self.conversation.to_end()
+        line = Notice(text, "… waits for the model")
+        await self.conversation.add(line)
+        self.conversation.follow()
+        await self._enqueue(Waiting(run, line))
+
+    async def _run_waiting(self) -> None:
+        """Run the commands whose turn it is."""
+        while self._queue and self.state.can_answer and isinstance(self._queue[0], Waiting):
+            first = self._queue[0]
+            self._queue.popleft()
+            self.waiting = len(self._queue)
+            if first.line.is_attached:
+                await first.line.remove()
+            await first.run()
+
+    async def _enqueue(self, sent: Sent | Waiting) -> None:
         self._queue.append(sent)
         self.waiting = len(self._queue)
         if self.state is ChatState.FAILED:
@@ -164,9 +190,12 @@ class TalkingScreen(Screen[None]):
         await self._answer_next()
 
     async def _answer_next(self) -> None:
+        await self._run_waiting()
         if not self._queue or not self.state.can_answer:
             return
-        self._now = sent = self._queue.popleft()
+        sent = self._queue.popleft()
+        assert isinstance(sent, Sent)
+        self._now = sent
         self.waiting = len(self._queue)
         self.state, self.writing = ChatState.THINKING, False
         if sent.bubble is not None:

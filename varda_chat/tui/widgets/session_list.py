@@ -16,6 +16,8 @@ from varda_chat.transcripts import SessionInfo
 from varda_chat.tui.formatting import ago
 
 SHOWN = 100
+_NAME_CELLS = 24
+"""What the list (app.tcss) holds beside the mark and the scrollbar."""
 
 
 class SessionList(OptionList):
@@ -45,9 +47,10 @@ class SessionList(OptionList):
     def _line(self, each: SessionInfo, current: int | None, now: float) -> Content:
         branch = ", branch" if each.branch_of is not None else ""
         mark = ("● ", "$accent") if each.id == current else ("  ", "")
+        name = Content(one_line(each.name, _NAME_CELLS)).truncate(_NAME_CELLS, ellipsis=True)
         return Content.assemble(
             mark,
-            (one_line(each.name, 60), "bold" if each.id == current else ""),
+            name.stylize("bold") if each.id == current else name,
             (f"\n  {ago(each.updated_at, now)}{branch}", "$quiet"),
         )
 
