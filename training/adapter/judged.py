@@ -17,7 +17,6 @@ from training.data.synthetic.relations import ALL_RELATIONS
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import draw
 from training.tables import read_table
-from varda_chat.errors import DataError
 from varda_chat.models.chat_format import sentence_spans
 
 KINDS: Final = ("ask", "forget", "correct", "none")
@@ -53,7 +52,7 @@ def load_judged(*, validation: bool, path: Path = FOLDER / "judged.jsonl") -> tu
 def _judged(entry: dict[str, Any]) -> Judged:
     kind, line, fitting = entry["kind"], entry["line"], entry["yes"]
     if kind not in KINDS or bool(fitting) == (kind == "none") or not entry["no"]:
-        raise DataError(f"{line!r}: the kind must be one of {', '.join(KINDS)}; only none fits no statement")
+        raise ValueError(f"{line!r}: the kind must be one of {', '.join(KINDS)}; only none fits no statement")
     asks = kind == "ask"
     right = [Pair(line, statement, answers=asks, ends=not asks) for statement in fitting]
     return Judged(kind, (*right, *(Pair(line, statement) for statement in entry["no"])))

@@ -75,7 +75,7 @@ class Reranker(nn.Module):
                 hook.remove()
 
 
-def _add(beside: LowRank, _linear: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+def _add(beside: nn.Module, _linear: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     added: Tensor = beside(inputs[0])
     return output + added
 

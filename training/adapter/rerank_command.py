@@ -1,0 +1,70 @@
+"""``python -m training.adapter.rerank_command``: trains a reranker for an adapter that is done, and writes both."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from safetensors.torch import load_file, save_file
+
+from training.adapter.judged import DrawnPairs, load_judged
+from training.adapter.lines import load_facts, load_lines
+from training.adapter.rerank import RerankConfig, RerankTrainer
+from training.sentence_encoder import packaged_encoder
+from varda_chat.models.adapters import MEMORY
+from varda_chat.models.checkpoint import load_checkpoint
+from varda_chat.models.reranker import Reranker
+
+
+def add_reranker(model: Any, rank: int) -> None:
+    """Give ``model`` a new reranker."""
+    memory = model.config.memory
+    memory.rerank_rank = rank
+    width = len(memory.feature_layers) * model.config.hidden_size
+    model.reranker = Reranker(model.model.layers[: memory.memory_layer], width, rank, memory.hidden_dim)
+    for each in model.reranker.maps.values():
+        each.init_weights()
+
+
+def write_adapter(source: Path, output: Path, model: Any) -> None:
+    """Write to ``output`` the adapter in ``source`` with the reranker of ``model``, its matrices in half precision."""
+    shutil.copytree(source, output, dirs_exist_ok=True)
+    weights = {
+        f"reranker.{name}": (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
+        for name, tensor in model.reranker.state_dict().items()
+    }
+    save_file(load_file(source / MEMORY) | weights, str(output / MEMORY))
+    config = json.loads((source / "config.json").read_text("utf-8"))
+    config["memory"]["rerank_rank"] = model.config.memory.rerank_rank
+    (output / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+
+
+@click.command()
+@click.option("--adapter", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
+@click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Saves, then the adapter.")
+@click.option("--max-steps", type=click.IntRange(1), default=RerankConfig.max_steps, show_default=True)
+def main(adapter: Path, output_dir: Path, max_steps: int) -> None:
+    """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
+    config = RerankConfig(max_steps=max_steps)
+    checkpoint = load_checkpoint(adapter)
+    torch.manual_seed(config.seed)
+    add_reranker(checkpoint.model, config.rank)
+    drawn = DrawnPairs(
+        load_facts(validation=False), load_lines(validation=False), packaged_encoder(), random.Random(config.seed)
+    )
+    trainer = RerankTrainer(
+        checkpoint.model, checkpoint.chat, load_judged(validation=False), load_judged(validation=True), drawn, config,
+        output_dir, lambda line: print(line, flush=True),
+    )  # fmt: skip
+    trainer.resume()
+    trainer.run()
+    write_adapter(adapter, output_dir / "adapter", checkpoint.model)
+
+
+if __name__ == "__main__":
+    main()
