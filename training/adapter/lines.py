@@ -34,12 +34,17 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Noted:
-    """A user's line, the statements that were found for it, and the reply. asks: the line asks for what was told."""
+    """A user's line, the statements that were found for it, and the reply."""
 
     found: tuple[str, ...]
     user: str
     reply: str
-    asks: bool
+    kind: str
+
+    @property
+    def asks(self) -> bool:
+        """Whether the line asks for what was told."""
+        return self.kind not in NOT_ASKED
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
         if (number % HELD_OUT == 0) == validation
     ]
     noted = [
-        Noted(tuple(entry["notes"]), entry["user"], entry["reply"], entry["kind"] not in NOT_ASKED)
+        Noted(tuple(entry["notes"]), entry["user"], entry["reply"], entry["kind"])
         for name in NOTED
         for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
         if (number % HELD_OUT == 0) == validation

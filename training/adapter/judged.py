@@ -1,0 +1,155 @@
+"""Pairs of a line and a statement, with what the one is to the other: hand-written ones, and ones made of the facts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from training.adapter.lines import FOLDER, HELD_OUT, Lines, fixed_value
+from training.data.synthetic.messages import typed
+from training.data.synthetic.relations import ALL_RELATIONS
+from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
+from training.data.synthetic.values import draw
+from training.tables import read_table
+from varda_chat.models.chat_format import sentence_spans
+
+KINDS: Final = ("ask", "forget", "correct", "none")
+NEAREST = 24
+"""Topics, by a statement near a line, that what does not fit it is drawn from; the nearest may fit."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A line and a statement. answers: the statement answers the line. ends: the line makes it untrue, or asks for it
+    to be forgotten."""
+
+    line: str
+    statement: str
+    answers: bool = False
+    ends: bool = False
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A hand-written line of one of KINDS, and its pairs."""
+
+    kind: str
+    pairs: tuple[Pair, ...]
+
+
+def load_judged(*, validation: bool, path: Path = FOLDER / "judged.jsonl") -> tuple[Judged, ...]:
+    """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
+    entries = read_table(path, _judged)
+    return tuple(each for number, each in enumerate(entries) if (number % HELD_OUT == 0) == validation)
+
+
+def _judged(entry: dict[str, Any]) -> Judged:
+    kind, line, fitting = entry["kind"], entry["line"], entry["yes"]
+    if kind not in KINDS or bool(fitting) == (kind == "none") or not entry["no"]:
+        raise ValueError(f"{line!r}: the kind must be one of {', '.join(KINDS)}; only none fits no statement")
+    asks = kind == "ask"
+    right = [Pair(line, statement, answers=asks, ends=not asks) for statement in fitting]
+    return Judged(kind, (*right, *(Pair(line, statement) for statement in entry["no"])))
+
+
+@dataclass(frozen=True)
+class _Fact:
+    topic: str
+    statement: str
+    asks: tuple[str, ...]
+    corrections: tuple[str, ...]
+    requests: tuple[str, ...]
+
+
+def _told(text: str, value: str) -> str:
+    """The sentence of ``text`` that holds ``value``."""
+    return next((text[a:b].strip() for a, b in sentence_spans(text) if value in text[a:b]), text)
+
+
+def _written(relation: Relation) -> _Fact:
+    """A hand-written fact."""
+    values = fixed_value(relation)
+    assert values is not None
+    old, new = values
+    statement = _told(relation.tell[0].replace("{value}", old), old)
+    corrections = tuple(each.replace("{value}", new) for each in relation.correct)
+    return _Fact(relation.topic, statement, relation.ask, corrections, relation.forget)
+
+
+def _drawn(relation: Relation, rng: random.Random) -> _Fact:
+    """A fact of a relation made of templates."""
+    old, new = (typed(rng, draw(relation.kind, "train", rng)) for _ in range(2))
+    statement = _told(render(draw_tell(relation, rng), old), old)
+    corrections = (render(draw_correct(relation, rng), new),) if relation.correct else ()
+    return _Fact(relation.topic, statement, (draw_ask(relation, rng),), corrections, (draw_forget(relation, rng),))
+
+
+class DrawnPairs:
+    """Pairs made of facts, noted lines and exchanges; what does not fit a line is near it by ``encoder``'s vectors."""
+
+    def __init__(
+        self, facts: Sequence[Relation], lines: Lines, encoder: Callable[[list[str]], Tensor], rng: random.Random
+    ) -> None:
+        self.facts = [*map(_written, facts), *(_drawn(relation, rng) for relation in ALL_RELATIONS)]
+        self.vectors = encoder([fact.statement for fact in self.facts])
+        self.by_topic: dict[str, list[int]] = {}
+        for number, fact in enumerate(self.facts):
+            self.by_topic.setdefault(fact.topic, []).append(number)
+        self.lines, self.encoder = lines, encoder
+
+    def group(self, rng: random.Random) -> list[Pair]:
+        """The pairs of one line."""
+        return rng.choices((self._of_fact, self._noted, self._exchange), (0.65, 0.2, 0.15))[0](rng)
+
+    def _of_fact(self, rng: random.Random) -> list[Pair]:
+        fact = rng.choice(self.facts)
+        kind = rng.choices(("ask", "correct" if fact.corrections else "ask", "forget"), (0.5, 0.2, 0.3))[0]
+        line = rng.choice({"ask": fact.asks, "correct": fact.corrections, "forget": fact.requests}[kind])
+        right = {fact.statement}
+        if kind != "correct":  # a correction may not fit another value
+            right.add(self.facts[rng.choice(self.by_topic[fact.topic])].statement)
+        pairs = [Pair(line, each, answers=kind == "ask", ends=kind != "ask") for each in sorted(right)]
+        return [*pairs, *(Pair(line, each) for each in self._near(line, fact.topic, 2, rng))]
+
+    def _near(self, line: str, topic: str | None, count: int, rng: random.Random) -> list[str]:
+        """Statements about other things than ``topic``, one a topic."""
+        order = (self.vectors @ self.encoder([line])[0]).argsort(descending=True)[: 8 * NEAREST].tolist()
+        first: dict[str, str] = {}
+        for number in order:
+            first.setdefault(self.facts[number].topic, self.facts[number].statement)
+        first.pop(topic or "", None)
+        return rng.sample(list(first.values())[1:NEAREST], count)
+
+    def _noted(self, rng: random.Random) -> list[Pair]:
+        """A noted line whose only statement answers it; or one that none of its statements answers."""
+        line = rng.choice(self.lines.noted)
+        if line.kind in ("misses", "use", "ignore"):
+            return [Pair(line.user, statement) for statement in line.found]
+        if len(line.found) == 1 or line.kind == "overview":
+            return [Pair(line.user, statement, answers=True) for statement in line.found]
+        return []
+
+    def _exchange(self, rng: random.Random) -> list[Pair]:
+        line = rng.choice(self.lines.exchanges).user
+        return [Pair(line, each) for each in self._near(line, None, 2, rng)]
+
+
+def batch_of(judged: Sequence[Judged], drawn: DrawnPairs, size: int, share: float, rng: random.Random) -> list[Pair]:
+    """``size`` pairs, ``share`` of them hand-written."""
+    pairs: list[Pair] = []
+    while len(pairs) < share * size:
+        pairs += rng.choice(judged).pairs
+    while len(pairs) < size:
+        pairs += drawn.group(rng)
+    return pairs[:size]
+
+
+def labels(pairs: Sequence[Pair]) -> Tensor:
+    """(n, 2) float, what a judgement of both gives: answers, ends."""
+    return torch.tensor([[float(pair.answers), float(pair.ends)] for pair in pairs])
