@@ -61,11 +61,11 @@ def calibrate(model: VardaGPTAssociative, data: Data) -> None:
 
 @torch.no_grad()
 def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
-    """Set the null result's similarity and ``admission_threshold`` to the best trade between answering what is known,
+    """Set the no-match slot's similarity and ``admission_threshold`` to the best trade between answering what is known,
     with the right value, and admitting what is not, on validation episodes read as in chat.
 
-    In training the null result competes with thousands of distractors' vectors; how well a result must fit where there
-    are few is better chosen afterwards.
+    In training the no-match slot competes with thousands of distractors' vectors; how well a result must fit where
+    there are few is better chosen afterwards.
     """
     model.eval()
     token = data.chat.encode("assistant", ADMISSION).ids[1]
@@ -88,7 +88,7 @@ def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
 
 @torch.no_grad()
 def admission_evidence(model: VardaGPTAssociative, data: Data, token: int) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """The null result's share at the end of each validation question whose fact is known, and of each whose fact is
+    """The no-match slot's share at the end of each validation question whose fact is known, and of each whose fact is
     not; 0 where the likeliest first word is not ``token``, so that nothing would be admitted. And the share of values
     that are right."""
     shares: dict[bool, list[float]] = {True: [], False: []}

@@ -47,8 +47,8 @@ def deepened(model: VardaGPTAssociative, n_layer: int) -> VardaGPTAssociative:
 @torch.no_grad()
 def widened(model: VardaGPTAssociative, memory_dim: int) -> VardaGPTAssociative:
     """A model of ``memory_dim`` floats a vector, with the parts that ``model`` was made without: the statement's state,
-    the query's context, a null result by state that is read, copies followed. It gives nearly the results of ``model``:
-    what is new starts small."""
+    the query's context, a no-match slot by state that is read, copies followed. It gives nearly the results of
+    ``model``: what is new starts small."""
     old = model.config
     added = memory_dim - old.memory_dim
     if added < 0:

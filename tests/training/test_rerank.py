@@ -1,8 +1,7 @@
-"""The reranker's stage: hand-written judgements and drawn pairs, steps that lower the loss, a run that resumes."""
+"""The reranker's stage: steps that lower the loss, a run that resumes where it was cut off."""
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 
@@ -12,11 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
-from training.adapter.judged import DrawnPairs, Pair, batch_of, labels, load_judged
+from training.adapter.judged import DrawnPairs, batch_of, labels, load_judged
 from training.adapter.lines import load_facts, load_lines
 from training.adapter.rerank import RerankConfig, RerankTrainer
 from training.adapter.rerank_command import add_reranker
-from varda_chat.errors import DataError
 from varda_chat.models.chat_format import ChatMLFormat
 
 CHAT = ChatMLFormat(chatml_tokenizer())
@@ -32,32 +30,6 @@ def by_letters(texts: list[str]) -> Tensor:
 def drawn() -> DrawnPairs:
     facts, lines = load_facts(validation=True), load_lines(validation=True)
     return DrawnPairs(facts, lines, by_letters, random.Random(0))
-
-
-def test_hand_written_judgements_are_read_and_held_out_apart() -> None:
-    training, held = load_judged(validation=False), load_judged(validation=True)
-    assert len(training) > 15 * len(held) > 0
-    assert not {each.pairs[0].line for each in training} & {each.pairs[0].line for each in held}
-    for each in (*training, *held):
-        fitting = [pair for pair in each.pairs if pair.answers or pair.ends]
-        assert bool(fitting) == (each.kind != "none")
-        assert all(pair.answers == (each.kind == "ask") for pair in fitting)
-        assert len(each.pairs) > len(fitting)
-
-
-def test_a_bad_judgement_is_named_with_its_place(tmp_path: Path) -> None:
-    path = tmp_path / "judged.jsonl"
-    path.write_text(json.dumps({"kind": "none", "line": "Hi", "yes": ["I am Bo."], "no": ["x"]}) + "\n", "utf-8")
-    with pytest.raises(DataError, match=r"judged.jsonl.*1.*'Hi'"):
-        load_judged(validation=False, path=path)
-
-
-def test_drawn_pairs_fit_their_line_or_are_about_something_else(drawn: DrawnPairs) -> None:
-    rng = random.Random(1)
-    pairs = [pair for _ in range(60) for pair in drawn.group(rng)]
-    assert {(pair.answers, pair.ends) for pair in pairs} == {(True, False), (False, True), (False, False)}
-    fitting = {(pair.line, pair.statement) for pair in pairs if pair.answers or pair.ends}
-    assert not fitting & {(pair.line, pair.statement) for pair in pairs if not (pair.answers or pair.ends)}
 
 
 def a_trainer(drawn: DrawnPairs, output: Path, steps: int = 4) -> RerankTrainer:
@@ -96,7 +68,3 @@ def test_a_resumed_run_goes_on_as_the_uninterrupted_one(drawn: DrawnPairs, tmp_p
     for one, other in zip(whole.parameters, second.parameters, strict=True):
         torch.testing.assert_close(one, other)
     assert set(second.held_out()) == {"answer first", "ended first", "right", "wrong"}
-
-
-def test_pairs_are_labelled_in_the_order_of_the_logits() -> None:
-    assert labels([Pair("a", "b", answers=True), Pair("a", "c", ends=True)]).tolist() == [[1, 0], [0, 1]]

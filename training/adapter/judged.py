@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from training.adapter.lines import FOLDER, HELD_OUT, Lines, fixed_value
+from training.adapter.lines import FOLDER, Lines, fixed_value, part_of
 from training.data.synthetic.messages import typed
 from training.data.synthetic.relations import ALL_RELATIONS
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
@@ -45,8 +45,7 @@ class Judged:
 
 def load_judged(*, validation: bool, path: Path = FOLDER / "judged.jsonl") -> tuple[Judged, ...]:
     """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
-    entries = read_table(path, _judged)
-    return tuple(each for number, each in enumerate(entries) if (number % HELD_OUT == 0) == validation)
+    return tuple(each for _, each in part_of(read_table(path, _judged), validation=validation))
 
 
 def _judged(entry: dict[str, Any]) -> Judged:
@@ -151,5 +150,5 @@ def batch_of(judged: Sequence[Judged], drawn: DrawnPairs, size: int, share: floa
 
 
 def labels(pairs: Sequence[Pair]) -> Tensor:
-    """(n, 2) float, in the order of the reranker's logits."""
+    """(n, 2) float, what a judgement of both gives: answers, ends."""
     return torch.tensor([[float(pair.answers), float(pair.ends)] for pair in pairs])

@@ -7,10 +7,13 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from training.data.synthetic.templates import Clauses, Relation
+from training.tables import read_table
 from varda_chat.errors import DataError
+
+Row = TypeVar("Row")
 
 FOLDER: Final = Path(__file__).parent.parent / "data" / "synthetic"
 EXCHANGES: Final = ("social", "social_b", "social_c", "world", "world_b", "spared")
@@ -63,23 +66,20 @@ def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
     exchanges = [
         Exchange(f"{name.partition('_')[0]}/{entry['kind']}", entry["user"], entry["reply"])
         for name in EXCHANGES
-        for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
-        if (number % HELD_OUT == 0) == validation
+        for _, entry in part_of(read_table(folder / f"{name}.jsonl", dict), validation=validation)
     ]
     dialogues = [
         _turns(f"{name}.jsonl, line {number + 1}", entry["turns"])
         for name in DIALOGUES
-        for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
-        if (number % HELD_OUT == 0) == validation
+        for number, entry in part_of(read_table(folder / f"{name}.jsonl", dict), validation=validation)
     ]
     noted = [
         Noted(tuple(entry["notes"]), entry["user"], entry["reply"], entry["kind"])
         for name in NOTED
-        for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
-        if (number % HELD_OUT == 0) == validation
+        for _, entry in part_of(read_table(folder / f"{name}.jsonl", dict), validation=validation)
     ]
     replies: dict[str, tuple[str, ...]] = {}
-    for entry in _read(folder / "replies.jsonl"):
+    for entry in read_table(folder / "replies.jsonl", dict):
         replies[entry["kind"]] = (*replies.get(entry["kind"], ()), entry["text"])
     return Lines(tuple(exchanges), tuple(noted), tuple(dialogues), replies)
 
@@ -96,8 +96,7 @@ def load_facts(*, validation: bool, folder: Path = FOLDER) -> tuple[Relation, ..
     return tuple(
         _relation(f"{name}_{number}", entry)
         for name in FACTS
-        for number, entry in enumerate(_read(folder / f"{name}.jsonl"))
-        if (number % HELD_OUT == 0) == validation
+        for number, entry in part_of(read_table(folder / f"{name}.jsonl", dict), validation=validation)
     )
 
 
@@ -127,17 +126,11 @@ def _relation(name: str, entry: dict[str, Any]) -> Relation:
     )  # fmt: skip
 
 
-def _read(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            entry = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
-        yield entry
+def part_of(rows: Sequence[Row], *, validation: bool) -> Iterator[tuple[int, Row]]:
+    """The rows of the training part, or of the held-out one, with their numbers in the whole."""
+    for number, row in enumerate(rows):
+        if (number % HELD_OUT == 0) == validation:
+            yield number, row
 
 
 def stratified(rng: random.Random, exchanges: Sequence[Exchange], by_kind: dict[str, list[Exchange]]) -> Exchange:

@@ -31,7 +31,7 @@ def contrastive_losses(
     process has all ``pairs``, runs the model on its own, and matches its questions with the tellings of all.
 
     Of reading ``pairs``' questions, cross-entropy: where the answer is in memory, the share that its vectors get; where
-    it is not, the share of the null result; among few statements (relatives and a few others), and among all. At the
+    it is not, the share of the no-match slot; among few statements (relatives and a few others), and among all. At the
     question's end any vector of the value will do, before the value only that of its first token. Of deleting, binary
     cross-entropy: a turn that withdraws or corrects what was told deletes it, and nothing else.
     """
@@ -128,8 +128,8 @@ def _lower_states(model: VardaGPTAssociative, ids: Tensor, offset: Tensor) -> tu
 
 
 def _share_lost(scores: Tensor, null: Tensor, there: Tensor, positive: Tensor | None) -> Tensor:
-    """-log of the share of ``positive`` (P, 2, M), or of the null result for None, of what is ``there`` (P, M), summed
-    over the P questions."""
+    """-log of the share of ``positive`` (P, 2, M), or of the no-match slot for None, of what is ``there`` (P, M),
+    summed over the P questions."""
     seen = scores.masked_fill(~there.unsqueeze(1), MASKED_SCORE)
     whole = torch.cat([seen, null], dim=-1).logsumexp(dim=-1)
     mass = null.squeeze(-1) if positive is None else seen.masked_fill(~positive, MASKED_SCORE).logsumexp(dim=-1)

@@ -22,8 +22,8 @@ NOTHING_SAID = -1e4
 def retrieval_scores(
     bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, target: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """At the P supervised tokens: scores (P, N + M + 1) of all candidates, the null result last, and which of them are
-    positives, same shape."""
+    """At the P supervised tokens: scores (P, N + M + 1) of all candidates, the no-match slot last, and which of them
+    are positives, same shape."""
     memory: EpisodeMemory = output.memory
     assert memory.soft_gates is not None and memory.vectors is not None
     assert output.query is not None and output.unread_state is not None
@@ -68,7 +68,7 @@ def retrieval_loss(
     scores, positive = retrieval_scores(bare, output, batch, target)
     weight = positive.any(dim=1).float()
     mass = scores.masked_fill(~positive, MASKED_SCORE).logsumexp(dim=1) - scores.logsumexp(dim=1)
-    sought = positive[:, :-1].any(dim=1)  # the last is the null result
+    sought = positive[:, :-1].any(dim=1)  # the last is the no-match slot
     right = positive.gather(1, scores.argmax(dim=1, keepdim=True)).squeeze(1) & sought
     return (-(mass * weight).sum(), weight.sum()), (right.sum(), sought.sum())
 

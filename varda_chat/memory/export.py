@@ -1,4 +1,4 @@
-"""A memory as a file: JSON Lines, or Markdown and CSV (``exchange_text``). What is read back may come from anyone:
+"""A memory as a file: JSON Lines, or Markdown and CSV (``export_text``). What is read back may come from anyone:
 bounded, checked and sanitised.
 
 JSON Lines, line 1: ``{"varda_chat_memory": 1}``, the version of this format. Each line after it: a statement with text,

@@ -71,7 +71,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX statements_by_key ON statements (key)",
         # act: what was done together is undone together; NULL where it cannot be undone
         "ALTER TABLE events ADD COLUMN act INTEGER",
-        # what was deleted, for as long as it can be brought back (see tombstones.py)
+        # what was deleted, for as long as it can be brought back (see undo.py)
         """CREATE TABLE removed_statements (
             id INTEGER PRIMARY KEY,
             text TEXT NOT NULL,

@@ -75,7 +75,7 @@ class OnlyText(LogitsProcessor):
 
 
 class _SureAdmission(LogitsProcessor):
-    """Lets a reply begin with an admission of not knowing only where the search found little: the null result's share
+    """Lets a reply begin with an admission of not knowing only where the search found little: the no-match slot's share
     at the end of the prompt exceeds ``threshold``. A hook on the model (``watching``) tells what was read."""
 
     def __init__(self, prompt_length: int, token: int, threshold: float) -> None:
@@ -86,7 +86,7 @@ class _SureAdmission(LogitsProcessor):
 
     @contextmanager
     def watching(self, model: VardaGPTAssociative) -> Iterator[None]:
-        """Notes the null result's share (batch,) at the last token of each pass."""
+        """Notes the no-match slot's share (batch,) at the last token of each pass."""
 
         def note(_module: Any, _inputs: Any, output: VardaGPTOutput) -> None:
             weights = output.read_weights

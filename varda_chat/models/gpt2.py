@@ -86,7 +86,7 @@ class VardaGPTOutput(ModelOutput):
     query, storable_vector, deletable_vector: (B, T, D), unit length.
     store_decision: (B, T, 1) logit. delete_decision: (B, T, k) logit for each of ``delete_results``.
     copy_decision: (B, T, 1) logit, None where ``copy_results`` is off.
-    search_results: what was read. read_weights: (B, T, k), the rest to 1 is the null result's.
+    search_results: what was read. read_weights: (B, T, k), the rest to 1 is the no-match slot's.
     delete_results: the results of searching for ``deletable_vector`` (None unless ``return_deletes``).
     last_hidden_state: (B, T, n_embd), what the heads saw. unread_state: (B, T, n_embd), the stream before the read.
     memory: the memory that was read: the one passed in, or what a BatchMemory made of this pass.
@@ -185,7 +185,7 @@ class MemoryReader(nn.Module):
 
     def weights(self, hidden: Tensor, query: Tensor, results: SearchResults, followed: Tensor | None = None) -> Tensor:
         """Read weights (B, T, k) of ``results``, of which those that are ``followed`` (bool, the same shape) fit better
-        by a learned similarity; what is missing to 1 lies on the null result."""
+        by a learned similarity; what is missing to 1 lies on the no-match slot."""
         similarity = torch.einsum("btd,btkd->btk", query, results.vectors.float())
         if followed is not None and self.follow_score is not None:
             similarity = similarity + self.follow_score.float() * followed
@@ -199,7 +199,7 @@ class MemoryReader(nn.Module):
 
     def read(self, hidden: Tensor, results: SearchResults, weights: Tensor) -> Tensor:
         """Concatenate the stream with the weighted results and mix them by ``fc``: (B, T, n_embd); what is missing to
-        1 in the weights reads the null result's own vector. A token that found nothing keeps its state, so an empty
+        1 in the weights reads the no-match slot's own vector. A token that found nothing keeps its state, so an empty
         memory leaves plain GPT-2."""
         # unit vectors have entries of size 1/sqrt(D); the factor brings them to the stream's scale
         weighted = weights.unsqueeze(-1) * results.vectors.float() * math.sqrt(self.config.memory_dim)

@@ -26,7 +26,7 @@ class VardaGPTConfig(GPT2Config):
         copy_results: let the results' own tokens take a share of the next token's probability.
         null_result: let the read weights fall on "nothing fits".
         null_by_state: let the state say how well a result must fit; else one similarity holds for all tokens.
-        read_null: read a learned vector with the null result's weight, so that the blocks above see how well nothing
+        read_null: read a learned vector with the no-match slot's weight, so that the blocks above see how well nothing
             fits as plainly as they see what does.
         null_similarity: the similarity at which a result fits no better than nothing, at the start of training;
             learned. (A score of its own could not follow the scale of the others: it moves by a learning rate a step.)
@@ -42,8 +42,8 @@ class VardaGPTConfig(GPT2Config):
             correction means one thing, and what resembles it shall stay.
         admission_token_id: the token that admissions of not knowing begin with ("I don't know ..."), None for a model
             that was not trained to admit.
-        admission_threshold: with a memory, a reply begins with it only where the null result's share of what is read at
-            the end of the question exceeds this. Answers begin in many ways, admissions in one: the likeliest first
+        admission_threshold: with a memory, a reply begins with it only where the no-match slot's share of what is read
+            at the end of the question exceeds this. Answers begin in many ways, admissions in one: the likeliest first
             token alone would deny what is known.
         memory_size: vectors that a new memory of this model holds.
         index_type: the type of index that a new memory is searched with: flat, ivf, compressed or graph.

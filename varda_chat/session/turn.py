@@ -62,7 +62,7 @@ class Turn:
     message to the durable memory. stopped: the reply was stopped and is partial. sources: of the tokens that were
     recalled, in order. lookup_seconds: a search of the memory took so long, on average; 0 where there was none.
     left_window: so many of the oldest turns left the window to make room for this one. turn_id: in the transcript.
-    status: what was decided when the message had been read (see model/memory_config.py); "" for models that decide
+    status: what was decided when the message had been read (see models/configuration.py); "" for models that decide
     afterwards.
     """
 

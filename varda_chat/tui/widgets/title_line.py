@@ -11,6 +11,9 @@ from varda_chat.tui.bindings import shown
 from varda_chat.tui.state import MemoryView, PanelPlace
 
 _LEAST_NAME_CELLS = 12
+_DOT = "  ·  "
+_GAP = 2
+"""The least cells between the left and the right."""
 _KEYS = (("help", "help"), ("panel", "memory"), ("quit", "quit"))
 
 
@@ -37,9 +40,9 @@ class TitleLine(Static):
             right = Content.assemble((f"{self.memory.memories:,}", "$accent"), (" in memory", "$quiet"))
         else:
             right = Content.styled(f"{shown(self.app, 'help')} help", "$quiet")
-        room = self.content_size.width - name.cell_length - right.cell_length - 6
+        room = self.content_size.width - name.cell_length - len(_DOT) - _GAP - right.cell_length
         if self.session_name and room >= _LEAST_NAME_CELLS:
             session = Content(one_line(self.session_name, 60)).truncate(min(room, 60), ellipsis=True)
-            name += Content.assemble(("  ·  ", "$quiet"), session.stylize("$text-muted"))
+            name += Content.assemble((_DOT, "$quiet"), session.stylize("$text-muted"))
         gap = self.content_size.width - name.cell_length - right.cell_length
-        return name if gap < 2 else Content.assemble(name, " " * gap, right)
+        return name if gap < _GAP else Content.assemble(name, " " * gap, right)

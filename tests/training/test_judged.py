@@ -1,0 +1,66 @@
+"""Pairs of a line and a statement that are judged by hand, and pairs that are drawn of facts and lines."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.adapter.judged import DrawnPairs, Pair, batch_of, labels, load_judged
+from training.adapter.lines import load_facts, load_lines
+from varda_chat.errors import DataError
+
+
+def by_letters(texts: list[str]) -> Tensor:
+    """Unit vectors of how often each letter stands in a text."""
+    counts = torch.tensor([[text.lower().count(chr(97 + n)) for n in range(26)] for text in texts]).float()
+    return F.normalize(counts + 1e-3, dim=-1)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> DrawnPairs:
+    facts, lines = load_facts(validation=True), load_lines(validation=True)
+    return DrawnPairs(facts, lines, by_letters, random.Random(0))
+
+
+def test_hand_written_judgements_are_read_and_held_out_apart() -> None:
+    training, held = load_judged(validation=False), load_judged(validation=True)
+    assert len(training) > 15 * len(held) > 0
+    assert not {each.pairs[0].line for each in training} & {each.pairs[0].line for each in held}
+    for each in (*training, *held):
+        fitting = [pair for pair in each.pairs if pair.answers or pair.ends]
+        assert bool(fitting) == (each.kind != "none")
+        assert all(pair.answers == (each.kind == "ask") for pair in fitting)
+        assert len(each.pairs) > len(fitting)
+
+
+def test_a_bad_judgement_is_named_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "judged.jsonl"
+    path.write_text(json.dumps({"kind": "none", "line": "Hi", "yes": ["I am Bo."], "no": ["x"]}) + "\n", "utf-8")
+    with pytest.raises(DataError, match=r"judged.jsonl.*1.*'Hi'"):
+        load_judged(validation=False, path=path)
+
+
+def test_drawn_pairs_fit_their_line_or_are_about_something_else(drawn: DrawnPairs) -> None:
+    rng = random.Random(1)
+    pairs = [pair for _ in range(60) for pair in drawn.group(rng)]
+    assert {(pair.answers, pair.ends) for pair in pairs} == {(True, False), (False, True), (False, False)}
+    fitting = {(pair.line, pair.statement) for pair in pairs if pair.answers or pair.ends}
+    assert not fitting & {(pair.line, pair.statement) for pair in pairs if not (pair.answers or pair.ends)}
+
+
+def test_pairs_are_labelled_in_the_order_of_the_logits() -> None:
+    assert labels([Pair("a", "b", answers=True), Pair("a", "c", ends=True)]).tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_batch_has_its_share_of_hand_written_pairs(drawn: DrawnPairs) -> None:
+    judged = load_judged(validation=True)
+    pairs = batch_of(judged, drawn, 20, 0.5, random.Random(0))
+    written = {pair for each in judged for pair in each.pairs}
+    assert len(pairs) == 20
+    assert all(pair in written for pair in pairs[:10])
