@@ -26,6 +26,7 @@ from varda_chat.session.session import MemoryEvent, Recalled, Remembered
 from varda_chat.tui.formatting import ago, bar, magnitude
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.memory_panel import EventRow, MemoryPanel, RecalledRow, Words, shortened
+from varda_chat.tui.widgets.title_line import TitleLine
 
 TURN = Line(
     ("Noted.",),
@@ -190,3 +191,14 @@ async def test_one_notice_at_a_time_below_all_else(profile_dir: Path) -> None:
         assert "The first of them." not in text_of(pilot)
         assert "The last of them." in lines[-1]
         assert "412 memories" in text_of(pilot)
+
+
+@pytest.mark.parametrize("width", range(34, 72, 3))
+async def test_a_long_session_name_leaves_room_for_the_size_of_the_memory(profile_dir: Path, width: int) -> None:
+    async with make_app(ScriptedSession([]), profile_dir).run_test(size=(width, 20)) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        pilot.app.screen.query_one(TitleLine).session_name = "What I told you about the lake, and about the boat"
+        await pilot.pause()
+        line = text_of(pilot).splitlines()[0]
+        assert line.endswith("412 in memory")
+        assert ("What I told" in line) is (width > 40)
