@@ -33,7 +33,8 @@ REAL = [("Do you like rain?", "I do, when I'm inside."), ("What's new today?", "
 LENGTH = 320
 CONFIG = AdapterConfig(
     people=1, read_people=3, memory_people=1, sessions=2, length=LENGTH, lines=12, real_lines=2, line_steps=2,
-    line_batch=12, memory_steps=1, decision_steps=2, reading_steps=2, warmup_steps=1, distractors=1, ring=64, seed=2,
+    line_batch=12, memory_steps=1, decision_steps=2, reading_steps=2, speech_steps=2, warmup_steps=1, distractors=1,
+    ring=64, seed=2,
 )  # fmt: skip
 
 
@@ -271,6 +272,19 @@ def test_steps_lower_the_loss_on_a_batch(
     assert all(".lora_" in name for name in moved if not name.startswith(READING))
 
 
+def test_speech_after_reading_changes_lora_above_the_memory_alone(
+    new_trainer: Callable[[], AdapterTrainer],
+) -> None:
+    trainer = new_trainer()
+    trainer.step = CONFIG.memory_steps + CONFIG.reading_steps
+    before = parameters(trainer)
+    trainer.learn_speech()
+    moved = changed(trainer, before)
+    above = trainer.model.config.memory.memory_layer
+    assert any(".lora_B." in name for name in moved)
+    assert all(".lora_" in name and int(name.partition(".layers.")[2].split(".")[0]) >= above for name in moved)
+
+
 def test_sessions_read_once_give_what_the_model_gives(
     new_trainer: Callable[[], AdapterTrainer], builder: SessionBuilder
 ) -> None:
@@ -346,7 +360,7 @@ def test_speech_is_learned_in_every_layer_resumes_and_carries_the_memory(
     torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=2e-2)
     trainer.run()
     assert trainer.decided
-    assert trainer.step == CONFIG.memory_steps + CONFIG.reading_steps
+    assert trainer.step == CONFIG.memory_steps + CONFIG.reading_steps + CONFIG.speech_steps
 
 
 def test_a_small_adapter_gives_the_large_ones_parts_rounded(

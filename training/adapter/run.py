@@ -1,4 +1,4 @@
-"""Trains the memory of a base that has learned to speak: addresses, stores and decisions, then reading.
+"""Trains the memory of a base that has learned to speak: addresses, stores and decisions, then reading and speech.
 
 LoRA has changed every layer before (``speech.py``); what is below the memory stays as it is from then on, so that lines
 and sessions are read through it once. Resumes from its saves.
@@ -61,9 +61,10 @@ class AdapterConfig:
     line_steps, line_batch, line_rate: of the first stage, on ``real_lines`` real lines and those that are drawn.
     memory_steps: of stores, searches and intents, on the sessions of ``read_people`` people that are read once, of
     ``memory_people`` and ``lines`` lines each. decision_steps: of what is decided at the end of a line, on the same.
-    reading_steps: of what a reply reads, of ``people`` people each. sessions, length: people have so many sessions of
-    so many tokens. The rates: of the two statement maps, single numbers, the memory's other parts, and LoRA above the
-    memory while reading is learned. distractors: most vectors of other people beside a person's
+    reading_steps: of what a reply reads, of ``people`` people each. speech_steps: of LoRA above the memory alone, on
+    the same. sessions, length: people have so many sessions of so many tokens. The rates: of the two statement maps,
+    single numbers, the memory's other parts, LoRA above the memory while reading is learned, and after that.
+    distractors: most vectors of other people beside a person's
     own, out of the last ``ring``. talkative: how much is said between facts, 1 for as much as is told. weights: of the
     loss terms.
     """
@@ -81,11 +82,13 @@ class AdapterConfig:
     memory_steps: int = 260
     decision_steps: int = 260
     reading_steps: int = 60
+    speech_steps: int = 300
     warmup_steps: int = 10
     memory_rate: float = 1e-3
     address_rate: float = 1e-4
     scalar_rate: float = 1e-2
     lora_rate: float = 2e-4
+    speech_rate: float = 8e-4
     weight_decay: float = 0.02
     clip: float = 1.0
     distractors: int = 1024
@@ -147,7 +150,7 @@ class AdapterTrainer:
             if ".lora_" in name:
                 parameter.requires_grad_(int(name.partition(".layers.")[2].partition(".")[0]) >= memory_layer)
         self.ring = VectorRing(config.ring, model.config.memory.memory_dim)
-        lora = [p for n, p in model.named_parameters() if p.requires_grad and ".lora_" in n]
+        self.lora = lora = [p for n, p in model.named_parameters() if p.requires_grad and ".lora_" in n]
         address = [p for n, p in model.named_parameters() if n.startswith(ADDRESS)]
         memory = [
             p
@@ -261,25 +264,36 @@ class AdapterTrainer:
         assert done.features is not None and done.roles is not None
         self.model.memory_layer.standardise(done.features[done.roles.text])
 
+    def phase(self) -> tuple[str, int, int]:
+        """The name of what is learned now, the step in it, and how many it has."""
+        config, step = self.config, self.step
+        if step < config.memory_steps:
+            return "memory", step, config.memory_steps
+        step -= config.memory_steps
+        if step < config.reading_steps:
+            return "reading", step, config.reading_steps
+        return "speech", step - config.reading_steps, config.speech_steps
+
     def train_step(self) -> dict[str, float]:
-        config, reading = self.config, self.step >= self.config.memory_steps
-        phase = (self.step - config.memory_steps, config.reading_steps) if reading else (self.step, config.memory_steps)
-        factor = schedule(*phase, config.warmup_steps)
+        config, (phase, step, steps) = self.config, self.phase()
+        factor = schedule(step, steps, config.warmup_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * factor
-        if reading:
-            batch = self.batch(self.step, config.people)
-            terms, counts = self.losses(batch, self.step, reading=True)
-        else:
+        taught = {"memory": self.parameters, "reading": self.reading, "speech": self.lora}[phase]
+        if phase == "memory":
             rng = random.Random(f"{config.seed}/people/{self.step}")
             people = rng.sample(range(len(self.read)), min(config.memory_people, len(self.read)))
             batch, states = self.read.batch(people)
             terms, counts = self.losses(batch, self.step, states, reading=False)
             terms |= self.line_losses(self.step)
+        else:
+            terms, counts = self.losses(self.batch(self.step, config.people), self.step, reading=True)
+        if phase == "speech":
+            self.optimizer.param_groups[-1]["lr"] = config.speech_rate * factor
+            terms = {"speech": terms["speech"]}
         loss = sum((config.weights[name] * term for name, term in terms.items()), torch.zeros(()))
-        # what decisions are made of stays as it is while reading is learned
-        fixed = set(self.parameters) - set(self.reading) if reading else ()
-        descend(loss, self.optimizer, self.parameters, config.clip, self.step, but=fixed)
+        # what decisions are made of stays as it is while reading is learned, and reading while speech is
+        descend(loss, self.optimizer, self.parameters, config.clip, self.step, but=set(self.parameters) - set(taught))
         self.step += 1
         return {**{k: float(v.detach()) for k, v in terms.items()}, **{f"#{k}": float(v) for k, v in counts.items()}}
 
@@ -289,7 +303,15 @@ class AdapterTrainer:
         if not self.decided:
             self.learn_decisions()
             self.save()
+        self.learn_speech()
+
+    def learn_speech(self) -> None:
+        """What comes after the decisions: reading, then LoRA above the memory alone."""
+        config = self.config
         self._steps_until(config.memory_steps + config.reading_steps)
+        for parameter in set(self.parameters) - set(self.lora):
+            parameter.requires_grad_(False)
+        self._steps_until(config.memory_steps + config.reading_steps + config.speech_steps)
 
     def _steps_until(self, end: int) -> None:
         began, first = time.monotonic(), self.step

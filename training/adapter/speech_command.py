@@ -1,0 +1,51 @@
+"""``python -m training.adapter.speech_command``: an adapter that is done learns more speech; its memory stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import click
+
+from training.adapter.assemble import add_lora, load_adapter, save_lora, with_memory
+from training.adapter.run import AdapterConfig, AdapterTrainer, load_data
+from training.sentence_encoder import packaged_encoder
+from varda_chat.models.adapters import LORA_CONFIG
+from varda_chat.models.bases import SMOLLM2, resolve_base
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+@click.command()
+@click.option("--adapter", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
+@click.option("--base", type=click.Path(path_type=Path, exists=True), help="Directory of the base model.")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path, exists=True), required=True, help="Directory of the corpora."
+)
+@click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Saves, then the adapter.")
+@click.option("--max-steps", type=click.IntRange(1), default=AdapterConfig.speech_steps, show_default=True)
+@click.option("--rate", type=float, default=AdapterConfig.speech_rate, show_default=True, help="Learning rate.")
+def main(adapter: Path, base: Path | None, data_dir: Path, output_dir: Path, max_steps: int, rate: float) -> None:
+    """Train what stands above the memory of ADAPTER on what is said. Started again, it resumes from its last save."""
+    chat, model = with_memory(resolve_base(SMOLLM2, base, say))
+    known = json.loads((adapter / LORA_CONFIG).read_text(encoding="utf-8"))
+    add_lora(model, known["r"], known["lora_alpha"])
+    load_adapter(model, adapter)
+    config = AdapterConfig(memory_steps=0, reading_steps=0, speech_steps=max_steps, speech_rate=rate, seed=2)
+    data = load_data(chat, data_dir)
+    data.builder.talkative = config.talkative
+    record = json.loads((adapter / "config.json").read_text(encoding="utf-8"))["base"]
+    output_dir.mkdir(parents=True, exist_ok=True)
+    trainer = AdapterTrainer(model, chat, data, config, output_dir, packaged_encoder(), record, say)
+    if trainer.resume():
+        say(f"Resumed at step {trainer.step}.")
+    trainer.learn_speech()
+    shutil.copytree(adapter, output_dir / "adapter", dirs_exist_ok=True)
+    save_lora(model, output_dir / "adapter", base_name=record["name"], small=True)
+
+
+if __name__ == "__main__":
+    main()
