@@ -16,9 +16,20 @@ from varda_chat.errors import DataError
 Row = TypeVar("Row")
 
 FOLDER: Final = Path(__file__).parent.parent / "data" / "synthetic"
-EXCHANGES: Final = ("social", "social_b", "social_c", "world", "world_b", "spared")
-DIALOGUES: Final = ("dialogues", "dialogues_b", "dialogues_c")
-NOTED: Final = ("notes_a", "notes_b", "notes_c", "notes_d")
+EXCHANGES: Final = (
+    "social",
+    "social_b",
+    "social_c",
+    "social_d",
+    "social_e",
+    "world",
+    "world_b",
+    "world_c",
+    "world_d",
+    "spared",
+)
+DIALOGUES: Final = ("dialogues", "dialogues_b", "dialogues_c", "dialogues_d")
+NOTED: Final = ("notes_a", "notes_b", "notes_c", "notes_d", "notes_e")
 FACTS: Final = ("facts_a", "facts_b", "facts_c", "facts_d")
 NOT_ASKED: Final = ("use", "ignore")
 """Kinds of noted lines that ask nothing of the memory."""
