@@ -90,7 +90,8 @@ def _drawn(relation: Relation, rng: random.Random) -> _Fact:
 
 
 class DrawnPairs:
-    """Pairs made of facts, noted lines and exchanges; what does not fit a line is near it by ``encoder``'s vectors."""
+    """Pairs made of facts, noted lines and exchanges; what does not fit a line is near it by ``encoder``'s vectors, or
+    anything at all: a memory that holds little has nothing near."""
 
     def __init__(
         self, facts: Sequence[Relation], lines: Lines, encoder: Callable[[list[str]], Tensor], rng: random.Random
@@ -114,7 +115,8 @@ class DrawnPairs:
         if kind != "correct":  # a correction may not fit another value
             right.add(self.facts[rng.choice(self.by_topic[fact.topic])].statement)
         pairs = [Pair(line, each, answers=kind == "ask", ends=kind != "ask") for each in sorted(right)]
-        return [*pairs, *(Pair(line, each) for each in self._near(line, fact.topic, 2, rng))]
+        other = [*self._near(line, fact.topic, 2, rng), *self.any(1, rng, but=fact.topic)]
+        return [*pairs, *(Pair(line, each) for each in other)]
 
     def _near(self, line: str, topic: str | None, count: int, rng: random.Random) -> list[str]:
         """Statements about other things than ``topic``, one a topic."""
@@ -124,6 +126,11 @@ class DrawnPairs:
             first.setdefault(self.facts[number].topic, self.facts[number].statement)
         first.pop(topic or "", None)
         return rng.sample(list(first.values())[1:NEAREST], count)
+
+    def any(self, count: int, rng: random.Random, but: str | None = None) -> list[str]:
+        """Statements, whatever about, but none about the topic ``but``."""
+        drawn = (rng.choice(self.facts) for _ in range(count))
+        return [fact.statement for fact in drawn if fact.topic != but]
 
     def _noted(self, rng: random.Random) -> list[Pair]:
         """A noted line whose only statement answers it; or one that none of its statements answers."""
@@ -136,14 +143,15 @@ class DrawnPairs:
 
     def _exchange(self, rng: random.Random) -> list[Pair]:
         line = rng.choice(self.lines.exchanges).user
-        return [Pair(line, each) for each in self._near(line, None, 2, rng)]
+        return [Pair(line, each) for each in (*self._near(line, None, 1, rng), *self.any(1, rng))]
 
 
 def batch_of(judged: Sequence[Judged], drawn: DrawnPairs, size: int, share: float, rng: random.Random) -> list[Pair]:
-    """``size`` pairs, ``share`` of them hand-written."""
+    """``size`` pairs, ``share`` of them with a hand-written line, which has any two statements beside its own."""
     pairs: list[Pair] = []
     while len(pairs) < share * size:
-        pairs += rng.choice(judged).pairs
+        own = rng.choice(judged).pairs
+        pairs += [*own, *(Pair(own[0].line, each) for each in drawn.any(2, rng))]
     while len(pairs) < size:
         pairs += drawn.group(rng)
     return pairs[:size]
