@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from varda_chat.config.confirming import Confirm
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Removed, Statement
+from varda_chat.session.confirming import Confirm
 from varda_chat.session.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources, Turn
 from varda_chat.session.why import Without
 from varda_chat.transcripts import Recording, StoredTurn

@@ -10,12 +10,12 @@ import pytest
 
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat import ChatSession
-from varda_chat.config.confirming import KEPT
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.models.configuration import INTENTS
+from varda_chat.session.confirming import KEPT
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)

@@ -23,7 +23,7 @@ class Request:
     """Whose memory, which model, and how it shall answer. ``checkpoint``: None for the bundled model; ``data_dir``:
     None for the usual place; ``memory_size``: capacity in vectors, None for the memory's own; ``threads``: the most
     torch computes with; ``wait``: seconds to wait for another process that is writing the memory; ``confirm_deletes``:
-    see ``confirming.WHEN``; ``system``: the persona for this session, None for the profile's or else ``usual_system``.
+    see ``CONFIRM_DELETES``; ``system``: the persona for this session, None for the profile's or else ``usual_system``.
     """
 
     profile: str = "default"

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varda_chat.config import persona
-from varda_chat.config.confirming import KEPT, Confirm, must_ask
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.config.paths import profile_dir
 from varda_chat.errors import VardaError
 from varda_chat.memory.records import MemoryEvent, TurnChanges, normal_form
+from varda_chat.session.confirming import KEPT, Confirm, must_ask
 from varda_chat.session.lengths import check_length
 from varda_chat.session.lookups import TimedMemory
 from varda_chat.session.memory_actions import SessionMemory
@@ -86,7 +86,7 @@ class ChatSession(SessionMemory):
         self.incognito = incognito
         self.use_memory = use_memory
         self.confirm_deletes = "auto"
-        """One of ``confirming.WHEN``."""
+        """One of CONFIRM_DELETES."""
         self.persona = ""
         self._impersonal = checkpoint.chat
         self.recording = Recording(transcripts, lambda line: self.notices.append(line))
@@ -319,12 +319,12 @@ class ChatSession(SessionMemory):
         """Let ``text`` follow the system prompt from the next turn on; "" for nothing. Raises VardaError where it is
         too long, or where the model was trained without a system prompt."""
         clean = persona.checked(text)
-        if clean and not persona.takes_one(self._impersonal):
+        if clean and not self._impersonal.takes_system_prompt:
             raise VardaError(persona.NOT_HERE)
         if clean == self.persona:
             return
         chat = copy.copy(self._impersonal)
-        chat.opening = persona.opening(self._impersonal, clean)
+        chat.opening = self._impersonal.opening_with(clean)
         self.persona = clean
         self.checkpoint = replace(self.checkpoint, chat=chat)
 
