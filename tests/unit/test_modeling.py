@@ -14,8 +14,9 @@ from tests.conftest import tiny_model
 from varda_chat.memory import AssociativeMemory
 from varda_chat.models import SearchResults, VardaGPTAssociative, VardaGPTConfig
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.models.empty_memory import BlankMemory
-from varda_chat.models.gpt2 import mix_copy_distribution, running_means, statement_means
+from varda_chat.models.copy_chain import mix_copy_distribution
+from varda_chat.models.pooling import running_means, statement_means
+from varda_chat.models.results import EmptyMemory
 
 
 @dataclass
@@ -252,7 +253,7 @@ def test_impossible_configurations_are_refused(settings: dict[str, Any], word: s
 
 def test_a_blank_memory_is_read_and_weighs_nothing(model: VardaGPTAssociative, ids: torch.Tensor) -> None:
     with torch.no_grad():
-        output = model(ids, memory=BlankMemory())
+        output = model(ids, memory=EmptyMemory())
     assert output.read_weights.sum(-1).max() < 0.05
     assert (output.search_results.ids[..., 0] == 0).all()
     state = output.unread_state

@@ -12,7 +12,7 @@ from torch import Tensor
 from training.adapter.sessions import Session
 from training.data.episodes import ALIVE, STATEMENTS, EpisodeArrays
 from training.episodes.memory import EpisodeMemory
-from varda_chat.models.gpt2 import MASKED_SCORE
+from varda_chat.models.results import MASKED_SCORE
 
 
 @dataclass(frozen=True)

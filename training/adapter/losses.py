@@ -13,8 +13,8 @@ from training.adapter.batch import SessionBatch, SessionMemory
 from training.adapter.sessions import STATUS
 from training.data.episodes import NONE, NULL
 from varda_chat.models.configuration import INTENTS
-from varda_chat.models.gpt2 import MASKED_SCORE
 from varda_chat.models.memory_layer import Address, MemoryLayer
+from varda_chat.models.results import MASKED_SCORE
 
 DELETE_POSITIVE = 4.0
 NO_MATCH_TOKENS = 0.15

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from varda_chat.models.gpt2 import MASKED_SCORE, SearchResults
+from varda_chat.models.results import MASKED_SCORE, SearchResults
 
 
 @dataclass(frozen=True)

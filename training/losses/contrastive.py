@@ -14,7 +14,8 @@ from transformers.masking_utils import create_causal_mask
 from training.data.synthetic.pairs import PairArrays
 from training.episodes.memory import EpisodeMemory
 from training.process_group import ALONE, ProcessGroup
-from varda_chat.models.gpt2 import MASKED_SCORE, VardaGPTAssociative
+from varda_chat.models.gpt2 import VardaGPTAssociative
+from varda_chat.models.results import MASKED_SCORE
 
 FEW = 6
 """Statements of a small memory, beside those of the pair's own group."""

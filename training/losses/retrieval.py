@@ -11,7 +11,8 @@ from training.episodes.batch import Batch
 from training.episodes.memory import EpisodeMemory
 from training.losses import Part
 from training.process_group import ProcessGroup
-from varda_chat.models.gpt2 import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.gpt2 import VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.results import MASKED_SCORE
 
 READ_OUT_TOKENS = 64
 """Tokens of a step that are read out where none is labelled."""

@@ -13,10 +13,11 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from varda_chat.models.building import without_layers
-from varda_chat.models.gpt2 import BatchMemory, Memory, SearchResults, mix_copy_distribution
+from varda_chat.models.copy_chain import mix_copy_distribution
 from varda_chat.models.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
 from varda_chat.models.memory_layer import ASSISTANT, Address, MemoryLayer, Pass, Roles, StopBelow
 from varda_chat.models.reranker import LowRank, Reranker
+from varda_chat.models.results import BatchMemory, Memory, SearchResults
 
 
 class MemoryHeads(nn.Module):

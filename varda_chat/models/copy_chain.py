@@ -1,4 +1,4 @@
-"""Following a copy: the vector stored next after the one whose token was just said becomes a result too.
+"""Copying from the memory: the mixture with the model's own words, and following a copy from token to token.
 
 A name is several tokens, each with a vector of its own. When a token is what a result of the step before holds, the
 vector that was stored after that result, in the same statement, is the likeliest to be wanted next (pointers between
@@ -86,3 +86,18 @@ def _shifted(steps: Tensor, before: Tensor | None) -> Tensor:
     """Each step's (batch, seq, n) replaced by that of the step before it."""
     first = torch.full_like(steps[:, :1], -1) if before is None else before
     return torch.cat([first, steps[:, :-1]], dim=1)
+
+
+def mix_copy_distribution(logits: Tensor, copy_decision: Tensor, weights: Tensor, token_ids: Tensor) -> Tensor:
+    """Next-token distribution (1 - lambda * sum w) * LM + lambda * sum_i w_i [token of result i], as logits (B, T, V).
+
+    lambda = sigmoid(copy_decision (B, T, 1)); weights and token_ids are (B, T, k). The rows keep the LM's own
+    normaliser, so a row without results comes back unchanged (to float error).
+    """
+    found = token_ids >= 0
+    share = torch.sigmoid(copy_decision) * weights * found
+    copied = torch.zeros(logits.shape, dtype=torch.float32, device=logits.device)
+    copied = copied.scatter_add(-1, token_ids.clamp_min(0), share)
+    normaliser = logits.float().logsumexp(dim=-1, keepdim=True)
+    kept = torch.log1p(-share.sum(dim=-1, keepdim=True).clamp_max(1 - 1e-6))
+    return torch.logaddexp(logits.float() + kept, copied.clamp_min(torch.finfo(torch.float32).tiny).log() + normaliser)

@@ -14,7 +14,8 @@ from transformers.generation.streamers import BaseStreamer
 
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.models.gpt2 import Memory, VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.gpt2 import VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.results import Memory
 
 GREEDY_BELOW = 1e-3
 """A temperature below this is greedy decoding: dividing by it would overflow."""

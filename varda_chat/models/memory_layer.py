@@ -18,8 +18,9 @@ from transformers import initialization as init
 
 from varda_chat.models.configuration import INTENTS, STATUSES, MemoryConfig
 from varda_chat.models.copy_chain import Followable, Pool, follow
-from varda_chat.models.gpt2 import MASKED_SCORE, BatchMemory, SearchResults, statement_means, without_padding
 from varda_chat.models.memory_cache import MemoryState
+from varda_chat.models.pooling import statement_means
+from varda_chat.models.results import MASKED_SCORE, BatchMemory, SearchResults, without_padding
 
 NO_ROLE, USER, ASSISTANT = 0, 1, 2
 PAIR_EXTRA = 4 + len(INTENTS)

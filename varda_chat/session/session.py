@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from varda_chat.memory import MemoryStore
     from varda_chat.models.chat_format import EncodedMessage
     from varda_chat.models.checkpoint import Checkpoint
-    from varda_chat.models.gpt2 import Memory
     from varda_chat.models.reply import ReplyWriter
+    from varda_chat.models.results import Memory
     from varda_chat.session.why import Without
     from varda_chat.transcripts import Transcripts
 
@@ -403,12 +403,12 @@ class ChatSession(SessionMemory):
             return self._decided_turn(prompt, before, on_text, stop, confirm)
         import torch
 
-        from varda_chat.models.empty_memory import BlankMemory
         from varda_chat.models.generation import generate_reply
+        from varda_chat.models.results import EmptyMemory
 
         started = time.perf_counter()
         chat, model = self.checkpoint.chat, self.checkpoint.model
-        memory: Memory = self._store if self.use_memory and self._store.size else BlankMemory()
+        memory: Memory = self._store if self.use_memory and self._store.size else EmptyMemory()
         timed = TimedMemory(memory) if memory is self._store else None
         whole = chat.encode("user", prompt)
         message = self._shortened(whole)

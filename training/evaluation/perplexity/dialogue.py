@@ -34,7 +34,7 @@ from varda_chat.errors import CheckpointError, DataError
 from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.models.chat_format import ChatFormat, EncodedMessage
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
-from varda_chat.models.empty_memory import BlankMemory
+from varda_chat.models.results import EmptyMemory
 from varda_chat.session.remembering import read_messages, statements_to_store
 
 Reader = Literal["memory", "no memory", "another pair's memory", "twin"]
@@ -208,7 +208,7 @@ def _loss(
     """Loss of a reader; the checkpoint reads a blank memory where it has none or an empty one, as a chat does."""
     if reader == "twin":
         return loss_of(twin, cut)
-    return loss_of(checkpoint.model, cut, memory if memory is not None and memory.size else BlankMemory())
+    return loss_of(checkpoint.model, cut, memory if memory is not None and memory.size else EmptyMemory())
 
 
 @torch.inference_mode()
