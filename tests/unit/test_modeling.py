@@ -15,7 +15,7 @@ from varda_chat.memory import AssociativeMemory
 from varda_chat.models import SearchResults, VardaGPTAssociative, VardaGPTConfig
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.copy_chain import mix_copy_distribution
-from varda_chat.models.pooling import running_means, statement_means
+from varda_chat.models.pooling import running_means, segment_mean_pool
 from varda_chat.models.results import EmptyMemory
 
 
@@ -125,8 +125,8 @@ def test_statement_means_are_those_of_each_rows_statements() -> None:
     state = torch.tensor([[[1.0], [3.0], [8.0], [5.0]], [[2.0], [4.0], [6.0], [7.0]]])
     statements = torch.tensor([[0, 0, -1, 2], [0, 1, 1, 1]])
     wanted = torch.tensor([[[2.0], [2.0], [0.0], [5.0]], [[2.0], [17 / 3], [17 / 3], [17 / 3]]])
-    torch.testing.assert_close(statement_means(state, statements), wanted)
-    assert not statement_means(state, torch.full((2, 4), -1)).any()
+    torch.testing.assert_close(segment_mean_pool(state, statements), wanted)
+    assert not segment_mean_pool(state, torch.full((2, 4), -1)).any()
 
 
 def test_running_means_weigh_what_is_older_less() -> None:

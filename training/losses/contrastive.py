@@ -53,7 +53,7 @@ def contrastive_losses(
     query, unread = query[at, ends], unread[at, ends]  # (own P, 2, D)
     owner, place = arrays["value"].nonzero(as_tuple=True)
     scores = reader.scores(query @ vectors[owner, place].T, None)  # (P, 2, M)
-    null = reader.null_scores(unread)  # (P, 2, 1)
+    no_match = reader.no_match_scores(unread)  # (P, 2, 1)
     own = owner == rows  # (own P, M)
     positive = torch.stack([own, own & arrays["first"][owner, place]], dim=1)
     everything = torch.ones_like(own)
@@ -61,8 +61,8 @@ def contrastive_losses(
     few = (chosen | (arrays["group"] == arrays["group"].unsqueeze(1)))[own_pairs][:, owner]
     losses = []
     for there in (few, everything):
-        losses.append(_share_lost(scores, null, there, positive))
-        losses.append(_share_lost(scores, null, there & ~own, None))
+        losses.append(_info_nce(scores, no_match, there, positive))
+        losses.append(_info_nce(scores, no_match, there & ~own, None))
     vectors = vectors[owner, place].detach()
     reading = torch.stack(losses).mean() / count
     ours = group.part(len(arrays["turn"]))
@@ -128,10 +128,10 @@ def _lower_states(model: VardaGPTAssociative, ids: Tensor, offset: Tensor) -> tu
     return states[config.store_layer], states[config.memory_layer]
 
 
-def _share_lost(scores: Tensor, null: Tensor, there: Tensor, positive: Tensor | None) -> Tensor:
+def _info_nce(scores: Tensor, no_match: Tensor, there: Tensor, positive: Tensor | None) -> Tensor:
     """-log of the share of ``positive`` (P, 2, M), or of the no-match slot for None, of what is ``there`` (P, M),
     summed over the P questions."""
     seen = scores.masked_fill(~there.unsqueeze(1), MASKED_SCORE)
-    whole = torch.cat([seen, null], dim=-1).logsumexp(dim=-1)
-    mass = null.squeeze(-1) if positive is None else seen.masked_fill(~positive, MASKED_SCORE).logsumexp(dim=-1)
+    whole = torch.cat([seen, no_match], dim=-1).logsumexp(dim=-1)
+    mass = no_match.squeeze(-1) if positive is None else seen.masked_fill(~positive, MASKED_SCORE).logsumexp(dim=-1)
     return (whole - mass).sum() / whole.shape[1]

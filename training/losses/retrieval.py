@@ -56,7 +56,7 @@ def retrieval_scores(
         strange = query[supervised] @ memory.distractors.T
         parts.append(reader.scores(strange, memory.distractor_gates()[episode]))
         marks.append(torch.zeros_like(strange, dtype=torch.bool))
-    parts.append(reader.null_scores(output.unread_state.reshape(*supervised.shape, -1)[supervised]))
+    parts.append(reader.no_match_scores(output.unread_state.reshape(*supervised.shape, -1)[supervised]))
     marks.append((wanted == NULL).unsqueeze(1))
     return torch.cat(parts, dim=1), torch.cat(marks, dim=1)
 

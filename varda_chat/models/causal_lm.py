@@ -65,7 +65,7 @@ class AssociativeOutput(ModelOutput):
 
 
 class MemoryDecoderLayer:
-    """Mixed in before an architecture's decoder layer: shows the residual stream to the memory on its way in.
+    """Mixed in before an architecture's decoder layer: applies the memory to the hidden states that reach it.
 
     By ``__call__``, outside of gradient checkpointing: a recomputed layer does not read the memory a second time.
     """
@@ -76,7 +76,7 @@ class MemoryDecoderLayer:
 
     def __call__(self, hidden_states: Tensor, *args: Any, memory_pass: Pass | None = None, **kwargs: Any) -> Any:
         if memory_pass is not None:
-            hidden_states = memory_pass.before_layer(self.layer_index, hidden_states)
+            hidden_states = memory_pass.apply_memory(self.layer_index, hidden_states)
         return super().__call__(hidden_states, *args, **kwargs)  # type: ignore[misc]
 
 

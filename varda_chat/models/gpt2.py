@@ -30,7 +30,7 @@ class VardaGPTOutput(ModelOutput):
     copy_decision: (B, T, 1) logit, None where ``copy_results`` is off.
     search_results: what was read. read_weights: (B, T, k), the rest to 1 is the no-match slot's.
     delete_results: the results of searching for ``deletable_vector`` (None unless ``return_deletes``).
-    last_hidden_state: (B, T, n_embd), what the heads saw. unread_state: (B, T, n_embd), the stream before the read.
+    last_hidden_state: (B, T, n_embd), what the heads saw. unread_state: (B, T, n_embd), those before the read.
     memory: the memory that was read: the one passed in, or what a BatchMemory made of this pass.
     """
 
@@ -54,7 +54,7 @@ class VardaGPTOutput(ModelOutput):
 
 
 class VardaGPTBlock(GPT2Block):
-    """GPT-2's block, which shows the stream to the memory on its way in (and, the last one, on its way out).
+    """GPT-2's block, which applies the memory to the states that reach it (the last one also to those it returns).
 
     By ``__call__``, outside of gradient checkpointing: a recomputed block does not read the memory a second time.
     """
@@ -68,9 +68,9 @@ class VardaGPTBlock(GPT2Block):
     ) -> Any:
         if memory_pass is None:
             return super().__call__(hidden_states, *args, **kwargs)
-        hidden_states = super().__call__(memory_pass.at_layer(self.layer, hidden_states), *args, **kwargs)
-        is_last = self.layer == memory_pass.reader.config.n_layer - 1
-        return memory_pass.at_layer(self.layer + 1, hidden_states) if is_last else hidden_states
+        hidden_states = super().__call__(memory_pass.apply_memory(self.layer, hidden_states), *args, **kwargs)
+        is_last = self.layer == memory_pass.layer.config.n_layer - 1
+        return memory_pass.apply_memory(self.layer + 1, hidden_states) if is_last else hidden_states
 
 
 class VardaGPTModel(GPT2Model):

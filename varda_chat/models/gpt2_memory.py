@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from varda_chat.models.copy_chain import Followable, Pool, follow
+from varda_chat.models.copy_chain import ChainedMemory, CopyState, chain_successors
 from varda_chat.models.gpt2_configuration import VardaGPTConfig
 from varda_chat.models.memory_cache import MemoryState
-from varda_chat.models.pooling import RunningMean, running_means, statement_means
+from varda_chat.models.pooling import RunningMean, running_means, segment_mean_pool
 from varda_chat.models.results import MASKED_SCORE, BatchMemory, Memory, SearchResults, without_padding
 
 
 class GPT2MemoryLayer(nn.Module):
-    """The parts between the stream and the memory: query, read (``fc``), and what is written."""
+    """The parts between the residual stream and the memory: query, read (``fc``), and what is written."""
 
     def __init__(self, config: VardaGPTConfig) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class GPT2MemoryLayer(nn.Module):
             first = torch.zeros_like(state[:, :1]) if previous is None else previous.to(state.dtype)
             parts.append(torch.cat([first, written[:, :-1]], dim=1))
         if self.config.store_statement_state:
-            parts.append(torch.zeros_like(state) if statements is None else statement_means(state, statements))
+            parts.append(torch.zeros_like(state) if statements is None else segment_mean_pool(state, statements))
         state = torch.cat(parts, dim=-1)
         vectors = F.normalize(self.fc_storable_vector(state).float(), dim=-1)
         return vectors, self.fc_store_decision(state).float(), written
@@ -99,7 +99,7 @@ class GPT2MemoryLayer(nn.Module):
         scores = self.log_scale.exp().float() * similarity
         return scores if log_gates is None else scores + log_gates
 
-    def null_scores(self, hidden: Tensor) -> Tensor:
+    def no_match_scores(self, hidden: Tensor) -> Tensor:
         """Score of "nothing fits" at tokens with states (..., n_embd), before the read: a learned similarity, on the
         scale of the others, higher or lower as the state says; (..., 1)."""
         similarity = self.null_score.float().expand(*hidden.shape[:-1], 1)
@@ -107,25 +107,25 @@ class GPT2MemoryLayer(nn.Module):
             similarity = similarity + self.fc_null(self.ln_query(hidden)).float()
         return self.log_scale.exp().float() * similarity
 
-    def weights(self, hidden: Tensor, query: Tensor, results: SearchResults, followed: Tensor | None = None) -> Tensor:
-        """Read weights (B, T, k) of ``results``, of which those that are ``followed`` (bool, the same shape) fit better
-        by a learned similarity; what is missing to 1 lies on the no-match slot."""
+    def weights(self, hidden: Tensor, query: Tensor, results: SearchResults, continued: Tensor | None = None) -> Tensor:
+        """Read weights (B, T, k) of ``results``, of which those that continue a copy (``continued``, bool, the same
+        shape) fit better by a learned similarity; what is missing to 1 lies on the no-match slot."""
         similarity = torch.einsum("btd,btkd->btk", query, results.vectors.float())
-        if followed is not None and self.follow_score is not None:
-            similarity = similarity + self.follow_score.float() * followed
+        if continued is not None and self.follow_score is not None:
+            similarity = similarity + self.follow_score.float() * continued
         found = results.ids >= 0
         scores = self.scores(similarity, results.log_gates).masked_fill(~found, MASKED_SCORE)
         if self.config.null_result:
-            weights = torch.cat([scores, self.null_scores(hidden)], dim=-1).softmax(dim=-1)[..., :-1]
+            weights = torch.cat([scores, self.no_match_scores(hidden)], dim=-1).softmax(dim=-1)[..., :-1]
         else:
             weights = scores.softmax(dim=-1)
         return weights * found
 
     def read(self, hidden: Tensor, results: SearchResults, weights: Tensor) -> Tensor:
-        """Concatenate the stream with the weighted results and mix them by ``fc``: (B, T, n_embd); what is missing to
-        1 in the weights reads the no-match slot's own vector. A token that found nothing keeps its state, so an empty
-        memory leaves plain GPT-2."""
-        # unit vectors have entries of size 1/sqrt(D); the factor brings them to the stream's scale
+        """Concatenate the hidden states with the weighted results and mix them by ``fc``: (B, T, n_embd); what
+        is missing to 1 in the weights reads the no-match slot's own vector. A token that found nothing keeps its state,
+        so an empty memory leaves plain GPT-2."""
+        # unit vectors have entries of size 1/sqrt(D); the factor brings them to the scale of the states
         weighted = weights.unsqueeze(-1) * results.vectors.float() * math.sqrt(self.config.memory_dim)
         concatenated = torch.cat([hidden, weighted.flatten(-2).to(hidden.dtype)], dim=-1)
         found = (results.ids >= 0).any(dim=-1, keepdim=True)
@@ -136,7 +136,7 @@ class GPT2MemoryLayer(nn.Module):
         return torch.where(found, mixed, hidden)
 
     def read_out(self, vectors: Tensor) -> Tensor:
-        """What a vector (n, D) says into the stream when it alone is read, with weight 1, in the first slot:
+        """What a vector (n, D) adds to the residual stream when it alone is read, with weight 1, in the first slot:
         (n, n_embd)."""
         start = self.config.n_embd
         block = self.fc.weight[:, start : start + self.config.memory_dim]
@@ -166,7 +166,7 @@ class GPT2MemoryHeads(nn.Module):
 
 
 class GPT2MemoryPass:
-    """One forward pass's dealings with the memory; blocks call it as the stream goes by.
+    """What one forward pass does with the memory; each block calls it with the hidden states that reach it.
 
     tokens (B, T), None for given embeddings; state: the cache's, or None; real (B, T) bool: no padding, None where all
     are.
@@ -174,14 +174,14 @@ class GPT2MemoryPass:
 
     def __init__(
         self,
-        reader: GPT2MemoryLayer,
+        layer: GPT2MemoryLayer,
         memory: Memory | BatchMemory | None,
         statements: Tensor | None,
         tokens: Tensor | None,
         state: MemoryState | None,
         real: Tensor | None,
     ) -> None:
-        self.reader = reader
+        self.layer = layer
         self.memory: Any = memory
         self.statements = statements
         self.tokens = tokens
@@ -189,7 +189,7 @@ class GPT2MemoryPass:
         self.real = real
         self.written: Tensor | None = None
         self.mean: RunningMean | None = None
-        self.pool: Pool | None = None
+        self.copy_state: CopyState | None = None
         self.unread: Tensor | None = None
         self.query: Tensor | None = None
         self.vectors: Tensor | None = None
@@ -197,17 +197,18 @@ class GPT2MemoryPass:
         self.results: SearchResults | None = None
         self.weights: Tensor | None = None
 
-    def at_layer(self, layer: int, hidden: Tensor) -> Tensor:
-        """Called with the stream after ``layer`` blocks; returns the stream to go on with."""
-        config = self.reader.config
-        if layer == config.store_layer:
+    def apply_memory(self, index: int, hidden: Tensor) -> Tensor:
+        """Write, search and read where it is this layer's turn, with the hidden states (B, T, n_embd) after ``index``
+        blocks; returns the states for the next block."""
+        config = self.layer.config
+        if index == config.store_layer:
             previous = None if self.state is None else self.state.last("written")
-            self.vectors, self.store_logits, self.written = self.reader.write(
+            self.vectors, self.store_logits, self.written = self.layer.write(
                 hidden, previous, self.statements, self.real
             )
-        if layer == config.memory_layer:
+        if index == config.memory_layer:
             self.unread = hidden
-            self.query, self.mean = self.reader.query(hidden, self._mean_before(), self.real)
+            self.query, self.mean = self.layer.query(hidden, self._mean_before(), self.real)
             if isinstance(self.memory, BatchMemory):
                 if self.vectors is None or self.store_logits is None:
                     raise ValueError("a batch memory needs store_layer <= memory_layer")
@@ -215,13 +216,13 @@ class GPT2MemoryPass:
             if self.memory is not None:
                 found = self.memory.search(self.query, config.num_search_results)
                 self.results = without_padding(found, self.real)
-                followed = self._follow()
-                self.weights = self.reader.weights(hidden, self.query, self.results, followed)
-                hidden = self.reader.read(hidden, self.results, self.weights)
+                continued = self._continue_copies()
+                self.weights = self.layer.weights(hidden, self.query, self.results, continued)
+                hidden = self.layer.read(hidden, self.results, self.weights)
         return hidden
 
     def finish(self) -> None:
-        """Keep what the next step goes on with: cached decoding reads and writes what uncached does."""
+        """Keep what the next step needs: cached decoding reads and writes what uncached does."""
         if self.state is None:
             return
         assert self.written is not None
@@ -229,19 +230,21 @@ class GPT2MemoryPass:
         if self.mean is not None:
             rows = len(self.written)
             tensors |= {"total": self.mean.total, "weight": self.mean.weight.expand(rows, -1, -1)}
-        self.state.append(self.pool, **tensors)
+        self.state.append(self.copy_state, **tensors)
 
     def _mean_before(self) -> RunningMean | None:
-        if self.state is None or not self.reader.config.query_context:
+        if self.state is None or not self.layer.config.query_context:
             return None
         total, weight = self.state.last("total"), self.state.last("weight")
         return None if total is None or weight is None else RunningMean(total, weight)
 
-    def _follow(self) -> Tensor | None:
-        """Put what is being copied among the results; which of them it is."""
-        if not (self.reader.config.follow_copies and isinstance(self.memory, Followable)) or self.tokens is None:
+    def _continue_copies(self) -> Tensor | None:
+        """Put the successors of what is being copied among the results; which of them these are."""
+        if not (self.layer.config.follow_copies and isinstance(self.memory, ChainedMemory)) or self.tokens is None:
             return None
         assert self.query is not None
-        before = None if self.state is None else self.state.last_pool
-        self.results, followed, self.pool = follow(self.results, self.query, self.tokens, before, self.memory)
-        return followed
+        before = None if self.state is None else self.state.last_copy_state
+        self.results, continued, self.copy_state = chain_successors(
+            self.results, self.query, self.tokens, before, self.memory
+        )
+        return continued

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from transformers import initialization as init
 
 from varda_chat.models.configuration import INTENTS, STATUSES, MemoryConfig
-from varda_chat.models.copy_chain import Followable, Pool, follow
+from varda_chat.models.copy_chain import ChainedMemory, CopyState, chain_successors
 from varda_chat.models.memory_cache import MemoryState
-from varda_chat.models.pooling import statement_means
+from varda_chat.models.pooling import segment_mean_pool
 from varda_chat.models.results import MASKED_SCORE, BatchMemory, SearchResults, without_padding
 
 NO_ROLE, USER, ASSISTANT = 0, 1, 2
@@ -253,7 +253,7 @@ class MemoryLayer(nn.Module):
 
         Returns storable vectors (B, T, memory_dim), unit length, and store logits (B, T, 1).
         """
-        mean = statement_means(features, statements)
+        mean = segment_mean_pool(features, statements)
         state = self._statement_state(features, mean, statements, roles, address)
         about = F.normalize(self.fc_storable_vector(state), dim=-1)
         token = F.normalize(self.fc_storable_token(torch.cat([features, before], dim=-1)), dim=-1)
@@ -267,7 +267,7 @@ class MemoryLayer(nn.Module):
         """(B, T, 2 F): the statement's mean with some of its turn's and the turn before's, and the state at its end."""
         rows, length = statements.shape
         in_turn = (statements >= 0) & roles.user_text
-        by_turn = statement_means(features, torch.where(in_turn, roles.turn, -1))
+        by_turn = segment_mean_pool(features, torch.where(in_turn, roles.turn, -1))
         groups = int(statements.max()) + 2 if length else 1
         place = torch.arange(length, device=features.device).expand(rows, length)
         last = torch.zeros(rows, groups, dtype=torch.long, device=features.device)
@@ -356,7 +356,7 @@ class MemoryLayer(nn.Module):
 
 @dataclass
 class Pass:
-    """One forward pass's dealings with the memory: the layers show it the stream, and it fills in the rest.
+    """What one forward pass does with the memory: the layers show it their hidden states, and it fills in the rest.
 
     memory: what to search, or a maker of it (BatchMemory); ids (B, T); statements (B, T) or None; status (B,) or (B, T)
     long or None; state: the cache's, or None; real (B, T) bool: no padding, None where all are.
@@ -382,8 +382,9 @@ class Pass:
     weights: Tensor | None = None
     no_match: Tensor | None = None
 
-    def before_layer(self, index: int, hidden: Tensor) -> Tensor:
-        """Called with the stream after ``index`` decoder layers; returns the stream to go on with."""
+    def apply_memory(self, index: int, hidden: Tensor) -> Tensor:
+        """Tap, search and read where it is this layer's turn, with the hidden states (B, T, width) after ``index``
+        decoder layers; returns the states for the next layer."""
         config = self.layer.config
         assert config.feature_layers is not None
         if index in config.feature_layers:
@@ -423,13 +424,13 @@ class Pass:
                 status = status.unsqueeze(1).expand(-1, new)
             status = status.masked_fill(~reply, -1)
         self.no_match = layer.no_match_scores(self.features, self.address, status)
-        pool: Pool | None = None
+        copy_state: CopyState | None = None
         if self.memory is not None:
             found = without_padding(self.memory.search(self.query, layer.config.num_search_results), self.real)
             continued = None
-            if isinstance(self.memory, Followable) and found.token_ids is not None:
-                earlier = None if self.state is None else self.state.last_pool
-                found, continued, pool = _follow(found, self.query, self.ids, earlier, self.memory)
+            if isinstance(self.memory, ChainedMemory) and found.token_ids is not None:
+                earlier = None if self.state is None else self.state.last_copy_state
+                found, continued, copy_state = _continue_copies(found, self.query, self.ids, earlier, self.memory)
             self.results = found
             self.weights = layer.weights(self.query, found, self.no_match, continued)
             hidden = hidden + (layer.read(found, self.weights, self.embed) * reply.unsqueeze(-1)).to(hidden.dtype)
@@ -437,7 +438,7 @@ class Pass:
             told = self.roles.header & (status >= 0)
             hidden = hidden + (layer.status(status.clamp_min(0)) * told.unsqueeze(-1)).to(hidden.dtype)
         if self.state is not None:
-            self.state.append(pool, ids=self.ids, features=self.features.detach())
+            self.state.append(copy_state, ids=self.ids, features=self.features.detach())
             self.state.context = (self.roles, self.address)
         return hidden
 
@@ -455,7 +456,7 @@ class Pass:
         return before, torch.cat([ids, self.ids], dim=1), torch.cat([features, self.features], dim=1)
 
     def _is_reply(self) -> bool:
-        """Whether the new tokens go on with the reply at hand, so that nothing of the turn changes."""
+        """Whether the new tokens continue the reply at hand, so that nothing of the turn changes."""
         assert self.state is not None
         roles, _ = self.state.context
         config = self.layer.config
@@ -485,13 +486,13 @@ class Pass:
         return roles, address
 
 
-def _follow(results: Any, query: Tensor, ids: Tensor, earlier: Pool | None, memory: Followable) -> Any:
-    """``follow``, with an earlier pool of another width (of a step without results) made to fit."""
+def _continue_copies(results: Any, query: Tensor, ids: Tensor, earlier: CopyState | None, memory: ChainedMemory) -> Any:
+    """``chain_successors``, with an earlier state of another width (of a step without results) made to fit."""
     if earlier is not None:
         missing = results.ids.shape[-1] + 1 - earlier.ids.shape[-1]
         if missing > 0:
-            earlier = Pool(*(F.pad(each, (0, missing), value=-1) for each in earlier))
-    return follow(results, query, ids, earlier, memory)
+            earlier = CopyState(*(F.pad(each, (0, missing), value=-1) for each in earlier))
+    return chain_successors(results, query, ids, earlier, memory)
 
 
 class StopBelow(Exception):  # noqa: N818 (a signal, not an error)

@@ -20,7 +20,7 @@ def running_means(
     state: Tensor, before: RunningMean | None, decay: float, real: Tensor | None = None
 ) -> tuple[Tensor, RunningMean]:
     """At each of the states (B, T, n) the mean of it and those before it, each weighing ``decay`` times the one after
-    it; and what to go on with, at its last state. Padding, not ``real`` (B, T), does not count."""
+    it; and what the next call starts from, at its last state. Padding, not ``real`` (B, T), does not count."""
     length = state.shape[1]
     there = torch.ones(1, length, device=state.device) if real is None else real.float()
     ages = there.cumsum(dim=1)  # (B or 1, T), states so far
@@ -35,7 +35,7 @@ def running_means(
     return means, RunningMean(sums.detach(), weights)
 
 
-def statement_means(state: Tensor, statements: Tensor) -> Tensor:
+def segment_mean_pool(state: Tensor, statements: Tensor) -> Tensor:
     """Each token's state (B, T, n) replaced by the mean over its statement (numbers (B, T)); 0 for none, -1."""
     rows, length, width = state.shape
     count = int(statements.max()) + 1 if statements.numel() else 0
