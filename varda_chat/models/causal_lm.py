@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import Cache
-from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from varda_chat.models.building import without_layers
+from varda_chat.models.building import RareDecision, without_layers
 from varda_chat.models.copy_chain import mix_copy_distribution
 from varda_chat.models.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
 from varda_chat.models.memory_layer import ASSISTANT, Address, MemoryLayer, Pass, Roles, StopBelow
@@ -25,7 +24,7 @@ class MemoryHeads(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.fc_copy_decision = nn.Linear(width, 1)
+        self.fc_copy_decision = RareDecision(width, 1)
 
     def copy_decision(self, hidden: Tensor) -> Tensor:
         """Logits (B, T, 1), float32, of top states (B, T, width)."""
@@ -112,10 +111,8 @@ class WithAssociativeMemory(GeneratesWithMemoryCache):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)  # type: ignore[misc]
-        if isinstance(module, (MemoryLayer, LowRank)):
+        if isinstance(module, (MemoryLayer, LowRank, RareDecision)):
             module.init_weights()
-        elif isinstance(module, MemoryHeads):
-            init.constant_(module.fc_copy_decision.bias, -2.0)
 
     def _pass(
         self,

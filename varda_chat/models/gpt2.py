@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, Cache, GPT2LMHeadModel, GPT2Model
-from transformers import initialization as init
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.utils import ModelOutput
 
-from varda_chat.models.building import without_layers
+from varda_chat.models.building import RareDecision, without_layers
 from varda_chat.models.copy_chain import mix_copy_distribution
 from varda_chat.models.gpt2_configuration import VardaGPTConfig
 from varda_chat.models.gpt2_memory import GPT2MemoryHeads, GPT2MemoryLayer, GPT2MemoryPass
@@ -105,13 +104,8 @@ class VardaGPTAssociative(GeneratesWithMemoryCache, GPT2LMHeadModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, GPT2MemoryLayer):
+        if isinstance(module, (GPT2MemoryLayer, RareDecision)):
             module.init_weights()
-        elif isinstance(module, GPT2MemoryHeads):
-            # unlikely to copy or to delete until it has learned to
-            if module.fc_copy_decision is not None:
-                init.constant_(module.fc_copy_decision.bias, -2.0)
-            init.constant_(module.fc_delete_decision.bias, -2.0)
 
     def forward(
         self,

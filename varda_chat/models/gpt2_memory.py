@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from varda_chat.models.building import RareDecision
 from varda_chat.models.copy_chain import ChainedMemory, CopyState, chain_successors
 from varda_chat.models.gpt2_configuration import VardaGPTConfig
 from varda_chat.models.memory_cache import MemoryState
@@ -149,8 +150,8 @@ class GPT2MemoryHeads(nn.Module):
     def __init__(self, config: VardaGPTConfig) -> None:
         super().__init__()
         self.fc_deletable_vector = nn.Linear(config.n_embd, config.memory_dim)
-        self.fc_delete_decision = nn.Linear(config.n_embd + config.memory_dim, 1)
-        self.fc_copy_decision = nn.Linear(config.n_embd, 1) if config.copy_results else None
+        self.fc_delete_decision = RareDecision(config.n_embd + config.memory_dim, 1)
+        self.fc_copy_decision = RareDecision(config.n_embd, 1) if config.copy_results else None
 
     def deletable_vector(self, hidden: Tensor) -> Tensor:
         """(B, T, n_embd) -> unit vectors (B, T, D), float32."""
