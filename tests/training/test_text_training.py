@@ -1,5 +1,5 @@
 """Training on text: what the episodes ask of the memory, rows read from disk, and the whole way from a plain GPT-2 in
-the hub's layout and a folder of notes to a measured checkpoint."""
+the hub's layout and a directory of notes to a measured checkpoint."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class ScriptedSession:
         self.recording.begin()
 
     def resume(self, session_id: int) -> tuple[StoredTurn, ...]:
-        """Go on with an earlier session."""
+        """Resume an earlier session."""
         return self.recording.resume(session_id, 64)
 
     def recent(self, limit: int = 20) -> list[MemoryEvent]:

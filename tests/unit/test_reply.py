@@ -1,4 +1,4 @@
-"""ReplyWriter: a session is read once, in pieces as at once, and read anew where its past has changed."""
+"""ReplyWriter: a session is read once, in pieces as at once, and read again where its past has changed."""
 
 from __future__ import annotations
 

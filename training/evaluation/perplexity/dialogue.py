@@ -249,7 +249,7 @@ def remember(checkpoint: Checkpoint, dialogue: Dialogue, store: MemoryStore) -> 
 
 
 def load_twin(source: Path, checkpoint: Checkpoint) -> Any:
-    """The plain model to compare with: a varda-chat checkpoint, whose memory is not read, or a GPT-2 folder. Raises
+    """The plain model to compare with: a varda-chat checkpoint, whose memory is not read, or a GPT-2 directory. Raises
     CheckpointError where it cannot be read or has another tokenizer: its perplexity would be of other tokens."""
     config = source / "config.json"
     try:

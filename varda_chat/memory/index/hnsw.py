@@ -15,7 +15,7 @@ _LINKS = 32
 """Links of a vector (HNSW's M), FAISS' own default; twice as many on the lowest level."""
 
 _MOST_HIDDEN = 0.2
-"""Share of hidden slots at which the graph is built anew."""
+"""Share of hidden slots at which the graph is rebuilt."""
 
 
 class GraphIndex:
