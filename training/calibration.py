@@ -64,7 +64,7 @@ def calibrate_abstentions(model: VardaGPTAssociative, data: Data) -> None:
     """Set the no-match slot's similarity and ``admission_threshold`` to the best trade between answering what is known,
     with the right value, and admitting what is not, on validation episodes read as in chat.
 
-    In training the no-match slot competes with thousands of distractors' vectors; how well a result must fit where
+    In training the no-match slot competes with thousands of negatives; how well a result must fit where
     there are few is better chosen afterwards.
     """
     model.eval()
@@ -113,8 +113,8 @@ def opened_deletes(probability: torch.Tensor, batch: Batch, threshold: float, sh
     """Which (turn, statement) deletes open, (E, turns, STATEMENTS) bool, by the rule of chat (``delete_share``): the
     clearest is sought among the statements that are in memory at the turn."""
     numbers = torch.arange(probability.shape[1], device=probability.device)[None, :, None]
-    told, dead = batch.told.unsqueeze(1), batch.dead.unsqueeze(1)
-    there = (told >= 0) & (told < numbers) & (dead >= numbers)
+    created, deleted = batch.created_turn.unsqueeze(1), batch.deleted_turn.unsqueeze(1)
+    there = (created >= 0) & (created < numbers) & (deleted >= numbers)
     evidence = -torch.log1p(-probability.clamp_max(1 - 1e-6)) * there
     return (probability > threshold) & (evidence >= share * evidence.amax(dim=-1, keepdim=True)) & there
 
@@ -123,9 +123,9 @@ def delete_counts(opened: torch.Tensor, batch: Batch) -> tuple[int, int, int, in
     """From which (turn, statement) deletes opened, (E, turns, STATEMENTS) bool: outdated statements deleted by the turn
     that ended them, all outdated ones; statements wrongly deleted at some turn of their life, all statements."""
     numbers = torch.arange(opened.shape[1], device=opened.device)[None, :, None]
-    told, dead = batch.told.unsqueeze(1), batch.dead.unsqueeze(1)
-    alive = (told >= 0) & (told < numbers) & (dead > numbers)
-    ends = (told >= 0) & (dead == numbers)
+    created, deleted = batch.created_turn.unsqueeze(1), batch.deleted_turn.unsqueeze(1)
+    alive = (created >= 0) & (created < numbers) & (deleted > numbers)
+    ends = (created >= 0) & (deleted == numbers)
     return (
         int((opened & ends).sum()),
         int(ends.sum()),

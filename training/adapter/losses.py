@@ -49,9 +49,9 @@ def candidates(layer: MemoryLayer, lower: Lower, query: Tensor, person: Tensor, 
     assert memory.vectors is not None and memory.log_gates is not None
     own = torch.einsum("pd,pnd->pn", query, memory.vectors[person])
     own = layer.scores(own, memory.log_gates[person]).masked_fill(~seen, MASKED_SCORE)
-    if memory.distractors is None:
+    if memory.negatives is None:
         return own
-    other = layer.scores(query @ memory.distractors.T, memory.distractor_gates()[person])
+    other = layer.scores(query @ memory.negatives.T, memory.negative_gates()[person])
     return torch.cat([own, other], dim=1)
 
 
@@ -162,9 +162,9 @@ def delete(layer: MemoryLayer, lower: Lower, address: Address, batch: SessionBat
     positive = F.softplus(-logits) * obsolete * DELETE_POSITIVE
     negative = F.softplus(logits) * (alive & ~obsolete)
     loss = (positive + negative).sum() / (alive.sum() + (DELETE_POSITIVE - 1) * obsolete.sum()).clamp_min(1)
-    if memory.distractors is not None:
-        some = memory.distractors[:64]
-        gates = memory.distractor_gates()[batch.person, : len(some)] >= 0
+    if memory.negatives is not None:
+        some = memory.negatives[:64]
+        gates = memory.negative_gates()[batch.person, : len(some)] >= 0
         strange = layer.delete_logits(address, some.unsqueeze(0).expand(len(batch.person), -1, -1))
         loss = loss + (F.softplus(strange) * gates).sum() / gates.sum().clamp_min(1)
     opened = logits > 0

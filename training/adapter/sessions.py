@@ -365,7 +365,7 @@ class _Person(_Episode):
         reply = Message("assistant", self._said("corrected"))
 
         def commit() -> None:
-            self.arrays.dead[fact.statement] = self.turn
+            self.arrays.deleted_turn[fact.statement] = self.turn
             self._note(relation, value, (*fact.outdated, fact.statement))
 
         return _Drawn([message, reply], commit, "correct", "replaced", fact.statement)
@@ -391,7 +391,7 @@ class _Person(_Episode):
         reply = Message("assistant", self._said("forgotten"))
 
         def commit() -> None:
-            self.arrays.dead[fact.statement] = self.turn
+            self.arrays.deleted_turn[fact.statement] = self.turn
             self.arrays.forgotten[[*fact.outdated, fact.statement]] = True
             self.gone[fact.relation.topic] = self.facts.pop(fact.relation.topic).relation
 

@@ -73,8 +73,8 @@ def contrastive_losses(
         tokens=turns,
         visible=torch.zeros(*turns.shape, turns.shape[1], dtype=torch.bool, device=model.device),
         sessions=1,
-        distractors=vectors,
-        distractor_tokens=arrays["told"][owner, place],
+        negatives=vectors,
+        negative_tokens=arrays["told"][owner, place],
     )
     near = arrays["turn_group"].unsqueeze(1) == arrays["group"]  # (N, P)
     deleted = near & (near.cumsum(dim=1) == 1) & arrays["deletes"].unsqueeze(1)
@@ -94,9 +94,9 @@ def _delete_loss(
     ``deleted`` (N, P); the memory holds the vectors (M, D) of the statements ``owner`` (M,), and the tokens (own N, L)
     of the turns ``own``."""
     output = model(memory.tokens, memory=memory, mix_copies=False, use_cache=False, logits_to_keep=1)
-    assert memory.distractors is not None
-    cosine = output.deletable_vector @ memory.distractors.T  # (N, L, M)
-    logits = model.memory_heads.delete_logits(output.last_hidden_state, memory.distractors.expand(1, 1, -1, -1))
+    assert memory.negatives is not None
+    cosine = output.deletable_vector @ memory.negatives.T  # (N, L, M)
+    logits = model.memory_heads.delete_logits(output.last_hidden_state, memory.negatives.expand(1, 1, -1, -1))
     probability = model.delete_probability(logits, cosine)
     of_statement = probability.new_zeros(*over[own].shape, near.shape[1]).scatter_reduce(
         2, owner.expand_as(probability), probability, "amax"

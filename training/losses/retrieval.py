@@ -52,9 +52,9 @@ def retrieval_scores(
     of_statement = batch.statement.flatten(1)[episode] == wanted.unsqueeze(1)
     positive = visible & of_statement & (same_token | any_token)
     parts, marks = [scores], [positive]
-    if memory.distractors is not None:
-        strange = query[supervised] @ memory.distractors.T
-        parts.append(reader.scores(strange, memory.distractor_gates()[episode]))
+    if memory.negatives is not None:
+        strange = query[supervised] @ memory.negatives.T
+        parts.append(reader.scores(strange, memory.negative_gates()[episode]))
         marks.append(torch.zeros_like(strange, dtype=torch.bool))
     parts.append(reader.no_match_scores(output.unread_state.reshape(*supervised.shape, -1)[supervised]))
     marks.append((wanted == NULL).unsqueeze(1))
