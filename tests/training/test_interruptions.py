@@ -134,7 +134,7 @@ def test_a_kill_before_or_between_the_renames_of_a_save_loses_nothing(
         assert_same_run(whole, out)
 
 
-def test_asked_to_stop_it_saves_and_says_how_to_go_on(whole: Path, text: str, tmp_path: Path) -> None:
+def test_asked_to_stop_it_saves_and_says_how_to_resume(whole: Path, text: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(
         command(*FLAGS, "--dataset", text, "--output-dir", str(out)), env=environment(), stdout=subprocess.PIPE,

@@ -74,7 +74,7 @@ def retrieval(layer: MemoryLayer, lower: Lower, batch: SessionBatch) -> tuple[di
     positive = F.pad((statement[person] == target.unsqueeze(1)) & seen & stored[person], (0, scores.shape[1] - total))
     none = (target == NULL).unsqueeze(1)
     everything, marks = torch.cat([scores, null], 1), torch.cat([positive, none], 1)
-    lost, right = _share_lost(everything, marks)
+    lost, right = _info_nce(everything, marks)
     known = positive.any(1)
     # before a value
     spoken = batch.target_statement.flatten(1)
@@ -89,7 +89,7 @@ def retrieval(layer: MemoryLayer, lower: Lower, batch: SessionBatch) -> tuple[di
         & (memory.tokens[reader] == next_token.unsqueeze(1))
     )  # fmt: skip
     value_positive = F.pad(value_positive, (0, value_scores.shape[1] - total + 1))
-    value_lost, value_right = _share_lost(torch.cat([value_scores, value_null], 1), value_positive)
+    value_lost, value_right = _info_nce(torch.cat([value_scores, value_null], 1), value_positive)
     counts = {
         "found": right[known].sum(), "sought": known.sum(),
         "admitted": right[none.squeeze(1)].sum(), "unknown": none.sum(),
@@ -98,7 +98,7 @@ def retrieval(layer: MemoryLayer, lower: Lower, batch: SessionBatch) -> tuple[di
     return {"address": lost, "value": value_lost}, counts
 
 
-def _share_lost(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+def _info_nce(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
     """Mean of -log of the share of ``positive`` (P, M) over rows that have any; and whether the best is one (P,)."""
     there = positive.any(1)
     mass = scores.masked_fill(~positive, MASKED_SCORE).logsumexp(1) - scores.logsumexp(1)

@@ -69,7 +69,7 @@ VARIANTS = (
 @dataclass(frozen=True)
 class Row:
     """A variant's figures. values: shares of asked values that are right, with stores by the gates, with every token
-    stored, and without memory. perplexity: of ordinary dialogue, reading a blank memory (the twin: none). stored: share
+    stored, and without memory. perplexity: of ordinary dialogue, reading EmptyMemory (the twin: none). stored: share
     of tokens."""
 
     name: str

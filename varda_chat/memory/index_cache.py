@@ -64,11 +64,11 @@ class IndexMirror:
             return mirror, mirror._catch_up(db)
         except IndexFileError as error:
             unheard = not path.exists()  # of a new memory, an import without the model, a kill before the first writing
-            mirror, notices = cls.made_anew(db, embedding_dim, fingerprint, str(error))
+            mirror, notices = cls.rebuilt(db, embedding_dim, fingerprint, str(error))
             return mirror, notices[1:] if unheard else notices
 
     @classmethod
-    def made_anew(
+    def rebuilt(
         cls, db: sqlite3.Connection, embedding_dim: int, fingerprint: str, reason: str
     ) -> tuple[IndexMirror, list[str]]:
         """From ``db`` alone; ``reason`` is what to tell the user of why. Raises sqlite3.Error."""

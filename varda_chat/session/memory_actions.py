@@ -230,7 +230,7 @@ class SessionMemory:
     # within
 
     def _take_back(self, turn: Turn) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Undo what ``turn`` stored and deleted, as far as it is still so; returns the ids of what was taken out and of
+        """Undo what ``turn`` stored and deleted, as far as it is still so; returns the ids of what was removed and of
         what was brought back."""
         if self.incognito or self._store.read_only or not (turn.stored or turn.deleted):
             return (), ()

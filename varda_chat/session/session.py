@@ -46,7 +46,7 @@ RESUMED_TURNS = 64
 
 @dataclass(frozen=True)
 class _Past:
-    """The last turn, and the window before it, for who wants it answered anew."""
+    """The last turn, and the window before it, for who wants it answered again."""
 
     turn: Turn
     window: tuple[EncodedMessage, ...]
@@ -120,8 +120,8 @@ class ChatSession(SessionMemory):
         """Load the model and the memory.
 
         Args:
-            profile: a profile's name, or the folder of one.
-            checkpoint: folder or hub id; None for the bundled model.
+            profile: a profile's name, or the directory of one.
+            checkpoint: directory or hub id; None for the bundled model.
             incognito: read the memory, write none of it.
             read_only: as incognito, where another process writes the memory.
             memory_size: capacity in vectors from now on; None for the memory's own. A new memory's settings are those
@@ -280,7 +280,7 @@ class ChatSession(SessionMemory):
         self.recording.begin()
 
     def resume(self, session_id: int) -> tuple[StoredTurn, ...]:
-        """Go on with a session of the transcripts: as many of its last turns as fit are in the window again. Returns
+        """Resume a session of the transcripts: as many of its last turns as fit are in the window again. Returns
         those that were looked at. Raises VardaError where there is no such session, StorageError as reading does."""
         turns = self.recording.resume(session_id, RESUMED_TURNS)
         self._history, self._past = [], None
@@ -349,11 +349,11 @@ class ChatSession(SessionMemory):
         done = [stored for stored in before if stored.state in ("done", "stopped")]
         return tuple(message for stored in done for message in self._messages_of(stored))
 
-    def beside(self, store: MemoryStore, generation: GenerationSettings, *, go_on: bool = False) -> ChatSession:
-        """A session of the same model over ``store``, which keeps no transcript. ``go_on``: from what this one has
-        read, which then reads its window anew."""
+    def beside(self, store: MemoryStore, generation: GenerationSettings, *, resume: bool = False) -> ChatSession:
+        """A session of the same model over ``store``, which keeps no transcript. ``resume``: from what this one has
+        read, which then reads its window again."""
         other = ChatSession(self.checkpoint, store, generation=generation, use_memory=self.use_memory)
-        if go_on:
+        if resume:
             other._writer = self._writer
         return other
 

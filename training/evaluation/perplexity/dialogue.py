@@ -205,7 +205,7 @@ def _messages(checkpoint: Checkpoint, dialogue: Dialogue) -> list[EncodedMessage
 def _loss(
     reader: Reader, checkpoint: Checkpoint, twin: Any, cut: Sequence[Window], memory: MemoryStore | None = None
 ) -> Loss:
-    """Loss of a reader; the checkpoint reads a blank memory where it has none or an empty one, as a chat does."""
+    """Loss of a reader; the checkpoint reads an EmptyMemory where it has no vectors, as a chat does."""
     if reader == "twin":
         return loss_of(twin, cut)
     return loss_of(checkpoint.model, cut, memory if memory is not None and memory.size else EmptyMemory())
