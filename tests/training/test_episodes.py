@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from training.adapter.address import LineStates
+from training.adapter.labels import Session, TurnLabel
 from training.adapter.read_sessions import ReadSessions
-from training.adapter.sessions import Session, TurnLabel
 from training.data.episodes import ALIVE, NONE, NULL, EpisodeArrays
 from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.synthetic.episode_builder import EpisodeBuilder

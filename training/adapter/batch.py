@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.adapter.sessions import Session
+from training.adapter.labels import Session
 from training.data.episodes import ALIVE, STATEMENTS, EpisodeArrays
 from training.episodes.memory import EpisodeMemory
 from varda_chat.models.results import MASKED_SCORE

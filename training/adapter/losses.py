@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.adapter.batch import SessionBatch, SessionMemory
-from training.adapter.sessions import STATUS
+from training.adapter.labels import STATUS
 from training.data.episodes import NONE, NULL
 from varda_chat.models.configuration import INTENTS
 from varda_chat.models.memory_layer import Address, MemoryLayer

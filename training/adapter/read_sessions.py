@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from training.adapter.batch import SessionBatch
-from training.adapter.sessions import Session, SessionBuilder
+from training.adapter.labels import Session
+from training.adapter.sessions import SessionBuilder
 from varda_chat.models.memory_layer import Pass
 
 AT_ONCE = 4
