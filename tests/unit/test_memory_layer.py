@@ -30,9 +30,9 @@ from tests.unit.tiny_decoders import (
     tiny_decoder,
     words,
 )
+from varda_chat.models.addressing import Address, Roles
 from varda_chat.models.building import RareDecision
 from varda_chat.models.configuration import STATUSES
-from varda_chat.models.memory_layer import Address, Roles
 
 CLOSE: Any = {"atol": 1e-4, "rtol": 1e-4}
 TENSORS = ("logits", "query", "no_match", "read_weights", "copy_decision")

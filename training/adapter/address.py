@@ -22,8 +22,8 @@ from training.adapter.sessions import SessionBuilder
 from training.data.synthetic.messages import telling, user_message
 from training.data.synthetic.templates import Relation, draw_ask, draw_tell, render
 from training.data.synthetic.values import draw
+from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.models.memory_layer import Address
 
 READ_TOKENS = 4096
 """Tokens that are read at once."""

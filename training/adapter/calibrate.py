@@ -12,9 +12,9 @@ from training.adapter import losses as L
 from training.adapter.batch import SessionBatch, VectorRing
 from training.adapter.sessions import SessionBuilder
 from training.data.episodes import NULL
+from varda_chat.models.addressing import Address
 from varda_chat.models.configuration import INTENTS
 from varda_chat.models.llama import VardaLlamaAssociative
-from varda_chat.models.memory_layer import Address
 
 WRONG_DELETE = 6.0
 """What deleting an unconcerned statement costs, beside 1 for leaving an obsolete one."""

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from training.adapter.losses import CHANGES
 from training.adapter.read_sessions import AT_ONCE, ReadSessions, lower_pass
 from training.data.episodes import NONE, STATEMENTS
+from varda_chat.models.addressing import Address
 from varda_chat.models.configuration import INTENTS
-from varda_chat.models.memory_layer import Address
 
 PARTS = ("fc_delete_decision", "fc_deletable_vector", "fc_answer_decision", "fc_intent")
 POSITIVE = 3.0

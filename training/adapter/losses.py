@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from training.adapter.batch import SessionBatch, SessionMemory
 from training.adapter.labels import STATUS
 from training.data.episodes import NONE, NULL
+from varda_chat.models.addressing import Address
 from varda_chat.models.configuration import INTENTS
-from varda_chat.models.memory_layer import Address, MemoryLayer
+from varda_chat.models.memory_layer import MemoryLayer
 from varda_chat.models.results import MASKED_SCORE
 
 DELETE_POSITIVE = 4.0

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from transformers import Cache
 from transformers.utils import ModelOutput
 
+from varda_chat.models.addressing import ASSISTANT, Address, Roles
 from varda_chat.models.building import RareDecision, without_layers
 from varda_chat.models.copy_chain import mix_copy_distribution
 from varda_chat.models.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
-from varda_chat.models.memory_layer import ASSISTANT, Address, MemoryLayer, Pass, Roles, StopBelow
+from varda_chat.models.memory_layer import MemoryLayer
+from varda_chat.models.memory_pass import Pass, StopBelow
 from varda_chat.models.reranker import LowRank, Reranker
 from varda_chat.models.results import BatchMemory, Memory, SearchResults
 
