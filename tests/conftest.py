@@ -1,4 +1,4 @@
-"""What every test stands on: a data folder of its own, and a tiny real model with its own tokenizer."""
+"""What every test stands on: a data directory of its own, and a tiny real model with its own tokenizer."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def tiny_model(chat: ChatFormat, **overrides: object) -> VardaGPTAssociative:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint folder with a tiny model that has learned nothing but stores about half of all tokens."""
+    """A checkpoint directory with a tiny model that has learned nothing but stores about half of all tokens."""
     from training.data.preprocess.tokenizer import save_tokenizer
     from training.run import export
 

@@ -1,4 +1,4 @@
-"""docs/architecture.md, and the tables of README and CONTRIBUTING, against the tree."""
+"""docs/architecture.md, the glossary, and the tables of README and CONTRIBUTING, against the tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
 
 
-@pytest.mark.parametrize("page", [PAGE, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [PAGE, PAGE.with_name("glossary.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"],
+    ids=lambda page: page.name,
+)
 def test_every_path_that_is_named_is_there(page: Path) -> None:
     named = set(re.findall(r"`((?:varda_chat|training|tests|docs)/[\w./*-]*)`", page.read_text("utf-8")))
     assert named

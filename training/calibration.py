@@ -1,4 +1,4 @@
-"""Chooses store, delete and admission thresholds, and how well a result must fit, on validation episodes; the model and
+"""Chooses store, delete and abstention thresholds, and how well a result must fit, on validation episodes; model and
 its config keep them."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from training.data.synthetic.templates import ADMISSION
+from training.data.synthetic.templates import ABSTENTION
 from training.episodes.batch import Batch
 from training.losses.language_model import mixed_logits, value_hits
 from training.losses.objective import episode_losses
@@ -24,7 +24,7 @@ WRONG_DELETE_COST = 3.0
 """A fact that vanishes is worse than an outdated one that stays: a correction is preferred when both are read."""
 
 NULL_SHIFTS = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06, 0.08)
-ADMISSION_CANDIDATES = (0.01, 0.02, 0.03, *(round(0.05 * step, 2) for step in range(1, 20)), 0.98, 0.99)
+ABSTENTION_CANDIDATES = (0.01, 0.02, 0.03, *(round(0.05 * step, 2) for step in range(1, 20)), 0.98, 0.99)
 DENIAL_COST = 3.0
 """To deny what was told is worse than to name something where nothing was told: it breaks the one promise."""
 
@@ -32,7 +32,7 @@ DENIAL_COST = 3.0
 @torch.no_grad()
 def calibrate(model: VardaGPTAssociative, data: Data) -> None:
     """Set ``store_threshold`` to a half, or to what is clearly better; ``delete_threshold`` and ``delete_share`` to the
-    best trade; and what ``calibrate_admissions`` sets."""
+    best trade; and what ``calibrate_abstentions`` sets."""
     model.eval()
     weights = data.config.weights
     batches = [_batch(model, data.validation_facts, start) for start in range(0, len(data.validation_facts.ids), 16)]
@@ -46,7 +46,7 @@ def calibrate(model: VardaGPTAssociative, data: Data) -> None:
 
     read = [(episode_losses(model, batch, weights, hard_gates=True).delete_probability, batch) for batch in batches]
     told = [(probability, batch) for probability, batch in read if probability is not None]
-    calibrate_admissions(model, data)
+    calibrate_abstentions(model, data)
     if not told:
         return  # nothing was told in any episode: nothing to calibrate on
 
@@ -60,23 +60,23 @@ def calibrate(model: VardaGPTAssociative, data: Data) -> None:
 
 
 @torch.no_grad()
-def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
+def calibrate_abstentions(model: VardaGPTAssociative, data: Data) -> None:
     """Set the no-match slot's similarity and ``admission_threshold`` to the best trade between answering what is known,
     with the right value, and admitting what is not, on validation episodes read as in chat.
 
-    In training the no-match slot competes with thousands of distractors' vectors; how well a result must fit where
+    In training the no-match slot competes with thousands of negatives; how well a result must fit where
     there are few is better chosen afterwards.
     """
     model.eval()
-    token = data.chat.encode("assistant", ADMISSION).ids[1]
+    token = data.chat.encode("assistant", ABSTENTION).ids[1]
     learned = float(model.memory_reader.null_score.detach())
     found: list[tuple[float, float, float]] = []  # worth, shift, threshold
     for shift in NULL_SHIFTS:
         model.memory_reader.null_score.fill_(learned + shift)
-        known, unknown, right = admission_evidence(model, data, token)
+        known, unknown, right = abstention_evidence(model, data, token)
         if not len(known) or not len(unknown):
             break
-        for threshold in ADMISSION_CANDIDATES:
+        for threshold in ABSTENTION_CANDIDATES:
             answered = float((known <= threshold).float().mean()) * right
             found.append((DENIAL_COST * answered + float((unknown > threshold).float().mean()), shift, threshold))
     model.memory_reader.null_score.fill_(learned)
@@ -87,7 +87,7 @@ def calibrate_admissions(model: VardaGPTAssociative, data: Data) -> None:
 
 
 @torch.no_grad()
-def admission_evidence(model: VardaGPTAssociative, data: Data, token: int) -> tuple[torch.Tensor, torch.Tensor, float]:
+def abstention_evidence(model: VardaGPTAssociative, data: Data, token: int) -> tuple[torch.Tensor, torch.Tensor, float]:
     """The no-match slot's share at the end of each validation question whose fact is known, and of each whose fact is
     not; 0 where the likeliest first word is not ``token``, so that nothing would be admitted. And the share of values
     that are right."""
@@ -113,8 +113,8 @@ def opened_deletes(probability: torch.Tensor, batch: Batch, threshold: float, sh
     """Which (turn, statement) deletes open, (E, turns, STATEMENTS) bool, by the rule of chat (``delete_share``): the
     clearest is sought among the statements that are in memory at the turn."""
     numbers = torch.arange(probability.shape[1], device=probability.device)[None, :, None]
-    told, dead = batch.told.unsqueeze(1), batch.dead.unsqueeze(1)
-    there = (told >= 0) & (told < numbers) & (dead >= numbers)
+    created, deleted = batch.created_turn.unsqueeze(1), batch.deleted_turn.unsqueeze(1)
+    there = (created >= 0) & (created < numbers) & (deleted >= numbers)
     evidence = -torch.log1p(-probability.clamp_max(1 - 1e-6)) * there
     return (probability > threshold) & (evidence >= share * evidence.amax(dim=-1, keepdim=True)) & there
 
@@ -123,9 +123,9 @@ def delete_counts(opened: torch.Tensor, batch: Batch) -> tuple[int, int, int, in
     """From which (turn, statement) deletes opened, (E, turns, STATEMENTS) bool: outdated statements deleted by the turn
     that ended them, all outdated ones; statements wrongly deleted at some turn of their life, all statements."""
     numbers = torch.arange(opened.shape[1], device=opened.device)[None, :, None]
-    told, dead = batch.told.unsqueeze(1), batch.dead.unsqueeze(1)
-    alive = (told >= 0) & (told < numbers) & (dead > numbers)
-    ends = (told >= 0) & (dead == numbers)
+    created, deleted = batch.created_turn.unsqueeze(1), batch.deleted_turn.unsqueeze(1)
+    alive = (created >= 0) & (created < numbers) & (deleted > numbers)
+    ends = (created >= 0) & (deleted == numbers)
     return (
         int((opened & ends).sum()),
         int(ends.sum()),

@@ -51,7 +51,7 @@ class Saves:
         if found is None:
             return []
         if not self.old.exists():
-            raise DataError(f"The saved run cannot be read: {found}. There is no save before it to go on from.")
+            raise DataError(f"The saved run cannot be read: {found}. There is no earlier save to resume from.")
         found_before = damage(self.old)
         if found_before is not None:
             raise DataError(f"The saved run cannot be read: {found}. Nor can the one before it: {found_before}.")
@@ -61,7 +61,7 @@ class Saves:
             aside = self.last.with_name(f"{LAST}.damaged-{number}")
         self.last.rename(aside)
         to_disk(self.last.parent)
-        return [f"{found}. It is set aside as {aside.name}; the run goes on from the save before it."]
+        return [f"{found}. It is set aside as {aside.name}; the run resumes from the save before it."]
 
     def kept_step(self) -> int | None:
         """The step of the newest save, None where there is none."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from training.config import TrainConfig
 from training.data.mixture import Data, Stack
-from training.episodes.batch import Batch, Distractors
+from training.episodes.batch import Batch, Negatives
 from training.episodes.negatives import NEGATIVES_PER_STEP, NegativeQueue
 from training.losses.contrastive import contrastive_losses
 from training.losses.objective import Losses, episode_losses
@@ -47,15 +47,15 @@ class Gradients:
         # what is in memory beside the episode's own: few vectors first, then many
         share = (progress - config.distractors_from) / (config.distractors_full - config.distractors_from)
         count = int(config.max_distractors * min(1.0, max(0.0, share))) if number % config.without_distractors else 0
-        distractors = self._distractors(count, generator)
+        negatives = self._negatives(count, generator)
         # later on, two steps of three read what the store decisions leave, as in chat; the third keeps them soft
         hard = progress >= config.hard_from and step % 3 != 0
         weight = 0.5 / config.gradient_accumulation_steps
-        of_talk = self._losses(talk, distractors, hard)
+        of_talk = self._losses(talk, negatives, hard)
         self._backward(of_talk.total * weight)
         self._remember_talk(of_talk, talk)
         matching, deleting = self._match(number, generator)
-        of_facts = self._losses(facts, distractors, hard)
+        of_facts = self._losses(facts, negatives, hard)
         self._backward(of_facts.total * weight)
         self._remember_facts(of_facts, facts)
         terms = {
@@ -94,21 +94,21 @@ class Gradients:
         if loss.requires_grad:  # a frozen plain model has nothing to learn
             self.accelerator.backward(loss)
 
-    def _losses(self, batch: Batch, distractors: Distractors | None, hard_gates: bool) -> Losses:
+    def _losses(self, batch: Batch, negatives: Negatives | None, hard_gates: bool) -> Losses:
         config = self.config
         with self.accelerator.autocast():
             return episode_losses(
-                self.model, batch, config.weights, distractors=distractors, hard_gates=hard_gates,
+                self.model, batch, config.weights, negatives=negatives, hard_gates=hard_gates,
                 use_memory=config.use_memory, group=self.group,
             )  # fmt: skip
 
-    def _distractors(self, count: int, generator: torch.Generator) -> Distractors | None:
+    def _negatives(self, count: int, generator: torch.Generator) -> Negatives | None:
         """``count`` vectors, as many of real talk as of facts, in random order; None for none."""
         drawn = [queue.sample(count // 2, generator) for queue in (self.talk_negatives, self.fact_negatives)]
         order = torch.randperm(sum(len(d.tokens) for d in drawn), generator=generator).to(self.accelerator.device)
         if not len(order):
             return None
-        return Distractors(*(torch.cat(parts)[order] for parts in zip(*map(astuple, drawn), strict=True)))
+        return Negatives(*(torch.cat(parts)[order] for parts in zip(*map(astuple, drawn), strict=True)))
 
     def _stored(self, losses: Losses, batch: Batch) -> Tensor:
         """How many tokens of ``batch`` would be stored in chat."""

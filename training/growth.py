@@ -17,7 +17,7 @@ from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
 def deepened(model: VardaGPTAssociative, n_layer: int) -> VardaGPTAssociative:
     """A model of ``n_layer`` blocks with the function of ``model``; the memory is read after as many more blocks.
 
-    A new block is a copy of the one below the memory whose two outputs are zero, so the stream passes it unchanged
+    A new block is a copy of the one below the memory whose two outputs are zero, so hidden states pass it unchanged
     until training makes use of it (compare Net2DeeperNet, Chen et al. 2016).
     """
     old = model.config
@@ -62,7 +62,7 @@ def widened(model: VardaGPTAssociative, memory_dim: int) -> VardaGPTAssociative:
     for name, tensor in model.state_dict().items():
         new = state[name]
         if name == "memory_reader.fc.weight":
-            # a block for each result; reading brings vectors to the stream's scale by the square root of their length
+            # a block for each result; reading brings vectors to the states' scale by the square root of their length
             width, scale = old.n_embd, math.sqrt(old.memory_dim / memory_dim)
             new[:, :width] = tensor[:, :width]
             blocks = tensor[:, width:].unflatten(1, (old.num_search_results, old.memory_dim))

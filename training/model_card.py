@@ -19,7 +19,7 @@ from varda_chat.models import VardaGPTAssociative
 
 @dataclass(frozen=True)
 class Making:
-    """How a checkpoint came to be. ``note``: what the command alone does not tell; ``run.json`` of the run's folder holds
+    """How a checkpoint came to be. ``note``: what the command alone does not tell; ``run.json`` of the run's directory holds
     both. ``seconds``: of training, without data preparation. ``credits``: name, licence and attribution of what was read."""
 
     command: str
@@ -39,7 +39,7 @@ def write_card(
     validation: Validation,
     recall: Benchmark | None,
 ) -> None:
-    """Write ``README.md`` and ``LICENSE`` into the checkpoint's folder; ``recall`` is None where no facts were told in
+    """Write ``README.md`` and ``LICENSE`` into the checkpoint's directory; ``recall`` is None where no facts were told in
     training."""
     c = model.config
     parameters = sum(p.numel() for p in model.parameters())
@@ -118,7 +118,7 @@ unusual words or are close to each other (two friends' jobs, say). It was measur
 knows. It has no safety training; its data are public chats. Do not rely on it for anything that matters."""
 _SELECTION = """Of ms_personality_chat only the style "friendly" is read. Dialogues with name placeholders are left out.
 """
-_TEXT_LIMITS = """It was trained on text alone, without any dialogue: it goes on with a text, and does not chat. Measure it with
+_TEXT_LIMITS = """It was trained on text alone, without any dialogue: it continues a text, and does not chat. Measure it with
 `varda-eval CHECKPOINT perplexity --dataset NAME`. It makes things up. Do not rely on it for anything that matters."""
 
 
@@ -129,7 +129,7 @@ def _recall(recall: Benchmark) -> str:
     )
     return f"""`varda-eval CHECKPOINT recall --facts {recall.plan.facts} --tasks recall --tiers seen,held-out --controls no-memory,shuffled-memory --distractors 0`:
 facts with values that never occur in training are told over two sessions between small talk, {recall.plan.per_person} to a memory; the
-memory is written to disk and opened anew; each fact is asked for in a session of its own, by greedy decoding; right means
+memory is written to disk and reopened; each fact is asked for in a session of its own, by greedy decoding; right means
 that the reply names the whole value.
 
 | answered right | seen phrasings | held-out phrasings |

@@ -19,7 +19,7 @@ from varda_chat.models.checkpoint import fetched
 
 def adapt(source: str | Path, overrides: dict[str, Any]) -> tuple[ChatFormat, VardaGPTAssociative]:
     """A chat format and a model from the GPT-2 checkpoint ``source``: gpt2, gpt2-medium, gpt2-large, distilgpt2,
-    microsoft/DialoGPT-small, any hub repository or folder in their layout.
+    microsoft/DialoGPT-small, any hub repository or directory in their layout.
 
     Args:
         overrides: of the configuration (``memory_layer``, ...), None where not given; ``memory_dim`` is else the base's

@@ -1,4 +1,4 @@
-"""From corpora to a checkpoint folder: what ``varda-train`` does between its flags and its last line."""
+"""From corpora to a checkpoint directory: what ``varda-train`` does between its flags and its last line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.checkpoint import load_checkpoint
 
 ORIGIN = "run.json"
-"""In the output folder: how the run was started."""
+"""In the output directory: how the run was started."""
 OF_MEMORY = ("memory_size", "index_type", "num_clusters", "forgetfulness_factor")
 """Settings of a chat's memory that a checkpoint keeps."""
 
@@ -61,7 +61,7 @@ def fresh_model(preset: str, chat: ChatFormat, overrides: dict[str, Any]) -> Var
 @dataclass(frozen=True)
 class Start:
     """What a new run starts with: a fresh model, or a plain GPT-2 to adapt (``base_model``), or a checkpoint whose
-    weights and tokenizer to go on with (``finetune_from``; ``fresh_matching``: but for what is learned anew).
+    weights and tokenizer to start from (``finetune_from``; ``fresh_matching``: but for what is learned again).
 
     overrides: of the model's configuration, None where not given; of a checkpoint, ``n_layer`` and ``memory_dim`` make
     it grow.
@@ -90,14 +90,14 @@ def build(
     told (plain text), and in all processes but the first. Raises VardaError with what to do about it.
 
     Args:
-        resume: go on with the run saved in ``output_dir``; the settings must be its own (``saved_config``).
+        resume: continue the run saved in ``output_dir``; the settings must be its own (``saved_config``).
         epochs: passes over the dialogues, in place of ``config.max_steps``.
         command: what the model card says the run was started by.
         recall_facts: facts told, of each phrasing, in the recall check at the end.
         cpu: leave GPUs alone.
     """
     if not resume and has_run(output_dir):
-        raise DataError(f"{output_dir} holds a run: go on with it by --resume, or choose another --output-dir.")
+        raise DataError(f"{output_dir} holds a run: resume it by --resume, or choose another --output-dir.")
     accelerator = make_accelerator(config, output_dir, cpu=cpu)
     first = accelerator.is_main_process
     if not first:

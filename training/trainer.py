@@ -115,13 +115,13 @@ class Trainer:
     def _lost(self, what: str) -> VardaError:
         """The error to raise where numbers have run away; a save of the weights that they come from is dropped."""
         kept = self.group.broadcast_object(self.saves.drop(self.step) if self.accelerator.is_main_process else None)
-        go_on = (
-            "Nothing was saved yet; start anew with a lower --learning-rate."
+        how_to_resume = (
+            "Nothing was saved yet; start again with a lower --learning-rate."
             if kept is None
-            else f"The last good state, of step {kept}, is kept: go on from it with --resume and a lower "
+            else f"The last good state, of step {kept}, is kept: resume it with --resume and a lower "
             f"--learning-rate than {self.config.learning_rate:g}."
         )
-        return VardaError(f"{what} at step {self.step}. {go_on}")
+        return VardaError(f"{what} at step {self.step}. {how_to_resume}")
 
     def _too_large(self) -> str:
         where = "The GPU's memory" if self.accelerator.device.type == "cuda" else "Memory"
@@ -178,7 +178,7 @@ class Trainer:
                     break
                 if stop:
                     self.console.print(
-                        f"Stopped at step {self.step} of {config.max_steps}; saved. Go on with: "
+                        f"Stopped at step {self.step} of {config.max_steps}; saved. Resume with: "
                         f"varda-train --resume {'' if config.datasets else '--data-dir DATA '}"
                         f"--output-dir {self.output_dir}"
                     )
@@ -247,7 +247,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> None:
-        """Go on from the newest whole save, as if the run had never stopped; at another learning rate, if the settings
+        """Resume from the newest whole save, as if the run had never stopped; at another learning rate, if the settings
         say so. Raises DataError where there is none."""
         for line in self.group.broadcast_object(self.saves.settle() if self.accelerator.is_main_process else None):
             self.console.print(line)

@@ -22,7 +22,7 @@ class StorageError(VardaError):
 
 
 class CheckpointError(VardaError):
-    """A checkpoint folder or hub id could not be loaded as one of our models."""
+    """A checkpoint directory or hub id could not be loaded as one of our models."""
 
 
 class DataError(VardaError):

@@ -1,4 +1,4 @@
-"""The one door for text from outside: what passes it can neither steer a terminal nor hide from a reader."""
+"""Sanitizes external text, so that it can neither steer a terminal nor hide from a reader; and words counts."""
 
 from __future__ import annotations
 

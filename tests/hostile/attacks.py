@@ -28,8 +28,8 @@ class SkippedError(Exception):
 
 @dataclass(frozen=True)
 class Attack:
-    """``tries``: given an empty folder and how many. ``full``: how many the full form makes. ``broken``: what a failed
-    assertion means; a timeout is a hang and any other exception a crash."""
+    """``tries``: given an empty directory and how many. ``full``: how many the full form makes. ``broken``: what a
+    failed assertion means; a timeout is a hang and any other exception a crash."""
 
     name: str
     tries: Callable[[Path, int], Tries]
@@ -73,7 +73,7 @@ class Outcome:
 
 
 def make(attack: Attack, work: Path, tries: int) -> Outcome:
-    """Make so many tries of ``attack`` in ``work``; after one that fails, the next ones begin anew."""
+    """Make so many tries of ``attack`` in ``work``; after one that fails, the next ones start over."""
     outcome, begun = Outcome(attack), time.monotonic()
     for series in count():
         folder = work / f"{attack.name.replace(' ', '-').replace('/', '-')}-{series}"

@@ -46,7 +46,7 @@ def checked(result: Result) -> Result:
 
 
 def _mutated(value: Any, rng: random.Random) -> Any:
-    """``value`` with one thing in it replaced, taken out or doubled."""
+    """``value`` with one thing in it replaced, removed or doubled."""
     if isinstance(value, dict) and value and rng.random() < 0.9:
         key = rng.choice(list(value))
         if rng.random() < 0.1:

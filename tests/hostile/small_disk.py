@@ -1,7 +1,7 @@
 """What ``disks`` runs on a disk without room: changes by every door, each done whole or refused in one sentence.
 
 ``python -m tests.hostile.small_disk DISK TEMPLATE TRIES full|limit`` prints a line of JSON a try. DISK is a small disk
-to fill, TEMPLATE a folder elsewhere. ``limit`` bounds the size of files by RLIMIT_FSIZE and fills nothing.
+to fill, TEMPLATE a directory elsewhere. ``limit`` bounds the size of files by RLIMIT_FSIZE and fills nothing.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def expected(change: Callable[[Path], None], before: State) -> State:
 
 
 def prepare(template: Path) -> None:
-    """A data folder with a lived-in profile, and an export of thirty other statements beside it."""
+    """A data directory with a lived-in profile, and an export of thirty other statements beside it."""
     other = template / "other"
     with MemoryStore.open_records(other) as memory:
         memory.take_in([told(f"fact {number}", number) for number in range(30)])

@@ -1,4 +1,4 @@
-"""What tests of training read: a small folder of corpora."""
+"""What tests of training read: a small directory of corpora."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.data.sources.corpora import CORPORA
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every corpus by name, a few dialogues each."""
+    """A directory with every corpus by name, a few dialogues each."""
     folder = tmp_path_factory.mktemp("corpora")
     lines = ["Hello, how are you?", "I am fine, thanks.", "Do you like music?", "Yes, I like it a lot.", "Me too."]
     for corpus in CORPORA:

@@ -17,11 +17,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.unit.tiny_chatml import chatml_tokenizer, with_template
 from training.adapter.assemble import add_lora, load_adapter, merged, save_adapter, with_memory
+from training.adapter.config import AdapterConfig
+from training.adapter.data import AdapterData
 from training.adapter.decisions import PARTS, turn_ends
+from training.adapter.labels import INTENT, STATUS, Session
 from training.adapter.lines import FOLDER, Exchange, load_lines
 from training.adapter.read_sessions import lower_pass, read_sessions
-from training.adapter.run import READING, AdapterConfig, AdapterData, AdapterTrainer, prepare
-from training.adapter.sessions import INTENT, STATUS, Session, SessionBuilder
+from training.adapter.run import READING, AdapterTrainer, prepare
+from training.adapter.sessions import SessionBuilder
 from training.adapter.speech import SpeechConfig, SpeechTrainer
 from training.data.synthetic.relations import ALL_RELATIONS
 from varda_chat.errors import DataError

@@ -82,7 +82,7 @@ def test_the_memorys_parts_learn_first_then_everything_or_deletes_alone(
     once, twice = (weights(0, delete_heads_only=True, max_steps=steps) for steps in (1, 2))
     changed = {name for name in once if not torch.allclose(once[name], twice[name])}
     heads = {name for name in once if name.startswith(DELETE_HEADS)}
-    # calibration moves the null result
+    # calibration moves the no-match slot's similarity
     assert {"memory_heads.fc_deletable_vector.weight"} <= changed - {"memory_reader.null_score"} <= heads
 
 

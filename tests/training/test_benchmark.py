@@ -80,7 +80,7 @@ def people(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every corpus by name; in msc, the sessions of pairs of people."""
+    """A directory with every corpus by name; in msc, the sessions of pairs of people."""
     folder = tmp_path_factory.mktemp("corpora")
     for corpus in CORPORA:
         for name in corpus.files:

@@ -38,7 +38,7 @@ def test_names(reply: str, value: str, named: bool) -> None:
         "I've never heard that.", "I was not told.", "I don't believe you ever told me where you live.",
     ],
 )  # fmt: skip
-def test_admissions(reply: str) -> None:
+def test_abstentions(reply: str) -> None:
     assert admits(reply)
 
 
@@ -52,7 +52,7 @@ def test_admissions(reply: str) -> None:
         "I remember that well.",
     ],
 )
-def test_no_admissions(reply: str) -> None:
+def test_no_abstentions(reply: str) -> None:
     assert not admits(reply)
 
 

@@ -82,7 +82,7 @@ def test_faults(judge: Judge, text: str, reply: str, fault: str | None) -> None:
     assert judge.acceptable(prompt(text), reply, "full") == (fault is None)
 
 
-def test_an_admission_about_something_else_is_not_acceptable(judge: Judge) -> None:
+def test_an_abstention_about_something_else_is_not_acceptable(judge: Judge) -> None:
     france = prompt("What's the capital of France?")
     assert not judge.acceptable(france, "I don't know how many cows you need.", "empty")
     assert judge.acceptable(france, "I don't know.", "empty")

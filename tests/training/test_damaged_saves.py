@@ -51,7 +51,7 @@ def test_a_damaged_save_is_set_aside_and_the_one_before_it_is_used(saves: Saves,
     assert saves.newest() == saves.old
     assert saves.kept_step() == 2
     assert saves.settle() == []
-    save(saves, 4)  # a kill from here on has the save of step 2 to go on from
+    save(saves, 4)  # a kill from here on has the save of step 2 to resume from
     assert saves.kept_step() == 4
     assert saves.state()["step"] == 4
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from training.adapter.address import LineStates
+from training.adapter.labels import Session, TurnLabel
 from training.adapter.read_sessions import ReadSessions
-from training.adapter.sessions import Session, TurnLabel
 from training.data.episodes import ALIVE, NONE, NULL, EpisodeArrays
 from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.synthetic.episode_builder import EpisodeBuilder
@@ -54,7 +54,7 @@ def test_an_answer_speaks_the_tokens_of_the_statement_it_points_at(
             told = episode.ids[episode.statement == statement]
             # a value after an article or a capital may start differently, its other tokens are the same
             checked += episode.ids[session, place + 1] in told
-            assert episode.told[statement] < episode.turn[session, place] <= episode.dead[statement]
+            assert episode.created_turn[statement] < episode.turn[session, place] <= episode.deleted_turn[statement]
         total = int(spoken.sum())
         assert total == 0 or checked > 0
     everything = sum(int(((e.target_statement >= 0) & ~e.probe).sum()) for e in episodes)
@@ -73,7 +73,7 @@ def test_what_is_to_be_stored_is_a_value_of_the_training_split(
 
 
 def test_every_kind_of_turn_occurs(episodes: list[EpisodeArrays]) -> None:
-    assert any((e.dead < ALIVE).any() for e in episodes), "corrections and forgetting"
+    assert any((e.deleted_turn < ALIVE).any() for e in episodes), "corrections and forgetting"
     assert any((e.target_statement == NULL).any() for e in episodes), "questions never answered"
     assert any((e.target_statement >= 0).any() for e in episodes), "questions answered"
     assert all((e.target_statement[~e.valid] == NONE).all() for e in episodes)
@@ -85,7 +85,7 @@ def test_split_is_stable() -> None:
 
 def test_a_turn_sees_the_turns_before_it_and_nothing_else(episodes: list[EpisodeArrays]) -> None:
     arrays = EpisodeArrays.stack(episodes[:8])
-    batch = Batch.of(arrays, 256, torch.Generator().manual_seed(0), "cpu", keep_dead=0.0)
+    batch = Batch.of(arrays, 256, torch.Generator().manual_seed(0), "cpu", keep_deleted=0.0)
     visible = batch.visible()
     turn = batch.turn.flatten(1)
     for episode in range(8):
@@ -97,14 +97,14 @@ def test_a_turn_sees_the_turns_before_it_and_nothing_else(episodes: list[Episode
 
 
 def test_what_was_deleted_is_gone_from_the_next_turn_on(episodes: list[EpisodeArrays]) -> None:
-    chosen = [e for e in episodes if (e.dead < e.turn.max()).any()][:8]
-    batch = Batch.of(EpisodeArrays.stack(chosen), 256, torch.Generator().manual_seed(0), "cpu", keep_dead=0.0)
+    chosen = [e for e in episodes if (e.deleted_turn < e.turn.max()).any()][:8]
+    batch = Batch.of(EpisodeArrays.stack(chosen), 256, torch.Generator().manual_seed(0), "cpu", keep_deleted=0.0)
     visible, turn, statement = batch.visible(), batch.turn.flatten(1), batch.statement.flatten(1)
     for row, episode in enumerate(chosen):
-        for number in (episode.dead < episode.turn.max()).nonzero()[0]:
+        for number in (episode.deleted_turn < episode.turn.max()).nonzero()[0]:
             vectors = (statement[row] == number).nonzero().flatten()
-            later = (turn[row] > int(episode.dead[number])).nonzero().flatten()
-            ending = (turn[row] == int(episode.dead[number])).nonzero().flatten()
+            later = (turn[row] > int(episode.deleted_turn[number])).nonzero().flatten()
+            ending = (turn[row] == int(episode.deleted_turn[number])).nonzero().flatten()
             assert not visible[row][later][:, vectors].any()
             assert visible[row][ending][:, vectors].all()
 
@@ -126,7 +126,7 @@ def test_a_told_value_lies_in_one_statement_as_the_chat_divides_it(
 
 def test_an_episode_has_one_relation_of_a_topic(builder: EpisodeBuilder, episodes: list[EpisodeArrays]) -> None:
     for episode in episodes:
-        alive = (episode.told >= 0) & (episode.dead == ALIVE)
+        alive = (episode.created_turn >= 0) & (episode.deleted_turn == ALIVE)
         told = episode.topic[alive]
         assert len(set(told.tolist())) == len(told)
 

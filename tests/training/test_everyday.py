@@ -21,7 +21,7 @@ def test_there_are_hundreds_and_all_are_whole() -> None:
         assert len(set(relation.tell)) == 4
         assert len(set(relation.ask)) == 5
         for reply in relation.unknown:
-            assert reply.startswith("I don't"), "an admission begins unlike any answer"
+            assert reply.startswith("I don't"), "an abstention begins unlike any answer"
         for reply in relation.answer:
             assert not reply.startswith("I don't")
 

@@ -1,4 +1,4 @@
-"""Fetching against a real server: whole and right, or not at all; and the library of the hub on a folder."""
+"""Fetching against a real server: whole and right, or not at all; and the library of the hub on a directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is cut off, however it is, goes on as if it had not been: weights and metrics are those of a whole run."""
+"""A run that is cut off, however it is, resumes as if it had not been: weights and metrics are those of a whole run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert metrics(one) == metrics(other)
 
 
-def go_on(out: Path, *more: str) -> None:
+def resume(out: Path, *more: str) -> None:
     result = CliRunner().invoke(train, ["--resume", "--output-dir", str(out), *more])
     assert result.exit_code == 0, result.output
     assert "Resumed at step" in result.output
@@ -79,7 +79,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def whole(text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nothing disturbed."""
+    """The directory of a run that nothing disturbed."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     result = CliRunner().invoke(train, [*FLAGS, "--dataset", text, "--output-dir", str(out)])
     assert result.exit_code == 0, result.output
@@ -99,7 +99,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_it_had_not_been(whole: Path, text
         process.wait()
         arguments = ["--resume", "--output-dir", str(out)]
     assert kills, "the run was over before it could be killed"
-    go_on(out)
+    resume(out)
     assert_same_run(whole, out)
 
 
@@ -130,11 +130,11 @@ def test_a_kill_before_or_between_the_renames_of_a_save_loses_nothing(
     assert (out / "last").exists() == (renames == 0)
     assert Saves(out).kept_step() == 2
     if renames:
-        go_on(out)
+        resume(out)
         assert_same_run(whole, out)
 
 
-def test_asked_to_stop_it_saves_and_says_how_to_go_on(whole: Path, text: str, tmp_path: Path) -> None:
+def test_asked_to_stop_it_saves_and_says_how_to_resume(whole: Path, text: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(
         command(*FLAGS, "--dataset", text, "--output-dir", str(out)), env=environment(), stdout=subprocess.PIPE,
@@ -144,9 +144,9 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(whole: Path, text: str, tm
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "saved. Go on with" in said.replace("\n", " ")
+    assert "saved. Resume with" in said.replace("\n", " ")
     assert "Traceback" not in said
-    go_on(out)
+    resume(out)
     assert_same_run(whole, out)
 
 
@@ -183,7 +183,7 @@ def test_numbers_that_run_away_end_the_run_and_the_last_good_state_is_kept(
     assert "\n" not in str(caught.value)
     assert Saves(out).kept_step() == 2
     assert all_finite(out / "last.old" / "model.safetensors")
-    go_on(out, "--learning-rate", "1e-4")
+    resume(out, "--learning-rate", "1e-4")
     assert saved_config(out).learning_rate == 1e-4
     assert all_finite(out / "model.safetensors")
 

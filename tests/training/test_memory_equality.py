@@ -12,21 +12,21 @@ EPISODES, SESSIONS, LENGTH, DIM = 2, 3, 7, 8
 
 
 @pytest.mark.parametrize("k", [1, 3, 30])
-@pytest.mark.parametrize("distractors", [0, 5])
-def test_in_batch_memory_equals_faiss(k: int, distractors: int) -> None:
-    generator = torch.Generator().manual_seed(k + distractors)
+@pytest.mark.parametrize("negatives", [0, 5])
+def test_in_batch_memory_equals_faiss(k: int, negatives: int) -> None:
+    generator = torch.Generator().manual_seed(k + negatives)
     total = SESSIONS * LENGTH
     vectors = torch.nn.functional.normalize(torch.randn(EPISODES * SESSIONS, LENGTH, DIM, generator=generator), dim=-1)
     logits = torch.randn(EPISODES * SESSIONS, LENGTH, 1, generator=generator)
     query = torch.nn.functional.normalize(torch.randn(EPISODES * SESSIONS, LENGTH, DIM, generator=generator), dim=-1)
-    extra = torch.nn.functional.normalize(torch.randn(distractors, DIM, generator=generator), dim=-1)
+    extra = torch.nn.functional.normalize(torch.randn(negatives, DIM, generator=generator), dim=-1)
     turn = torch.arange(SESSIONS).repeat_interleave(LENGTH).expand(EPISODES, -1)
     memory = EpisodeMemory(
         tokens=torch.arange(total).expand(EPISODES, -1),
         visible=turn.unsqueeze(1) < turn.unsqueeze(2),
         sessions=SESSIONS,
-        distractors=extra if distractors else None,
-        distractor_tokens=torch.arange(distractors) + 100 if distractors else None,
+        negatives=extra if negatives else None,
+        negative_tokens=torch.arange(negatives) + 100 if negatives else None,
         hard_gates=True,
     ).over(vectors, logits)
     found = memory.search(query, k)
@@ -36,7 +36,7 @@ def test_in_batch_memory_equals_faiss(k: int, distractors: int) -> None:
             index = AssociativeMemory(memory_size=100, embedding_dim=DIM)
             ids = [i for i in range(session * LENGTH) if open_gate[episode, i]]
             held = torch.cat([flat[episode, ids], extra])
-            numbers = ids + [total + i for i in range(distractors)]
+            numbers = ids + [total + i for i in range(negatives)]
             if numbers:
                 index.add(held, ids=torch.tensor(numbers))
             row = episode * SESSIONS + session

@@ -113,7 +113,7 @@ def test_a_tokenizer_given_is_used_and_survives_being_saved_with_a_model(tmp_pat
 
 
 def write_own(folder: Path) -> None:
-    """A folder as a person might have it: notes, a book, dialogues, exports of chat programs; some of it broken."""
+    """A directory as a person might have it: notes, a book, dialogues, exports of chat programs; some of it broken."""
     folder.mkdir(parents=True)
     (folder / "book.txt").write_text("\r\n\r\n".join(prose(n) for n in range(300)), encoding="utf-8")
     (folder / "notes.md").write_text("# My notes\n\nSee [the page](http://x.y).\n\n```\ncode\n```\n\nThe end.\n")

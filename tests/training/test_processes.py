@@ -34,7 +34,7 @@ def launched(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def both(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    """Folders of what one process and two wrote, and what the two said."""
+    """Directories of what one process and two wrote, and what the two said."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     tokenizer = one / "tokenizer.json"
     train_tokenizer([" My dog is called Rimba. How are you? I am fine, thanks."] * 9, 400).save(str(tokenizer))
@@ -62,7 +62,7 @@ def test_the_run_of_two_processes_is_written_once(both: tuple[Path, Path, str]) 
     assert [record["step"] for record in records] == [4, STEPS], "each validation once"
     assert said.count("Calibrating") == 1
     assert json.loads((run / "last" / "run.json").read_text(encoding="utf-8"))["step"] == STEPS
-    assert len(list((run / "last").glob("random_states_*"))) == 2, "each process' own dropout goes on where it was"
+    assert len(list((run / "last").glob("random_states_*"))) == 2, "each process' own dropout resumes where it was"
     assert load_checkpoint(run).parameters > 100_000
 
 

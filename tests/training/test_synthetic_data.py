@@ -94,7 +94,7 @@ def test_every_use_of_a_wording_has_a_reader() -> None:
         ("relations.jsonl", '{"name": "dog_name", "family": "pet", "words": {"noun": "dog"}}', "given before"),
         ("relations.jsonl", '{"name": "new", "kind": "planet", "say": ["{value}"]}', "no kind of value 'planet'"),
         ("relations.jsonl", '{"name": "new", "kind": "job", "say": ["me"]}', "one value is wanted in 'me'"),
-        ("relations.jsonl", '{"name": "new", "kind": "job", "unknown": ["Dunno."]}', "an admission begins"),
+        ("relations.jsonl", '{"name": "new", "kind": "job", "unknown": ["Dunno."]}', "an abstention begins"),
         ("relations.jsonl", '{"name": "new", "kind": "job"}', "'say' is empty"),
         ("relations.jsonl", '{"name": "new", "kind": "job", "tell": "I {value}"}', "'tell' is not a list of texts"),
         ("families.jsonl", '{"family": "new", "teld": []}', "unknown key 'teld'"),

@@ -1,5 +1,5 @@
 """Training on text: what the episodes ask of the memory, rows read from disk, and the whole way from a plain GPT-2 in
-the hub's layout and a folder of notes to a measured checkpoint."""
+the hub's layout and a directory of notes to a measured checkpoint."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_episode_asks_for_words_of_earlier_segments(prepared: PreparedText) -
             statement, token = arrays.target_statement[session, at], arrays.ids[session, at + 1]
             earlier = arrays.statement[:session] == statement
             assert (arrays.ids[:session][earlier] == token).any(), "the vector to find is of an earlier segment"
-            assert arrays.told[statement] < arrays.turn[session, at]
+            assert arrays.created_turn[statement] < arrays.turn[session, at]
         stored = arrays.statement >= 0
         assert (arrays.store_label[stored] == 1).all()
         assert arrays.statement.max() < STATEMENTS

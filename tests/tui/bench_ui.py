@@ -75,7 +75,7 @@ class Latency:
 
 @contextmanager
 def chat(*flags: str) -> Iterator[tuple[Terminal, Path]]:
-    """The chat over a new memory, and the folder of its profile."""
+    """The chat over a new memory, and the directory of its profile."""
     with tempfile.TemporaryDirectory() as home:
         argv = [sys.executable, "-m", "varda_chat", "--data-dir", home, "--seed", "1", *flags]
         with Terminal(argv, ENVIRONMENT) as terminal:

@@ -15,7 +15,7 @@ from varda_chat.transcripts import Transcripts
 
 @pytest.fixture
 def profile_dir(tmp_path: Path) -> Path:
-    """A profile folder that does not exist yet."""
+    """A profile directory that does not exist yet."""
     return tmp_path / "profiles" / "default"
 
 
@@ -28,7 +28,7 @@ def transcripts(profile_dir: Path) -> Iterator[Transcripts]:
 
 @pytest.fixture
 def home_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A profile folder in the place where a person has it, so that what is shown is the same on every machine."""
+    """A profile directory in the place where a person has it, so that what is shown is the same on every machine."""
     data = tmp_path / ".local" / "share" / "varda-chat"
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("VARDA_CHAT_HOME", str(data))

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from varda_chat.config.confirming import Confirm
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Removed, Statement
+from varda_chat.session.confirming import Confirm
 from varda_chat.session.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources, Turn
 from varda_chat.session.why import Without
 from varda_chat.transcripts import Recording, StoredTurn
@@ -122,7 +122,7 @@ class ScriptedSession:
         self.recording.begin()
 
     def resume(self, session_id: int) -> tuple[StoredTurn, ...]:
-        """Go on with an earlier session."""
+        """Resume an earlier session."""
         return self.recording.resume(session_id, 64)
 
     def recent(self, limit: int = 20) -> list[MemoryEvent]:

@@ -1,4 +1,4 @@
-"""An answer taken back and written anew, a message edited in its place, an answer opened to see its sources."""
+"""An answer taken back and regenerated, a message edited in its place, an answer opened to see its sources."""
 
 from __future__ import annotations
 

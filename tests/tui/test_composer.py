@@ -148,7 +148,7 @@ async def test_incognito_writes_no_history(profile_dir: Path) -> None:
 
 
 async def test_history_that_cannot_be_written_is_told_and_the_message_sent(tmp_path: Path) -> None:
-    (tmp_path / "profiles").write_text("")  # where a folder should be
+    (tmp_path / "profiles").write_text("")  # where a directory should be
     session = ScriptedSession()
     app = make_app(session, tmp_path / "profiles" / "default")
     async with app.run_test(size=WIDE, notifications=True) as pilot:

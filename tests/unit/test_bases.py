@@ -376,14 +376,14 @@ def test_a_merged_checkpoint_is_named_by_the_digest_of_its_weights(
     merged = merged_checkpoint(adapter, local[1])
     recorded = model_cache.sha256_of(merged / "model.safetensors")[:16]
     assert fingerprint_of_file(merged) == recorded
-    # a copy without a manifest is named by its weights, as any folder is
+    # a copy without a manifest is named by its weights, as any directory is
     copy = tmp_path / "copy"
     shutil.copytree(merged, copy)
     (copy / MANIFEST).unlink()
     assert fingerprint_of_file(copy) not in ("", recorded)
 
 
-def test_a_changed_adapter_is_merged_anew_and_the_old_merge_goes(local: tuple[Base, Path], adapter: Path) -> None:
+def test_a_changed_adapter_is_merged_again_and_the_old_merge_goes(local: tuple[Base, Path], adapter: Path) -> None:
     first = merged_checkpoint(adapter, local[1])
     other = shutil.copytree(adapter, adapter.parent / "other")
     kept = merged_checkpoint(other, local[1])

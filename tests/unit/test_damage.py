@@ -231,7 +231,7 @@ def flipped_in_page(path: Path, table: str, bit: int) -> None:
     ("name", "index"),
     [("memory.db", "statements_by_key"), ("memory.db", "events_by_statement"), ("sessions.db", "turns_by_session")],
 )
-def test_an_index_that_does_not_agree_with_its_table_is_made_anew(profile: Path, name: str, index: str) -> None:
+def test_an_index_that_does_not_agree_with_its_table_is_rebuilt(profile: Path, name: str, index: str) -> None:
     right, said = memory_texts(profile, read_only=True)[0], session_texts(profile)[0]
     flipped_in_page(profile / name, index, 0x40)
     if name == "memory.db":
@@ -249,7 +249,7 @@ def test_an_index_that_does_not_agree_with_its_table_is_made_anew(profile: Path,
         assert session_texts(profile)[1] == []
 
 
-def test_a_damaged_index_of_words_is_made_anew(profile: Path) -> None:
+def test_a_damaged_index_of_words_is_rebuilt(profile: Path) -> None:
     with closing(sqlite3.connect(profile / "sessions.db")) as db, db:
         db.execute("UPDATE said_data SET block = zeroblob(length(block)) WHERE id > 10")
     assert "the index that finds words was damaged and was rebuilt" in session_texts(profile)[1][0]

@@ -10,12 +10,12 @@ import pytest
 
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat import ChatSession
-from varda_chat.config.confirming import KEPT
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.models.configuration import INTENTS
+from varda_chat.session.confirming import KEPT
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)
@@ -61,14 +61,14 @@ def test_what_is_forgotten_leaves_the_window(session: ChatSession, tokens_alone:
     assert session.reply(ASKED).prompt_tokens == tokens_alone
 
 
-def test_an_answer_written_anew_does_not_see_what_was_forgotten_since(session: ChatSession, tokens_alone: int) -> None:
+def test_a_regenerated_answer_does_not_see_what_was_forgotten_since(session: ChatSession, tokens_alone: int) -> None:
     told = session.reply(TOLD).stored
     session.reply(ASKED)
     session.forget(each.id for each in told)
     assert session.reply(ASKED, instead=True).prompt_tokens == tokens_alone
 
 
-def test_of_an_answer_written_anew_its_own_turn_leaves(session: ChatSession, model: Any, tmp_path: Path) -> None:
+def test_of_a_regenerated_answer_its_own_turn_leaves(session: ChatSession, model: Any, tmp_path: Path) -> None:
     session.reply("I live in Lisbon.")
     session.reply(TOLD)
     again = session.reply(TOLD, instead=True)

@@ -13,9 +13,9 @@ import torch
 
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
+from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatMLFormat
 from varda_chat.models.configuration import INTENTS
-from varda_chat.models.memory_layer import Address
 from varda_chat.session.decisions import AS_SURE, Decisions, decide, matches_at_end
 
 CHAT = ChatMLFormat(chatml_tokenizer())

@@ -1,4 +1,4 @@
-"""How a reply begins: an admission of not knowing needs to be sure enough, where there is something to know."""
+"""How a reply begins: an abstention of not knowing needs to be sure enough, where there is something to know."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=3)
 
 
 @pytest.mark.parametrize(("threshold", "stored", "admits"), [(0.0, True, True), (1.0, True, False), (1.0, False, True)])
-def test_an_unsure_admission_is_not_made(
+def test_an_unsure_abstention_is_not_made(
     chat_format: ChatFormat, tmp_path: Path, threshold: float, stored: bool, admits: bool
 ) -> None:
     prompt = [*chat_format.encode("user", "What is my dog called?").ids, chat_format.assistant_id]
     model = tiny_model(chat_format, copy_results=False)
     first = generate_reply(model, chat_format, prompt, None, GREEDY)[0]
-    # what this model would say first plays the admission
+    # what this model would say first plays the abstention
     model.config.admission_token_id, model.config.admission_threshold = first, threshold
     with torch.no_grad():
         model.memory_reader.fc.weight[:, 32:] = 0.0  # the memory is read, and changes nothing

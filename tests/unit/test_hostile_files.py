@@ -489,7 +489,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def empty_checkpoint(tmp_path: Path) -> Path:
-    """A folder with the configuration of a model of one block, and weights of no content."""
+    """A directory with the configuration of a model of one block, and weights of no content."""
     shapes = {"transformer.wte.weight": [100, 32], "transformer.wpe.weight": [64, 32], "transformer.h.0.a": [1]}
     at, header = 0, {}
     for name, shape in shapes.items():

@@ -54,7 +54,7 @@ def test_a_removed_vector_is_not_in_the_graphs_file_and_the_ways_through_it_hold
     memory = make("graph", embedding_dim=32)
     vectors = some(3000, dim=32)
     memory.add(vectors)
-    gone = np.random.default_rng(1).choice(3000, size=550, replace=False)  # under a fifth: hidden, not built anew
+    gone = np.random.default_rng(1).choice(3000, size=550, replace=False)  # under a fifth: hidden, not rebuilt
     memory.remove(gone)
     assert memory.index.serialize()[0].nbytes == 3000 * 8
     data = memory.to_bytes()

@@ -30,8 +30,9 @@ from tests.unit.tiny_decoders import (
     tiny_decoder,
     words,
 )
+from varda_chat.models.addressing import Address, Roles
+from varda_chat.models.building import RareDecision
 from varda_chat.models.configuration import STATUSES
-from varda_chat.models.memory_layer import Address, Roles
 
 CLOSE: Any = {"atol": 1e-4, "rtol": 1e-4}
 TENSORS = ("logits", "query", "no_match", "read_weights", "copy_decision")
@@ -141,6 +142,20 @@ def test_a_plain_checkpoint_lacks_only_the_memory_parts(kind: str, model: Any, t
     assert layer.log_scale.item() == pytest.approx(math.log(config.memory.score_scale))
     assert bool((layer.feature_scale == 1).all())
     assert not layer.status.weight.any()
+
+
+def test_copies_begin_rare_in_new_models_only(kind: str, model: Any, tmp_path: Path) -> None:
+    _, _, config_class, model_class = KINDS[kind]
+    config = config_class(**decoder_settings(), memory=MEMORY)
+    new = model_class(config)
+    assert new.memory_heads.fc_copy_decision.bias.item() == RareDecision.INITIAL_BIAS
+    plain_twin(kind, model).save_pretrained(tmp_path / "plain")
+    of_base = model_class.from_pretrained(tmp_path / "plain", config=config)
+    assert of_base.memory_heads.fc_copy_decision.bias.item() == RareDecision.INITIAL_BIAS
+    with torch.no_grad():
+        new.memory_heads.fc_copy_decision.bias.fill_(0.75)
+    new.save_pretrained(tmp_path / "learned")
+    assert model_class.from_pretrained(tmp_path / "learned").memory_heads.fc_copy_decision.bias.item() == 0.75
 
 
 def test_saving_and_loading_is_identity(

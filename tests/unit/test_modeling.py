@@ -13,9 +13,11 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from tests.conftest import tiny_model
 from varda_chat.memory import AssociativeMemory
 from varda_chat.models import SearchResults, VardaGPTAssociative, VardaGPTConfig
+from varda_chat.models.building import RareDecision
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.models.empty_memory import BlankMemory
-from varda_chat.models.gpt2 import mix_copy_distribution, running_means, statement_means
+from varda_chat.models.copy_chain import mix_copy_distribution
+from varda_chat.models.pooling import running_means, segment_mean_pool
+from varda_chat.models.results import EmptyMemory
 
 
 @dataclass
@@ -120,12 +122,12 @@ def test_a_vector_knows_the_words_after_its_token_within_its_statement_only(
     torch.testing.assert_close(blind[0][:, :5], blind[1][:, :5])
 
 
-def test_statement_means_are_those_of_each_rows_statements() -> None:
+def test_segment_means_are_those_of_each_rows_statements() -> None:
     state = torch.tensor([[[1.0], [3.0], [8.0], [5.0]], [[2.0], [4.0], [6.0], [7.0]]])
     statements = torch.tensor([[0, 0, -1, 2], [0, 1, 1, 1]])
     wanted = torch.tensor([[[2.0], [2.0], [0.0], [5.0]], [[2.0], [17 / 3], [17 / 3], [17 / 3]]])
-    torch.testing.assert_close(statement_means(state, statements), wanted)
-    assert not statement_means(state, torch.full((2, 4), -1)).any()
+    torch.testing.assert_close(segment_mean_pool(state, statements), wanted)
+    assert not segment_mean_pool(state, torch.full((2, 4), -1)).any()
 
 
 def test_running_means_weigh_what_is_older_less() -> None:
@@ -181,7 +183,7 @@ def test_original_arrangement_can_be_switched_on(chat_format: ChatFormat, ids: t
     torch.testing.assert_close(output.read_weights.sum(-1), torch.ones(2, 12))
 
 
-def test_the_null_result_is_read_with_its_weight(model: VardaGPTAssociative) -> None:
+def test_the_no_match_slot_is_read_with_its_weight(model: VardaGPTAssociative) -> None:
     reader, memory = model.memory_reader, a_memory(5, batch=2)
     assert reader.null_read is not None
     hidden = torch.randn(2, 12, 32, generator=torch.Generator().manual_seed(0))
@@ -196,7 +198,18 @@ def test_the_null_result_is_read_with_its_weight(model: VardaGPTAssociative) -> 
     torch.testing.assert_close(after - before, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_fc_starts_as_identity_on_the_stream(model: VardaGPTAssociative) -> None:
+def test_copies_and_deletes_begin_rare_in_new_models_only(chat_format: ChatFormat, tmp_path: Path) -> None:
+    new = tiny_model(chat_format)
+    decisions = (new.memory_heads.fc_copy_decision, new.memory_heads.fc_delete_decision)
+    assert [each is not None and each.bias.item() for each in decisions] == [RareDecision.INITIAL_BIAS] * 2
+    with torch.no_grad():
+        new.memory_heads.fc_delete_decision.bias.fill_(0.75)
+    new.save_pretrained(tmp_path)
+    loaded = VardaGPTAssociative.from_pretrained(tmp_path)
+    assert loaded.memory_heads.fc_delete_decision.bias.item() == 0.75
+
+
+def test_fc_starts_as_identity_on_the_residual_stream(model: VardaGPTAssociative) -> None:
     weight = model.memory_reader.fc.weight
     torch.testing.assert_close(weight[:, :32], torch.eye(32))
     assert 0 < weight[:, 32:].abs().max() < 0.2
@@ -250,9 +263,9 @@ def test_impossible_configurations_are_refused(settings: dict[str, Any], word: s
         VardaGPTConfig(n_layer=2, **settings)
 
 
-def test_a_blank_memory_is_read_and_weighs_nothing(model: VardaGPTAssociative, ids: torch.Tensor) -> None:
+def test_an_empty_memory_is_read_and_weighs_nothing(model: VardaGPTAssociative, ids: torch.Tensor) -> None:
     with torch.no_grad():
-        output = model(ids, memory=BlankMemory())
+        output = model(ids, memory=EmptyMemory())
     assert output.read_weights.sum(-1).max() < 0.05
     assert (output.search_results.ids[..., 0] == 0).all()
     state = output.unread_state

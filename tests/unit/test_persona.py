@@ -75,7 +75,7 @@ def test_a_model_without_a_system_prompt_takes_none(tiny_checkpoint: Path, tmp_p
         assert session.persona == ""
         with pytest.raises(VardaError, match="no persona"):
             session.set_persona(PIRATE)
-    assert not persona.takes_one(load_checkpoint(tiny_checkpoint).chat)
+    assert not load_checkpoint(tiny_checkpoint).chat.takes_system_prompt
 
 
 def test_a_flag_comes_before_the_profile_and_that_before_the_settings(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""ReplyWriter: a session is read once, in pieces as at once, and read anew where its past has changed."""
+"""ReplyWriter: a session is read once, in pieces as at once, and read again where its past has changed."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_turn_costs_its_own_tokens_alone(model: Any, memory: ChainedMemory) ->
 
 
 @pytest.mark.parametrize("change", ["another past", "a shorter past", "the same again"])
-def test_a_changed_past_is_read_anew(model: Any, memory: ChainedMemory, change: str) -> None:
+def test_a_changed_past_is_read_again(model: Any, memory: ChainedMemory, change: str) -> None:
     ids, statements = context("My dog is called Rimba.", "Hello there!", "What is my dog called?")
     others = {
         "another past": context("I live in Lisbon.", "Hello there!", "What is my dog called?"),
@@ -176,7 +176,7 @@ def test_each_word_of_a_reply_has_its_own_characters() -> None:
         assert text[start:end] == (CHAT.decode([token]) if start else CHAT.decode([token]).lstrip())
 
 
-def test_after_a_reply_that_was_broken_off_the_session_is_read_anew(model: Any) -> None:
+def test_after_a_reply_that_was_broken_off_the_session_is_read_again(model: Any) -> None:
     def fail(_piece: str) -> None:
         raise OSError("the screen is gone")
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.unit.tiny_decoders import ASSISTANT, END, MEMORY, NEWLINE, START, SYSTEM, USER
+from varda_chat.models.addressing import Address, Roles, addresses, roles_of
 from varda_chat.models.configuration import MemoryConfig
-from varda_chat.models.memory_layer import Address, Roles, addresses, roles_of
 
 CONFIG = MemoryConfig(**{**MEMORY, "user_header": 3, "assistant_header": 4})
 NAMES = {USER: 1, ASSISTANT: 2}

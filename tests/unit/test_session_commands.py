@@ -1,4 +1,4 @@
-"""``varda-chat sessions`` and the flags that go on with a session, by click's runner on a real file."""
+"""``varda-chat sessions`` and the flags that resume a session, by click's runner on a real file."""
 
 from __future__ import annotations
 

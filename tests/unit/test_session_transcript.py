@@ -1,4 +1,4 @@
-"""A session and its transcript, on a real tiny model: what is written when, resumed, answered anew, taken back."""
+"""A session and its transcript, on a real tiny model: what is written when, resumed, answered again, taken back."""
 
 from __future__ import annotations
 

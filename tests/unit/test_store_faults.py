@@ -23,7 +23,7 @@ from varda_chat.memory.schema import SCHEMA_VERSION
 # The index file
 
 
-def test_a_missing_index_is_made_anew_in_silence(tmp_path: Path) -> None:
+def test_a_missing_index_is_rebuilt_in_silence(tmp_path: Path) -> None:
     """It is only a cache: after an import without the model, or a kill before it was written, nothing is wrong."""
     filled(tmp_path)
     (tmp_path / "memory.faiss").unlink()
@@ -75,7 +75,7 @@ def test_an_index_of_an_earlier_state_catches_up(tmp_path: Path) -> None:
         agrees(store)
 
 
-def test_an_index_of_a_state_too_long_ago_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_of_a_state_too_long_ago_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("varda_chat.memory.schema.GENERATIONS_KEPT", 2)
     filled(tmp_path)
     old = (tmp_path / "memory.faiss").read_bytes()

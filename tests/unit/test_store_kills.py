@@ -1,4 +1,4 @@
-"""MemoryStore killed at any moment: what was acknowledged is there, what was taken out stays out, it always starts."""
+"""MemoryStore killed at any moment: what was acknowledged is there, what was deleted stays deleted, it starts."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_a_damaged_database_is_found_in_the_background_and_saved_from_at_the_nex
         assert store.notices == []
 
 
-def test_turns_go_on_while_the_index_is_written_and_a_crash_then_costs_little(
+def test_turns_continue_while_the_index_is_written_and_a_crash_then_costs_little(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("varda_chat.memory.index_cache._REWRITE", 40)

@@ -140,7 +140,7 @@ class AgainstADict(RuleBasedStateMachine):
         taken = [id_ for id_, each in self.model.there.items() if each.stored_by == act and act]
         back = [id_ for id_, each in self.model.aside.items() if each.removed_by == act and act]
         assert {each.id for each in done.restored} == set(back)
-        if back:  # what the act stored is taken out by the next undo
+        if back:  # what the act stored is removed by the next undo
             assert (done.removed, {each.id for each in done.left}) == ((), set(taken))
             self.model.bring_back(back)
             return

@@ -134,7 +134,7 @@ def test_what_only_looks_alike_stays_two(tmp_path: Path) -> None:
         yours = replace(told("It is Rex.", seed=5), role="assistant")
         store.apply(turn(mine, yours, told("Is it Rex?"), told("It is not Rex.")), session="s")
         assert len(texts_of(store)) == 4
-        # told anew in the turn that deletes it: stays, as new
+        # told again in the turn that deletes it: stays, as new
         applied = store.apply(turn(mine, delete=[1]), session="s")
         assert [each.text for each in applied.stored] == ["It is Rex."]
         agrees(store)

@@ -12,8 +12,10 @@ from typing import Any
 import click
 
 from training.adapter.assemble import with_memory
+from training.adapter.config import AdapterConfig
+from training.adapter.data import load_data
 from training.adapter.finish import finish
-from training.adapter.run import AdapterConfig, load_data, prepare
+from training.adapter.run import prepare
 from training.adapter.speech import SpeechConfig, SpeechTrainer
 from training.sentence_encoder import SentenceEncoder, packaged_encoder
 from varda_chat.models.bases import SMOLLM2, resolve_base, source_digest

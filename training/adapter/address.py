@@ -22,8 +22,8 @@ from training.adapter.sessions import SessionBuilder
 from training.data.synthetic.messages import telling, user_message
 from training.data.synthetic.templates import Relation, draw_ask, draw_tell, render
 from training.data.synthetic.values import draw
+from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.models.memory_layer import Address
 
 READ_TOKENS = 4096
 """Tokens that are read at once."""
@@ -44,7 +44,7 @@ class LineStates:
 
     mean: Tensor
     end: Tensor
-    statement_mean: Tensor
+    segment_mean: Tensor
     statement_end: Tensor
     teacher: Tensor
     topic: Tensor
@@ -84,7 +84,7 @@ def read_lines(
     """Read every line once."""
     codes = [chat.encode("user", line.text) for line in lines]
     order = sorted(range(len(lines)), key=lambda i: len(codes[i].ids))
-    names = ("mean", "end", "statement_mean", "statement_end")
+    names = ("mean", "end", "segment_mean", "statement_end")
     found: dict[str, Tensor] = {}
     teachers = torch.zeros(0)
     at = 0
@@ -129,7 +129,7 @@ def addresses_of(layer: Any, states: LineStates, rows: Tensor) -> tuple[Tensor, 
     zero = torch.zeros(())
     mean, end = states.mean[rows].float(), states.end[rows].float()
     query = layer.query_address(Address(mean, end, zero))
-    s_mean, s_end = states.statement_mean[rows].float(), states.statement_end[rows].float()
+    s_mean, s_end = states.segment_mean[rows].float(), states.statement_end[rows].float()
     # a line of one statement is its own turn
     mixed = torch.cat([s_mean + layer.turn_weights[0] * s_mean, s_end], dim=-1)
     return query, F.normalize(layer.fc_storable_vector(mixed), dim=-1)

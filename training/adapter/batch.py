@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.adapter.sessions import Session
+from training.adapter.labels import Session
 from training.data.episodes import ALIVE, STATEMENTS, EpisodeArrays
 from training.episodes.memory import EpisodeMemory
-from varda_chat.models.gpt2 import MASKED_SCORE
+from varda_chat.models.results import MASKED_SCORE
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class SessionBatch:
     store_label: Tensor
     store_weight: Tensor
     statement: Tensor
-    told: Tensor
-    dead: Tensor
+    created_turn: Tensor
+    deleted_turn: Tensor
     topic: Tensor
     topics: Tensor
     status: Tensor
@@ -57,7 +57,7 @@ class SessionBatch:
 
         person = torch.tensor([person for person, _ in labels])
         fields = ("ids", "valid", "turn", "sentence", "target_weight", "target_statement", "store_label",
-                  "store_weight", "statement", "told", "dead", "topic", "topics")  # fmt: skip
+                  "store_weight", "statement", "created_turn", "deleted_turn", "topic", "topics")  # fmt: skip
         return cls(
             **{name: torch.from_numpy(getattr(arrays, name)) for name in fields},
             status=torch.from_numpy(np.stack([each.status for each in sessions])).long(),
@@ -87,35 +87,36 @@ class SessionBatch:
 
     def lifetimes(self) -> tuple[Tensor, Tensor]:
         """(U, STATEMENTS) bool each: in memory when the turn is read; ended by the turn."""
-        told, dead, now = self.told[self.person], self.dead[self.person], self.turn_number.unsqueeze(1)
-        alive = (told >= 0) & (told < now) & (dead >= now)
-        return alive, alive & (dead == now)
+        created, deleted = self.created_turn[self.person], self.deleted_turn[self.person]
+        now = self.turn_number.unsqueeze(1)
+        alive = (created >= 0) & (created < now) & (deleted >= now)
+        return alive, alive & (deleted == now)
 
     def topic_of_token(self) -> Tensor:
         """(E, N): topic of the statement that each token is stored for, -1 for none."""
         statement = self.statement.flatten(1)
         return self.topic.gather(1, statement.clamp_min(0).long()).masked_fill(statement < 0, -1)
 
-    def memory(self, threshold: float, distractors: Vectors | None) -> SessionMemory:
-        """What the tokens see: vectors of earlier turns that have not been deleted, and the distractors."""
+    def memory(self, threshold: float, negatives: Vectors | None) -> SessionMemory:
+        """What the tokens see: vectors of earlier turns that have not been deleted, and the negatives."""
         turn = self.turn.flatten(1)
         reader, vector = turn.unsqueeze(2), turn.unsqueeze(1)
         statement = self.statement.flatten(1)
-        dead = self.dead.gather(1, statement.clamp_min(0).long()).masked_fill(statement < 0, ALIVE)
-        visible = (vector < reader) & (vector >= 0) & ~(dead.unsqueeze(1) < reader)
+        deleted_turn = self.deleted_turn.gather(1, statement.clamp_min(0).long()).masked_fill(statement < 0, ALIVE)
+        visible = (vector < reader) & (vector >= 0) & ~(deleted_turn.unsqueeze(1) < reader)
         sessions = torch.arange(self.sentence.shape[1]).view(1, -1, 1)
         numbers = self.sentence.long() + sessions * self.sentence.shape[2]
         hidden = None
-        if distractors is not None:
-            about = (distractors.topics.view(1, -1, 1) == self.topics.unsqueeze(1)).any(-1)
-            hidden = about & (distractors.topics >= 0)
+        if negatives is not None:
+            about = (negatives.topics.view(1, -1, 1) == self.topics.unsqueeze(1)).any(-1)
+            hidden = about & (negatives.topics >= 0)
         return SessionMemory(
             tokens=self.ids.flatten(1),
             visible=visible,
             sessions=self.ids.shape[1],
-            distractors=None if distractors is None else distractors.vectors,
-            distractor_tokens=None if distractors is None else distractors.tokens,
-            hidden_distractors=hidden,
+            negatives=None if negatives is None else negatives.vectors,
+            negative_tokens=None if negatives is None else negatives.tokens,
+            hidden_negatives=hidden,
             store_threshold=threshold,
             statements=numbers.masked_fill(self.sentence < 0, -1).flatten(1),
             labelled=statement >= 0,

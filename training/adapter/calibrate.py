@@ -12,9 +12,9 @@ from training.adapter import losses as L
 from training.adapter.batch import SessionBatch, VectorRing
 from training.adapter.sessions import SessionBuilder
 from training.data.episodes import NULL
+from varda_chat.models.addressing import Address
 from varda_chat.models.configuration import INTENTS
 from varda_chat.models.llama import VardaLlamaAssociative
-from varda_chat.models.memory_layer import Address
 
 WRONG_DELETE = 6.0
 """What deleting an unconcerned statement costs, beside 1 for leaving an obsolete one."""
@@ -84,10 +84,10 @@ def _pairs(
     chance = torch.sigmoid(layer.delete_logits(address, own, alive))
     obsolete = torch.where(ends.any(1), torch.where(ends, chance, -1).amax(1), torch.nan)
     wrongly = torch.where(alive & ~ends, chance, 0).amax(1)
-    if memory.distractors is not None:
-        some = memory.distractors[:256]
+    if memory.negatives is not None:
+        some = memory.negatives[:256]
         strange = torch.sigmoid(layer.delete_logits(address, some.expand(len(own), -1, -1)))
-        strange = strange * (memory.distractor_gates()[batch.person, : len(some)] >= 0)
+        strange = strange * (memory.negative_gates()[batch.person, : len(some)] >= 0)
         wrongly = torch.maximum(wrongly, strange.amax(1))
     answers = torch.where(alive, torch.sigmoid(layer.answer_logits(address, own, alive)), -1)
     match, best = answers.max(1)

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from training.adapter.losses import CHANGES
 from training.adapter.read_sessions import AT_ONCE, ReadSessions, lower_pass
 from training.data.episodes import NONE, STATEMENTS
+from varda_chat.models.addressing import Address
 from varda_chat.models.configuration import INTENTS
-from varda_chat.models.memory_layer import Address
 
 PARTS = ("fc_delete_decision", "fc_deletable_vector", "fc_answer_decision", "fc_intent")
 POSITIVE = 3.0
@@ -106,7 +106,7 @@ def train_decisions(
 
 
 def _unlike(layer: Any, statements: Tensor, obsolete: Tensor, strange: Tensor) -> Tensor:
-    """(n, M) bool: strangers that say nothing like what the line ends; another person's dog's name would go too."""
+    """(n, M) bool: negatives that say nothing like what the line ends; another person's dog's name would go too."""
     width = layer.config.memory_dim - layer.config.token_dim
     own, others = (F.normalize(each[..., :width], dim=-1) for each in (statements, strange))
     like = torch.einsum("nsd,md->nsm", own, others).masked_fill(~obsolete.unsqueeze(-1), -1.0)
@@ -136,11 +136,11 @@ def decision_losses(
     answers, answerable = turns.answers[rows], (intent >= 0) & (intent != INTENTS.index("ask"))
     # compared with its own person's statements alone half of the time, as in a young memory
     alone = torch.cat([alive, (torch.rand(len(rows), 1) < 0.5).expand(-1, len(strange))], dim=1)
-    reply, strangers = layer.answer_logits(address, both, alone).split([STATEMENTS, len(strange)], dim=1)
+    reply, negatives = layer.answer_logits(address, both, alone).split([STATEMENTS, len(strange)], dim=1)
     labelled = alive & known.unsqueeze(1)
     lost = POSITIVE * (F.softplus(-reply) * answers).sum() + (F.softplus(reply) * (labelled & ~answers)).sum()
-    loss = loss + 2.0 * (lost + 0.3 * (F.softplus(strangers) * answerable.unsqueeze(1)).sum()) / len(rows)
-    ranked, first = _ranked(reply, strangers, alive, answers, turns.topics[rows], strange_topics)
+    loss = loss + 2.0 * (lost + 0.3 * (F.softplus(negatives) * answerable.unsqueeze(1)).sum()) / len(rows)
+    ranked, first = _ranked(reply, negatives, alive, answers, turns.topics[rows], strange_topics)
     loss = loss + ranked
     deleted = f"{int(((own > 0) & obsolete).sum())}/{int(obsolete.sum())}"
     wrong = int(((own > 0) & alive & ~obsolete).sum()) + int(((other > 0) & unlike).sum())
@@ -158,13 +158,13 @@ def decision_losses(
 
 
 def _ranked(
-    reply: Tensor, strangers: Tensor, alive: Tensor, answers: Tensor, topics: Tensor, strange_topics: Tensor
+    reply: Tensor, negatives: Tensor, alive: Tensor, answers: Tensor, topics: Tensor, strange_topics: Tensor
 ) -> tuple[Tensor, str]:
-    """Of turns that have an answer: the loss of its share among all statements, strangers of other topics too (a note
+    """Of turns that have an answer: the loss of its share among all statements, negatives of other topics too (a note
     has room for few); and how many are first, for display."""
     same = (strange_topics == topics.unsqueeze(-1)) & answers.unsqueeze(-1)
-    scores = torch.cat([reply.masked_fill(~alive, UNLIKELY), strangers.masked_fill(same.any(1), UNLIKELY)], dim=1)
-    right = F.pad(answers, (0, strangers.shape[1]))
+    scores = torch.cat([reply.masked_fill(~alive, UNLIKELY), negatives.masked_fill(same.any(1), UNLIKELY)], dim=1)
+    right = F.pad(answers, (0, negatives.shape[1]))
     has = answers.any(1)
     share = scores.masked_fill(~right, UNLIKELY).logsumexp(1) - scores.logsumexp(1)
     first = right.gather(1, scores.argmax(1, keepdim=True)).squeeze(1) & has

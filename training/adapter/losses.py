@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.adapter.batch import SessionBatch, SessionMemory
-from training.adapter.sessions import STATUS
+from training.adapter.labels import STATUS
 from training.data.episodes import NONE, NULL
+from varda_chat.models.addressing import Address
 from varda_chat.models.configuration import INTENTS
-from varda_chat.models.gpt2 import MASKED_SCORE
-from varda_chat.models.memory_layer import Address, MemoryLayer
+from varda_chat.models.memory_layer import MemoryLayer
+from varda_chat.models.results import MASKED_SCORE
 
 DELETE_POSITIVE = 4.0
 NO_MATCH_TOKENS = 0.15
@@ -49,9 +50,9 @@ def candidates(layer: MemoryLayer, lower: Lower, query: Tensor, person: Tensor, 
     assert memory.vectors is not None and memory.log_gates is not None
     own = torch.einsum("pd,pnd->pn", query, memory.vectors[person])
     own = layer.scores(own, memory.log_gates[person]).masked_fill(~seen, MASKED_SCORE)
-    if memory.distractors is None:
+    if memory.negatives is None:
         return own
-    other = layer.scores(query @ memory.distractors.T, memory.distractor_gates()[person])
+    other = layer.scores(query @ memory.negatives.T, memory.negative_gates()[person])
     return torch.cat([own, other], dim=1)
 
 
@@ -74,7 +75,7 @@ def retrieval(layer: MemoryLayer, lower: Lower, batch: SessionBatch) -> tuple[di
     positive = F.pad((statement[person] == target.unsqueeze(1)) & seen & stored[person], (0, scores.shape[1] - total))
     none = (target == NULL).unsqueeze(1)
     everything, marks = torch.cat([scores, null], 1), torch.cat([positive, none], 1)
-    lost, right = _share_lost(everything, marks)
+    lost, right = _info_nce(everything, marks)
     known = positive.any(1)
     # before a value
     spoken = batch.target_statement.flatten(1)
@@ -89,7 +90,7 @@ def retrieval(layer: MemoryLayer, lower: Lower, batch: SessionBatch) -> tuple[di
         & (memory.tokens[reader] == next_token.unsqueeze(1))
     )  # fmt: skip
     value_positive = F.pad(value_positive, (0, value_scores.shape[1] - total + 1))
-    value_lost, value_right = _share_lost(torch.cat([value_scores, value_null], 1), value_positive)
+    value_lost, value_right = _info_nce(torch.cat([value_scores, value_null], 1), value_positive)
     counts = {
         "found": right[known].sum(), "sought": known.sum(),
         "admitted": right[none.squeeze(1)].sum(), "unknown": none.sum(),
@@ -98,7 +99,7 @@ def retrieval(layer: MemoryLayer, lower: Lower, batch: SessionBatch) -> tuple[di
     return {"address": lost, "value": value_lost}, counts
 
 
-def _share_lost(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+def _info_nce(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
     """Mean of -log of the share of ``positive`` (P, M) over rows that have any; and whether the best is one (P,)."""
     there = positive.any(1)
     mass = scores.masked_fill(~positive, MASKED_SCORE).logsumexp(1) - scores.logsumexp(1)
@@ -162,9 +163,9 @@ def delete(layer: MemoryLayer, lower: Lower, address: Address, batch: SessionBat
     positive = F.softplus(-logits) * obsolete * DELETE_POSITIVE
     negative = F.softplus(logits) * (alive & ~obsolete)
     loss = (positive + negative).sum() / (alive.sum() + (DELETE_POSITIVE - 1) * obsolete.sum()).clamp_min(1)
-    if memory.distractors is not None:
-        some = memory.distractors[:64]
-        gates = memory.distractor_gates()[batch.person, : len(some)] >= 0
+    if memory.negatives is not None:
+        some = memory.negatives[:64]
+        gates = memory.negative_gates()[batch.person, : len(some)] >= 0
         strange = layer.delete_logits(address, some.unsqueeze(0).expand(len(batch.person), -1, -1))
         loss = loss + (F.softplus(strange) * gates).sum() / gates.sum().clamp_min(1)
     opened = logits > 0

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from training.adapter.batch import SessionBatch
-from training.adapter.sessions import Session, SessionBuilder
-from varda_chat.models.memory_layer import Pass
+from training.adapter.labels import Session
+from training.adapter.sessions import SessionBuilder
+from varda_chat.models.memory_pass import Pass
 
 AT_ONCE = 4
 """People whose sessions are read at once."""

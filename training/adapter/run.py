@@ -11,7 +11,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,11 @@ from training.adapter.address import (
 )
 from training.adapter.assemble import add_lora, load_adapter, load_lora, save_adapter
 from training.adapter.batch import SessionBatch, VectorRing
+from training.adapter.config import AdapterConfig
+from training.adapter.data import AdapterData
 from training.adapter.decisions import train_decisions, turn_ends
-from training.adapter.lines import load_facts, load_lines
+from training.adapter.progress import shown
 from training.adapter.read_sessions import ReadSessions, lower_pass, read_sessions
-from training.adapter.sessions import SessionBuilder
-from training.data.dialogue_rows import exchanges
-from training.data.mixture import load_dialogues
-from training.data.sources.corpora import Dialogue
-from training.data.synthetic.relations import ALL_RELATIONS
 from training.optimizer import descend, schedule
 from varda_chat.models.adapters import LORA_CONFIG
 from varda_chat.models.chat_format import ChatFormat
@@ -52,88 +49,6 @@ READING = (
     "memory_heads.",
 )  # fmt: skip
 """Parts that the last steps teach; what decisions are made of stays as it is."""
-
-
-@dataclass(frozen=True)
-class AdapterConfig:
-    """Settings of a run.
-
-    line_steps, line_batch, line_rate: of the first stage, on ``real_lines`` real lines and those that are drawn.
-    memory_steps: of stores, searches and intents, on the sessions of ``read_people`` people that are read once, of
-    ``memory_people`` and ``lines`` lines each. decision_steps: of what is decided at the end of a line, on the same.
-    reading_steps: of what a reply reads, of ``people`` people each. speech_steps: of LoRA above the memory alone, on
-    the same. sessions, length: people have so many sessions of so many tokens. The rates: of the two statement maps,
-    single numbers, the memory's other parts, LoRA above the memory while reading is learned, and after that.
-    distractors: most vectors of other people beside a person's
-    own, out of the last ``ring``. talkative: how much is said between facts, 1 for as much as is told. weights: of the
-    loss terms.
-    """
-
-    people: int = 2
-    sessions: int = 2
-    length: int = 448
-    lines: int = 384
-    real_lines: int = 9000
-    line_steps: int = 1200
-    line_batch: int = 768
-    line_rate: float = 1e-3
-    read_people: int = 320
-    memory_people: int = 7
-    memory_steps: int = 260
-    decision_steps: int = 260
-    reading_steps: int = 60
-    speech_steps: int = 300
-    warmup_steps: int = 10
-    memory_rate: float = 1e-3
-    address_rate: float = 1e-4
-    scalar_rate: float = 1e-2
-    lora_rate: float = 2e-4
-    speech_rate: float = 8e-4
-    weight_decay: float = 0.02
-    clip: float = 1.0
-    distractors: int = 1024
-    ring: int = 6144
-    seed: int = 1
-    save_every: int = 50
-    talkative: float = 2.5
-    weights: dict[str, float] = field(
-        default_factory=lambda: {
-            "address": 1.0, "value": 0.7, "store": 1.0, "intent": 0.5, "delete": 1.0, "distil": 0.5, "pairs": 0.7,
-            "quiet": 0.5, "speech": 1.0,
-        }
-    )  # fmt: skip
-
-
-@dataclass
-class AdapterData:
-    """What a run draws from. real: (user, assistant) lines of real dialogue."""
-
-    builder: SessionBuilder
-    validation: SessionBuilder
-    real: list[tuple[str, str]]
-    real_lines: list[str]
-
-
-def load_data(chat: ChatFormat, data_dir: Path) -> AdapterData:
-    training, validation = load_dialogues(data_dir)
-    people = {"personachat", "spc", "msc", "memorybank_en"}
-
-    def real(dialogues: list[Dialogue]) -> list[tuple[str, str]]:
-        about = exchanges((d for d in dialogues if d.corpus in people), 260)
-        other = exchanges((d for d in dialogues if d.corpus not in people and d.corpus != "ms_personality_chat"), 200)
-        rng = random.Random(0)
-        return about + rng.sample(other, min(len(other), len(about)))
-
-    pairs = real(training)
-    lines = [user for user, _ in pairs if len(user.split()) > 3] + [
-        reply for _, reply in pairs if len(reply.split()) > 3
-    ]
-    return AdapterData(
-        builder=SessionBuilder(chat, load_lines(validation=False), pairs, load_facts(validation=False)),
-        validation=SessionBuilder(chat, load_lines(validation=True), real(validation), load_facts(validation=True),
-                                  split="test", relations=ALL_RELATIONS),
-        real=pairs, real_lines=lines,
-    )  # fmt: skip
 
 
 class AdapterTrainer:
@@ -390,7 +305,7 @@ class AdapterTrainer:
         shutil.rmtree(self.output / "old", ignore_errors=True)
 
     def resume(self) -> bool:
-        """Go on from the last save, if there is one."""
+        """Resume from the last save, if there is one."""
         last = self.output / "last"
         if not (last / "state.pt").exists():
             return False
@@ -400,22 +315,6 @@ class AdapterTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.smooth, self.decided = state["step"], state["smooth"], state["decided"]
         return True
-
-
-def shown(smooth: dict[str, float]) -> str:
-    """One line of figures: losses, then shares of what is counted."""
-
-    def share(part: str, whole: str) -> str:
-        return f"{100 * smooth.get('#' + part, 0) / max(1e-9, smooth.get('#' + whole, 0)):.0f}%"
-
-    terms = " ".join(f"{k} {v:.2f}" for k, v in smooth.items() if not k.startswith("#"))
-    shares = (
-        f"found {share('found', 'sought')} admit {share('admitted', 'unknown')} value {share('values', 'spoken')} "
-        f"said {share('values_right', 'values_said')} store {share('stored', 'user_tokens')}/"
-        f"{share('value_stored', 'value_tokens')} intent {share('intent_right', 'intents')} "
-        f"del {share('deleted', 'obsolete')}/{share('wrongly', 'turns')}"
-    )
-    return f"{terms} | {shares}"
 
 
 def prepare(

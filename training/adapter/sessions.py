@@ -8,32 +8,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.adapter.labels import DrawnTurn, Session
 from training.adapter.lines import Exchange, Lines, fixed_value, stratified
-from training.data.episodes import NONE, NULL, STATEMENTS, EpisodeArrays
+from training.adapter.session_writer import SessionWriter
+from training.data.episodes import NONE, NULL, STATEMENTS
 from training.data.synthetic.episode_builder import EpisodeBuilder, _Episode, _Fact
 from training.data.synthetic.messages import Message, Span, spoken, telling, typed, user_message
 from training.data.synthetic.relations import ALL_RELATIONS, relatives
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import Split
-from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatFormat, EncodedMessage
-from varda_chat.models.configuration import INTENTS, STATUSES
+from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatFormat
 
-INTENT = {name: number for number, name in enumerate(INTENTS)}
-STATUS = {name: number for number, name in enumerate(STATUSES)}
-UNLABELLED: Final = -1
-
-VALUE_WEIGHT: Final = 3.0
-"""Weight of predicting a value's tokens, beside 1 for other reply tokens; a user's tokens have none."""
-STORE_NEGATIVE: Final = 0.15
-"""Weight of "do not store" on a token that holds no value, beside 1 for those that do."""
-UNTOLD: Final = 0.08
-"""Share of replies that are not told what was decided."""
 MISSED: Final = 0.07
 """Share of questions for a known fact whose statement is not among those found."""
 ASTRAY: Final = 0.55
@@ -44,48 +34,6 @@ KEPT: Final = 0.25
 """Share of a dialogue's lines, other than questions, that are stored."""
 MISTAKEN: Final = 0.08
 """Share of lines that ask nothing of the memory and are taken for a question, with statements and without, each."""
-REAL_STORE_NEGATIVE: Final = 0.02
-"""The same in real lines, which may hold facts that nobody labelled."""
-
-
-@dataclass
-class TurnLabel:
-    """session, end: where the user's message ends (its end token); target: statement asked for, NULL for one that is
-    not in memory, NONE; real: an unlabelled line of real talk."""
-
-    session: int
-    end: int
-    turn: int
-    intent: int
-    status: int
-    target: int
-    real: bool = False
-
-
-@dataclass
-class Session:
-    """arrays: as of a fact episode, target_statement at values only; status (S, T) int8 of reply tokens, -1 elsewhere;
-    turns: labels."""
-
-    arrays: EpisodeArrays
-    status: NDArray[np.int8]
-    turns: list[TurnLabel] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """A turn: its messages, what to note once they have found room, its intent, status and target; found: statements
-    that stand before the reply."""
-
-    messages: list[Message]
-    commit: Callable[[], None]
-    intent: str | None
-    status: str
-    target: int = NONE
-    stores: bool = True
-    real: bool = False
-    labelled: bool = True
-    found: tuple[str, ...] = ()
 
 
 class SessionBuilder(EpisodeBuilder):
@@ -128,11 +76,11 @@ class _Person(_Episode):
     def __init__(self, builder: SessionBuilder, rng: random.Random, sessions: int, length: int) -> None:
         super().__init__(builder, rng, sessions, length)
         self.session = Session(self.arrays, np.full((sessions, length), -1, np.int8))
-        self.pending: _Drawn | None = None
+        self.writer = SessionWriter(self.session, builder.chat, rng)
+        self.pending: DrawnTurn | None = None
         self.talk: list[tuple[str, str]] = []
         self.talker = rng.random()  # how much this person just talks
         self.values: dict[str, str] = {}
-        self.texts: dict[int, str] = {}  # of each statement, the sentence that told it
 
     def _draw_relations(self) -> list[Relation]:
         facts = self.rng.sample(self.builder.facts, min(len(self.builder.facts), self.wanted))
@@ -151,36 +99,28 @@ class _Person(_Episode):
     # filling
 
     def fill(self, session: int) -> None:
-        opening = self.builder.chat.opening
-        used, failures = len(opening), 0
-        self.arrays.ids[session, :used] = opening
-        self.arrays.valid[session, :used] = True
+        used, failures = self.writer.open(session), 0
         self.talk = []
         while failures < 3:
             drawn = self._draw(session)
-            encoded = self._encoded(drawn)
+            encoded = self.writer.encoded(drawn)
             size = sum(len(e.ids) for e in encoded)
             if used + size > self.length:
                 failures += 1
                 self.talk = []
                 continue
-            self._write_turn(session, used, drawn, encoded)
+            self.writer.write(self.turn, session, used, drawn, encoded)
             used += size
             drawn.commit()
             self.turn += 1
 
-    def _encoded(self, drawn: _Drawn) -> list[EncodedMessage]:
-        chat = self.builder.chat
-        line, reply = (chat.encode(m.role, m.text) for m in drawn.messages)
-        return [line, reply if drawn.real else reply.led_by(chat.note(drawn.status, drawn.found))]
-
-    def _draw(self, session: int) -> _Drawn:
+    def _draw(self, session: int) -> DrawnTurn:
         rng, first, last = self.rng, session == 0, session == self.sessions - 1
         if self.talk:
             (_, user), (_, reply) = self.talk[0], self.talk[1]
             self.talk = self.talk[2:]
             return self._of_dialogue(user, reply)
-        options: list[tuple[float, Callable[[], _Drawn]]] = [
+        options: list[tuple[float, Callable[[], DrawnTurn]]] = [
             (self.builder.talkative * (1.8 + 1.5 * self.talker), self._exchange),
             (self.builder.talkative * 0.3, self._dialogue),
             (self.builder.talkative * 1.0, self._noted),
@@ -212,11 +152,13 @@ class _Person(_Episode):
     def _said(self, kind: str) -> str:
         return self.rng.choice(self.builder.lines.replies[kind])
 
-    def _other(self, user: str, reply: str, real: bool = False) -> _Drawn:
+    def _other(self, user: str, reply: str, real: bool = False) -> DrawnTurn:
         messages = [Message("user", user), Message("assistant", reply)]
-        return _Drawn(messages, lambda: None, None if real else "other", "nothing", NONE if real else NULL, real=real)
+        return DrawnTurn(
+            messages, lambda: None, None if real else "other", "nothing", NONE if real else NULL, real=real
+        )
 
-    def _exchange(self) -> _Drawn:
+    def _exchange(self) -> DrawnTurn:
         line = stratified(self.rng, self.builder.lines.exchanges, self.builder.by_kind)
         drawn, chance = self._other(line.user, line.reply), self.rng.random()
         if chance > 2 * MISTAKEN:
@@ -224,20 +166,20 @@ class _Person(_Episode):
         found = self._others(None, self.rng.randint(1, NOTE_STATEMENTS)) if chance < MISTAKEN else ()
         return replace(drawn, status="recalled" if found else "unknown", found=found)
 
-    def _noted(self) -> _Drawn:
+    def _noted(self) -> DrawnTurn:
         """A hand-written line with the statements that it finds."""
         line = self.rng.choice(self.builder.lines.noted)
         messages = [Message("user", line.user), Message("assistant", line.reply)]
         status = "recalled" if line.found else "unknown"
         intent = "ask" if line.asks else None
-        return _Drawn(messages, lambda: None, intent, status, NONE, found=line.found)
+        return DrawnTurn(messages, lambda: None, intent, status, NONE, found=line.found)
 
-    def _dialogue(self) -> _Drawn:
+    def _dialogue(self) -> DrawnTurn:
         turns = list(self.rng.choice(self.builder.lines.dialogues))
         self.talk = turns[2:]
         return self._of_dialogue(turns[0][1], turns[1][1])
 
-    def _of_dialogue(self, user: str, reply: str) -> _Drawn:
+    def _of_dialogue(self, user: str, reply: str) -> DrawnTurn:
         """A turn whose facts nobody labelled. A question may be answered from the dialogue itself, so that a reply does
         not deny what the context window holds because memory does not hold it; a line may be stored and be answered
         like any other."""
@@ -246,9 +188,9 @@ class _Person(_Episode):
         else:
             status = "stored" if self.rng.random() < KEPT else "nothing"
         messages = [Message("user", user), Message("assistant", reply)]
-        return _Drawn(messages, lambda: None, None, status, NONE, labelled=False)
+        return DrawnTurn(messages, lambda: None, None, status, NONE, labelled=False)
 
-    def _real(self) -> _Drawn:
+    def _real(self) -> DrawnTurn:
         user, reply = self.rng.choice(self.builder.real)
         return self._other(user, reply, real=True)
 
@@ -266,14 +208,14 @@ class _Person(_Episode):
             return _told_as_written(template, value, statement)
         return telling(self.rng, template, value, statement)
 
-    def _told(self) -> _Drawn:
+    def _told(self) -> DrawnTurn:
         relation = self.fresh.pop()
         value = self._told_value(relation)
         message = self._tell_message(relation, draw_tell(relation, self.rng), value, self.statements)
         reply = Message("assistant", self.rng.choice(relation.acknowledge))
-        return _Drawn([message, reply], lambda: self._note(relation, value), "tell", "stored", NULL)
+        return DrawnTurn([message, reply], lambda: self._note(relation, value), "tell", "stored", NULL)
 
-    def _told_two(self) -> _Drawn:
+    def _told_two(self) -> DrawnTurn:
         with_clauses = [r for r in self.fresh if r.clauses.say]
         if len(with_clauses) < 2:
             return self._told()
@@ -282,14 +224,14 @@ class _Person(_Episode):
             self.fresh.remove(relation)
         self.fresh += pair
         messages, commit = super()._tell_two()
-        return _Drawn(messages, commit, "tell", "stored", NULL)
+        return DrawnTurn(messages, commit, "tell", "stored", NULL)
 
-    def _told_incognito(self) -> _Drawn:
+    def _told_incognito(self) -> DrawnTurn:
         relation = self.rng.choice(self.fresh)
         value = self._told_value(relation)
         message = self._tell_message(relation, draw_tell(relation, self.rng), value, self.statements)
         reply = Message("assistant", self._said("incognito"))
-        return _Drawn([message, reply], lambda: self._touch(relation), "tell", "incognito", NULL, stores=False)
+        return DrawnTurn([message, reply], lambda: self._touch(relation), "tell", "incognito", NULL, stores=False)
 
     def _others(self, relation: Relation | None, count: int) -> tuple[str, ...]:
         """Statements that do not answer a question for ``relation``, those about something like it first."""
@@ -299,14 +241,14 @@ class _Person(_Episode):
         self.rng.shuffle(known)
         if self.rng.random() < 0.7:
             known.sort(key=lambda f: f.relation.topic not in near)
-        return tuple(self.texts[f.statement] for f in known[:count])
+        return tuple(self.writer.texts[f.statement] for f in known[:count])
 
-    def _answered(self, fact: _Fact, question: str) -> _Drawn:
+    def _answered(self, fact: _Fact, question: str) -> DrawnTurn:
         asked = user_message(self.rng, [(question, NONE)])
         if self.rng.random() < MISSED:
             found = self._others(fact.relation, self.rng.randint(0, NOTE_STATEMENTS))
             reply = Message("assistant", self.rng.choice(fact.relation.unknown))
-            return _Drawn(
+            return DrawnTurn(
                 [asked, reply], lambda: None, "ask", "recalled" if found else "unknown", fact.statement, found=found
             )
         text = render(self.rng.choice(fact.relation.answer), fact.value)
@@ -315,31 +257,31 @@ class _Person(_Episode):
         def commit() -> None:
             fact.asked += 1
 
-        return _Drawn([asked, answer], commit, "ask", "recalled", fact.statement, found=self._found(fact))
+        return DrawnTurn([asked, answer], commit, "ask", "recalled", fact.statement, found=self._found(fact))
 
     def _found(self, fact: _Fact) -> tuple[str, ...]:
         """What a question for ``fact`` finds: its statement, first as a rule, and others."""
         beside = self.rng.choices(range(len(BESIDE)), BESIDE)[0]
         found = list(self._others(fact.relation, beside))
         place = 0 if self.rng.random() < 0.6 else self.rng.randint(0, len(found))
-        return (*found[:place], self.texts[fact.statement], *found[place:])
+        return (*found[:place], self.writer.texts[fact.statement], *found[place:])
 
-    def _asked(self) -> _Drawn:
+    def _asked(self) -> DrawnTurn:
         fact = self._one_known()
         return self._answered(fact, draw_ask(fact.relation, self.rng))
 
-    def _asked_overview(self) -> _Drawn:
+    def _asked_overview(self) -> DrawnTurn:
         rng, known = self.rng, self._known()
         question = user_message(rng, [(self._said("overview"), NONE)])
         if not known:
             reply = Message("assistant", self._said("nothing_yet"))
-            return _Drawn([question, reply], lambda: None, "ask", "unknown", NULL)
+            return DrawnTurn([question, reply], lambda: None, "ask", "unknown", NULL)
         fact = rng.choice(known)
         text = render(rng.choice(fact.relation.answer), fact.value)
         answer = Message("assistant", text, [spoken(text, fact.value, fact.statement)])
-        return _Drawn([question, answer], lambda: None, "ask", "recalled", NONE, found=self._found(fact))
+        return DrawnTurn([question, answer], lambda: None, "ask", "recalled", NONE, found=self._found(fact))
 
-    def _asked_unknown(self) -> _Drawn:
+    def _asked_unknown(self) -> DrawnTurn:
         known = set(self.facts)
         near = [r for f in self._known() for r in self._relatives(f.relation) if r.topic not in known]
         pools = [(2.0, list(self.gone.values())), (3.0, near), (2.0, [r for r in self.fresh if r.topic not in known])]
@@ -352,9 +294,9 @@ class _Person(_Episode):
         count = self.rng.randint(1, NOTE_STATEMENTS) if self.rng.random() < ASTRAY else 0
         found = self._others(relation, count)
         status = "recalled" if found else "unknown"
-        return _Drawn([question, reply], lambda: self._touch(relation), "ask", status, NULL, found=found)
+        return DrawnTurn([question, reply], lambda: self._touch(relation), "ask", status, NULL, found=found)
 
-    def _corrected(self) -> _Drawn:
+    def _corrected(self) -> DrawnTurn:
         fact = self._one_known()
         relation = fact.relation
         if not relation.correct or (fixed_value(relation) and fact.outdated):
@@ -365,12 +307,12 @@ class _Person(_Episode):
         reply = Message("assistant", self._said("corrected"))
 
         def commit() -> None:
-            self.arrays.dead[fact.statement] = self.turn
+            self.arrays.deleted_turn[fact.statement] = self.turn
             self._note(relation, value, (*fact.outdated, fact.statement))
 
-        return _Drawn([message, reply], commit, "correct", "replaced", fact.statement)
+        return DrawnTurn([message, reply], commit, "correct", "replaced", fact.statement)
 
-    def _corrected_unknown(self) -> _Drawn:
+    def _corrected_unknown(self) -> DrawnTurn:
         """A correction of what memory does not hold is told like anything else."""
         candidates = [r for r in self.fresh if r.correct and r.topic not in self.facts and fixed_value(r) is None]
         if not candidates:
@@ -380,92 +322,32 @@ class _Person(_Episode):
         value = self._told_value(relation)
         message = telling(self.rng, draw_correct(relation, self.rng), value, self.statements)
         reply = Message("assistant", self.rng.choice(relation.acknowledge))
-        return _Drawn([message, reply], lambda: self._note(relation, value), "correct", "stored", NULL)
+        return DrawnTurn([message, reply], lambda: self._note(relation, value), "correct", "stored", NULL)
 
     def _forget_line(self, relation: Relation) -> Message:
         text = self.rng.choice(relation.forget) if fixed_value(relation) else draw_forget(relation, self.rng)
         return user_message(self.rng, [(text, NONE)])
 
-    def _withdrawn(self) -> _Drawn:
+    def _withdrawn(self) -> DrawnTurn:
         fact = self._one_known()
         reply = Message("assistant", self._said("forgotten"))
 
         def commit() -> None:
-            self.arrays.dead[fact.statement] = self.turn
+            self.arrays.deleted_turn[fact.statement] = self.turn
             self.arrays.forgotten[[*fact.outdated, fact.statement]] = True
             self.gone[fact.relation.topic] = self.facts.pop(fact.relation.topic).relation
 
         messages = [self._forget_line(fact.relation), reply]
-        return _Drawn(messages, commit, "forget", "deleted", fact.statement)
+        return DrawnTurn(messages, commit, "forget", "deleted", fact.statement)
 
-    def _withdrawn_unknown(self) -> _Drawn:
+    def _withdrawn_unknown(self) -> DrawnTurn:
         pool = [r for r in self.fresh if r.topic not in self.facts]
         if not pool:
             return self._exchange()
         relation = self.rng.choice(pool)
         reply = Message("assistant", self._said("nothing_to_delete"))
         messages = [self._forget_line(relation), reply]
-        return _Drawn(messages, lambda: self._touch(relation), "forget", "nothing_to_delete", NULL)
-
-    # writing
-
-    def _write_turn(self, session: int, at: int, drawn: _Drawn, codes: Sequence[EncodedMessage]) -> None:
-        question = codes[0]
-        end = at + len(question.ids) - question.footer
-        intent = UNLABELLED if drawn.intent is None else INTENT[drawn.intent]
-        label = TurnLabel(
-            session, end, self.turn, intent, STATUS[drawn.status], drawn.target, drawn.real or not drawn.labelled
-        )
-        self.session.turns.append(label)
-        place = at
-        for message, code in zip(drawn.messages, codes, strict=True):
-            self._write_message(session, place, message, code, drawn)
-            place += len(code.ids)
-        note = codes[1].header - len(self.builder.chat.reply_prompt)
-        reply = slice(at + len(question.ids) + note, place)
-        # now and then nothing is told, so that the model also answers without a decision
-        untold = drawn.real or self.rng.random() < UNTOLD
-        self.session.status[session, reply] = UNLABELLED if untold else STATUS[drawn.status]
-
-    def _write_message(self, session: int, at: int, message: Message, code: EncodedMessage, drawn: _Drawn) -> None:
-        arrays, n = self.arrays, len(code.ids)
-        here = slice(at, at + n)
-        arrays.ids[session, here] = code.ids
-        arrays.valid[session, here] = True
-        arrays.turn[session, here] = self.turn
-        sentence = np.array(code.sentence, np.int32)
-        first = arrays.sentence[session].max() + 1
-        arrays.sentence[session, here] = np.where(sentence >= 0, first + sentence, -1)
-        if message.role == "user":
-            text = slice(at + code.header, at + n - code.footer)
-            arrays.store_label[session, text] = 0
-            unlabelled = drawn.real or not drawn.labelled
-            arrays.store_weight[session, text] = REAL_STORE_NEGATIVE if unlabelled else STORE_NEGATIVE
-        reply = message.role == "assistant" and not drawn.real
-        weight = np.full(n, 1.0 if reply else 0.0, np.float32)
-        weight[: code.header] = 0.0
-        weight[n - code.footer + 1 :] = 0.0
-        target = np.full(n, NONE, np.int32)
-        for span in message.spans:
-            for i, (start, stop) in enumerate(code.offsets):
-                if stop <= span.start or start >= span.end or start == stop:
-                    continue
-                if span.told:
-                    arrays.store_label[session, at + i] = 1
-                    arrays.store_weight[session, at + i] = 1.0
-                    if drawn.stores:
-                        arrays.statement[session, at + i] = span.statement
-                        self.texts[span.statement] = code.sentences[code.sentence[i]]
-                else:
-                    weight[i] = VALUE_WEIGHT
-                    weight[i + 1] = max(weight[i + 1], 2.0)
-                    target[i] = span.statement
-        # a token's weight and target belong to the state that predicts it: the one before
-        before = slice(at - 1, at + n - 1)
-        arrays.target_weight[session, before] = np.maximum(arrays.target_weight[session, before], weight)
-        arrays.target_statement[session, before] = np.where(
-            target != NONE, target, arrays.target_statement[session, before]
-        )
+        return DrawnTurn(messages, lambda: self._touch(relation), "forget", "nothing_to_delete", NULL)
 
 
 def _told_as_written(template: str, value: str, statement: int) -> Message:

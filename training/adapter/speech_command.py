@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from training.adapter.assemble import add_lora, load_adapter, save_lora, with_memory
-from training.adapter.run import AdapterConfig, AdapterTrainer, load_data
+from training.adapter.config import AdapterConfig
+from training.adapter.data import load_data
+from training.adapter.run import AdapterTrainer
 from training.sentence_encoder import packaged_encoder
 from varda_chat.models.adapters import LORA_CONFIG
 from varda_chat.models.bases import SMOLLM2, resolve_base

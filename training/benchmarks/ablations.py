@@ -32,7 +32,7 @@ from training.trainer import Trainer
 from varda_chat.errors import VardaError
 from varda_chat.models import VardaGPTAssociative
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.models.empty_memory import BlankMemory
+from varda_chat.models.results import EmptyMemory
 
 SIZES: dict[str, Any] = {"n_positions": 384, "n_embd": 128, "n_layer": 4, "n_head": 4, "memory_dim": 64}
 VOCABULARY = 4096
@@ -69,7 +69,7 @@ VARIANTS = (
 @dataclass(frozen=True)
 class Row:
     """A variant's figures. values: shares of asked values that are right, with stores by the gates, with every token
-    stored, and without memory. perplexity: of ordinary dialogue, reading a blank memory (the twin: none). stored: share
+    stored, and without memory. perplexity: of ordinary dialogue, reading EmptyMemory (the twin: none). stored: share
     of tokens."""
 
     name: str
@@ -106,7 +106,7 @@ def _row(variant: Variant, config: TrainConfig, data: Data, chat: ChatFormat) ->
     chosen = _values(trained, data, store_threshold=0.5) if variant.use_memory else (0.0, 0.0)
     everything = _values(trained, data, store_threshold=0.0)[0] if variant.use_memory else 0.0
     without = _values(trained, data, store_threshold=None)[0]
-    perplexity = _perplexity(trained, data, BlankMemory() if variant.use_memory else None)
+    perplexity = _perplexity(trained, data, EmptyMemory() if variant.use_memory else None)
     return Row(variant.name, chosen[0], everything, without, perplexity, chosen[1], trainer.elapsed)
 
 
@@ -131,7 +131,7 @@ def _values(model: VardaGPTAssociative, data: Data, store_threshold: float | Non
 
 
 @torch.no_grad()
-def _perplexity(model: VardaGPTAssociative, data: Data, memory: BlankMemory | None) -> float:
+def _perplexity(model: VardaGPTAssociative, data: Data, memory: EmptyMemory | None) -> float:
     """Of held-out ordinary dialogue, a token, reading ``memory``."""
     rows = data.validation_rows
     nats, weight = 0.0, 0.0

@@ -220,7 +220,7 @@ def main(
 
 
 def _fill(memory: AssociativeMemory, vectors: Vectors) -> None:
-    """Add in batches, as the store does when it makes the index anew."""
+    """Add in batches, as the store does when it rebuilds the index."""
     for start in range(0, len(vectors), 4096):
         memory.add(vectors[start : start + 4096])
 

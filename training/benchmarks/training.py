@@ -180,7 +180,7 @@ def measure_forward(length: int, repeats: int) -> tuple[Speed, ...]:
         cache = DynamicCache(config=model.config)
         model(prompt, past_key_values=cache, memory=memory, use_cache=True)
         seconds.append(_seconds(partial(our_writing, cache)) / written)
-    # without a cache, the next token costs the whole text anew
+    # without a cache, the next token costs the whole text again
     writing = Speed(f"writing a token after {length}", reading.plain / length, 1 / statistics.median(seconds))
     return reading, in_training, alone, writing
 

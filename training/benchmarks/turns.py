@@ -42,7 +42,7 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TurnFigures:
-    """One row of the table. Times are seconds; ``build`` makes the index anew from memory.db. ``*_cpu`` is processor
+    """One row of the table. Times are seconds; ``build`` rebuilds the index from memory.db. ``*_cpu`` is processor
     time: what a busy machine makes longer is not in it, nor is waiting for the disk."""
 
     index_type: str
@@ -97,7 +97,7 @@ def turn_table(rows: list[TurnFigures], readable: Callable[[float], str]) -> Tab
     """The figures as a table; ``readable`` writes seconds."""
     table = Table("index", title="A turn and a start, by index type and size", title_justify="left")
     table.caption, table.caption_justify = f"{MANNER}.", "left"
-    for column in ("vectors", "commit, median", "commit, p99", "processor", "start", "processor", "index made anew"):
+    for column in ("vectors", "commit, median", "commit, p99", "processor", "start", "processor", "index rebuilt"):
         table.add_column(column, justify="right")
     for row in rows:
         times = (row.commit_median, row.commit_p99, row.commit_cpu)

@@ -18,7 +18,7 @@ __all__ = ["evaluate", "train"]
 @flags(TRAIN)
 @click.pass_context
 def train(context: click.Context, /, **_: Any) -> None:
-    """Build a checkpoint: corpora -> training -> checkpoint folder."""
+    """Build a checkpoint: corpora -> training -> checkpoint directory."""
     if context.invoked_subcommand is not None:
         return
 
@@ -44,7 +44,7 @@ def train(context: click.Context, /, **_: Any) -> None:
 @flag("held-out", type=float, default=0.02, help="Share for validation, and for test, without an official split.")
 @flag("list", "show_list", is_flag=True, help="Show the corpora that have a name.")
 def prepare(**given: Any) -> None:
-    """Clean, split and tokenise text for --dataset: corpora by name, or your own files and folders.
+    """Clean, split and tokenise text for --dataset: corpora by name, or your own files and directories.
 
     \b
     .txt .md        plain text, cut into parts of about 10,000 characters

@@ -56,7 +56,7 @@ def run(asked: Asked, console: Console) -> None:
 
 
 def tokenizer_of(source: str) -> Any:
-    """The tokenizer of a checkpoint or plain GPT-2, a folder or hub id, with the chat's tokens. Raises
+    """The tokenizer of a checkpoint or plain GPT-2, a directory or hub id, with the chat's tokens. Raises
     CheckpointError."""
     from tokenizers import AddedToken
     from transformers import AutoTokenizer
@@ -127,7 +127,7 @@ def notices(manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def _command(asked: Asked) -> str:
-    """The command, without the names of this machine's folders."""
+    """The command, without the names of this machine's directories."""
     names = [Path(name).name if "/" in name and not name.startswith("hub:") else name for name in asked.sources]
     words = ["varda-train", "prepare", *names, "--seed", str(asked.seed), "--held-out", f"{asked.held_out:g}"]
     words += ["--tokenizer", Path(asked.tokenizer).name] if asked.tokenizer else ["--vocab-size", str(asked.vocab_size)]

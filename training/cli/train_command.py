@@ -95,7 +95,7 @@ def _check(context: click.Context, given: dict[str, Any]) -> None:
     if given["resume"]:
         for name, spelled in typed.items():
             if name not in WITH_RESUME:
-                raise click.UsageError(f"{spelled} cannot be given with --resume: a run goes on with its own settings.")
+                raise click.UsageError(f"{spelled} cannot be given with --resume: a run resumes with its own settings.")
         return
     if given["preset"] not in PRESETS:
         raise click.UsageError(f"There is no preset {given['preset']!r}; choose one of {', '.join(PRESETS)}.")
@@ -124,7 +124,7 @@ def _check_gpu(use_gpu: bool | None) -> None:
 
 
 def command_line() -> str:
-    """The command as typed, without the names of this machine's folders."""
+    """The command as typed, without the names of this machine's directories."""
     import sys
 
     stand_ins = {"data-dir": "DATA", "output-dir": "DIR", "finetune-from": "STAGE1", "base-model": "BASE"}

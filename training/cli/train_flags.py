@@ -31,8 +31,8 @@ START = (
          help="Adapt this plain GPT-2: gpt2, distilgpt2, ..., or a folder."),
     flag("finetune-from", default=None, metavar="CHECKPOINT",
          help="Start with this checkpoint's weights and tokenizer."),
-    flag("fresh-matching", is_flag=True, help="With --finetune-from: learn anew what is stored and asked for."),
-    flag("resume", is_flag=True, help="Go on with the run saved in --output-dir, with its settings."),
+    flag("fresh-matching", is_flag=True, help="With --finetune-from: learn again what is stored and asked for."),
+    flag("resume", is_flag=True, help="Resume the run saved in --output-dir, with its settings."),
 )  # fmt: skip
 
 SIZES = (

@@ -1,4 +1,4 @@
-"""Real dialogue as labelled arrays: tokenised once, packed into rows of one session each, shuffled anew every epoch."""
+"""Real dialogue as labelled arrays: tokenised once, packed into rows of one session each, reshuffled every epoch."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ class EpisodeArrays:
     probe (S, T) bool: any vector of the target statement will do, whatever its token.
     store_label (S, T) int8: 1 store, 0 not, -1 nothing known. store_weight (S, T): weight of that label.
     statement (S, T): statement of a token to be stored, else NONE.
-    told (STATEMENTS,) turn in which a statement was made, -1 for none; dead (STATEMENTS,) turn that ended it, or
-    ALIVE; forgotten (STATEMENTS,) bool: what it is about was to be forgotten, not corrected.
+    created_turn (STATEMENTS,) turn in which a statement was made, -1 for none; deleted_turn (STATEMENTS,) turn that
+    ended it, or ALIVE; forgotten (STATEMENTS,) bool: what it is about was to be forgotten, not corrected.
     topic (STATEMENTS,): number of the topic a statement is about, -1 where it has none.
     topics (TOPICS,): numbers of all topics that are told or asked for, -1 for none.
     """
@@ -51,8 +51,8 @@ class EpisodeArrays:
     store_label: NDArray[np.int8]
     store_weight: NDArray[np.float32]
     statement: NDArray[np.int32]
-    told: NDArray[np.int32]
-    dead: NDArray[np.int32]
+    created_turn: NDArray[np.int32]
+    deleted_turn: NDArray[np.int32]
     forgotten: NDArray[np.bool_]
     topic: NDArray[np.int32]
     topics: NDArray[np.int32]
@@ -71,8 +71,8 @@ class EpisodeArrays:
             store_label=np.full(shape, -1, np.int8),
             store_weight=np.zeros(shape, np.float32),
             statement=np.full(shape, NONE, np.int32),
-            told=np.full(STATEMENTS, -1, np.int32),
-            dead=np.full(STATEMENTS, ALIVE, np.int32),
+            created_turn=np.full(STATEMENTS, -1, np.int32),
+            deleted_turn=np.full(STATEMENTS, ALIVE, np.int32),
             forgotten=np.zeros(STATEMENTS, np.bool_),
             topic=np.full(STATEMENTS, -1, np.int32),
             topics=np.full(TOPICS, -1, np.int32),

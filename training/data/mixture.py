@@ -1,4 +1,4 @@
-"""From a folder of corpora to what the loop reads: tokenizer, dialogue rows, fact episodes; a function of the step."""
+"""From a directory of corpora to what a step reads: tokenizer, dialogue rows and fact episodes, by the step's index."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def label_recurring(arrays: EpisodeArrays, places: Mapping[Hashable, Places], or
         if len(sessions) < 2 or made == STATEMENTS:
             continue
         statement, made = made, made + 1
-        arrays.told[statement] = min(arrays.turn[session, at] for session, at, _ in here)
+        arrays.created_turn[statement] = min(arrays.turn[session, at] for session, at, _ in here)
         for session, at, n in here:
             if session != sessions[-1]:
                 arrays.statement[session, at : at + n] = statement

@@ -1,4 +1,4 @@
-"""What a run reads: the chat corpora of a folder, or the datasets it names; both give a tokenizer and a run's data."""
+"""What a run reads: a directory's chat corpora, or the datasets it names; both give a tokenizer and a run's data."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class _Datasets:
             self.texts = open_datasets(self.names, self.places, how, self.console.print, show)
 
     def check_unchanged(self, output_dir: Path, resume: bool) -> None:
-        """Note the text's digests in the run's folder; raises DataError where a resumed run would read another."""
+        """Note the text's digests in the run's directory; raises DataError where a resumed run would read another."""
         path = output_dir / "datasets.json"
         now = [text.digest for text in self.texts]
         if resume and path.exists():

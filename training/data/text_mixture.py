@@ -37,7 +37,7 @@ class Folders(Places):
 
 
 def places_of(data_dir: Path | None) -> Folders:
-    """Where corpora and prepared text lie: our own data folder, beside the profiles."""
+    """Where corpora and prepared text lie: our own data directory, beside the profiles."""
     from varda_chat.config.paths import data_dir as home
 
     return Folders(data_dir, home() / "corpora", home() / "prepared")
@@ -46,10 +46,10 @@ def places_of(data_dir: Path | None) -> Folders:
 def open_datasets(
     names: Sequence[str], places: Folders, how: How, say: Callable[[str], None], on_progress: Progress | None = None
 ) -> list[PreparedText]:
-    """The prepared texts of ``names``: those that are prepared folders as they are, the others prepared together.
+    """The prepared texts of ``names``: those that are prepared directories as they are, the others prepared together.
 
-    All have one tokenizer: ``how.tokenizer``, else that of the prepared folders, else one trained on the others' text.
-    Raises DataError.
+    All have one tokenizer: ``how.tokenizer``, else that of the prepared directories, else one trained on the others'
+    text. Raises DataError.
     """
     ready = [PreparedText.open(Path(name).expanduser()) for name in names if is_prepared(name)]
     tokenizer = how.tokenizer if how.tokenizer is not None or not ready else ready[0].chat.tokenizer
@@ -58,7 +58,7 @@ def open_datasets(
         for text in ready:
             if text.fingerprint != wanted:
                 raise DataError(
-                    f"{text.folder} was prepared with another tokenizer. Prepare it anew with --tokenizer and the "
+                    f"{text.folder} was prepared with another tokenizer. Prepare it again with --tokenizer and the "
                     "checkpoint (or base model) to train, or name its sources themselves by --dataset."
                 )
     sources = [source_of(name, places, say) for name in names if not is_prepared(name)]

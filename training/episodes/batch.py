@@ -1,4 +1,4 @@
-"""Batch: a stack of episodes as tensors, and the distractors that its memories hold beside their own vectors."""
+"""Batch: a stack of episodes as tensors, and the negatives that its memories hold beside their own vectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from training.data.episodes import ALIVE, EpisodeArrays
 
-KEEP_DEAD = 0.3
+KEEP_DELETED = 0.3
 """Chance that a correction's delete fails in an episode."""
 
 
@@ -32,8 +32,8 @@ class Batch:
     store_label: Tensor
     store_weight: Tensor
     statement: Tensor
-    told: Tensor
-    dead: Tensor
+    created_turn: Tensor
+    deleted_turn: Tensor
     forgotten: Tensor
     topic: Tensor
     topics: Tensor
@@ -50,7 +50,7 @@ class Batch:
         *,
         place: slice | None = None,
         total: int | None = None,
-        keep_dead: float = KEEP_DEAD,
+        keep_deleted: float = KEEP_DELETED,
     ) -> Batch:
         """Tensors of stacked ``arrays`` on ``device``; offsets and delete coins are drawn from ``generator``: for all
         ``total`` episodes of the step, of which these are those at ``place`` (None: they are all)."""
@@ -58,7 +58,7 @@ class Batch:
         total, place = (count, slice(0, count)) if place is None or total is None else (total, place)
         offset = torch.randint(0, n_positions - length + 1, (total * sessions, 1), generator=generator)
         offset = offset.view(total, sessions)[place].reshape(-1, 1)
-        respect = (torch.rand(total, generator=generator) >= keep_dead)[place]
+        respect = (torch.rand(total, generator=generator) >= keep_deleted)[place]
         tensors = {name: torch.from_numpy(getattr(arrays, name)).to(device) for name in arrays.__dataclass_fields__}
         return cls(**tensors, position_offset=offset.to(device), respect_deletes=respect.to(device))
 
@@ -75,14 +75,14 @@ class Batch:
         visible = (vector < reader) & (vector >= 0)
         statement = self.statement.flatten(1)
         owner = statement.clamp_min(0).long()
-        dead = self.dead.gather(1, owner).masked_fill(statement < 0, ALIVE)
+        deleted_turn = self.deleted_turn.gather(1, owner).masked_fill(statement < 0, ALIVE)
         sure = self.forgotten.gather(1, owner) | self.respect_deletes.unsqueeze(1)
-        gone = (dead.unsqueeze(1) < reader) & sure.unsqueeze(1)
+        gone = (deleted_turn.unsqueeze(1) < reader) & sure.unsqueeze(1)
         return visible & ~gone
 
 
 @dataclass(frozen=True)
-class Distractors:
+class Negatives:
     """Vectors (M, D) from elsewhere with their tokens (M,) and the relations they are about (M,), -1 for none."""
 
     vectors: Tensor

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from varda_chat.models.gpt2 import MASKED_SCORE, SearchResults
+from varda_chat.models.results import MASKED_SCORE, SearchResults
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class EpisodeMemory:
     """The memory of a batch of E episodes with S sessions of T tokens each (model rows: E*S).
 
     A token sees the vectors of the turns before its own, in whichever session, as in chat, where a turn's stores are
-    applied when it ends; ``visible`` says which. Distractors are vectors from elsewhere that every token sees.
+    applied when it ends; ``visible`` says which. Negatives are vectors from elsewhere that every token sees.
 
     tokens: (E, N = S*T) long. visible: (E, N, N) bool, [e, reader, vector]. sessions: S.
-    distractors: (M, D), distractor_tokens: (M,) and hidden_distractors: (E, M) bool, those that an episode does not
+    negatives: (M, D), negative_tokens: (M,) and hidden_negatives: (E, M) bool, those that an episode does not
         see; or None.
     statements: (E, N) long, numbers of the sentences or clauses that the tokens stand in, -1 for none; what was stored
         next in one may be followed. None: nothing is followed.
@@ -30,9 +30,9 @@ class EpisodeMemory:
     tokens: Tensor
     visible: Tensor
     sessions: int
-    distractors: Tensor | None = None
-    distractor_tokens: Tensor | None = None
-    hidden_distractors: Tensor | None = None
+    negatives: Tensor | None = None
+    negative_tokens: Tensor | None = None
+    hidden_negatives: Tensor | None = None
     hard_gates: bool = False
     store_threshold: float = 0.5
     statements: Tensor | None = None
@@ -55,28 +55,28 @@ class EpisodeMemory:
         """Log-probability of being in memory for each reader and candidate: (E, N, N + M)."""
         assert self.log_gates is not None
         gates = self.log_gates.unsqueeze(1).expand(self.visible.shape).masked_fill(~self.visible, MASKED_SCORE)
-        if self.distractors is not None:
-            extra = self.distractor_gates().unsqueeze(1).expand(-1, gates.shape[1], -1)
+        if self.negatives is not None:
+            extra = self.negative_gates().unsqueeze(1).expand(-1, gates.shape[1], -1)
             gates = torch.cat([gates, extra], dim=-1)
         return gates
 
-    def distractor_gates(self) -> Tensor:
-        """Log-probability of each distractor being in an episode's memory: (E, M), 0 or MASKED_SCORE."""
-        assert self.distractors is not None
-        gates = self.distractors.new_zeros(len(self.tokens), len(self.distractors))
-        return gates if self.hidden_distractors is None else gates.masked_fill(self.hidden_distractors, MASKED_SCORE)
+    def negative_gates(self) -> Tensor:
+        """Log-probability of each negative being in an episode's memory: (E, M), 0 or MASKED_SCORE."""
+        assert self.negatives is not None
+        gates = self.negatives.new_zeros(len(self.tokens), len(self.negatives))
+        return gates if self.hidden_negatives is None else gates.masked_fill(self.hidden_negatives, MASKED_SCORE)
 
     def similarity(self, query: Tensor) -> Tensor:
         """q.v of queries (E, N, D) with every candidate: (E, N, N + M)."""
         assert self.vectors is not None
         similarity = torch.einsum("end,emd->enm", query, self.vectors)
-        if self.distractors is not None:
-            similarity = torch.cat([similarity, query @ self.distractors.T], dim=-1)
+        if self.negatives is not None:
+            similarity = torch.cat([similarity, query @ self.negatives.T], dim=-1)
         return similarity
 
     def search(self, query: Tensor, k: int) -> SearchResults:
         """The k nearest of the vectors that are in the memory; queries (E*S, T, D). Ids are positions in the episode,
-        then distractors. The choice passes no gradient; vectors and gates of the chosen do."""
+        then negatives. The choice passes no gradient; vectors and gates of the chosen do."""
         assert self.vectors is not None
         episodes, length = self.tokens.shape
         flat = query.reshape(episodes, length, -1)
@@ -88,9 +88,9 @@ class EpisodeMemory:
             ids = ranking.topk(count, dim=-1).indices
         candidates = self.vectors
         tokens = self.tokens
-        if self.distractors is not None and self.distractor_tokens is not None:
-            candidates = torch.cat([candidates, self.distractors.expand(episodes, -1, -1)], dim=1)
-            tokens = torch.cat([tokens, self.distractor_tokens.expand(episodes, -1)], dim=1)
+        if self.negatives is not None and self.negative_tokens is not None:
+            candidates = torch.cat([candidates, self.negatives.expand(episodes, -1, -1)], dim=1)
+            tokens = torch.cat([tokens, self.negative_tokens.expand(episodes, -1)], dim=1)
         rows = (torch.arange(episodes, device=ids.device)[:, None, None] * candidates.shape[1] + ids).flatten()
         vectors = candidates.flatten(0, 1).index_select(0, rows).view(*ids.shape, -1)
         log_gates = gates.gather(-1, ids)

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.episodes.batch import Distractors
+from training.episodes.batch import Negatives
 
 QUEUE_SIZE, NEGATIVES_PER_STEP = 4096, 96
 
 
 class NegativeQueue:
-    """A ring of vectors recently written, which serve as distractors. Its content is saved with the checkpoint, so that
+    """A ring of vectors recently written, which serve as negatives. Its content is saved with the checkpoint, so that
     a resumed run equals an uninterrupted one."""
 
     def __init__(self, dim: int, device: Any) -> None:
@@ -32,10 +32,10 @@ class NegativeQueue:
         self.next = (self.next + len(vectors)) % QUEUE_SIZE
         self.filled = min(self.filled + len(vectors), QUEUE_SIZE)
 
-    def sample(self, count: int, generator: torch.Generator) -> Distractors:
+    def sample(self, count: int, generator: torch.Generator) -> Negatives:
         """``count`` of them at random, or all while there are not that many."""
         chosen = torch.randperm(self.filled, generator=generator)[:count].to(self.vectors.device)
-        return Distractors(self.vectors[chosen], self.tokens[chosen], self.topics[chosen])
+        return Negatives(self.vectors[chosen], self.tokens[chosen], self.topics[chosen])
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -72,7 +72,7 @@ def names_any(reply: str, values: Iterable[str]) -> bool:
 
 
 _NEGATED = r"(?:don't|do not|dont|didn't|did not|haven't|have not|hasn't|can't|cannot|couldn't|never|not)"
-ADMISSIONS: tuple[str, ...] = (
+ABSTENTIONS: tuple[str, ...] = (
     r"\bi (?:really |honestly |still |just )?(?:don't|do not|dont|didn't) (?:really |yet |actually )?"
     r"(?:know|remember|recall)\b",
     r"\b(?:i'm|i am) not (?:really |quite |too )?(?:sure|certain)\b",
@@ -89,11 +89,11 @@ ADMISSIONS: tuple[str, ...] = (
 )
 """What counts as admitting not to know (regular expressions on lower case with plain apostrophes)."""
 
-_ADMITS = re.compile("|".join(f"(?:{pattern})" for pattern in ADMISSIONS))
+_ADMITS = re.compile("|".join(f"(?:{pattern})" for pattern in ABSTENTIONS))
 
 
 def admits(reply: str) -> bool:
-    """Whether the reply says that it does not know (one of ``ADMISSIONS``)."""
+    """Whether the reply says that it does not know (one of ``ABSTENTIONS``)."""
     return _ADMITS.search(reply.casefold().replace("’", "'")) is not None
 
 

@@ -14,7 +14,8 @@ from transformers.masking_utils import create_causal_mask
 from training.data.synthetic.pairs import PairArrays
 from training.episodes.memory import EpisodeMemory
 from training.process_group import ALONE, ProcessGroup
-from varda_chat.models.gpt2 import MASKED_SCORE, VardaGPTAssociative
+from varda_chat.models.gpt2 import VardaGPTAssociative
+from varda_chat.models.results import MASKED_SCORE
 
 FEW = 6
 """Statements of a small memory, beside those of the pair's own group."""
@@ -52,7 +53,7 @@ def contrastive_losses(
     query, unread = query[at, ends], unread[at, ends]  # (own P, 2, D)
     owner, place = arrays["value"].nonzero(as_tuple=True)
     scores = reader.scores(query @ vectors[owner, place].T, None)  # (P, 2, M)
-    null = reader.null_scores(unread)  # (P, 2, 1)
+    no_match = reader.no_match_scores(unread)  # (P, 2, 1)
     own = owner == rows  # (own P, M)
     positive = torch.stack([own, own & arrays["first"][owner, place]], dim=1)
     everything = torch.ones_like(own)
@@ -60,8 +61,8 @@ def contrastive_losses(
     few = (chosen | (arrays["group"] == arrays["group"].unsqueeze(1)))[own_pairs][:, owner]
     losses = []
     for there in (few, everything):
-        losses.append(_share_lost(scores, null, there, positive))
-        losses.append(_share_lost(scores, null, there & ~own, None))
+        losses.append(_info_nce(scores, no_match, there, positive))
+        losses.append(_info_nce(scores, no_match, there & ~own, None))
     vectors = vectors[owner, place].detach()
     reading = torch.stack(losses).mean() / count
     ours = group.part(len(arrays["turn"]))
@@ -72,8 +73,8 @@ def contrastive_losses(
         tokens=turns,
         visible=torch.zeros(*turns.shape, turns.shape[1], dtype=torch.bool, device=model.device),
         sessions=1,
-        distractors=vectors,
-        distractor_tokens=arrays["told"][owner, place],
+        negatives=vectors,
+        negative_tokens=arrays["told"][owner, place],
     )
     near = arrays["turn_group"].unsqueeze(1) == arrays["group"]  # (N, P)
     deleted = near & (near.cumsum(dim=1) == 1) & arrays["deletes"].unsqueeze(1)
@@ -93,9 +94,9 @@ def _delete_loss(
     ``deleted`` (N, P); the memory holds the vectors (M, D) of the statements ``owner`` (M,), and the tokens (own N, L)
     of the turns ``own``."""
     output = model(memory.tokens, memory=memory, mix_copies=False, use_cache=False, logits_to_keep=1)
-    assert memory.distractors is not None
-    cosine = output.deletable_vector @ memory.distractors.T  # (N, L, M)
-    logits = model.memory_heads.delete_logits(output.last_hidden_state, memory.distractors.expand(1, 1, -1, -1))
+    assert memory.negatives is not None
+    cosine = output.deletable_vector @ memory.negatives.T  # (N, L, M)
+    logits = model.memory_heads.delete_logits(output.last_hidden_state, memory.negatives.expand(1, 1, -1, -1))
     probability = model.delete_probability(logits, cosine)
     of_statement = probability.new_zeros(*over[own].shape, near.shape[1]).scatter_reduce(
         2, owner.expand_as(probability), probability, "amax"
@@ -127,10 +128,10 @@ def _lower_states(model: VardaGPTAssociative, ids: Tensor, offset: Tensor) -> tu
     return states[config.store_layer], states[config.memory_layer]
 
 
-def _share_lost(scores: Tensor, null: Tensor, there: Tensor, positive: Tensor | None) -> Tensor:
+def _info_nce(scores: Tensor, no_match: Tensor, there: Tensor, positive: Tensor | None) -> Tensor:
     """-log of the share of ``positive`` (P, 2, M), or of the no-match slot for None, of what is ``there`` (P, M),
     summed over the P questions."""
     seen = scores.masked_fill(~there.unsqueeze(1), MASKED_SCORE)
-    whole = torch.cat([seen, null], dim=-1).logsumexp(dim=-1)
-    mass = null.squeeze(-1) if positive is None else seen.masked_fill(~positive, MASKED_SCORE).logsumexp(dim=-1)
+    whole = torch.cat([seen, no_match], dim=-1).logsumexp(dim=-1)
+    mass = no_match.squeeze(-1) if positive is None else seen.masked_fill(~positive, MASKED_SCORE).logsumexp(dim=-1)
     return (whole - mass).sum() / whole.shape[1]

@@ -12,9 +12,9 @@ from training.episodes.memory import EpisodeMemory
 from training.losses import Part
 from varda_chat.models.gpt2 import VardaGPTAssociative, VardaGPTOutput
 
-DELETE_STRANGERS = 256
-"""Distractors, at most, that deletes are trained to spare."""
-DELETE_STRANGERS_WEIGHT = 0.25
+DELETE_NEGATIVES = 256
+"""Negatives, at most, that deletes are trained to spare."""
+DELETE_NEGATIVES_WEIGHT = 0.25
 """What sparing them weighs: with 1, a third of what is outdated stayed."""
 
 
@@ -30,7 +30,7 @@ def store_loss(output: VardaGPTOutput, batch: Batch) -> Part:
 def delete_loss(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch, turns: int) -> tuple[Part, Tensor]:
     """Binary cross-entropy of "this turn deletes that statement", over all pairs where the statement is older; the
     probability of a pair is 1 - prod over the turn's tokens (1 - max over the statement's vectors). No turn deletes a
-    distractor. ``turns``: of the step's longest episode. Also returns the probabilities (E, turns, STATEMENTS)."""
+    negative. ``turns``: of the step's longest episode. Also returns the probabilities (E, turns, STATEMENTS)."""
     memory: EpisodeMemory = output.memory
     assert memory.vectors is not None and output.deletable_vector is not None and output.last_hidden_state is not None
     episodes, length = memory.tokens.shape
@@ -51,19 +51,19 @@ def delete_loss(bare: VardaGPTAssociative, output: VardaGPTOutput, batch: Batch,
     member = F.one_hot(turn.clamp_min(0).long(), turns) * (turn >= 0).unsqueeze(-1)
     log_kept_turn = torch.einsum("ent,ens->ets", member.float(), log_kept).clamp_max(-1e-6)
     numbers = torch.arange(turns, device=turn.device)[None, :, None]
-    told, dead = batch.told.unsqueeze(1), batch.dead.unsqueeze(1)
-    pair = (told >= 0) & (told < numbers) & (dead >= numbers)
-    obsolete = dead == numbers
+    created, deleted = batch.created_turn.unsqueeze(1), batch.deleted_turn.unsqueeze(1)
+    pair = (created >= 0) & (created < numbers) & (deleted >= numbers)
+    obsolete = deleted == numbers
     kept, deleted = log_kept_turn, torch.log(-torch.expm1(log_kept_turn))
     loss = torch.where(obsolete, -5.0 * deleted, -kept) * pair
     weight = torch.where(obsolete, 5.0, 1.0) * pair
     total = loss.sum()
-    if memory.distractors is not None:
-        strangers = memory.distractors[:DELETE_STRANGERS]
-        cosine = torch.einsum("end,md->enm", output.deletable_vector.reshape(episodes, length, -1), strangers)
-        logits = bare.memory_heads.delete_logits(hidden, strangers.expand(episodes, 1, -1, -1))
+    if memory.negatives is not None:
+        negatives = memory.negatives[:DELETE_NEGATIVES]
+        cosine = torch.einsum("end,md->enm", output.deletable_vector.reshape(episodes, length, -1), negatives)
+        logits = bare.memory_heads.delete_logits(hidden, negatives.expand(episodes, 1, -1, -1))
         lost = -torch.log1p(-bare.delete_probability(logits, cosine).clamp_max(1 - 1e-5))
-        hidden_ones = memory.distractor_gates()[:, None, : len(strangers)] < 0
+        hidden_ones = memory.negative_gates()[:, None, : len(negatives)] < 0
         spared = lost.masked_fill(hidden_ones, 0.0) * (turn >= 0).unsqueeze(-1)
-        total = total + DELETE_STRANGERS_WEIGHT * spared.sum() / len(strangers)
+        total = total + DELETE_NEGATIVES_WEIGHT * spared.sum() / len(negatives)
     return (total, weight.sum()), -torch.expm1(log_kept_turn)

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from training.episodes.batch import Batch
 from training.losses import Part
-from varda_chat.models.gpt2 import VardaGPTOutput, mix_copy_distribution
+from varda_chat.models.copy_chain import mix_copy_distribution
+from varda_chat.models.gpt2 import VardaGPTOutput
 
 
 def language_model_loss(output: VardaGPTOutput, target: Tensor, weight: Tensor) -> Part:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from training.config import ObjectiveWeights
 from training.data.episodes import NONE
-from training.episodes.batch import Batch, Distractors
+from training.episodes.batch import Batch, Negatives
 from training.episodes.memory import EpisodeMemory
 from training.losses import Part
 from training.losses.decisions import delete_loss, store_loss
@@ -40,7 +40,7 @@ def episode_losses(
     batch: Batch,
     weights: ObjectiveWeights,
     *,
-    distractors: Distractors | None = None,
+    negatives: Negatives | None = None,
     hard_gates: bool = False,
     use_memory: bool = True,
     group: ProcessGroup = ALONE,
@@ -48,7 +48,7 @@ def episode_losses(
     """Run ``model`` over whole episodes, through the memory, and score it.
 
     Args:
-        distractors: what every token sees beside its episode's own vectors.
+        negatives: what every token sees beside its episode's own vectors.
         hard_gates: store by threshold, as in chat.
         use_memory: False leaves the memory out: a plain GPT-2 and its loss.
         group: with which other processes ``batch`` is shared, each having its own rows of it.
@@ -58,9 +58,9 @@ def episode_losses(
         tokens=batch.ids.flatten(1),
         visible=batch.visible(),
         sessions=sessions,
-        distractors=distractors.vectors if distractors else None,
-        distractor_tokens=distractors.tokens if distractors else None,
-        hidden_distractors=distractors.hidden_from(batch) if distractors else None,
+        negatives=negatives.vectors if negatives else None,
+        negative_tokens=negatives.tokens if negatives else None,
+        hidden_negatives=negatives.hidden_from(batch) if negatives else None,
         statements=batch.statement_numbers(),
         hard_gates=hard_gates,
         store_threshold=model.config.store_threshold,
@@ -85,11 +85,11 @@ def episode_losses(
         supervised = bool((batch.target_statement != NONE).any())
         parts["retrieval"], hits = retrieval_loss(model, output, batch, target) if supervised else (nothing, nothing)
         # in the whole step: what one process alone would look at, all do
-        looks = torch.stack([batch.statement.max(), batch.told.max(), batch.turn.max()]).view(1, 3)
-        last_statement, last_told, last_turn = group.gather(looks).amax(dim=0).tolist()
+        looks = torch.stack([batch.statement.max(), batch.created_turn.max(), batch.turn.max()]).view(1, 3)
+        last_statement, last_created, last_turn = group.gather(looks).amax(dim=0).tolist()
         parts["read_out"] = read_out_loss(model, output, batch, last_statement >= 0, group)
         parts["store"] = store_loss(output, batch)
-        if last_told >= 0:
+        if last_created >= 0:
             parts["delete"], probability = delete_loss(model, output, batch, last_turn + 1)
         else:
             parts["delete"] = nothing

@@ -11,7 +11,8 @@ from training.episodes.batch import Batch
 from training.episodes.memory import EpisodeMemory
 from training.losses import Part
 from training.process_group import ProcessGroup
-from varda_chat.models.gpt2 import MASKED_SCORE, VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.gpt2 import VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.results import MASKED_SCORE
 
 READ_OUT_TOKENS = 64
 """Tokens of a step that are read out where none is labelled."""
@@ -51,11 +52,11 @@ def retrieval_scores(
     of_statement = batch.statement.flatten(1)[episode] == wanted.unsqueeze(1)
     positive = visible & of_statement & (same_token | any_token)
     parts, marks = [scores], [positive]
-    if memory.distractors is not None:
-        strange = query[supervised] @ memory.distractors.T
-        parts.append(reader.scores(strange, memory.distractor_gates()[episode]))
+    if memory.negatives is not None:
+        strange = query[supervised] @ memory.negatives.T
+        parts.append(reader.scores(strange, memory.negative_gates()[episode]))
         marks.append(torch.zeros_like(strange, dtype=torch.bool))
-    parts.append(reader.null_scores(output.unread_state.reshape(*supervised.shape, -1)[supervised]))
+    parts.append(reader.no_match_scores(output.unread_state.reshape(*supervised.shape, -1)[supervised]))
     marks.append((wanted == NULL).unsqueeze(1))
     return torch.cat(parts, dim=1), torch.cat(marks, dim=1)
 

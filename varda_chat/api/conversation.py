@@ -61,7 +61,7 @@ class Conversation:
         return turn
 
     def _is_open(self, past: list[_Said]) -> bool:
-        """Whether the session goes on after ``past``; a client may leave the beginning out."""
+        """Whether the session continues ``past``; a client may leave the beginning out."""
         return list(self._said)[-len(past) :] == past if past else not self._said
 
     def _is_last_again(self, past: list[_Said], prompt: str) -> bool:

@@ -22,7 +22,7 @@ _GRACE_SECONDS = 5
 _NOT_HERE = {
     "prompt": "--prompt",
     "reset_memory": "--reset-memory",
-    "go_on": "--continue",
+    "resume_last": "--continue",
     "resume": "--resume",
 }
 

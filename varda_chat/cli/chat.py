@@ -31,7 +31,7 @@ def answer(
     prompts: Iterable[str],
     as_json: bool,
     resume: int | None,
-    go_on: bool,
+    resume_last: bool,
     *,
     may_be_none: bool = False,
     why: bool = False,
@@ -42,7 +42,7 @@ def answer(
     transcripts = transcripts_of(request, needed=resume is not None)
     session: ChatSession | None = None
     try:
-        resume = session_to_resume(transcripts, resume, go_on)
+        resume = session_to_resume(transcripts, resume, resume_last)
         for line in prompts:
             prompt = line.strip()
             if not sanitize(prompt).strip():

@@ -163,8 +163,8 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     is_flag=True,
     help="Read the memory, write none of it, save no session; also while another varda-chat writes it.",
 )
-@click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the last session, if there is one.")
-@click.option("-r", "--resume", type=ID, metavar="ID", help="Go on with that session.")
+@click.option("-c", "--continue", "resume_last", is_flag=True, help="Resume the last session, if there is one.")
+@click.option("-r", "--resume", type=ID, metavar="ID", help="Resume that session.")
 @click.option(
     "--theme",
     default=Settings.theme,
@@ -228,7 +228,7 @@ def main(
     data_dir: Path | None,
     checkpoint: str | None,
     incognito: bool,
-    go_on: bool,
+    resume_last: bool,
     resume: int | None,
     theme: str,
     temperature: float,
@@ -270,7 +270,7 @@ def main(
         return
     if yes or purge:
         raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")
-    if go_on and resume is not None:
+    if resume_last and resume is not None:
         raise click.UsageError("--continue and --resume do not go together.")
     if plain and (prompt is not None or as_json or why):
         other = "--json" if as_json else "--prompt" if prompt is not None else "--why; /why does that there"
@@ -282,7 +282,7 @@ def main(
         typed = terminals.is_typed()
         lines = terminals.typed_lines(asked_for=plain) if typed else lines_of(sys.stdin)
         wait = request.wait if typed or wait is not None else WAIT_SECONDS
-        plain_chat.chat(replace(request, wait=wait), lines, resume, go_on, typed=typed)
+        plain_chat.chat(replace(request, wait=wait), lines, resume, resume_last, typed=typed)
         return
     if prompt is None and terminals.can_draw():
         if as_json or why:
@@ -292,18 +292,20 @@ def main(
         with starting():
             from varda_chat.tui.start import chat
 
-            chat(request, click.get_current_context().obj, theme, resume, go_on)
+            chat(request, click.get_current_context().obj, theme, resume, resume_last)
         return
     from varda_chat.cli.chat import answer, lines_of
 
     if prompt is None and terminals.is_typed():
-        answer(request, terminals.typed_lines(), as_json, resume, go_on, may_be_none=True, why=why)
+        answer(request, terminals.typed_lines(), as_json, resume, resume_last, may_be_none=True, why=why)
         return
     if prompt is not None:
         prompts: Iterable[str] = ["\n\n".join(filter(None, (_material(), prompt)))]
     else:
         prompts = lines_of(sys.stdin)
-    answer(replace(request, wait=WAIT_SECONDS if wait is None else wait), prompts, as_json, resume, go_on, why=why)
+    answer(
+        replace(request, wait=WAIT_SECONDS if wait is None else wait), prompts, as_json, resume, resume_last, why=why
+    )
 
 
 def _material() -> str:

@@ -31,13 +31,13 @@ _LISTED = 20
 _LOOKED_AT = 8
 
 
-def chat(request: Request, lines: Iterator[str], resume: int | None, go_on: bool, *, typed: bool = False) -> None:
+def chat(request: Request, lines: Iterator[str], resume: int | None, resume_last: bool, *, typed: bool = False) -> None:
     """Take each of ``lines`` (``typed``: by a person, who can be asked) as a message or a command until they end or one
     is /quit. What goes wrong is told, and the chat goes on; raises VardaError where the model or the memory cannot be
     opened."""
     transcripts = transcripts_of(request, needed=resume is not None)
     try:
-        talk = _Talk(request, lines, typed, transcripts, session_to_resume(transcripts, resume, go_on))
+        talk = _Talk(request, lines, typed, transcripts, session_to_resume(transcripts, resume, resume_last))
         try:
             for line in lines:
                 if not talk.take(line):
@@ -105,7 +105,7 @@ class _Talk:
                 _tell(notice)
 
     def _answer(self, prompt: str | None) -> None:
-        """Answer ``prompt``, or (None) the last message anew."""
+        """Answer ``prompt``, or (None) the last message again."""
         instead = prompt is None
         if prompt is None:
             if self.last is None:

@@ -17,7 +17,7 @@ _PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def data_dir(override: str | Path | None = None) -> Path:
-    """The data folder: ``override`` (``--data-dir``), else ``VARDA_CHAT_HOME``, else the platform's own."""
+    """The data directory: ``override`` (``--data-dir``), else ``VARDA_CHAT_HOME``, else the platform's own."""
     given = override if override is not None else os.environ.get(HOME_VARIABLE)
     if given:
         try:
@@ -35,7 +35,7 @@ def is_profile_name(name: str) -> bool:
 
 
 def profile_dir(profile: str, override: str | Path | None = None) -> Path:
-    """The folder of ``profile``; raises VardaError for a name that could leave the data folder."""
+    """The directory of ``profile``; raises VardaError for a name that could leave the data directory."""
     if not is_profile_name(profile):
         raise VardaError(
             f"{profile!r} is not a profile name: use 1 to 64 letters, digits, '.', '_' or '-', "

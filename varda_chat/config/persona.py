@@ -7,14 +7,10 @@ profiles that have none. Imports nothing heavy.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.storage.regular import NotRegularError, read_regular
 from varda_chat.text import sanitize
-
-if TYPE_CHECKING:
-    from varda_chat.models.chat_format import ChatFormat
 
 FILE_NAME = "persona.txt"
 MAX_CHARACTERS = 600
@@ -56,17 +52,3 @@ def keep(folder: Path, text: str) -> None:
         replace_file(path, [f"{clean}\n".encode()])
     except OSError as error:
         raise StorageError(f"The persona could not be kept in {path}: {error.strerror}.") from error
-
-
-def takes_one(chat: ChatFormat) -> bool:
-    """Whether sessions of the model begin with a system prompt."""
-    return bool(chat.opening)
-
-
-def opening(chat: ChatFormat, persona: str) -> list[int]:
-    """What sessions begin with: the system prompt of ``chat``, and ``persona`` behind it."""
-    if not persona:
-        return list(chat.opening)
-    words = chat.encode("user", persona)
-    end = len(chat.footer)
-    return [*chat.opening[:-end], *words.ids[words.header : -words.footer], *chat.footer]

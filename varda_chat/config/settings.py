@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from varda_chat.config import paths, persona
-from varda_chat.config.confirming import WHEN
-from varda_chat.config.defaults import DEFAULT_MEMORY_SIZE, DEFAULT_THEME, MAX_MEMORY_SIZE, GenerationSettings
+from varda_chat.config.defaults import (
+    CONFIRM_DELETES,
+    DEFAULT_MEMORY_SIZE,
+    DEFAULT_THEME,
+    MAX_MEMORY_SIZE,
+    GenerationSettings,
+)
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.storage.regular import read_regular
 from varda_chat.text import one_line
@@ -28,7 +33,7 @@ _WORDS = {str: "a text in quotes", float: "a number", int: "a whole number", boo
 class Settings:
     """What a settings file may hold; the defaults are the program's own. ``checkpoint``: "" for the bundled model;
     ``panel``, ``sessions``: whether the memory and the sessions are shown beside the chat at first; ``bell``: whether
-    it rings after a long answer; ``confirm_deletes``: see ``confirming.WHEN``; ``system``: the persona of profiles that
+    it rings after a long answer; ``confirm_deletes``: see ``CONFIRM_DELETES``; ``system``: the persona of profiles that
     keep none; ``keys``: keys, such as "f2,ctrl+b", by the names of what they do.
     """
 
@@ -69,7 +74,7 @@ HELP = {
 """The settings of one value each, and what they are about."""
 DRAWN = ("temperature", "top_p", "max_new_tokens")
 """Those that say how answers are drawn, which ``/set`` changes for a session."""
-CHOICES: dict[str, tuple[str, ...]] = {"confirm_deletes": WHEN}
+CHOICES: dict[str, tuple[str, ...]] = {"confirm_deletes": CONFIRM_DELETES}
 """The values that a setting may have, where there are few."""
 _KINDS: dict[str, type] = {name: type(getattr(Settings(), name)) for name in HELP}
 

@@ -56,7 +56,7 @@ class MemoryCore:
     # Ending
 
     def flush_index(self) -> None:
-        """Write memory.faiss, so that the next start need not make it anew. Raises StorageError."""
+        """Write memory.faiss, so that the next start need not rebuild it. Raises StorageError."""
         self._background.wait_for_check()
         with self._changing("The index was not written"):
             self._write_index()
@@ -170,18 +170,18 @@ class MemoryCore:
         self._background.check(
             None if self._mirror is None else self._mirror.unchecked,
             database if not self.read_only and is_read_later(database) else None,
-            index_damaged=self._make_index_anew,
+            index_damaged=self._rebuild_index,
             database_damaged=self._tell_of_damage,
             texts_altered=self._tell_of_texts,
         )
 
-    def _make_index_anew(self) -> None:
+    def _rebuild_index(self) -> None:
         with self._lock:
             index = self._index()
             self._index_is_damaged = True
             try:
                 with disk_errors("The index file is damaged and could not be rebuilt"):
-                    self._mirror, notices = IndexMirror.made_anew(
+                    self._mirror, notices = IndexMirror.rebuilt(
                         self._db, index.memory.embedding_dim, index.fingerprint, "The index file is damaged."
                     )
             except VardaError as error:

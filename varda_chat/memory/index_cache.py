@@ -64,11 +64,11 @@ class IndexMirror:
             return mirror, mirror._catch_up(db)
         except IndexFileError as error:
             unheard = not path.exists()  # of a new memory, an import without the model, a kill before the first writing
-            mirror, notices = cls.made_anew(db, embedding_dim, fingerprint, str(error))
+            mirror, notices = cls.rebuilt(db, embedding_dim, fingerprint, str(error))
             return mirror, notices[1:] if unheard else notices
 
     @classmethod
-    def made_anew(
+    def rebuilt(
         cls, db: sqlite3.Connection, embedding_dim: int, fingerprint: str, reason: str
     ) -> tuple[IndexMirror, list[str]]:
         """From ``db`` alone; ``reason`` is what to tell the user of why. Raises sqlite3.Error."""
@@ -161,14 +161,14 @@ class IndexMirror:
         return unknown
 
     def remove_statements(self, statement_ids: Sequence[int]) -> None:
-        """Take out the vectors of statements that memory.db no longer has."""
+        """Remove the vectors of statements that memory.db no longer has."""
         gone = self.columns.of_statements(statement_ids)
         self.memory.remove(gone)
         self.columns.remove(gone)
         self._changed += len(gone)
 
     def add_statement(self, statement_id: int, ids: Sequence[int], new: Sequence[NewVector]) -> None:
-        """Take in vectors that memory.db has stored under ``ids``."""
+        """Add vectors that memory.db has stored under ``ids``."""
         if ids:
             self._changed += len(ids)
             self.memory.add(np.stack([vector.vector for vector in new]), np.array(ids, dtype=np.int64))
@@ -179,7 +179,7 @@ class IndexMirror:
             )
 
     def add_from(self, db: sqlite3.Connection, statements: Sequence[Statement]) -> list[int]:
-        """Take in the vectors that memory.db has of statements, where they are of this model; returns the ids of
+        """Add the vectors that memory.db has of statements, where they are of this model; returns the ids of
         statements whose vectors are damaged, which stay out."""
         damaged = []
         for each in statements:
@@ -209,7 +209,7 @@ class IndexMirror:
 
     @property
     def is_far_from_its_file(self) -> bool:
-        """Whether so much has changed that after a crash it would take long to make the file anew.
+        """Whether so much has changed that after a crash it would take long to rebuild the file.
 
         The threshold grows with the memory, so that writing stays a small part of the work of storing.
         """

@@ -1,4 +1,4 @@
-"""How a folder becomes an open database: for one writer under the lock, or for readers as a copy in RAM."""
+"""How a directory becomes an open database: for one writer under the lock, or for readers as a copy in RAM."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def wipe_backup(path: Path, words: Words) -> None:
 
 def wipe_leftovers(folder: Path, names: tuple[str, ...] = (DATABASE, INDEX)) -> None:
     """Remove what lies beside files of these ``names``: damaged databases that were set aside, of which nothing can be
-    taken out, and files that a kill has left half-written, also of backups. Raises OSError."""
+    removed, and files that a kill has left half-written, also of backups. Raises OSError."""
     found = [path for name in names for ending in _LEFT for path in folder.glob(name + ending)]
     found += folder.glob(UNFINISHED)
     found += [path for ending in _LEFT for path in (folder / BACKUPS).glob("*" + ending)]

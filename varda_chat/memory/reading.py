@@ -120,7 +120,7 @@ class MemoryReader(MemoryCore):
             return undo.removed(self._db)
 
     def exported(self, statement_ids: Iterable[int] | None = None) -> Iterator[Imported]:
-        """All statements (or those of these ids), the oldest first, with all that another memory can take in."""
+        """All statements (or those of these ids), the oldest first, with all that another memory can import."""
         with self._reading():
             yield from queries.exported(self._db, statement_ids)
 

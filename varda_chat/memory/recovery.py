@@ -140,7 +140,7 @@ def settle(path: Path) -> list[str]:
         return notices
     orphan = beside(path, "-wal")
     if orphan.exists() and orphan.stat().st_size:
-        set_aside(path)  # what a lost database had not yet taken in must not enter the next one
+        set_aside(path)  # what a lost database had not yet read must not enter the next one
     for ending in COMPANIONS:
         beside(path, ending).unlink(missing_ok=True)
     path.with_name(INDEX).unlink(missing_ok=True)

@@ -127,7 +127,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE meta ADD COLUMN forgetfulness REAL NOT NULL DEFAULT 0",
     ),
     (
-        # a purge that has begun, until nothing is left of what it takes out: ids of statements, and texts, as JSON
+        # a purge that has begun, until nothing is left of what it erases: ids of statements, and texts, as JSON
         "CREATE TABLE purges (id INTEGER PRIMARY KEY, ids TEXT NOT NULL, texts TEXT NOT NULL)",
         # crc: row_checksums.text_crc of text; NULL where it is not known
         "ALTER TABLE statements ADD COLUMN crc INTEGER",

@@ -57,7 +57,7 @@ class MemoryStore(MemoryReader):
         """Open the memory in ``folder``, creating it where there is none.
 
         Args:
-            folder: the profile's folder; it and its files are made private (0700, 0600).
+            folder: the profile's directory; it and its files are made private (0700, 0600).
             embedding_dim: floats a vector.
             fingerprint: of the model; only its vectors are searched, others are ``foreign_statements``.
             memory_size: capacity in vectors from now on (None: its own). More may be there; the next store makes room.
@@ -196,7 +196,7 @@ class MemoryStore(MemoryReader):
                 purge.strike(self._db, begun)
 
     def undo_last(self) -> Undone:
-        """Take back one part of the last act: bring back what it deleted or, where that is done, take out what it
+        """Take back one part of the last act: bring back what it deleted or, where that is done, remove what it
         stored.
 
         Called again, it takes back the other part, then the act before. Acts older than ``tombstones`` keeps are past
@@ -290,7 +290,7 @@ class MemoryStore(MemoryReader):
                 schema.set_index_type(self._db, name)
             if self._mirror is not None:
                 dim, fingerprint = self._mirror.memory.embedding_dim, self._mirror.fingerprint
-                self._mirror, _ = IndexMirror.made_anew(self._db, dim, fingerprint, "")
+                self._mirror, _ = IndexMirror.rebuilt(self._db, dim, fingerprint, "")
 
     # Files that were read into memory
 

@@ -78,9 +78,9 @@ def bring_back(db: sqlite3.Connection, ids: Iterable[int], now: float) -> tuple[
 
 def undo(db: sqlite3.Connection, act: int, now: float) -> Undone:
     """Take back one part of an act: what it deleted comes back; where it deleted nothing (any more), what it stored is
-    taken out. So an undo that is meant for a delete costs no statement of the same turn.
+    removed. So an undo that is meant for a delete costs no statement of the same turn.
 
-    What is taken out stays aside, and can be brought back by its ids.
+    What is removed stays aside, and can be brought back by its ids.
     """
     removed = [id_ for (id_,) in db.execute("SELECT id FROM removed_statements WHERE act = ?", (act,))]
     stored = queries.statements_of(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from varda_chat.models.configuration import MemoryConfig
-    from varda_chat.models.gpt2 import Memory, SearchResults, VardaGPTAssociative, VardaGPTOutput
+    from varda_chat.models.gpt2 import VardaGPTAssociative, VardaGPTOutput
     from varda_chat.models.gpt2_configuration import VardaGPTConfig
     from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
     from varda_chat.models.qwen2 import VardaQwenAssociative, VardaQwenConfig
     from varda_chat.models.qwen3 import VardaQwen3Associative, VardaQwen3Config
+    from varda_chat.models.results import Memory, SearchResults
 
 __all__ = [
     "Memory",
@@ -30,7 +31,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Memory": "results",
     "MemoryConfig": "configuration",
+    "SearchResults": "results",
     "VardaLlamaAssociative": "llama",
     "VardaLlamaConfig": "llama",
     "VardaQwenAssociative": "qwen2",

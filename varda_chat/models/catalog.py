@@ -1,4 +1,4 @@
-"""The models there are to choose from: those shipped, those in the data folder, and those that were used before."""
+"""The models there are to choose from: those shipped, those in the data directory, and those that were used before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from varda_chat.text import one_line, sanitize
 BUNDLED = ""
 """What the model that a chat opens where none is named is called in settings."""
 FOLDER = "checkpoints"
-"""Where in the data folder a person's own models are looked for."""
+"""Where in the data directory a person's own models are looked for."""
 _USED = "models-used.json"
 _MOST_USED = 12
 _CARD_CHARACTERS = 20_000
@@ -28,7 +28,7 @@ _LARGEST_HEADER = 100_000_000
 
 @dataclass(frozen=True)
 class Model:
-    """A model, as far as its files tell. ``source``: folder, hub id, a shipped model's name or BUNDLED; ``folder``:
+    """A model, as far as its files tell. ``source``: directory, hub id, a shipped model's name or BUNDLED; ``folder``:
     None where it must be fetched; ``bytes``: of the weights; ``card``: its title and first paragraph."""
 
     source: str
@@ -40,8 +40,8 @@ class Model:
 
 
 def known(data_dir: Path, also: Iterable[str] = ()) -> tuple[Model, ...]:
-    """The shipped models, the one that is opened first, those of the data folder's ``checkpoints``, those used before,
-    and ``also``."""
+    """The shipped models, the one that is opened first, those of the data directory's ``checkpoints``, those used
+    before, and ``also``."""
     opened = paths.default_checkpoint()
     shipped = [name for name, place in paths.shipped_checkpoints().items() if place != opened]
     folder = data_dir / FOLDER

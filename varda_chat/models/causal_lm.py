@@ -9,14 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import Cache
-from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from varda_chat.models.building import without_layers
-from varda_chat.models.gpt2 import BatchMemory, Memory, SearchResults, mix_copy_distribution
+from varda_chat.models.addressing import ASSISTANT, Address, Roles
+from varda_chat.models.building import RareDecision, without_layers
+from varda_chat.models.copy_chain import mix_copy_distribution
 from varda_chat.models.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
-from varda_chat.models.memory_layer import ASSISTANT, Address, MemoryLayer, Pass, Roles, StopBelow
+from varda_chat.models.memory_layer import MemoryLayer
+from varda_chat.models.memory_pass import Pass, StopBelow
 from varda_chat.models.reranker import LowRank, Reranker
+from varda_chat.models.results import BatchMemory, Memory, SearchResults
 
 
 class MemoryHeads(nn.Module):
@@ -24,7 +26,7 @@ class MemoryHeads(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.fc_copy_decision = nn.Linear(width, 1)
+        self.fc_copy_decision = RareDecision(width, 1)
 
     def copy_decision(self, hidden: Tensor) -> Tensor:
         """Logits (B, T, 1), float32, of top states (B, T, width)."""
@@ -64,7 +66,7 @@ class AssociativeOutput(ModelOutput):
 
 
 class MemoryDecoderLayer:
-    """Mixed in before an architecture's decoder layer: shows the residual stream to the memory on its way in.
+    """Mixed in before an architecture's decoder layer: applies the memory to the hidden states that reach it.
 
     By ``__call__``, outside of gradient checkpointing: a recomputed layer does not read the memory a second time.
     """
@@ -75,7 +77,7 @@ class MemoryDecoderLayer:
 
     def __call__(self, hidden_states: Tensor, *args: Any, memory_pass: Pass | None = None, **kwargs: Any) -> Any:
         if memory_pass is not None:
-            hidden_states = memory_pass.before_layer(self.layer_index, hidden_states)
+            hidden_states = memory_pass.apply_memory(self.layer_index, hidden_states)
         return super().__call__(hidden_states, *args, **kwargs)  # type: ignore[misc]
 
 
@@ -111,10 +113,8 @@ class WithAssociativeMemory(GeneratesWithMemoryCache):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)  # type: ignore[misc]
-        if isinstance(module, (MemoryLayer, LowRank)):
+        if isinstance(module, (MemoryLayer, LowRank, RareDecision)):
             module.init_weights()
-        elif isinstance(module, MemoryHeads):
-            init.constant_(module.fc_copy_decision.bias, -2.0)
 
     def _pass(
         self,

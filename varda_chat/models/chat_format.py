@@ -150,6 +150,19 @@ class ChatFormat:
     def reply_prompt(self) -> list[int]:
         return self.headers["assistant"]
 
+    @property
+    def takes_system_prompt(self) -> bool:
+        """Whether sessions begin with a system prompt, behind which a persona can stand."""
+        return bool(self.opening)
+
+    def opening_with(self, persona: str) -> list[int]:
+        """The tokens that a session begins with: the system prompt, and ``persona`` behind it."""
+        if not persona:
+            return list(self.opening)
+        words = self.encode("user", persona)
+        end = len(self.footer)
+        return [*self.opening[:-end], *words.ids[words.header : -words.footer], *self.footer]
+
     def role_id(self, role: str) -> int:
         return self.user_id if role == "user" else self.assistant_id
 

@@ -1,4 +1,4 @@
-"""Loads checkpoints: a folder in Hugging Face layout, or a hub id, with one clear error for each way that can fail."""
+"""Loads checkpoints: a directory in Hugging Face layout, or a hub id, with a clear error for each way that can fail."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def fingerprint_of_file(folder: Path) -> str:
 
 def _recorded_fingerprint(folder: Path) -> str:
     """The fingerprint of a merged model in the cache, whose manifest has the digest of its weights: hashing them again
-    would take most of the time of loading it. "" for any other folder."""
+    would take most of the time of loading it. "" for any other directory."""
     entry = intact(folder) if (folder / MANIFEST).exists() else None
     if entry is None or entry.kind != "merged" or WEIGHTS not in entry.files:
         return ""
@@ -154,7 +154,7 @@ def _digest(weights: Mapping[str, torch.Tensor]) -> str:
 
 
 def _local_folder(source: str | Path) -> Path:
-    """The folder of ``source``, fetched from the hub where it is no folder here."""
+    """The directory of ``source``, fetched from the hub where it is no directory here."""
     try:
         path = shipped_checkpoints().get(str(source)) or Path(source).expanduser()
         if path.is_dir():
@@ -167,7 +167,7 @@ def _local_folder(source: str | Path) -> Path:
 
 
 def fetched(source: str | Path) -> Path:
-    """The folder ``source``, or that of the hub repository ``source``, fetched or from the hub's cache. Raises
+    """The directory ``source``, or that of the hub repository ``source``, fetched or from the hub's cache. Raises
     CheckpointError."""
     if Path(source).expanduser().is_dir():
         return Path(source).expanduser()

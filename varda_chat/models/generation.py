@@ -14,7 +14,8 @@ from transformers.generation.streamers import BaseStreamer
 
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.models.gpt2 import Memory, VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.gpt2 import VardaGPTAssociative, VardaGPTOutput
+from varda_chat.models.results import Memory
 
 GREEDY_BELOW = 1e-3
 """A temperature below this is greedy decoding: dividing by it would overflow."""
@@ -74,8 +75,8 @@ class OnlyText(LogitsProcessor):
         return scores
 
 
-class _SureAdmission(LogitsProcessor):
-    """Lets a reply begin with an admission of not knowing only where the search found little: the no-match slot's share
+class _AbstentionLogitsProcessor(LogitsProcessor):
+    """Lets a reply begin with an abstention only where the search found little: the no-match slot's share
     at the end of the prompt exceeds ``threshold``. A hook on the model (``watching``) tells what was read."""
 
     def __init__(self, prompt_length: int, token: int, threshold: float) -> None:
@@ -164,9 +165,11 @@ def generate_reply(
     holds_something = memory is not None and getattr(memory, "size", 1) > 0
     with ExitStack() as watches:
         if holds_something and model.config.admission_token_id is not None:
-            admission = _SureAdmission(len(prompt), model.config.admission_token_id, model.config.admission_threshold)
-            watches.enter_context(admission.watching(model))
-            processors.append(admission)
+            abstention = _AbstentionLogitsProcessor(
+                len(prompt), model.config.admission_token_id, model.config.admission_threshold
+            )
+            watches.enter_context(abstention.watching(model))
+            processors.append(abstention)
         output = model.generate(
             input_ids,
             attention_mask=torch.ones_like(input_ids),

@@ -40,10 +40,10 @@ class VardaGPTConfig(GPT2Config):
         delete_threshold: a statement leaves where its delete probability over a turn exceeds this ...
         delete_share: ... and its evidence, -log(1 - probability), is at least this share of the turn's largest: a
             correction means one thing, and what resembles it shall stay.
-        admission_token_id: the token that admissions of not knowing begin with ("I don't know ..."), None for a model
+        admission_token_id: the token that abstentions of not knowing begin with ("I don't know ..."), None for a model
             that was not trained to admit.
         admission_threshold: with a memory, a reply begins with it only where the no-match slot's share of what is read
-            at the end of the question exceeds this. Answers begin in many ways, admissions in one: the likeliest first
+            at the end of the question exceeds this. Answers begin in many ways, abstentions in one: the likeliest first
             token alone would deny what is known.
         memory_size: vectors that a new memory of this model holds.
         index_type: the type of index that a new memory is searched with: flat, ivf, compressed or graph.

@@ -22,7 +22,7 @@ class VardaLlamaConfig(WithMemory, LlamaConfig):
 
 
 class VardaLlamaLayer(MemoryDecoderLayer, LlamaDecoderLayer):
-    """Llama's layer, which shows the residual stream to the memory."""
+    """Llama's layer, with the memory applied to its input."""
 
 
 class VardaLlamaModel(BuiltOfLayers, LlamaModel):

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import DynamicCache
 
-from varda_chat.models.copy_chain import Pool
+from varda_chat.models.copy_chain import CopyState
 
-_POOL = ("pool_ids", "pool_tokens")
+_COPY_STATE = ("copy_ids", "copy_tokens")
 
 
 class MemoryState:
@@ -30,14 +30,14 @@ class MemoryState:
     def __len__(self) -> int:
         return self._length
 
-    def append(self, pool: Pool | None, **tensors: Tensor) -> None:
-        """Add a chunk of T positions: tensors (B, T, ...), and its pool, (B, T, k + 1) each; None where nothing was
-        searched."""
+    def append(self, copy_state: CopyState | None, **tensors: Tensor) -> None:
+        """Add a chunk of T positions: tensors (B, T, ...), and its copy state, (B, T, k + 1) each; None where nothing
+        was searched."""
         rows, length = next(iter(tensors.values())).shape[:2]
-        if pool is None:
+        if copy_state is None:
             nothing = torch.full((rows, length, 1), -1, device=next(iter(tensors.values())).device)
-            pool = Pool(nothing, nothing)
-        for name, tensor in (*tensors.items(), *zip(_POOL, pool, strict=True)):
+            copy_state = CopyState(nothing, nothing)
+        for name, tensor in (*tensors.items(), *zip(_COPY_STATE, copy_state, strict=True)):
             self._chunks.setdefault(name, []).append(tensor)
         self._length += length
 
@@ -45,7 +45,7 @@ class MemoryState:
         """(B, T, ...), of all positions."""
         chunks = self._chunks[name]
         if len(chunks) > 1:
-            if name in _POOL:  # of a step without results it is narrower
+            if name in _COPY_STATE:  # of a step without results it is narrower
                 widest = max(each.shape[-1] for each in chunks)
                 chunks = [F.pad(each, (0, widest - each.shape[-1]), value=-1) for each in chunks]
             self._chunks[name] = chunks = [torch.cat(chunks, dim=1)]
@@ -56,10 +56,10 @@ class MemoryState:
         return self._chunks[name][-1][:, -1:] if self._length else None
 
     @property
-    def last_pool(self) -> Pool | None:
+    def last_copy_state(self) -> CopyState | None:
         """(B, 1, k + 1) each, of the last position; None before the first."""
-        ids, tokens = (self.last(name) for name in _POOL)
-        return None if ids is None or tokens is None else Pool(ids, tokens)
+        ids, tokens = (self.last(name) for name in _COPY_STATE)
+        return None if ids is None or tokens is None else CopyState(ids, tokens)
 
     def rows(self, change: Callable[[Tensor], Tensor]) -> None:
         """Apply ``change`` to the batch dimension of everything."""

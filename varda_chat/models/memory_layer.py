@@ -8,7 +8,6 @@ wanted. Both are linear maps of the states of several lower layers, so that a fr
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,129 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from varda_chat.models.addressing import Address, Roles, rows_at
 from varda_chat.models.configuration import INTENTS, STATUSES, MemoryConfig
-from varda_chat.models.copy_chain import Followable, Pool, follow
-from varda_chat.models.gpt2 import MASKED_SCORE, BatchMemory, SearchResults, statement_means, without_padding
-from varda_chat.models.memory_cache import MemoryState
+from varda_chat.models.decision_heads import Decision, PairDecision
+from varda_chat.models.pooling import segment_mean_pool
+from varda_chat.models.results import MASKED_SCORE
 
-NO_ROLE, USER, ASSISTANT = 0, 1, 2
 PAIR_EXTRA = 4 + len(INTENTS)
 """Numbers that a pair decision sees beside the two states."""
 NEAR_SLOPE, NEAR_ENOUGH = 24.0, 0.45
 """Where a pair decision begins: with the sigmoid of the slope times what the cosine is above enough."""
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Who says each token, (B, T) each. role long: NO_ROLE, USER or ASSISTANT; text bool: a token of the message's text
-    or its end, not of its header; header bool: of a reply's header; turn_start long: where the user's message of this
-    turn begins, -1 before the first; turn long: number of the turn, -1 before the first."""
-
-    role: Tensor
-    text: Tensor
-    header: Tensor
-    turn_start: Tensor
-    turn: Tensor
-
-    @property
-    def user_text(self) -> Tensor:
-        return (self.role == USER) & self.text
-
-
-def roles_of(ids: Tensor, config: MemoryConfig) -> Roles:
-    """Read the turns off the chat template's own tokens; ids (B, T). A start token has no role yet: the role word
-    behind it tells what it starts, and no token depends on a later one."""
-    length = ids.shape[1]
-    place = torch.arange(length, device=ids.device).expand_as(ids)
-    starts = torch.where(ids == config.start_token_id, place, -1).cummax(dim=1).values
-    word = ids.gather(1, (starts + 1).clamp(0, length - 1))
-    known = (starts >= 0) & (place > starts)
-    role = torch.where(known & (word == config.user_token_id), USER, NO_ROLE)
-    role = torch.where(known & (word == config.assistant_token_id), ASSISTANT, role)
-    width = torch.where(role == USER, config.user_header, config.assistant_header)
-    before = F.pad(torch.where(ids == config.end_token_id, place, -1).cummax(dim=1).values, (1, 0), value=-1)[:, :-1]
-    open_ = before < starts
-    in_header = place < starts + width
-    user_starts = torch.where((place == starts + 1) & (role == USER), place, -1)
-    return Roles(
-        role=role,
-        text=(role != NO_ROLE) & open_ & ~in_header,
-        header=(role == ASSISTANT) & in_header,
-        turn_start=user_starts.cummax(dim=1).values,
-        turn=(user_starts >= 0).long().cumsum(dim=1) - 1,
-    )
-
-
-@dataclass(frozen=True)
-class Address:
-    """What a token's query is made of, (B, T, F) each: the mean of its turn's user text so far, the state at the last
-    of it, and the mean of the turn before."""
-
-    mean: Tensor
-    end: Tensor
-    previous: Tensor
-
-
-def addresses(features: Tensor, roles: Roles) -> Address:
-    """The address context of every token of whole sequences (B, T, F): it grows while the user's message is read and
-    stays while the reply is written."""
-    length = features.shape[1]
-    place = torch.arange(length, device=features.device).expand(features.shape[:2])
-    mine = roles.user_text
-    sums = (features * mine.unsqueeze(-1)).cumsum(dim=1)
-    counts = mine.long().cumsum(dim=1)
-    before = (roles.turn_start - 1).clamp_min(0)
-    has_before = (roles.turn_start > 0).unsqueeze(-1)
-    base = _rows(sums, before) * has_before
-    base_count = counts.gather(1, before) * has_before.squeeze(-1)
-    started = (roles.turn_start >= 0).unsqueeze(-1)
-    mean = (sums - base) / (counts - base_count).clamp_min(1).unsqueeze(-1) * started
-    ends = torch.where(mine, place, -1).cummax(dim=1).values
-    # no text of this turn yet: nothing
-    there = (ends >= roles.turn_start) & (ends >= 0)
-    end = _rows(features, ends.clamp_min(0)) * there.unsqueeze(-1)
-    previous = _rows(mean, before) * has_before
-    return Address(mean, end, previous)
-
-
-def _rows(values: Tensor, places: Tensor) -> Tensor:
-    """values (B, T, F) at places (B, S): (B, S, F)."""
-    return values.gather(1, places.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
-
-
-class Decision(nn.Module):
-    """A decision with one hidden layer: (…, width) -> (…, outputs)."""
-
-    def __init__(self, width: int, hidden: int, outputs: int) -> None:
-        super().__init__()
-        self.fc_in = nn.Linear(width, hidden)
-        self.fc_out = nn.Linear(hidden, outputs)
-
-    def forward(self, state: Tensor) -> Tensor:
-        out: Tensor = self.fc_out(F.gelu(self.fc_in(state)))
-        return out
-
-
-class PairDecision(nn.Module):
-    """A decision on a line and a statement: whether the one answers, or ends, the other.
-
-    It begins as a threshold on how near the two are, and learns what nearness does not tell.
-    """
-
-    def __init__(self, turn_width: int, statement_width: int, hidden: int, extra: int) -> None:
-        super().__init__()
-        self.fc_turn = nn.Linear(turn_width, hidden)
-        self.fc_statement = nn.Linear(statement_width, hidden)
-        self.decision = Decision(3 * hidden + extra, hidden, 1)
-        self.fc_near = nn.Linear(extra, 1)
-
-    def forward(self, turn: Tensor, statements: Tensor, extra: Tensor) -> Tensor:
-        """Logits (…, n) of turns (…, turn_width) and statements (…, n, statement_width); extra (…, n, extra)."""
-        of_statement = self.fc_statement(statements)
-        of_turn = self.fc_turn(turn).unsqueeze(-2).expand_as(of_statement)
-        pair = torch.cat([of_turn, of_statement, of_turn * of_statement, extra], dim=-1)
-        logits: Tensor = self.decision(pair) + self.fc_near(extra)
-        return logits.squeeze(-1)
 
 
 class MemoryLayer(nn.Module):
@@ -252,7 +138,7 @@ class MemoryLayer(nn.Module):
 
         Returns storable vectors (B, T, memory_dim), unit length, and store logits (B, T, 1).
         """
-        mean = statement_means(features, statements)
+        mean = segment_mean_pool(features, statements)
         state = self._statement_state(features, mean, statements, roles, address)
         about = F.normalize(self.fc_storable_vector(state), dim=-1)
         token = F.normalize(self.fc_storable_token(torch.cat([features, before], dim=-1)), dim=-1)
@@ -266,12 +152,12 @@ class MemoryLayer(nn.Module):
         """(B, T, 2 F): the statement's mean with some of its turn's and the turn before's, and the state at its end."""
         rows, length = statements.shape
         in_turn = (statements >= 0) & roles.user_text
-        by_turn = statement_means(features, torch.where(in_turn, roles.turn, -1))
+        by_turn = segment_mean_pool(features, torch.where(in_turn, roles.turn, -1))
         groups = int(statements.max()) + 2 if length else 1
         place = torch.arange(length, device=features.device).expand(rows, length)
         last = torch.zeros(rows, groups, dtype=torch.long, device=features.device)
         last = last.scatter_reduce(1, statements + 1, place, "amax")
-        end = _rows(features, last.gather(1, statements + 1)) * (statements >= 0).unsqueeze(-1)
+        end = rows_at(features, last.gather(1, statements + 1)) * (statements >= 0).unsqueeze(-1)
         mixed = mean + self.turn_weights[0] * by_turn + self.turn_weights[1] * address.previous
         return torch.cat([mixed, end], dim=-1)
 
@@ -351,147 +237,3 @@ class MemoryLayer(nn.Module):
             columns += [near, near - seen.amax(dim=-1, keepdim=True)]
         intent = self.intent_logits(address).softmax(dim=-1).unsqueeze(-2).expand(*about.shape[:-1], -1)
         return torch.cat([torch.stack(columns, dim=-1), intent], dim=-1)
-
-
-@dataclass
-class Pass:
-    """One forward pass's dealings with the memory: the layers show it the stream, and it fills in the rest.
-
-    memory: what to search, or a maker of it (BatchMemory); ids (B, T); statements (B, T) or None; status (B,) or (B, T)
-    long or None; state: the cache's, or None; real (B, T) bool: no padding, None where all are.
-    """
-
-    layer: MemoryLayer
-    embed: nn.Module
-    memory: Any
-    ids: Tensor
-    statements: Tensor | None
-    status: Tensor | None
-    state: MemoryState | None
-    real: Tensor | None = None
-    stop_below: bool = False
-    taps: list[Tensor] | None = None
-    features: Tensor | None = None
-    roles: Roles | None = None
-    address: Address | None = None
-    query: Tensor | None = None
-    vectors: Tensor | None = None
-    store_logits: Tensor | None = None
-    results: SearchResults | None = None
-    weights: Tensor | None = None
-    no_match: Tensor | None = None
-
-    def before_layer(self, index: int, hidden: Tensor) -> Tensor:
-        """Called with the stream after ``index`` decoder layers; returns the stream to go on with."""
-        config = self.layer.config
-        assert config.feature_layers is not None
-        if index in config.feature_layers:
-            self.taps = [*(self.taps or []), F.rms_norm(hidden.float(), hidden.shape[-1:])]
-        if index == config.memory_layer:
-            with torch.autocast(hidden.device.type, enabled=False):
-                hidden = self._apply(hidden)
-            if self.stop_below:
-                raise StopBelow
-        return hidden
-
-    def read_from(self, taps: list[Tensor]) -> None:
-        """Fill in what the lower layers give, from their states of an earlier pass, (B, T, …) each."""
-        self.taps = taps
-        self._apply(torch.zeros(()))
-
-    def _apply(self, hidden: Tensor) -> Tensor:
-        assert self.taps is not None
-        layer, new = self.layer, self.ids.shape[1]
-        self.features = layer.features(self.taps)
-        if self.real is not None:  # to a token behind padding, as to a first one, nothing comes before
-            self.features = self.features * self.real.unsqueeze(-1)
-        before, ids, features = self._with_history()
-        self.roles, self.address = self._address(ids, features, new)
-        if self.statements is not None:
-            self.vectors, self.store_logits = layer.write(
-                self.features, before, self.statements, self.roles, self.address
-            )
-        if isinstance(self.memory, BatchMemory):
-            assert self.vectors is not None and self.store_logits is not None
-            self.memory = self.memory.over(self.vectors, self.store_logits)
-        self.query = layer.query(self.features, before, self.address)
-        reply = self.roles.role == ASSISTANT
-        status = self.status
-        if status is not None:
-            if status.ndim == 1:
-                status = status.unsqueeze(1).expand(-1, new)
-            status = status.masked_fill(~reply, -1)
-        self.no_match = layer.no_match_scores(self.features, self.address, status)
-        pool: Pool | None = None
-        if self.memory is not None:
-            found = without_padding(self.memory.search(self.query, layer.config.num_search_results), self.real)
-            continued = None
-            if isinstance(self.memory, Followable) and found.token_ids is not None:
-                earlier = None if self.state is None else self.state.last_pool
-                found, continued, pool = _follow(found, self.query, self.ids, earlier, self.memory)
-            self.results = found
-            self.weights = layer.weights(self.query, found, self.no_match, continued)
-            hidden = hidden + (layer.read(found, self.weights, self.embed) * reply.unsqueeze(-1)).to(hidden.dtype)
-        if status is not None:
-            told = self.roles.header & (status >= 0)
-            hidden = hidden + (layer.status(status.clamp_min(0)) * told.unsqueeze(-1)).to(hidden.dtype)
-        if self.state is not None:
-            self.state.append(pool, ids=self.ids, features=self.features.detach())
-            self.state.context = (self.roles, self.address)
-        return hidden
-
-    def _with_history(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The features of the token before each; and ids and features of all tokens that the turn depends on."""
-        assert self.features is not None
-        last = None if self.state is None else self.state.last("features")
-        if self.state is None or last is None:
-            first = torch.zeros_like(self.features[:, :1])
-            return torch.cat([first, self.features[:, :-1]], dim=1), self.ids, self.features
-        before = torch.cat([last, self.features[:, :-1]], dim=1)
-        if self.state.context is not None and self._is_reply():
-            return before, self.ids, self.features  # the turn is summarised already
-        ids, features = self.state.all("ids"), self.state.all("features")
-        return before, torch.cat([ids, self.ids], dim=1), torch.cat([features, self.features], dim=1)
-
-    def _is_reply(self) -> bool:
-        """Whether the new tokens go on with the reply at hand, so that nothing of the turn changes."""
-        assert self.state is not None
-        roles, _ = self.state.context
-        config = self.layer.config
-        same = bool((roles.role[:, -1] == ASSISTANT).all()) and not bool(roles.header[:, -1].any())
-        return same and not bool((self.ids == config.start_token_id).any())
-
-    def _address(self, ids: Tensor, features: Tensor, new: int) -> tuple[Roles, Address]:
-        if self.state is not None and self.state.context is not None and ids.shape[1] == new and len(self.state):
-            roles, address = self.state.context
-            shape = (-1, new)
-            # what follows the reply's end is no text
-            before = self.state.last("ids")
-            assert before is not None
-            ends = torch.cat([before, ids[:, :-1]], dim=1) == self.layer.config.end_token_id
-            last = Roles(
-                roles.role[:, -1:].expand(shape), roles.text[:, -1:] & ~ends.cummax(dim=1).values,
-                torch.zeros_like(ids, dtype=torch.bool), roles.turn_start[:, -1:].expand(shape),
-                roles.turn[:, -1:].expand(shape),
-            )  # fmt: skip
-            of_turn = (each[:, -1:].expand(-1, new, -1) for each in (address.mean, address.end, address.previous))
-            return last, Address(*of_turn)
-        roles = roles_of(ids, self.layer.config)
-        address = addresses(features, roles)
-        if ids.shape[1] > new:
-            roles = Roles(*(getattr(roles, name)[:, -new:] for name in Roles.__dataclass_fields__))
-            address = Address(*(getattr(address, name)[:, -new:] for name in Address.__dataclass_fields__))
-        return roles, address
-
-
-def _follow(results: Any, query: Tensor, ids: Tensor, earlier: Pool | None, memory: Followable) -> Any:
-    """``follow``, with an earlier pool of another width (of a step without results) made to fit."""
-    if earlier is not None:
-        missing = results.ids.shape[-1] + 1 - earlier.ids.shape[-1]
-        if missing > 0:
-            earlier = Pool(*(F.pad(each, (0, missing), value=-1) for each in earlier))
-    return follow(results, query, ids, earlier, memory)
-
-
-class StopBelow(Exception):  # noqa: N818 (a signal, not an error)
-    """Ends a pass at the memory layer, where only the lower layers are wanted."""

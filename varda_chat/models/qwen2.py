@@ -22,7 +22,7 @@ class VardaQwenConfig(WithMemory, Qwen2Config):
 
 
 class VardaQwenLayer(MemoryDecoderLayer, Qwen2DecoderLayer):
-    """Qwen2's layer, which shows the residual stream to the memory."""
+    """Qwen2's layer, with the memory applied to its input."""
 
 
 class VardaQwenModel(BuiltOfLayers, Qwen2Model):

@@ -22,7 +22,7 @@ class VardaQwen3Config(WithMemory, Qwen3Config):
 
 
 class VardaQwen3Layer(MemoryDecoderLayer, Qwen3DecoderLayer):
-    """Qwen3's layer, which shows the residual stream to the memory."""
+    """Qwen3's layer, with the memory applied to its input."""
 
 
 class VardaQwen3Model(BuiltOfLayers, Qwen3Model):

@@ -42,7 +42,7 @@ class ReplyWriter:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past: the next reading begins anew."""
+        """Forget the past: the next reading starts over."""
         self._cache = MemoryCache(config=self.model.config)
         self._ids: list[int] = []
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from varda_chat.models.memory_layer import Decision
+from varda_chat.models.decision_heads import Decision
 
 ANSWERS, ENDS = 0, 1
 """Columns of the logits."""

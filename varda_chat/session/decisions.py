@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from varda_chat.memory.records import NewStatement
+from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import NOTE_STATEMENTS
 from varda_chat.models.configuration import INTENTS, STATUSES
-from varda_chat.models.gpt2 import SearchResults
-from varda_chat.models.memory_layer import Address
+from varda_chat.models.results import SearchResults
 
 NEAR = 48
 """Vectors looked at for each of what a line asks for and what it would end: several a statement."""

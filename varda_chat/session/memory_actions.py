@@ -161,7 +161,7 @@ class SessionMemory:
     def purge(self, statement_ids: Iterable[int]) -> tuple[str, ...]:
         """Take statements, also deleted ones, out of every file of the profile, for good, and with them whatever else
         holds their words; returns these words. Raises VardaError, which names what could not be cleaned (the next start
-        goes on with that), and while incognito."""
+        finishes that), and while incognito."""
         from varda_chat.session.purging import purge
 
         self.check_writable("Nothing was purged")
@@ -230,7 +230,7 @@ class SessionMemory:
     # within
 
     def _take_back(self, turn: Turn) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Undo what ``turn`` stored and deleted, as far as it is still so; returns the ids of what was taken out and of
+        """Undo what ``turn`` stored and deleted, as far as it is still so; returns the ids of what was removed and of
         what was brought back."""
         if self.incognito or self._store.read_only or not (turn.stored or turn.deleted):
             return (), ()
@@ -258,7 +258,7 @@ class SessionMemory:
         return self._store.apply(TurnChanges(stores=stores), session=self._name, said_at=at)
 
     def _leave_copy(self) -> None:
-        """Go on with the memory itself in place of its copy in RAM. Raises as ``MemoryStore.open`` does, VardaError
+        """Switch to the memory itself in place of its copy in RAM. Raises as ``MemoryStore.open`` does, VardaError
         where that may not be; nothing has changed then."""
         if self._open_to_write is None:
             raise VardaError("This memory was opened read-only: nothing can be stored in it.")

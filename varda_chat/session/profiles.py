@@ -1,4 +1,4 @@
-"""The profiles there are: which memories lie in the data folder, and how large they are."""
+"""The profiles there are: which memories lie in the data directory, and how large they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def folders(data_dir: Path | None = None) -> list[Path]:
-    """The folder of each, by name. Raises VardaError where there can be no data folder, OSError as reading does."""
+    """The directory of each, by name. Raises VardaError where no data directory can be, OSError as reading does."""
     home = paths.data_dir(data_dir) / "profiles"
     return sorted(each for each in (home.iterdir() if home.is_dir() else ()) if each.is_dir())
 

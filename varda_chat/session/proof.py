@@ -65,7 +65,7 @@ def prove(session: ChatSession, question: str, texts: Sequence[str]) -> Proof:
 
     generation = replace(session.generation, temperature=0.0, seed=None)
     store, window, model = session.memory_store, session.messages, session.checkpoint.model
-    now = session.beside(cast("MemoryStore", MaskedStore(store)), generation, go_on=True)
+    now = session.beside(cast("MemoryStore", MaskedStore(store)), generation, resume=True)
     now.follow_messages(window)
     with _logits_of(model) as with_it:
         reply = now.reply(question).reply

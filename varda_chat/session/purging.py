@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 HISTORY = "history.jsonl"
 SESSIONS = "sessions.db"
 PROOFS = ".proof-"
-"""What the folders begin with in which a proof of forgetting keeps another memory while it is made."""
+"""What the directories begin with in which a proof of forgetting keeps another memory while it is made."""
 _SQLITE = b"SQLite format 3\x00"
 _NUMBERS_ONLY = 5  # bytes: a shorter text stands by chance in files of vectors
 
@@ -57,13 +57,13 @@ def purge(store: MemoryStore, statement_ids: Iterable[int], texts: Iterable[str]
     gone, left = _finish(store)
     if left:
         raise VardaError(
-            f"The purge is not finished: {' '.join(left)} The next start goes on with it, and so does this command."
+            f"The purge is not finished: {' '.join(left)} The next start resumes it, and so does this command."
         )
     return gone, words
 
 
 def finish(store: MemoryStore) -> list[str]:
-    """Go on with purges that were cut off; returns one line for the person where one still cannot be finished."""
+    """Resume purges that were cut off; returns one line for the person where one still cannot be finished."""
     if store.read_only or not store.purges():
         return []
     _, left = _finish(store)

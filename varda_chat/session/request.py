@@ -23,7 +23,7 @@ class Request:
     """Whose memory, which model, and how it shall answer. ``checkpoint``: None for the bundled model; ``data_dir``:
     None for the usual place; ``memory_size``: capacity in vectors, None for the memory's own; ``threads``: the most
     torch computes with; ``wait``: seconds to wait for another process that is writing the memory; ``confirm_deletes``:
-    see ``confirming.WHEN``; ``system``: the persona for this session, None for the profile's or else ``usual_system``.
+    see ``CONFIRM_DELETES``; ``system``: the persona for this session, None for the profile's or else ``usual_system``.
     """
 
     profile: str = "default"
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        """The profile's folder. Raises VardaError where the profile has no proper name."""
+        """The profile's directory. Raises VardaError where the profile has no proper name."""
         return paths.profile_dir(self.profile, self.data_dir)
 
     @property
@@ -106,11 +106,11 @@ def transcripts_of(request: Request, *, needed: bool) -> Transcripts | None:
     return transcripts
 
 
-def session_to_resume(transcripts: Transcripts | None, resume: int | None, go_on: bool) -> int | None:
+def session_to_resume(transcripts: Transcripts | None, resume: int | None, resume_last: bool) -> int | None:
     """The session that the flags name, None for a new one; raises VardaError where --resume names none."""
     if transcripts is None:
         return None
     if resume is not None:
         return transcripts.session(resume).id
-    latest = transcripts.latest() if go_on else None
+    latest = transcripts.latest() if resume_last else None
     return latest.id if latest is not None else None

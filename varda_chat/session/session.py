@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varda_chat.config import persona
-from varda_chat.config.confirming import KEPT, Confirm, must_ask
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.config.paths import profile_dir
 from varda_chat.errors import VardaError
 from varda_chat.memory.records import MemoryEvent, TurnChanges, normal_form
+from varda_chat.session.confirming import KEPT, Confirm, must_ask
 from varda_chat.session.lengths import check_length
 from varda_chat.session.lookups import TimedMemory
 from varda_chat.session.memory_actions import SessionMemory
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from varda_chat.memory import MemoryStore
     from varda_chat.models.chat_format import EncodedMessage
     from varda_chat.models.checkpoint import Checkpoint
-    from varda_chat.models.gpt2 import Memory
     from varda_chat.models.reply import ReplyWriter
+    from varda_chat.models.results import Memory
     from varda_chat.session.why import Without
     from varda_chat.transcripts import Transcripts
 
@@ -46,7 +46,7 @@ RESUMED_TURNS = 64
 
 @dataclass(frozen=True)
 class _Past:
-    """The last turn, and the window before it, for who wants it answered anew."""
+    """The last turn, and the window before it, for who wants it answered again."""
 
     turn: Turn
     window: tuple[EncodedMessage, ...]
@@ -86,7 +86,7 @@ class ChatSession(SessionMemory):
         self.incognito = incognito
         self.use_memory = use_memory
         self.confirm_deletes = "auto"
-        """One of ``confirming.WHEN``."""
+        """One of CONFIRM_DELETES."""
         self.persona = ""
         self._impersonal = checkpoint.chat
         self.recording = Recording(transcripts, lambda line: self.notices.append(line))
@@ -120,8 +120,8 @@ class ChatSession(SessionMemory):
         """Load the model and the memory.
 
         Args:
-            profile: a profile's name, or the folder of one.
-            checkpoint: folder or hub id; None for the bundled model.
+            profile: a profile's name, or the directory of one.
+            checkpoint: directory or hub id; None for the bundled model.
             incognito: read the memory, write none of it.
             read_only: as incognito, where another process writes the memory.
             memory_size: capacity in vectors from now on; None for the memory's own. A new memory's settings are those
@@ -280,7 +280,7 @@ class ChatSession(SessionMemory):
         self.recording.begin()
 
     def resume(self, session_id: int) -> tuple[StoredTurn, ...]:
-        """Go on with a session of the transcripts: as many of its last turns as fit are in the window again. Returns
+        """Resume a session of the transcripts: as many of its last turns as fit are in the window again. Returns
         those that were looked at. Raises VardaError where there is no such session, StorageError as reading does."""
         turns = self.recording.resume(session_id, RESUMED_TURNS)
         self._history, self._past = [], None
@@ -319,12 +319,12 @@ class ChatSession(SessionMemory):
         """Let ``text`` follow the system prompt from the next turn on; "" for nothing. Raises VardaError where it is
         too long, or where the model was trained without a system prompt."""
         clean = persona.checked(text)
-        if clean and not persona.takes_one(self._impersonal):
+        if clean and not self._impersonal.takes_system_prompt:
             raise VardaError(persona.NOT_HERE)
         if clean == self.persona:
             return
         chat = copy.copy(self._impersonal)
-        chat.opening = persona.opening(self._impersonal, clean)
+        chat.opening = self._impersonal.opening_with(clean)
         self.persona = clean
         self.checkpoint = replace(self.checkpoint, chat=chat)
 
@@ -349,11 +349,11 @@ class ChatSession(SessionMemory):
         done = [stored for stored in before if stored.state in ("done", "stopped")]
         return tuple(message for stored in done for message in self._messages_of(stored))
 
-    def beside(self, store: MemoryStore, generation: GenerationSettings, *, go_on: bool = False) -> ChatSession:
-        """A session of the same model over ``store``, which keeps no transcript. ``go_on``: from what this one has
-        read, which then reads its window anew."""
+    def beside(self, store: MemoryStore, generation: GenerationSettings, *, resume: bool = False) -> ChatSession:
+        """A session of the same model over ``store``, which keeps no transcript. ``resume``: from what this one has
+        read, which then reads its window again."""
         other = ChatSession(self.checkpoint, store, generation=generation, use_memory=self.use_memory)
-        if go_on:
+        if resume:
             other._writer = self._writer
         return other
 
@@ -403,12 +403,12 @@ class ChatSession(SessionMemory):
             return self._decided_turn(prompt, before, on_text, stop, confirm)
         import torch
 
-        from varda_chat.models.empty_memory import BlankMemory
         from varda_chat.models.generation import generate_reply
+        from varda_chat.models.results import EmptyMemory
 
         started = time.perf_counter()
         chat, model = self.checkpoint.chat, self.checkpoint.model
-        memory: Memory = self._store if self.use_memory and self._store.size else BlankMemory()
+        memory: Memory = self._store if self.use_memory and self._store.size else EmptyMemory()
         timed = TimedMemory(memory) if memory is self._store else None
         whole = chat.encode("user", prompt)
         message = self._shortened(whole)

@@ -119,7 +119,7 @@ class MaskedStore:
 
 
 def influence(session: ChatSession, turn: Turn, stop: threading.Event | None = None) -> Iterator[Without]:
-    """Answer the message of ``turn`` anew, in the window that it was answered in and over the memory as it is now:
+    """Answer the message of ``turn`` again, in the window that it was answered in and over the memory as it is now:
     first with all memories but those that the turn itself stored, then without each of those that the answer was
     recalled from, then without all of them. Ends early once ``stop`` is set. Raises VardaError where the window is not
     known any more.

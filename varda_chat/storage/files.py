@@ -1,4 +1,4 @@
-"""Private files that survive a crash: folders 0700, files 0600, flushed to disk, replaced all or nothing.
+"""Private files that survive a crash: directories 0700, files 0600, flushed to disk, replaced all or nothing.
 
 Imports nothing heavy.
 """
@@ -57,7 +57,7 @@ def make_private_folder(folder: Path) -> None:
                 parent.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         to_disk(folder.parent)
-    with suppress(PermissionError):  # another user's folder, which we may yet be allowed to write
+    with suppress(PermissionError):  # another user's directory, which we may yet be allowed to write
         if folder.stat().st_mode & 0o077:
             folder.chmod(0o700)
 
@@ -103,7 +103,7 @@ def replace_file(path: Path, chunks: Iterable[Any], *, temporary: Path | None = 
     replaced, not followed.
 
     temporary: a name of our own to write under until the file is whole, of which what a kill left is cleared; None for
-    one in the same folder that nothing can have. Raises OSError.
+    one in the same directory that nothing can have. Raises OSError.
     """
     if temporary is None:
         temporary = path.with_name(UNFINISHED.replace("*", secrets.token_hex(16)))
@@ -124,11 +124,11 @@ def replace_file(path: Path, chunks: Iterable[Any], *, temporary: Path | None = 
 
 
 def to_disk(path: Path) -> None:
-    """Make what was written to the file ``path``, or renamed and removed in the folder ``path``, durable; folders where
-    the platform can open them. Raises OSError."""
+    """Make what was written to the file ``path``, or renamed and removed in the directory ``path``, durable;
+    directories where the platform can open them. Raises OSError."""
     is_folder = path.is_dir()
     try:
-        # Windows flushes only what is open for writing, and opens no folder
+        # Windows flushes only what is open for writing, and opens no directory
         handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     except PermissionError:
         if is_folder:

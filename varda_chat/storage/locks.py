@@ -17,8 +17,8 @@ def take_lock(folder: Path, wait: float = 0.0) -> BaseFileLock:
     """Lock ``folder`` for writing until ``release()`` or the end of the process, however it ends; waits up to ``wait``
     seconds for another that has it.
 
-    Raises MemoryLockedError where another still holds it, StorageError where links lead out of the folder or its disk
-    cannot lock files, OSError where the lock file cannot be made.
+    Raises MemoryLockedError where another still holds it, StorageError where links lead out of the directory or its
+    disk cannot lock files, OSError where the lock file cannot be made.
     """
     refuse_links(folder)
     # thread_local=False: the thread that closes a store need not be the one that opened it

@@ -175,7 +175,7 @@ def full_check(db: sqlite3.Connection) -> str | None:
 
 
 def mend_indexes(db: sqlite3.Connection, name: str) -> tuple[str | None, list[str]]:
-    """Make the indexes of ``db`` anew where they are not what its tables make them.
+    """Rebuild the indexes of ``db`` where they are not what its tables make them.
 
     Returns what is wrong beyond that, None where nothing is, and what to tell the person. ``name``: of the file.
     """

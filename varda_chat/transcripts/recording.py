@@ -47,7 +47,7 @@ class Recording:
         self.begin()
 
     def resume(self, session_id: int, limit: int) -> tuple[StoredTurn, ...]:
-        """Go on with an earlier session; returns its last turns. Raises VardaError where there is no such session."""
+        """Resume an earlier session; returns its last turns. Raises VardaError where there is no such session."""
         if self.transcripts is None:
             raise VardaError("Sessions are not kept here, so none can be resumed.")
         self.transcripts.session(session_id)

@@ -12,7 +12,7 @@ TurnState = Literal["open", "done", "stopped", "failed"]
 @dataclass(frozen=True)
 class SessionInfo:
     """One session. Times are unix seconds; ``named``: by the person, not after its first words; ``branch_of``: the id
-    of the session that it goes on from, None for none."""
+    of the session that it branches from, None for none."""
 
     id: int
     name: str

@@ -101,7 +101,7 @@ def altered_rows(db: sqlite3.Connection) -> tuple[list[int], list[int]]:
 
 
 def mend_search(db: sqlite3.Connection) -> list[str]:
-    """Make the index that finds words in turns anew where it is damaged; returns what to tell. Raises sqlite3.Error."""
+    """Rebuild the index that finds words in turns where it is damaged; returns what to tell. Raises sqlite3.Error."""
     try:
         db.execute("INSERT INTO said (said) VALUES ('integrity-check')")
     except sqlite3.DatabaseError as error:

@@ -74,7 +74,7 @@ class VardaApp(App[None]):
     ) -> None:
         """``open_session(on_progress)``, or else what ``request`` asks for, is called in a thread after the first
         paint. Raises VardaError for an unknown ``theme``. ``settings``: as the person has them in a file.
-        ``transcripts``: where sessions are kept, and ``resume`` the one to go on with. ``clock`` gives unix seconds,
+        ``transcripts``: where sessions are kept, and ``resume`` the one to resume. ``clock`` gives unix seconds,
         for "2 min ago".
         """
         super().__init__()

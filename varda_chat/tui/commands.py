@@ -45,7 +45,7 @@ COMMANDS: tuple[Command, ...] = (
     # sessions
     Command("new", "chat.new_session", "begin a new session; the memory stays", "New session", keys="Ctrl+N"),
     Command("sessions", "chat.sessions", "list, search and resume sessions", "Sessions", keys="F3"),
-    Command("resume", "chat.resume", "go on with an earlier session", argument="[ID]"),
+    Command("resume", "chat.resume", "resume an earlier session", argument="[ID]"),
     Command("rename", "chat.rename", "give this session a name", "Rename this session", argument="NAME"),
     Command(
         "export", "chat.export", "write this session to a file, .md or .json", "Export this session", argument="[FILE]"
@@ -101,7 +101,7 @@ def find(name: str) -> Command | None:
 
 
 def parse(text: str) -> tuple[str, str] | None:
-    """Name and argument if ``text`` is a command, known or not, else None: "/usr/bin is a folder" is a message."""
+    """Name and argument if ``text`` is a command, known or not, else None: "/usr/bin is a directory" is a message."""
     match = _COMMAND.fullmatch(text.strip())
     return None if match is None else (match[1].lower(), (match[2] or "").strip())
 

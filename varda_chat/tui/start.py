@@ -33,7 +33,7 @@ def check(request: Request, settings: SettingsFile, theme: str) -> None:
         raise settings.error("keys", str(error)) from None
 
 
-def chat(request: Request, settings: SettingsFile, theme: str, resume: int | None, go_on: bool) -> None:
+def chat(request: Request, settings: SettingsFile, theme: str, resume: int | None, resume_last: bool) -> None:
     """Chat until the person leaves. Raises VardaError where what was asked for is not there."""
     check(request, settings, theme)
     first_run = not (request.folder / DATABASE).exists()
@@ -45,7 +45,7 @@ def chat(request: Request, settings: SettingsFile, theme: str, resume: int | Non
         theme=theme,
         settings=settings,
         transcripts=transcripts,
-        resume=session_to_resume(transcripts, resume, go_on),
+        resume=session_to_resume(transcripts, resume, resume_last),
     )
     app.run()
     if app.chat.transcripts is not None:  # by now perhaps those of another profile

@@ -68,7 +68,7 @@ def cache_key(sources: Sequence[Source], how: How) -> str:
 def prepare_text(
     sources: Sequence[Source], how: How, target: Path, on_progress: Progress | None = None
 ) -> PreparedText:
-    """Prepare ``sources`` together into the folder ``target``, which is whole or not there. Raises DataError."""
+    """Prepare ``sources`` together into the directory ``target``, which is whole or not there. Raises DataError."""
     show = on_progress or (lambda doing, done, total: None)
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = target.parent / f".{target.name}.lock"

@@ -28,7 +28,7 @@ dialogue, its words (separated by white space) and its line ends."""
 
 @dataclass(frozen=True)
 class PreparedText:
-    """A folder that ``varda-train prepare`` wrote."""
+    """A directory that ``varda-train prepare`` wrote."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -40,12 +40,12 @@ class PreparedText:
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             if manifest["format"] != FORMAT:
-                raise DataError(f"{folder} was prepared by another version; prepare it anew.")
+                raise DataError(f"{folder} was prepared by another version; prepare it again.")
             chat = ChatFormat(Tokenizer.from_file(str(folder / "tokenizer.json")))
             for split in SPLITS:
                 for name, size in manifest["splits"][split]["bytes"].items():
                     if (folder / name).stat().st_size != size:
-                        raise DataError(f"{folder / name} is damaged: it has not its {size:,} bytes. Prepare it anew.")
+                        raise DataError(f"{folder / name} is damaged: it has not its {size:,} bytes. Prepare it again.")
         except DataError:
             raise
         except Exception as error:  # tokenizers raises plain Exception

@@ -1,4 +1,4 @@
-"""The dialogue corpora: names, licences, attributions, and reading them from a folder of ``NAME.jsonl.xz`` files."""
+"""The dialogue corpora: names, licences, attributions, and reading them from a directory of ``NAME.jsonl.xz`` files."""
 
 from __future__ import annotations
 

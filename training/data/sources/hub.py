@@ -1,4 +1,4 @@
-"""A dataset of the Hugging Face hub, or a folder in its layout, read by the ``datasets`` library, row by row."""
+"""A dataset of the Hugging Face hub, or a directory in its layout, read by the ``datasets`` library, row by row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPLITS: Final[dict[str, Split]] = {
 
 
 def hub_source(name: str, say: Callable[[str], None]) -> Any:
-    """The source ``OWNER/DATASET`` or ``OWNER/DATASET/CONFIG``, or a local folder. Raises DataError."""
+    """The source ``OWNER/DATASET`` or ``OWNER/DATASET/CONFIG``, or a local directory. Raises DataError."""
     parts = name.split("/")
     config: str | None = None
     if not Path(name).is_dir() and len(parts) == 3:

@@ -31,7 +31,7 @@ _TEXTS = ("content", "text", "value", "message")
 
 
 def own_files(path: Path) -> list[Path]:
-    """The readable files of ``path``, a file or a folder, in order of name; hidden ones are left out."""
+    """The readable files of ``path``, a file or a directory, in order of name; hidden ones are left out."""
     if path.is_file():
         kind = _kind(path)
         if kind not in KINDS:

@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Places:
-    """Where text is looked for: the folder given by ``--data-dir`` (or None), and ours, for what is fetched."""
+    """Where text is looked for: the directory given by ``--data-dir`` (or None), and ours, for what is fetched."""
 
     data_dir: Path | None
     fetched: Path
@@ -33,8 +33,8 @@ class Places:
 def source_of(name: str, places: Places, say: Say) -> Source:
     """The source called ``name``. Raises DataError where there is none, or it can neither be found nor fetched.
 
-    A corpus is looked for in the given folder, then in ours, then fetched. A path is one's own text; a folder that
-    bears a corpus' name is meant by ``./NAME``.
+    A corpus is looked for in the given directory, then in ours, then fetched. A path is one's own text; a directory
+    that bears a corpus' name is meant by ``./NAME``.
     """
     if name.startswith(HUB):
         from training.data.sources.hub import hub_source
@@ -103,7 +103,7 @@ def _fetched_wikitext(folder: Path, say: Say) -> Located:
 
 
 def is_prepared(name: str) -> bool:
-    """Whether ``name`` is a folder of prepared text."""
+    """Whether ``name`` is a directory of prepared text."""
     return (Path(name).expanduser() / MANIFEST).is_file()
 
 

@@ -200,7 +200,7 @@ class _Episode:
 
     def _note(self, relation: Relation, value: str, outdated: tuple[int, ...] = ()) -> None:
         self.facts[relation.topic] = _Fact(relation, value, self.statements, self.turn, outdated)
-        self.arrays.told[self.statements] = self.turn
+        self.arrays.created_turn[self.statements] = self.turn
         self.arrays.topic[self.statements] = self.builder.number[relation.topic]
         self.statements += 1
         self._touch(relation)
@@ -291,7 +291,7 @@ class _Episode:
         reply = Message("assistant", self.rng.choice(WORDINGS["corrected"]))
 
         def commit() -> None:
-            self.arrays.dead[fact.statement] = self.turn
+            self.arrays.deleted_turn[fact.statement] = self.turn
             self._note(fact.relation, value, (*fact.outdated, fact.statement))
 
         return [message, reply], commit
@@ -302,7 +302,7 @@ class _Episode:
         reply = Message("assistant", self.rng.choice(WORDINGS["forgotten"]))
 
         def commit() -> None:
-            self.arrays.dead[fact.statement] = self.turn
+            self.arrays.deleted_turn[fact.statement] = self.turn
             self.arrays.forgotten[[*fact.outdated, fact.statement]] = True
             self.gone[fact.relation.topic] = self.facts.pop(fact.relation.topic).relation
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from training.data.synthetic.everyday import load_everyday
-from training.data.synthetic.templates import ADMISSION, Relation, relation, render
+from training.data.synthetic.templates import ABSTENTION, Relation, relation, render
 from training.data.synthetic.values import KINDS, draw, with_article
 from training.data.synthetic.wordings import HERE, WORDS
 from training.tables import check_keys, read_table, texts
@@ -93,8 +93,8 @@ def _named(record: dict[str, Any], family: dict[str, Any]) -> _Named:
     for key in _TEXTS:
         _checked(found[key], int(key in _WITH_VALUE))
     for text in found["unknown"]:
-        if not text.startswith(ADMISSION):
-            raise ValueError(f"an admission begins with {ADMISSION!r}, unlike {text!r}")
+        if not text.startswith(ABSTENTION):
+            raise ValueError(f"an abstention begins with {ABSTENTION!r}, unlike {text!r}")
     for key in ("say", "ask", "about"):
         if not found[key]:
             raise ValueError(f"{key!r} is empty")

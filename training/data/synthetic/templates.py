@@ -63,9 +63,9 @@ def render(template: str, value: str) -> str:
 # In the wordings, {s} is the clause as said ("my dog is called ..."), {S} the same with a capital letter,
 # {q} and {Q} the question, {w} what is asked about ("what my dog is called").
 
-# An answer and an admission never begin alike: greedy decoding chooses between them by one token, after the question,
+# An answer and an abstention never begin alike: greedy decoding chooses between them by one token, after the question,
 # where the memory is read. "I remember that ..." and "I don't know ..." shared it, and known facts were denied.
-ADMISSION: Final = "I don't "
+ABSTENTION: Final = "I don't "
 
 _YOURS: Final = one_word("yours")
 _MINE: Final = re.compile(

@@ -34,7 +34,7 @@ from varda_chat.errors import CheckpointError, DataError
 from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.models.chat_format import ChatFormat, EncodedMessage
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
-from varda_chat.models.empty_memory import BlankMemory
+from varda_chat.models.results import EmptyMemory
 from varda_chat.session.remembering import read_messages, statements_to_store
 
 Reader = Literal["memory", "no memory", "another pair's memory", "twin"]
@@ -205,10 +205,10 @@ def _messages(checkpoint: Checkpoint, dialogue: Dialogue) -> list[EncodedMessage
 def _loss(
     reader: Reader, checkpoint: Checkpoint, twin: Any, cut: Sequence[Window], memory: MemoryStore | None = None
 ) -> Loss:
-    """Loss of a reader; the checkpoint reads a blank memory where it has none or an empty one, as a chat does."""
+    """Loss of a reader; the checkpoint reads an EmptyMemory where it has no vectors, as a chat does."""
     if reader == "twin":
         return loss_of(twin, cut)
-    return loss_of(checkpoint.model, cut, memory if memory is not None and memory.size else BlankMemory())
+    return loss_of(checkpoint.model, cut, memory if memory is not None and memory.size else EmptyMemory())
 
 
 @torch.inference_mode()
@@ -249,7 +249,7 @@ def remember(checkpoint: Checkpoint, dialogue: Dialogue, store: MemoryStore) -> 
 
 
 def load_twin(source: Path, checkpoint: Checkpoint) -> Any:
-    """The plain model to compare with: a varda-chat checkpoint, whose memory is not read, or a GPT-2 folder. Raises
+    """The plain model to compare with: a varda-chat checkpoint, whose memory is not read, or a GPT-2 directory. Raises
     CheckpointError where it cannot be read or has another tokenizer: its perplexity would be of other tokens."""
     config = source / "config.json"
     try:

@@ -36,7 +36,7 @@ from varda_chat.errors import DataError
 from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.models.chat_format import EncodedMessage
 from varda_chat.models.checkpoint import Checkpoint
-from varda_chat.models.empty_memory import BlankMemory
+from varda_chat.models.results import EmptyMemory
 from varda_chat.session.remembering import statements_to_store
 
 MEMORY, NO_MEMORY, SHUFFLED, AGAINST = "memory", "no memory", "another document's memory", "against"
@@ -180,7 +180,7 @@ def measure_perplexity(
         kept, seen = group.run()
         stored, told = stored + kept, told + seen
     for number, document in enumerate(read):
-        _plainly(checkpoint.model, number, document.ids, cut[number], tallies[NO_MEMORY], BlankMemory())
+        _plainly(checkpoint.model, number, document.ids, cut[number], tallies[NO_MEMORY], EmptyMemory())
         progress(len(cut[number]))
     if against is not None:
         tallies[AGAINST] = Tally(against.vocab_size)
@@ -209,7 +209,7 @@ def _groups(count: int) -> list[tuple[int, int]]:
 
 @torch.inference_mode()
 def _plainly(
-    model: Any, number: int, ids: Any, cut: Sequence[Window], tally: Tally, memory: BlankMemory | None = None
+    model: Any, number: int, ids: Any, cut: Sequence[Window], tally: Tally, memory: EmptyMemory | None = None
 ) -> None:
     """Predict a document window by window without a memory of its own, several at a time."""
     everything = torch.from_numpy(np.asarray(ids, np.int64))
@@ -279,7 +279,7 @@ class _Group:
         targets = ids[window.counted - window.start :]
         outputs = {}
         for reader, store in ((MEMORY, stores[n]), (SHUFFLED, stores[(n + 1) % len(stores)])):
-            memory = store if store.size else BlankMemory()
+            memory = store if store.size else EmptyMemory()
             outputs[reader] = model(
                 ids[None], memory=memory, statements=statements[None], use_cache=False, logits_to_keep=len(targets) + 1
             )

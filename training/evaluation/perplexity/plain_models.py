@@ -42,7 +42,7 @@ class Plain:
 
 
 def load_plain(source: str, chat: ChatFormat) -> Plain:
-    """The model ``source``: a varda-chat checkpoint, whose memory is not read, or a plain GPT-2, a folder or hub id.
+    """The model ``source``: a varda-chat checkpoint, whose memory is not read, or a plain GPT-2, a directory or hub id.
     Raises CheckpointError."""
     folder = fetched(source)
     name = Path(source).name

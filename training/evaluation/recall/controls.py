@@ -47,7 +47,7 @@ def asking(
 ) -> Iterator[Ask]:
     """A function that asks person ``number`` of ``people`` one question under ``control`` and returns the reply.
 
-    ``scratch``: a folder for the memories that a control needs.
+    ``scratch``: a directory for the memories that a control needs.
     """
     person = people[number]
     if control == "no-memory":

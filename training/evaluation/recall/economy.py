@@ -21,7 +21,7 @@ class Economy:
         the words of a value and ``stored_in_fact`` anywhere in a message that tells a fact (the others are small talk).
     facts_stored: facts of which a token of the value was stored.
     vectors: in memory in the end; ``reply_vectors`` of them from the model's own replies.
-    vector_bytes: of the vectors themselves. file_bytes: of all files in the profile folders, and ``empty_bytes`` as
+    vector_bytes: of the vectors themselves. file_bytes: of all files in the profile directories, and ``empty_bytes`` as
         many empty memories have: SQLite's pages and the index's header.
     deleted: statements that left although nothing was corrected or to be forgotten, of ``statements`` ever stored.
     """
@@ -72,7 +72,7 @@ class Economy:
 
 
 def measure_economy(checkpoint: Checkpoint, tier: Tier, people: Sequence[Person], scratch: Path) -> Economy:
-    """The economy of people whose facts have just been told. ``scratch``: a folder for an empty memory."""
+    """The economy of people whose facts have just been told. ``scratch``: a directory for an empty memory."""
     threshold = checkpoint.model.config.store_threshold
     facts = facts_stored = user_tokens = stored = in_value = in_fact = 0
     vectors = file_bytes = statements = deleted = reply_vectors = 0
@@ -107,5 +107,5 @@ def measure_economy(checkpoint: Checkpoint, tier: Tier, people: Sequence[Person]
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files in a profile's folder: database, index, lock."""
+    """Bytes of all files in a profile's directory: database, index, lock."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

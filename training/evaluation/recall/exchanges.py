@@ -1,7 +1,7 @@
 """Sample exchanges for the model card: chosen by the seed alone, never by how they turned out, and printed unedited.
 
 A conversation is two sessions over one memory: three facts are told among small talk, the memory is written and opened
-anew, and the facts are asked for among other small talk. Facts have test values and held-out phrasings; small talk is
+again, and the facts are asked for among other small talk. Facts have test values and held-out phrasings; small talk is
 opening lines of held-out dialogues.
 """
 

@@ -6,7 +6,7 @@ masked without effect was not what the answer came from.
 
 An answer used the statements whose words the session took from the store: for a model that decides first, those that
 stood in the note before the reply and whose vectors the reply read; for ``mini``, those that count as recalled. Masked,
-they are not found, and everything is decided and decoded anew, greedily.
+they are not found, and everything is decided and decoded again, greedily.
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ def joined(tier: Tier, facts: Sequence[Fact], rng: random.Random) -> Script:
 
 
 def _and(question: str) -> str:
-    """The question as it goes on from another: "And what is my cat called?"."""
+    """The question as it follows another: "And what is my cat called?"."""
     own_capital = question.split()[0].rstrip(",.'’").split("'")[0] in ("I", "Varda")
     return f"And {question if own_capital else question[:1].lower() + question[1:]}"
 

@@ -1,6 +1,6 @@
 """Tells scripts to the real chat, session by session, and asks each question in a session of its own.
 
-Between two sessions the memory is closed and opened anew, and nothing else crosses. Decoding is greedy.
+Between two sessions the memory is closed and reopened, and nothing else crosses. Decoding is greedy.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Step = Callable[[], None]
 
 @dataclass
 class Person:
-    """A script that has been told: its memory's folder, and what was said in each session."""
+    """A script that has been told: its memory's directory, and what was said in each session."""
 
     script: Script
     folder: Path

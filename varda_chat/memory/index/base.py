@@ -70,7 +70,7 @@ class VectorIndex(Protocol):
         """All ids (n,), in no order."""
 
     def compact(self) -> None:
-        """Give back what removed vectors still take up, and fit the index to what it holds now."""
+        """Free the memory of removed vectors, and fit the index to what it holds now."""
 
     def serialize(self) -> tuple[Piece | Parts, ...]:
         """The index as it is now, whatever is changed later, as pieces of bytes from which it can be made again."""

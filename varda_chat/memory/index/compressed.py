@@ -96,7 +96,7 @@ class CompressedIndex:
         return (state, *self._exact.serialize(), *codes)
 
     def _learn(self) -> None:
-        """Learn clusters and codes anew from what is there."""
+        """Learn clusters and codes again from what is there."""
         ids = np.sort(self._exact.ids())
         dim, clusters = self._settings.embedding_dim, clusters_for(len(ids), self._settings.num_clusters)
         code_bytes = next(count for count in range(min(self._settings.m, dim), 0, -1) if dim % count == 0)

@@ -95,7 +95,7 @@ class FlatIndex:
 
     def _tidy(self, most_hidden: float) -> None:
         """Copy what is left of segments of which more than a share is hidden. A large one, in the bytes of its file,
-        stays until the file is written anew."""
+        stays until the file is rewritten."""
         for place, segment in enumerate(self._segments):
             count = len(segment.ids)
             if len(segment) and count <= SEALED and count - len(segment) > most_hidden * count:

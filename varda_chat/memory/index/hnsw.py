@@ -15,7 +15,7 @@ _LINKS = 32
 """Links of a vector (HNSW's M), FAISS' own default; twice as many on the lowest level."""
 
 _MOST_HIDDEN = 0.2
-"""Share of hidden slots at which the graph is built anew."""
+"""Share of hidden slots at which the graph is rebuilt."""
 
 
 class GraphIndex:
@@ -57,7 +57,7 @@ class GraphIndex:
         gone = [self._slots.pop(id_) for id_ in ids.tolist()]
         self._ids[gone] = -1
         if len(self._ids) - len(self._slots) >= _MOST_HIDDEN * len(self._ids):
-            self._build_anew()
+            self._rebuild()
         else:
             self._overwrite(gone)
 
@@ -82,7 +82,7 @@ class GraphIndex:
 
     def compact(self) -> None:
         if len(self._slots) < len(self._ids):
-            self._build_anew()
+            self._rebuild()
 
     def serialize(self) -> tuple[Piece | Parts, ...]:
         return self._ids.astype("<i8").view(np.uint8), faiss.serialize_index(self._graph)
@@ -99,7 +99,7 @@ class GraphIndex:
     def _storage(self) -> Any:
         return faiss.downcast_index(self._graph.storage)
 
-    def _build_anew(self) -> None:
+    def _rebuild(self) -> None:
         """Build the graph from what is not hidden, in the same order."""
         graph, ids = self._empty(), self._ids[self._ids >= 0]
         for some in batches(ids):

@@ -107,7 +107,7 @@ class IvfIndex:
         return (state, faiss.serialize_index(self._ivf))
 
     def _learn(self) -> None:
-        """Divide what is there into clusters anew."""
+        """Divide what is there into new clusters."""
         ids = np.sort(self.ids())
         dim, clusters = self._settings.embedding_dim, clusters_for(len(ids), self._settings.num_clusters)
         quantizer = faiss.IndexFlatL2(dim)

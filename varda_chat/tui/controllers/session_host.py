@@ -166,11 +166,11 @@ class SessionHost:
                 session.close()
 
     def want(self, session_id: int | None) -> None:
-        """Go on with this session of the transcripts once the model is loaded."""
+        """Resume this session of the transcripts once the model is loaded."""
         self._wanted = session_id
 
     def switch(self, session_id: int | None) -> None:
-        """Go on with a session of the transcripts, or with a new one (None); as soon as the model is loaded. Raises
+        """Resume a session of the transcripts, or begin a new one (None); as soon as the model is loaded. Raises
         VardaError where there is no such session."""
         self.want(session_id)
         with self._busy:

@@ -85,7 +85,7 @@ class ChatScreen(MovingScreen):
         resume: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``resume``: the session of the transcripts to go on with."""
+        """``resume``: the session of the transcripts to resume."""
         super().__init__(host, request, transcripts, settings, clock)
         self._history = self._history_of(request)
         self._notice_timer: Timer | None = None

@@ -153,7 +153,7 @@ class CommandingScreen(TalkingScreen):
             await self._resume(chosen)
 
     async def action_resume(self, argument: str = "") -> None:
-        """Go on with the session of that number, or one that is chosen."""
+        """Resume the session of that number, or one that is chosen."""
         if not argument.isdecimal() or self.transcripts is None:
             self.action_sessions(argument)
             return
@@ -200,7 +200,7 @@ class CommandingScreen(TalkingScreen):
             await self.send(turn.prompt)
 
     async def _show_branch(self, session_id: int) -> None:
-        """Show a branch and let the model go on with it. Raises VardaError."""
+        """Show a branch and let the model resume it. Raises VardaError."""
         await self.show_session(session_id)
         await asyncio.to_thread(self.host.switch, session_id)
         self.note_session()

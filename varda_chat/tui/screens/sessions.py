@@ -28,7 +28,7 @@ _EDGES = 8
 
 @dataclass(frozen=True)
 class Chosen:
-    """The session to go on with; ``turn_id``: the turn to show, None for the end."""
+    """The session to resume; ``turn_id``: the turn to show, None for the end."""
 
     session_id: int
     turn_id: int | None = None

@@ -76,7 +76,7 @@ class SourcesScreen(Card[None]):
     ) -> None:
         """``texts``: the words of the statements that ``turn.sources`` names, as far as they are known. ``unused``:
         what was found for the message and not used, None where that was not asked for; where it was, ``host`` has the
-        message answered anew without what was used."""
+        message answered again without what was used."""
         super().__init__()
         self._turn = turn
         self._host = host

@@ -147,7 +147,7 @@ class TalkingScreen(Screen[None]):
         await self._enqueue(Sent(text, bubble))
 
     async def send_instead(self, text: str | None) -> None:
-        """Have the last message answered anew, or (``text``) another in its place."""
+        """Have the last message answered again, or (``text``) another in its place."""
         await self.conversation.to_end()
         found = self.conversation.last_exchange()
         if found is None:
@@ -301,7 +301,7 @@ class TalkingScreen(Screen[None]):
 
     @work(group="session", exclusive=True, exit_on_error=False)
     async def switch_session(self, session_id: int | None) -> None:
-        """Let the model go on with a session, or with a new one (None)."""
+        """Let the model resume a session, or begin a new one (None)."""
         self.vitals = Vitals()
         try:
             await asyncio.to_thread(self.host.switch, session_id)

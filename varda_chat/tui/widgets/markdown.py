@@ -49,7 +49,7 @@ class _PlainTable(textual_markdown.MarkdownTable):
 
 
 class _GrowingParagraph(textual_markdown.MarkdownParagraph):
-    """A paragraph that lets the screen be laid out anew only where it has become higher."""
+    """A paragraph that lets the screen be laid out again only where it has become higher."""
 
     def set_content(self, content: Content) -> None:
         self._content = content
@@ -71,7 +71,7 @@ class AnswerMarkdown(Markdown):
         super().__init__(text, parser_factory=make_parser, open_links=False, **kwargs)
 
     def append(self, markdown: str) -> AwaitComplete:
-        """Add a piece. Where it only goes on with the last paragraph, no widget is made for it: the pieces of an
+        """Add a piece. Where it only continues the last paragraph, no widget is made for it: the pieces of an
         answer come many times a second, and widgets thrown away keep the garbage collector busy.
         """
         last = self.children[-1] if self.children else None

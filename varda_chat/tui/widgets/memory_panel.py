@@ -184,7 +184,7 @@ class EventRow(Horizontal, StatementRow, can_focus=True):
         self.post_message(self.Opened(self.event.id, self.event.text, self.event.kind))
 
     def tell_time(self) -> None:
-        """Say anew how long ago it was."""
+        """Update how long ago it was."""
         age = ago(self.event.at, self._clock())
         if age != self._told:
             self._told = age

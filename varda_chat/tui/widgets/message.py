@@ -93,7 +93,7 @@ class VardaMessage(Horizontal, can_focus=True):
         Binding("enter,space", "sources", "What it was recalled from", id="answer.sources"),
         Binding("w", "why", "Why: what it would be without its memories", id="answer.why"),
         Binding("c", "copy", "Copy this answer", id="answer.copy"),
-        Binding("r", "branch(False)", "Answer it anew, in a branch", id="answer.again"),
+        Binding("r", "branch(False)", "Answer again, in a branch", id="answer.again"),
         Binding("e", "branch(True)", "Edit its message, in a branch", id="answer.edit"),
         Binding("u", "undo", "Undo what was stored or deleted with it", id="answer.restore"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="answer.earlier"),
@@ -109,7 +109,7 @@ class VardaMessage(Horizontal, can_focus=True):
 
     @dataclass
     class Branched(Message):
-        """The person wants the session to go on from before this answer; ``edit``: with another message."""
+        """The person wants the session to branch before this answer; ``edit``: with another message."""
 
         answer: VardaMessage
         edit: bool
@@ -226,7 +226,7 @@ class VardaMessage(Horizontal, can_focus=True):
             lines[0].focus()
 
     def action_branch(self, edit: bool) -> None:
-        """Go on from before the answer, in a session of its own."""
+        """Branch before the answer, into a session of its own."""
         if self.turn is not None:
             self.post_message(self.Branched(self, edit))
 

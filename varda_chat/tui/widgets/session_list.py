@@ -27,7 +27,7 @@ class SessionList(OptionList):
 
     @dataclass
     class Chosen(Message):
-        """The person wants to go on with a session."""
+        """The person wants to resume a session."""
 
         session_id: int
 

@@ -1,4 +1,4 @@
-"""When a turn asks before it deletes. Imports nothing heavy."""
+"""When a turn asks before it deletes, by the setting ``confirm_deletes``. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
 
-WHEN = ("auto", "always", "never")
-"""auto: where more than one memory would go, or a pinned one. never: pinned ones then stay, unasked."""
 KEPT = "Nothing was deleted."
 """What is answered where a person keeps all that was to be deleted."""
 
@@ -18,7 +16,7 @@ Confirm = Callable[[tuple["Statement", ...]], Collection[int]]
 
 
 def must_ask(going: Sequence[Statement], when: str) -> bool:
-    """Whether a person is to be asked, by the setting ``when``, before ``going`` are deleted."""
+    """Whether a person is to be asked, by ``when`` (one of CONFIRM_DELETES), before ``going`` are deleted."""
     if not going or when == "never":
         return False
     return when == "always" or len(going) > 1 or any(each.pinned for each in going)

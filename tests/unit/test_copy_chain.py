@@ -14,7 +14,7 @@ from training.episodes.memory import EpisodeMemory
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
 from varda_chat.models import SearchResults
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.models.copy_chain import follow
+from varda_chat.models.copy_chain import chain_successors
 
 DIM = 16
 
@@ -55,19 +55,19 @@ def test_a_chain_is_followed_to_the_end_of_its_statement() -> None:
     query = torch.zeros(1, 5, DIM)
     # vector 0's token is said, then 1's, then 2's, which is the last of its statement
     tokens = torch.tensor([[9, 11, 12, 13, 9]])
-    results, followed, pool = follow(memory.search(query, 1), query, tokens, None, memory)
+    results, continued, state = chain_successors(memory.search(query, 1), query, tokens, None, memory)
     assert results.ids.flatten().tolist() == [0, 1, 2, 5, 5]
-    assert followed.flatten().tolist() == [False, True, True, False, False]
+    assert continued.flatten().tolist() == [False, True, True, False, False]
     assert results.token_ids.flatten().tolist() == [11, 12, 13, 23, 23]
     torch.testing.assert_close(results.vectors[0, 2, 0], memory.vectors[2])
-    assert pool.ids.tolist() == [[[-1, 0], [1, 5], [2, 5], [-1, 5], [-1, 5]]]
+    assert state.ids.tolist() == [[[-1, 0], [1, 5], [2, 5], [-1, 5], [-1, 5]]]
 
 
 def test_what_was_not_said_is_not_followed() -> None:
     memory = a_memory([0, 3, 4])
     query = torch.zeros(1, 3, DIM)
-    results, followed, _ = follow(memory.search(query, 1), query, torch.tensor([[9, 12, 22]]), None, memory)
-    assert not followed.any()
+    results, continued, _ = chain_successors(memory.search(query, 1), query, torch.tensor([[9, 12, 22]]), None, memory)
+    assert not continued.any()
     assert results.ids.flatten().tolist() == [0, 3, 4]
 
 
