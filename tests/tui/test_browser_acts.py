@@ -127,7 +127,7 @@ async def test_nothing_is_changed_while_varda_writes_or_incognito(
         writing.wait(60)
         raise RuntimeError("enough")
 
-    monkeypatch.setattr(ChatSession, "_turn", turn)
+    monkeypatch.setattr(ChatSession, "reply", turn)
     async with browser(profile_dir, tiny_checkpoint) as pilot:
         chat = chat_of(pilot).chat
         await chat.send("Hello")

@@ -266,9 +266,12 @@ class BrowserScreen(BrowserActs):
 
 
 def _entries_of_memory(session: ChatSession) -> dict[Which, list[Entry]]:
-    return {Which.KEPT: entries_of(session.statements()), Which.DELETED: entries_of_removed(session.removed())}
+    return {
+        Which.KEPT: entries_of(session.memory.statements()),
+        Which.DELETED: entries_of_removed(session.memory.removed()),
+    }
 
 
 def _find(words: str, session: ChatSession) -> dict[int, float]:
     """What the model finds for ``words``, as ``varda-chat memory search`` does, with its shares."""
-    return {each.id: each.weight for each in session.search(words, MATCHES)} if words.strip() else {}
+    return {each.id: each.weight for each in session.memory.search(words, MATCHES)} if words.strip() else {}

@@ -82,7 +82,7 @@ class BrowserActs(Screen[bool]):
             return False
 
         def check(session: ChatSession) -> bool:
-            session.check_writable(what)
+            session.memory.check_writable(what)
             return True
 
         return await ask(self, self._host, check, "looking at the memory", wait=False) is not None
@@ -108,7 +108,7 @@ class BrowserActs(Screen[bool]):
         if not chosen or not await self._may_change("The pin was not set"):
             return
         ids = [each.id for each in chosen]
-        count = await ask(self, self._host, lambda session: session.pin_all(ids, pinned), "pinning it")
+        count = await ask(self, self._host, lambda session: session.memory.pin_all(ids, pinned), "pinning it")
         if count is not None:
             if len(ids) > 1:
                 self.notify(f"{'Pinned' if pinned else 'No longer pinned'}: {count:,}.", markup=False)
@@ -129,7 +129,7 @@ class BrowserActs(Screen[bool]):
             )
 
     async def _give_words(self, statement_id: int, text: str) -> bool:
-        edited = await ask(self, self._host, lambda session: session.edit(statement_id, text), "changing it")
+        edited = await ask(self, self._host, lambda session: session.memory.edit(statement_id, text), "changing it")
         if edited is not None:
             self._note_change()
         return edited is not None
@@ -143,7 +143,7 @@ class BrowserActs(Screen[bool]):
         if not await self.app.push_screen_wait(ForgetScreen(chosen)):
             return
         ids = [each.id for each in chosen]
-        gone = await ask(self, self._host, lambda session: session.forget(ids), "forgetting it")
+        gone = await ask(self, self._host, lambda session: session.memory.forget(ids), "forgetting it")
         if gone is not None:
             self._edited.clear()  # what is undone first from here on is this
             self.notify(f"Forgotten: {quoted(gone)} {shown(self.app, 'browser.undo')} brings it back.", markup=False)
@@ -160,7 +160,7 @@ class BrowserActs(Screen[bool]):
         if not going or not await self.app.push_screen_wait(ForgetScreen(going, purge=True)):
             return
         ids = [each.id for each in chosen]
-        words = await ask(self, self._host, lambda session: session.purge(ids), "purging it")
+        words = await ask(self, self._host, lambda session: session.memory.purge(ids), "purging it")
         if words is None:
             return
         self._edited.clear()
@@ -185,7 +185,7 @@ class BrowserActs(Screen[bool]):
             if await self._give_words(statement_id, text):
                 self.notify("It has its old words again.", markup=False)
             return
-        undone = await ask(self, self._host, lambda session: session.undo(), "undoing it")
+        undone = await ask(self, self._host, lambda session: session.memory.undo(), "undoing it")
         if undone is not None:
             self.notify(undone_lines(undone), markup=False)
             self._note_change()
@@ -194,7 +194,7 @@ class BrowserActs(Screen[bool]):
         ids = [each.id for each in self._chosen()]
         if not ids or not await self._may_change("Nothing was brought back"):
             return
-        back = await ask(self, self._host, lambda session: session.bring_back(ids), "restoring it")
+        back = await ask(self, self._host, lambda session: session.memory.bring_back(ids), "restoring it")
         if back is not None:
             told = f"Back in memory: {quoted(back)}" if back else "It is in memory already, or cannot be restored."
             self.notify(told, severity="information" if back else "warning")
@@ -220,7 +220,7 @@ class BrowserActs(Screen[bool]):
             self.notify("There is nothing to export.", severity="warning", markup=False)
         elif self.app.is_web:
             lines = await ask(
-                self, self._host, lambda session: list(session.exported_lines(ids)), "exporting", wait=False
+                self, self._host, lambda session: list(session.memory.exported_lines(ids)), "exporting", wait=False
             )
             if lines is not None:
                 self.app.deliver_text(io.StringIO(b"".join(lines).decode()), save_filename="varda-memory.jsonl")
@@ -246,7 +246,7 @@ def _holding(texts: Sequence[str], session: ChatSession) -> list[Statement]:
     from varda_chat.storage.words import Words
 
     words = Words(texts)
-    there = (*entries_of(session.statements()), *entries_of_removed(session.removed()))
+    there = (*entries_of(session.memory.statements()), *entries_of_removed(session.memory.removed()))
     return list({each.statement.id: each.statement for each in there if words.stand_in(each.statement.text)}.values())
 
 
@@ -261,6 +261,6 @@ def _traces(words: Sequence[str], session: ChatSession) -> tuple[str, bool]:
 def _write(session: ChatSession, path: Path, ids: Sequence[int]) -> int:
     """Write them to ``path``; returns how many there were."""
     try:
-        return session.export(path, ids)
+        return session.memory.export(path, ids)
     except OSError as error:
         raise VardaError(f"The export could not be written to {path}: {error.strerror}.") from error

@@ -35,7 +35,7 @@ class MemoryActsScreen(CommandingScreen):
     @work(group="memory", exit_on_error=False)
     async def action_remember(self, text: str) -> None:
         """Store ``text``, whatever the model thinks of it."""
-        applied = await self.ask_session(lambda session: session.remember(text), "storing it")
+        applied = await self.ask_session(lambda session: session.memory.remember(text), "storing it")
         if applied is None:
             return
         if applied.refused:
@@ -51,7 +51,7 @@ class MemoryActsScreen(CommandingScreen):
         """Show what goes, and let it go once confirmed."""
         if self._must_load():
             return
-        found = await self.ask_session(lambda session: session.candidates(text), "searching the memory")
+        found = await self.ask_session(lambda session: session.memory.candidates(text), "searching the memory")
         if found is None:
             return
         exact, near = found
@@ -66,7 +66,7 @@ class MemoryActsScreen(CommandingScreen):
         chosen = await self.app.push_screen_wait(screen)
         if not chosen:
             return
-        gone = await self.ask_session(lambda session: session.forget(sorted(chosen)), "forgetting it")
+        gone = await self.ask_session(lambda session: session.memory.forget(sorted(chosen)), "forgetting it")
         if gone is not None:
             self._forgotten = tuple(each.text for each in gone)
             undo, proof = shown(self.app, "undo"), shown(self.app, "proof")
@@ -112,7 +112,7 @@ class MemoryActsScreen(CommandingScreen):
         """Choose which memories are never dropped; those that hold ``text`` are marked at first."""
         if self._must_load():
             return
-        found = await self.ask_session(lambda session: session.candidates(text), "searching the memory")
+        found = await self.ask_session(lambda session: session.memory.candidates(text), "searching the memory")
         if found is None:
             return
         shown = (*found[0], *found[1])
@@ -131,7 +131,7 @@ class MemoryActsScreen(CommandingScreen):
 
         def pin(session: ChatSession) -> int:
             for statement_id in chosen ^ pinned:
-                session.pin(statement_id, statement_id in chosen)
+                session.memory.pin(statement_id, statement_id in chosen)
             return len(chosen ^ pinned)
 
         if await self.ask_session(pin, "pinning it") is not None:
@@ -142,7 +142,7 @@ class MemoryActsScreen(CommandingScreen):
         """Take back the last store or delete."""
         if self._must_load():
             return
-        undone = await self.ask_session(lambda session: session.undo(), "undoing it")
+        undone = await self.ask_session(lambda session: session.memory.undo(), "undoing it")
         if undone is None:
             return
         self.tell(undone_lines(undone))
@@ -164,7 +164,7 @@ class MemoryActsScreen(CommandingScreen):
         does = "Deleted: " if goes else "Back in memory: "
 
         def change(session: ChatSession) -> tuple[Statement, ...]:
-            return session.forget([memory_id]) if goes else session.bring_back([memory_id])
+            return session.memory.forget([memory_id]) if goes else session.memory.bring_back([memory_id])
 
         changed = await self.ask_session(change, "undoing it")
         if changed is None:
@@ -247,7 +247,7 @@ class MemoryActsScreen(CommandingScreen):
             texts |= await self.ask_session(partial(_texts, wanted), "looking at the memory", wait=False) or {}
         unused: tuple[Recalled, ...] | None = None
         if why:
-            unused = await self.ask_session(lambda session: session.not_used(turn), "searching the memory")
+            unused = await self.ask_session(lambda session: session.memory.not_used(turn), "searching the memory")
         from varda_chat.tui.screens.sources import SourcesScreen  # not needed for the first paint
 
         await self.app.push_screen_wait(SourcesScreen(turn, texts, unused, self.host if why else None))
@@ -266,5 +266,5 @@ class MemoryActsScreen(CommandingScreen):
 
 def _texts(wanted: set[int], session: ChatSession) -> dict[int, str]:
     """The words of statements, as far as they are known."""
-    found = {id_: session.look_up(id_) for id_ in wanted}
+    found = {id_: session.memory.look_up(id_) for id_ in wanted}
     return {id_: known.text for id_, pair in found.items() for known in pair if known is not None}
