@@ -130,7 +130,7 @@ async def test_nothing_is_changed_while_varda_writes_or_incognito(
     monkeypatch.setattr(ChatSession, "reply", turn)
     async with browser(profile_dir, tiny_checkpoint) as pilot:
         chat = chat_of(pilot).chat
-        await chat.send("Hello")
+        await chat.talk.send("Hello")
         await wait_for_state(pilot, ChatState.THINKING)
         for key in ("p", "e", "f", "u"):
             pilot.app.clear_notifications()
@@ -143,7 +143,7 @@ async def test_nothing_is_changed_while_varda_writes_or_incognito(
         await wait_until(pilot, lambda: "Varda is writing. The search begins" in text_of(pilot))
         writing.set()
         await wait_until(pilot, lambda: listed(pilot))
-        chat.action_incognito()
+        chat.moving.incognito()
         await wait_until(pilot, lambda: chat.facts.incognito)
         for key in ("p", "e", "f", "u"):
             pilot.app.clear_notifications()
