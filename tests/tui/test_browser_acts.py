@@ -72,7 +72,7 @@ async def test_pin_edit_forget_undo_and_open(profile_dir: Path, tiny_checkpoint:
         await wait_until(pilot, lambda: screen_is(pilot, RecordScreen) and "number" in text_of(pilot))
         await pilot.press("f", "escape")
         await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and listed(pilot) == [])
-        assert on_top(pilot).changed
+        assert on_top(pilot).acts.changed
 
 
 async def test_many_are_marked_pinned_exported_and_forgotten(

@@ -193,8 +193,8 @@ class MemoryActions:
         browser = BrowserScreen(screen.host, lambda: screen.is_idle, screen.clock, text)
         if await screen.app.push_screen_wait(browser):
             await screen.refresh_memory()
-        if browser.purged:
-            self._forgotten = browser.purged
+        if browser.acts.purged:
+            self._forgotten = browser.acts.purged
             screen.note_purge()
 
     @in_worker("dialog")
