@@ -149,7 +149,7 @@ def test_the_index_type_is_chosen_and_kept(folder: Path, kind: str) -> None:
         agrees(store)
     with opened(folder) as store:
         assert store.notices == []
-        assert store._index().memory.index_type == kind
+        assert store.core.index().memory.index_type == kind
         agrees(store)
         store.set_index_type("flat")
         agrees(store)

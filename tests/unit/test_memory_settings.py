@@ -43,7 +43,7 @@ def test_a_chat_begins_its_memory_as_the_checkpoint_says(asking: Path, tiny_chec
         store = session.memory.store
         assert store.index_type() == "ivf"
         assert store.forgetfulness_factor == 0.5
-        mirror = store._mirror
+        mirror = store.core.mirror
         assert mirror is not None
         assert mirror.memory.settings()["num_clusters"] == 3
     with ChatSession.open(folder, tiny_checkpoint) as session:
