@@ -245,7 +245,7 @@ class ChatSession:
 
     def influence(self, turn: Turn, stop: threading.Event | None = None) -> Iterator[Without]:
         """What becomes of the answer of ``turn`` without the memories it was recalled from, one at a time and all
-        together; see ``influence.influence``. Changes nothing."""
+        together; see ``why.influence``. Changes nothing."""
         from varda_chat.session.why import influence
 
         return influence(self, turn, stop)
