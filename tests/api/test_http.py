@@ -41,7 +41,7 @@ def test_what_is_no_request_is_refused_in_openais_shape(body: bytes, status: int
     got, answer = send(f"{endpoint.url}/chat/completions", body)
     assert got == status
     assert set(answer["error"]) == {"message", "type", "param", "code"}
-    assert endpoint.session.memory_size == 0
+    assert endpoint.session.memory.size == 0
 
 
 @pytest.mark.parametrize(("path", "method", "status"), [("/none", None, 404), ("/chat/completions", "GET", 405)])

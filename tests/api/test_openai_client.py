@@ -55,14 +55,14 @@ def test_a_reply_says_what_the_memory_did(client: Any, endpoint: Served) -> None
     assert completion.choices[0].finish_reason in ("stop", "length")
     assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens
     assert completion.varda["stored"][0]["text"] == TOLD
-    assert completion.varda["memory_size"] == endpoint.session.memory_size
-    assert TOLD in [each.text for each in endpoint.session.statements()]
+    assert completion.varda["memory_size"] == endpoint.session.memory.size
+    assert TOLD in [each.text for each in endpoint.session.memory.statements()]
     assert endpoint.session.recording.info is not None
 
 
 def test_a_stream_is_the_same_reply_in_pieces(client: Any, endpoint: Served) -> None:
     whole = ask(client, user(TOLD))
-    endpoint.session.undo()
+    endpoint.session.memory.undo()
     *pieces, end, counts = ask(client, user(TOLD), stream=True, stream_options={"include_usage": True})
     assert "".join(each.choices[0].delta.content for each in pieces).strip() == text(whole)
     assert len(pieces) > 2
@@ -98,7 +98,7 @@ def test_what_was_forgotten_is_not_read_from_the_client_again(client: Any, endpo
     first = ask(client, user(TOLD))
     past = [user(TOLD), assistant(text(first))]
     known = ask(client, *past, user(ASKED))
-    endpoint.session.forget(each["id"] for each in first.varda["stored"])
+    endpoint.session.memory.forget(each["id"] for each in first.varda["stored"])
     ask(client, user("Hello!"))
     forgotten = ask(client, *past, user(ASKED))
     alone = ask(client, user(ASKED))
@@ -109,9 +109,9 @@ def test_what_was_forgotten_is_not_read_from_the_client_again(client: Any, endpo
 
 def test_the_last_prompt_again_replaces_the_last_turn(client: Any, endpoint: Served) -> None:
     ask(client, user(TOLD))
-    before = [each.text for each in endpoint.session.statements()]
+    before = [each.text for each in endpoint.session.memory.statements()]
     completion = ask(client, user(TOLD))
-    assert [each.text for each in endpoint.session.statements()] == before
+    assert [each.text for each in endpoint.session.memory.statements()] == before
     assert completion.varda["stored"][0]["text"] == TOLD
     session_id = endpoint.session.recording.session_id
     assert session_id is not None
@@ -154,7 +154,7 @@ def test_what_cannot_be_done_is_refused(
     with pytest.raises(openai.BadRequestError, match=says) as refused:
         ask(client, *messages, **others)
     assert refused.value.type == "invalid_request_error"
-    assert endpoint.session.memory_size == 0
+    assert endpoint.session.memory.size == 0
 
 
 def test_hostile_text_is_data(client: Any, endpoint: Served) -> None:
@@ -170,7 +170,7 @@ def test_only_who_has_the_token_is_let_in(endpoint: Served) -> None:
             with pytest.raises(openai.AuthenticationError, match="must be the token") as refused:
                 act()
             assert refused.value.code == "invalid_api_key"
-    assert endpoint.session.memory_size == 0
+    assert endpoint.session.memory.size == 0
 
 
 class Held:
@@ -244,7 +244,7 @@ async def test_a_client_that_goes_stops_its_reply(stream: bool, slow: tuple[Serv
         else:
             asking.cancel()
         await asyncio.to_thread(until, lambda: held.stopped == [True])
-        assert TOLD in [each.text for each in endpoint.session.statements()], "what was told is kept"
+        assert TOLD in [each.text for each in endpoint.session.memory.statements()], "what was told is kept"
         held.go.set()
         assert text(await ask(client, user("Hello!"))) is not None
 
@@ -276,7 +276,7 @@ def test_a_turn_that_failed_leaves_the_conversation_as_it_was(
     past = [user("Hello! How are you today?"), assistant(text(first))]
     for messages in ([*past, user(ASKED)], [user("Hello! How are you today?")]):  # the next turn, and the last again
         with monkeypatch.context() as patch:
-            patch.setattr(endpoint.session, "_turn", fail)
+            patch.setattr(endpoint.session.context, "fitting", fail)
             with pytest.raises(openai.InternalServerError):
                 ask(client, *messages)
     session_id = endpoint.session.recording.session_id

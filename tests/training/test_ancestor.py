@@ -78,11 +78,11 @@ def test_it_chats_over_every_index_type(ancestor: Path, index_type: str, tmp_pat
     with ChatSession.open(
         tmp_path / "profile", folder, generation=GenerationSettings(0.0, max_new_tokens=4)
     ) as session:
-        assert session.memory_capacity == 10_000
-        assert session._store.index_type() == index_type
-        session.remember("My dog is called Rimba.")
-        assert session.memory_size > 0
-        assert session.search("What is my dog called?")
+        assert session.memory.capacity == 10_000
+        assert session.memory.store.index_type() == index_type
+        session.memory.remember("My dog is called Rimba.")
+        assert session.memory.size > 0
+        assert session.memory.search("What is my dog called?")
         assert session.reply("Hello").memory_size > 0
 
 

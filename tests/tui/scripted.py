@@ -137,6 +137,26 @@ class ScriptedSession:
         """What was deleted from ``store``."""
         return () if self.store is None else self.store.removed()
 
+    @property
+    def memory(self) -> ScriptedSession:
+        """What it does with the memory, it does itself."""
+        return self
+
+    @property
+    def size(self) -> int:
+        """Vectors."""
+        return self.memory_size
+
+    @property
+    def count(self) -> int:
+        """Memories."""
+        return self.memory_count
+
+    @property
+    def capacity(self) -> int:
+        """The most vectors."""
+        return self.memory_capacity
+
     def not_used(self, turn: Turn) -> tuple[Recalled, ...]:
         """What it was told to find, but for what ``turn`` recalled."""
         return tuple(each for each in self.found if each.id not in turn.mentions)

@@ -125,13 +125,13 @@ async def test_an_answer_is_opened_to_its_sources_and_those_to_their_record(
 
     def open_session(on_progress: object) -> ChatSession:
         session = opener(lambda what, share: None)
-        session.remember("My dog is called Rimba.")
+        session.memory.remember("My dog is called Rimba.")
         sessions.append(session)
         return session
 
     async with make_app(open_session, profile_dir).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)
-        known = sessions[0]._store.statements()[0].id
+        known = sessions[0].memory.statements()[0].id
         answer = await ask(pilot, "What is my dog called?")
         assert answer.turn is not None
         sources = tuple(

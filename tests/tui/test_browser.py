@@ -80,7 +80,7 @@ async def test_by_meaning_it_shows_what_memory_search_finds(
 ) -> None:
     lived_in(profile_dir, fingerprint)
     with ChatSession.open(profile_dir, tiny_checkpoint, incognito=True) as session:
-        found = [each.text for each in session.search("What is my dog called?", 200)]
+        found = [each.text for each in session.memory.search("What is my dog called?", 200)]
     assert found
     async with browser(profile_dir, tiny_checkpoint) as pilot:
         await pilot.press("ctrl+t")

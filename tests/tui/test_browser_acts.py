@@ -72,7 +72,7 @@ async def test_pin_edit_forget_undo_and_open(profile_dir: Path, tiny_checkpoint:
         await wait_until(pilot, lambda: screen_is(pilot, RecordScreen) and "number" in text_of(pilot))
         await pilot.press("f", "escape")
         await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and listed(pilot) == [])
-        assert on_top(pilot).changed
+        assert on_top(pilot).acts.changed
 
 
 async def test_many_are_marked_pinned_exported_and_forgotten(
@@ -127,10 +127,10 @@ async def test_nothing_is_changed_while_varda_writes_or_incognito(
         writing.wait(60)
         raise RuntimeError("enough")
 
-    monkeypatch.setattr(ChatSession, "_turn", turn)
+    monkeypatch.setattr(ChatSession, "reply", turn)
     async with browser(profile_dir, tiny_checkpoint) as pilot:
         chat = chat_of(pilot).chat
-        await chat.send("Hello")
+        await chat.talk.send("Hello")
         await wait_for_state(pilot, ChatState.THINKING)
         for key in ("p", "e", "f", "u"):
             pilot.app.clear_notifications()
@@ -143,7 +143,7 @@ async def test_nothing_is_changed_while_varda_writes_or_incognito(
         await wait_until(pilot, lambda: "Varda is writing. The search begins" in text_of(pilot))
         writing.set()
         await wait_until(pilot, lambda: listed(pilot))
-        chat.action_incognito()
+        chat.moving.incognito()
         await wait_until(pilot, lambda: chat.facts.incognito)
         for key in ("p", "e", "f", "u"):
             pilot.app.clear_notifications()

@@ -65,7 +65,7 @@ async def test_a_full_disk(profile_dir: Path, tiny_checkpoint: Path, transcripts
     async with make_app(open_session, profile_dir, transcripts=transcripts).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         await ask(pilot, "Hello!")
-        databases = [sessions[0]._store._db, transcripts._db]
+        databases = [sessions[0].memory.store.core.db, transcripts._db]
         for db in databases:
             db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0]}")
         text = " ".join(f"I live in Lisbon {n}." for n in range(90))  # more than the pages that are there can take

@@ -122,7 +122,7 @@ async def test_sessions_take_any_text(profile_dir: Path, transcripts: Transcript
         await pilot.press("escape")
         for info in transcripts.sessions()[:5]:
             assert len(info.name) <= NAME_LENGTH
-            await chat_of(pilot).chat.show_session(info.id)
+            await chat_of(pilot).chat.sessions.show(info.id)
             await pilot.pause()
             check(pilot)
 

@@ -120,7 +120,7 @@ def test_two_may_change_places() -> None:
 def test_the_table_of_commands_names_real_keys(profile_dir: Path) -> None:
     app = make_app(ScriptedSession(), profile_dir)
     for each in COMMANDS:
-        assert keys.shortcut(app, each.handler) == each.keys, each.name
+        assert keys.shortcut(app, each) == each.keys, each.name
 
 
 async def test_keys_of_the_settings_count_and_are_shown(profile_dir: Path, tmp_path: Path) -> None:

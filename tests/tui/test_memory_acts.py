@@ -83,9 +83,9 @@ async def test_remember_forget_undo_and_pin(profile_dir: Path, tiny_checkpoint: 
 
 async def test_store_and_delete_of_one_turn_are_undone_one_by_one(profile_dir: Path, tiny_checkpoint: Path) -> None:
     with real_opener(profile_dir, tiny_checkpoint)(lambda *_: None) as session:
-        (old,) = session.remember("My dog is called Rimba.").stored
-        new = session.would_learn("user", "My dog is called Max.", memory=True)
-        session._store.apply(TurnChanges(new, frozenset([old.id])), session="1")  # as a turn that corrects does
+        (old,) = session.memory.remember("My dog is called Rimba.").stored
+        new = session.memory.would_learn("user", "My dog is called Max.", memory=True)
+        session.memory.store.apply(TurnChanges(new, frozenset([old.id])), session="1")  # as a turn that corrects does
     app = make_app(real_opener(profile_dir, tiny_checkpoint), profile_dir)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await wait_for_state(pilot, ChatState.READY)

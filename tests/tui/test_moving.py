@@ -81,7 +81,7 @@ async def ready(pilot: Pilot[None], profile: str = "default") -> None:
 
 def told(request: Request, text: str = DOG) -> None:
     with request.open() as session:
-        session.remember(text)
+        session.memory.remember(text)
 
 
 async def test_another_profile_has_its_own_memory_and_history(request_: Request, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ async def test_incognito_from_the_start_is_ended(request_: Request, tmp_path: Pa
         assert [info.turns for info in transcripts.sessions()] == [1, 1]
     assert not any(b"uetzal" in file.read_bytes() for file in folder.iterdir() if file.is_file())
     with request_.open() as session:
-        assert "I sing in a choir." in [each.text for each in session.statements()]
+        assert "I sing in a choir." in [each.text for each in session.memory.statements()]
 
 
 async def test_another_model_reads_the_memory_and_goes_on(

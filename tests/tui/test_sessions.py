@@ -30,7 +30,7 @@ from tests.tui.driver import (
 from tests.tui.scripted import Line, ScriptedSession
 from varda_chat.config.settings import Settings
 from varda_chat.transcripts import Recording, Transcripts
-from varda_chat.tui.screens import talking
+from varda_chat.tui.controllers import talking
 from varda_chat.tui.screens.sessions import SessionsScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets import conversation
@@ -175,10 +175,10 @@ async def test_five_thousand_turns_open_at_once_and_stay_quick(profile_dir: Path
         await wait_for_state(pilot, ChatState.READY)
         chat = chat_of(pilot).chat
         started = time.process_time()
-        await chat.show_session(session_id)
+        await chat.sessions.show(session_id)
         await wait_until(pilot, lambda: "question 4999" in text_of(pilot))
         print(f"5,000 turns opened in {time.process_time() - started:.2f} s of processor time")
-        chat.switch_session(session_id)
+        chat.sessions.switch(session_id)
         shown = chat.conversation
         for _ in range(4):  # up, past what is mounted at once
             edge = shown.children[0]

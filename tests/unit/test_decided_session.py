@@ -57,14 +57,14 @@ def test_a_turn_stays_in_the_window(session: ChatSession, tokens_alone: int) -> 
 
 
 def test_what_is_forgotten_leaves_the_window(session: ChatSession, tokens_alone: int) -> None:
-    session.forget(each.id for each in session.reply(TOLD).stored)
+    session.memory.forget(each.id for each in session.reply(TOLD).stored)
     assert session.reply(ASKED).prompt_tokens == tokens_alone
 
 
 def test_a_regenerated_answer_does_not_see_what_was_forgotten_since(session: ChatSession, tokens_alone: int) -> None:
     told = session.reply(TOLD).stored
     session.reply(ASKED)
-    session.forget(each.id for each in told)
+    session.memory.forget(each.id for each in told)
     assert session.reply(ASKED, instead=True).prompt_tokens == tokens_alone
 
 
@@ -72,7 +72,7 @@ def test_of_a_regenerated_answer_its_own_turn_leaves(session: ChatSession, model
     session.reply("I live in Lisbon.")
     session.reply(TOLD)
     again = session.reply(TOLD, instead=True)
-    session.forget(each.id for each in again.stored)
+    session.memory.forget(each.id for each in again.stored)
     with opened(model, tmp_path / "other") as other:
         other.reply("I live in Lisbon.")
         assert session.reply(ASKED).prompt_tokens == other.reply(ASKED).prompt_tokens
@@ -115,7 +115,7 @@ def test_a_turn_that_found_what_is_forgotten_leaves_the_window(
     session.new()
     asking.config.memory.ask_threshold = -1.0
     session.reply(ASKED)
-    session.forget(each.id for each in told)
+    session.memory.forget(each.id for each in told)
     asking.config.memory.ask_threshold = NEVER
     assert session.reply(ASKED).prompt_tokens == tokens_alone
 
@@ -167,7 +167,7 @@ def test_a_turn_asks_before_it_deletes(
     when: str, pinned: bool, asked: bool, session: ChatSession, forgetting: Any, monkeypatch: Any
 ) -> None:
     told = session.reply(TOLD).stored[0]
-    session.pin(told.id, pinned)
+    session.memory.pin(told.id, pinned)
     session.confirm_deletes = when
     _forgetful(forgetting, monkeypatch)
     questions: list[list[str]] = []
@@ -180,8 +180,8 @@ def test_a_turn_asks_before_it_deletes(
     assert questions == ([[TOLD]] if asked else [])
     if asked:
         assert (turn.reply, turn.deleted) == (KEPT, ())
-    assert bool(session.statements()) == (asked or pinned)
+    assert bool(session.memory.statements()) == (asked or pinned)
     if asked:
         turn = session.reply("Forget that.", confirm=lambda going: [each.id for each in going])
         assert [each.text for each in turn.deleted] == [TOLD]
-        assert session.statements() == ()
+        assert session.memory.statements() == ()

@@ -56,17 +56,17 @@ def session(model: Any, profile_dir: Path) -> Iterator[ChatSession]:
 
 
 def id_of(session: ChatSession, text: str) -> int:
-    return next(each.id for each in session.statements() if each.text == text)
+    return next(each.id for each in session.memory.statements() if each.text == text)
 
 
 def test_what_was_forgotten_has_no_part_in_the_answer(session: ChatSession, profile_dir: Path) -> None:
-    session.forget([id_of(session, TOLD)])
-    before = session.messages, session.statements(), session.recent(50)
+    session.memory.forget([id_of(session, TOLD)])
+    before = session.messages, session.memory.statements(), session.memory.recent(50)
     proof = prove(session, ASKED, [TOLD])
     assert proof.holds
     assert proof.tokens > 1
     assert proof.difference < 1e-4
-    assert (session.messages, session.statements(), session.recent(50)) == before
+    assert (session.messages, session.memory.statements(), session.memory.recent(50)) == before
     assert not list(profile_dir.glob(".proof-*"))
     assert session.reply(ASKED).reply == proof.now, "and the session goes on"
 
@@ -76,7 +76,7 @@ def test_a_model_that_decides_after_its_answer_forgets_as_well(profile_dir: Path
         session.reply("My dog is called Rimba.")
         turn = session.reply("What is my dog called?")
         assert "Rimba" in turn.reply
-        gone = session.forget([each.id for each in session.statements()])
+        gone = session.memory.forget([each.id for each in session.memory.statements()])
         assert session.messages == ()
         proof = prove(session, turn.prompt, [each.text for each in gone])
         assert proof.holds
@@ -84,9 +84,9 @@ def test_a_model_that_decides_after_its_answer_forgets_as_well(profile_dir: Path
 
 
 def test_what_is_still_in_memory_is_found_out(session: ChatSession) -> None:
-    undone = session.forget([id_of(session, TOLD)])
-    session.bring_back(each.id for each in undone)
-    session.memory_store.forget([id_of(session, ALSO)])  # behind the session's back: its window still says it
+    undone = session.memory.forget([id_of(session, TOLD)])
+    session.memory.bring_back(each.id for each in undone)
+    session.memory.store.forget([id_of(session, ALSO)])  # behind the session's back: its window still says it
     proof = prove(session, ASKED, [ALSO])
     assert proof.left > 0
     assert not proof.holds
@@ -94,7 +94,7 @@ def test_what_is_still_in_memory_is_found_out(session: ChatSession) -> None:
 
 
 def test_files_are_searched_by_another_process(session: ChatSession, profile_dir: Path) -> None:
-    session.forget([id_of(session, TOLD)])
+    session.memory.forget([id_of(session, TOLD)])
     assert [each.name for each in files_that_hold(profile_dir, [TOLD]) if each.holds]
     assert not [each.name for each in files_that_hold(profile_dir, ["Never said by anybody."]) if each.holds]
 
@@ -104,7 +104,7 @@ def test_a_purge_takes_the_persona_and_what_a_killed_proof_left(session: ChatSes
     left = profile_dir / ".proof-killed"
     left.mkdir()
     (left / "memory.db").write_text(TOLD)
-    purging.purge(session.memory_store, [id_of(session, TOLD)], [TOLD, "Rimba"])
+    purging.purge(session.memory.store, [id_of(session, TOLD)], [TOLD, "Rimba"])
     assert not left.exists()
     assert persona.kept(profile_dir) == ""
     assert not [each.name for each in files_that_hold(profile_dir, ["Rimba"]) if each.holds]

@@ -557,7 +557,7 @@ import sys
 from pathlib import Path
 from varda_chat import ChatSession
 session = ChatSession.open(Path(sys.argv[1]), sys.argv[2])
-session.remember("The dog is Rex.")
+session.memory.remember("The dog is Rex.")
 print("stored", flush=True)
 sys.stdin.read()
 """

@@ -65,8 +65,8 @@ def test_what_is_masked_stands_nowhere_and_nothing_is_changed(
     session: ChatSession, model: Any, monkeypatch: Any
 ) -> None:
     turn = session.reply(ASKED)
-    assert session._writer is not None
-    before = list(session._history), list(session._writer._ids), session.statements(), session.recent(50)
+    assert session.writer is not None
+    before = session.messages, list(session.writer._ids), session.memory.statements(), session.memory.recent(50)
     saved = session.recording.transcripts.turns(1) if session.recording.transcripts else ()
     read = prompts(model, monkeypatch)
     answers = list(session.influence(turn))
@@ -76,7 +76,7 @@ def test_what_is_masked_stands_nowhere_and_nothing_is_changed(
         for told in (TOLD, ALSO):
             masked = told in {each.text for each in answer.masked}
             assert (told in prompt) is not masked, "neither in the note nor in the window"
-    after = list(session._history), list(session._writer._ids), session.statements(), session.recent(50)
+    after = session.messages, list(session.writer._ids), session.memory.statements(), session.memory.recent(50)
     assert after == before
     assert session.recording.transcripts is not None and session.recording.transcripts.turns(1) == saved
 
@@ -112,8 +112,8 @@ def test_an_earlier_answer_is_asked_in_its_own_window(session: ChatSession, mode
 def test_a_masked_statement_is_not_found(session: ChatSession, model: Any) -> None:
     import torch
 
-    store = session.memory_store
-    told = next(each for each in session.statements() if each.text == TOLD)
+    store = session.memory.store
+    told = next(each for each in session.memory.statements() if each.text == TOLD)
     queries = torch.randn(1, 3, model.config.memory_dim)
     masked = MaskedStore(store, [told.id])
     assert masked.size == store.size - len(store.tokens(told.id))

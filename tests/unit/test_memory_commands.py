@@ -149,7 +149,7 @@ def test_the_index_type_is_chosen_and_kept(folder: Path, kind: str) -> None:
         agrees(store)
     with opened(folder) as store:
         assert store.notices == []
-        assert store._index().memory.index_type == kind
+        assert store.core.index().memory.index_type == kind
         agrees(store)
         store.set_index_type("flat")
         agrees(store)
@@ -437,20 +437,20 @@ def test_lines_that_cannot_be_learned_are_named_at_the_end(tiny_checkpoint: Path
 def test_learning_goes_on_where_it_was_cut_off(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from varda_chat.session.session import ChatSession
+    from varda_chat.session.memory_actions import SessionMemory
 
     text = tmp_path / "notes.txt"
     text.write_text("\n\n".join(f"My number is {number}." for number in range(6)))
-    learn = ChatSession.learn
+    learn = SessionMemory.learn
     calls: list[Any] = []
 
-    def cut_off(session: ChatSession, role: str, said: str, **more: Any) -> Any:
+    def cut_off(session: SessionMemory, role: str, said: str, **more: Any) -> Any:
         if len(calls) == 3:
             raise KeyboardInterrupt
         calls.append(said)
         return learn(session, role, said, **more)
 
-    monkeypatch.setattr(ChatSession, "learn", cut_off)
+    monkeypatch.setattr(SessionMemory, "learn", cut_off)
     assert run("learn", text, "--checkpoint", tiny_checkpoint).exit_code == 130
     monkeypatch.undo()
     monkeypatch.setenv("VARDA_CHAT_HOME", str(tmp_path / "varda-home"))
@@ -500,7 +500,7 @@ def test_reading_through_another_model_goes_on_where_it_was_cut_off(folder: Path
         assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
     readings.clear()
     with ChatSession.open(folder, tiny_checkpoint, on_progress=cut_off) as session:
-        assert session.memory_size >= 3
+        assert session.memory.size >= 3
     assert readings == ["reading 1 memory of another model"]
     assert len(answers("stats")[0]["models"]) == 1
 

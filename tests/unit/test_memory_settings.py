@@ -39,19 +39,19 @@ def asking(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 def test_a_chat_begins_its_memory_as_the_checkpoint_says(asking: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     folder = tmp_path / "profile"
     with ChatSession.open(folder, asking) as session:
-        assert session.memory_capacity == 40
-        store = session._store
+        assert session.memory.capacity == 40
+        store = session.memory.store
         assert store.index_type() == "ivf"
         assert store.forgetfulness_factor == 0.5
-        mirror = store._mirror
+        mirror = store.core.mirror
         assert mirror is not None
         assert mirror.memory.settings()["num_clusters"] == 3
     with ChatSession.open(folder, tiny_checkpoint) as session:
-        assert session.memory_capacity == 40, "another model finds the memory as it is"
-        assert session._store.index_type() == "ivf"
+        assert session.memory.capacity == 40, "another model finds the memory as it is"
+        assert session.memory.store.index_type() == "ivf"
     with ChatSession.open(folder, tiny_checkpoint, memory_size=50, forgetfulness_factor=0.0) as session:
-        assert session.memory_capacity == 50
-        assert session._store.forgetfulness_factor == 0.0
+        assert session.memory.capacity == 50
+        assert session.memory.store.forgetfulness_factor == 0.0
     with MemoryStore.open_records(folder) as records:
         assert records.capacity == 50, "what was asked for stays"
 

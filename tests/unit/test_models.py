@@ -77,7 +77,7 @@ def test_profiles_and_whether_they_are_free(tiny_checkpoint: Path, tmp_path: Pat
     profiles.check_free(folder)
     assert not folder.exists()
     with ChatSession.open(folder, tiny_checkpoint) as session:
-        session.remember("My dog is called Rimba.")
+        session.memory.remember("My dog is called Rimba.")
     assert profiles.known(tmp_path)["work"].statements == 1
     profiles.check_free(folder)
     lock = take_lock(folder)

@@ -60,9 +60,9 @@ def test_it_stands_behind_the_system_prompt(session: ChatSession, model: Any, mo
 
 
 def test_it_leaves_room_to_talk(session: ChatSession) -> None:
-    room = session._room()
+    room = session.context.room
     session.set_persona(PIRATE)
-    assert session._room() <= room
+    assert session.context.room <= room
     with pytest.raises(VardaError, match="at most 600 characters"):
         session.set_persona("word " * 200)
     assert session.persona == PIRATE

@@ -160,9 +160,9 @@ def kills_in_purges(profile: Path, work: Path, kills: int) -> Iterator[None]:
             if said:
                 longest = min(longest, time.perf_counter() - begun)
         with MemoryStore.open_records(copy) as store:
-            half_way += bool(store.purges())
+            half_way += bool(store.purging.begun())
             assert finish(store) == []
-            assert store.purges() == ()
+            assert store.purging.begun() == ()
             purge(store, (), ["zyxw"])
         assert holding(copy) == [], number
         assert kept(copy)
@@ -178,7 +178,7 @@ def test_a_kill_at_any_moment_of_a_purge_leaves_no_byte(profile: Path, tmp_path:
 
 def test_the_next_start_finishes_a_purge(profile: Path) -> None:
     with MemoryStore.open_records(profile) as store:
-        store.begin_purge((), ["zyxw"])
+        store.purging.begin((), ["zyxw"])
     assert run("pin", "2").exit_code == 0  # any command that writes
     assert holding(profile) == []
     assert kept(profile)

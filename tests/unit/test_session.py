@@ -31,9 +31,9 @@ def session(folder: Path, tiny_checkpoint: Path) -> Iterator[ChatSession]:
 def test_a_turn_stores_words_with_their_sentence(session: ChatSession) -> None:
     turn = session.reply("My dog is called Rimba. I live in Lisbon.")
     assert {s.text for s in turn.stored} >= {"My dog is called Rimba.", "I live in Lisbon."}
-    assert turn.memory_size == session.memory_size > 0
+    assert turn.memory_size == session.memory.size > 0
     assert turn.reply_tokens <= 12
-    events = session.recent()
+    events = session.memory.recent()
     assert {e.text for e in events} == {s.text for s in turn.stored}
     assert {e.kind for e in events} == {"stored"}
 
@@ -42,7 +42,7 @@ def test_memory_is_there_in_the_next_session(folder: Path, tiny_checkpoint: Path
     with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as first:
         stored = first.reply("My dog is called Rimba.").memory_size
     with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as second:
-        assert second.memory_size == stored
+        assert second.memory.size == stored
         assert second.notices == []
 
 
@@ -70,7 +70,7 @@ def test_incognito_reads_and_writes_nothing(folder: Path, tiny_checkpoint: Path)
         turn = session.reply("I live in Lisbon.")
         assert turn.stored == turn.deleted == ()
         assert turn.memory_size == size
-        assert session.read_only
+        assert session.memory.read_only
 
 
 def test_same_seed_same_answers(folder: Path, tiny_checkpoint: Path) -> None:
@@ -105,7 +105,7 @@ def test_old_turns_leave_the_window_and_the_chat_goes_on(session: ChatSession) -
 )
 def test_any_text_is_answered(session: ChatSession, text: str) -> None:
     turn = session.reply(text)
-    assert turn.memory_size == session.memory_size
+    assert turn.memory_size == session.memory.size
 
 
 @pytest.mark.parametrize("text", ["", "  \n ", "\x1b[2J", "\x00"])
@@ -126,7 +126,7 @@ def test_a_failed_write_leaves_the_conversation_as_before(
         raise StorageError("The disk is full.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(session._store, "apply", full)
+        patched.setattr(session.memory.store, "apply", full)
         with pytest.raises(StorageError, match="full"):
             session.reply("This one is lost.")
     assert session.reply("Hello again!").prompt_tokens > tokens
@@ -150,8 +150,8 @@ def test_statements_of_another_model_are_read_again(
     with ChatSession.open(
         folder, tmp_path / "other", generation=GREEDY, on_progress=lambda what, share: seen.append(what)
     ) as session:
-        assert session.memory_size > 0
-        assert session._store.foreign_statements() == ()
+        assert session.memory.size > 0
+        assert session.memory.store.foreign_statements() == ()
     assert any("another model" in what for what in seen)
 
 
@@ -186,6 +186,6 @@ def test_incognito_with_another_model_still_recalls(folder: Path, tiny_checkpoin
     export(other.model, tmp_path / "other")
     save_tokenizer(other.chat.tokenizer, tmp_path / "other", 128)
     with ChatSession.open(folder, tmp_path / "other", generation=GREEDY, incognito=True) as session:
-        assert session.memory_size > 0
+        assert session.memory.size > 0
     with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
-        assert session._store.foreign_statements() == ()
+        assert session.memory.store.foreign_statements() == ()

@@ -19,40 +19,40 @@ from varda_chat.session.session import ChatSession
 def session(tmp_path: Path, tiny_checkpoint: Path) -> Iterator[ChatSession]:
     with ChatSession.open(tmp_path / "profile", tiny_checkpoint) as session:
         for text in ("My dog is called Rimba.", "I live in Lisbon.", "I work as a nurse."):
-            session.remember(text)
+            session.memory.remember(text)
         yield session
 
 
 def test_a_statement_gets_other_words_and_vectors_of_them(session: ChatSession) -> None:
-    newest = session.statements()[0]
-    _, before = session.means([newest.id])
-    edited = session.edit(newest.id, " I work as a \x1b[31mbaker. ")
+    newest = session.memory.statements()[0]
+    _, before = session.memory.means([newest.id])
+    edited = session.memory.edit(newest.id, " I work as a \x1b[31mbaker. ")
     assert (edited.id, edited.text) == (newest.id, "I work as a baker.")
     assert edited.vector_count > 0
-    _, after = session.means([newest.id])
+    _, after = session.memory.means([newest.id])
     assert not np.allclose(before, after)
     for id_, text in ((newest.id, " \n"), (99, "x")):
         with pytest.raises(VardaError):
-            session.edit(id_, text)
+            session.memory.edit(id_, text)
     session.set_incognito(True)
     with pytest.raises(VardaError, match="incognito"):
-        session.edit(newest.id, "I work.")
+        session.memory.edit(newest.id, "I work.")
     with pytest.raises(VardaError, match="incognito"):
-        session.pin_all([newest.id])
-    assert session.statement(newest.id).text == "I work as a baker."
+        session.memory.pin_all([newest.id])
+    assert session.memory.statement(newest.id).text == "I work as a baker."
 
 
 def test_many_are_pinned_at_once(session: ChatSession) -> None:
-    assert session.pin_all([1, 3, 99]) == 2
-    assert [each.id for each in session.statements() if each.pinned] == [3, 1]
-    assert session.pin_all([1, 2, 3], False) == 3
-    assert not any(each.pinned for each in session.statements())
+    assert session.memory.pin_all([1, 3, 99]) == 2
+    assert [each.id for each in session.memory.statements() if each.pinned] == [3, 1]
+    assert session.memory.pin_all([1, 2, 3], False) == 3
+    assert not any(each.pinned for each in session.memory.statements())
 
 
 def test_a_part_is_exported_as_an_import_reads_it(session: ChatSession, tmp_path: Path) -> None:
     file = tmp_path / "part.jsonl"
-    assert session.export(file, [3, 1, 99]) == 2
-    assert file.read_bytes() == b"".join(session.exported_lines([1, 3]))
+    assert session.memory.export(file, [3, 1, 99]) == 2
+    assert file.read_bytes() == b"".join(session.memory.exported_lines([1, 3]))
     read = [each for _, each in read_export(BytesIO(file.read_bytes()), 1e12)]
     assert all(isinstance(each, Imported) and each.new.vectors for each in read)
     assert [each.new.text for each in read if isinstance(each, Imported)] == [
@@ -62,14 +62,14 @@ def test_a_part_is_exported_as_an_import_reads_it(session: ChatSession, tmp_path
 
 
 def test_means_are_of_the_statements_vectors(session: ChatSession) -> None:
-    ids, means = session.means([3, 1, 99])
+    ids, means = session.memory.means([3, 1, 99])
     assert ids.tolist() == [1, 3]
     for id_, mean in zip(ids, means, strict=True):
-        of_it = np.flatnonzero(session._store.statement_ids(np.arange(1, session.memory_size + 1)) == id_) + 1
-        vectors, _ = session._store.vectors_of(of_it)
+        of_it = np.flatnonzero(session.memory.store.statement_ids(np.arange(1, session.memory.size + 1)) == id_) + 1
+        vectors, _ = session.memory.store.vectors_of(of_it)
         np.testing.assert_allclose(mean, vectors.mean(axis=0), rtol=1e-5, atol=1e-6)
-    session.forget([1, 2, 3])
-    none, empty = session.means([1])
+    session.memory.forget([1, 2, 3])
+    none, empty = session.memory.means([1])
     assert none.shape == (0,)
     assert empty.shape == (0, session.checkpoint.model.config.memory_dim)
-    assert session.search("dog") == ()
+    assert session.memory.search("dog") == ()

@@ -38,7 +38,7 @@ def session(folder: Path, tiny_checkpoint: Path, transcripts: Transcripts) -> It
 
 
 def texts(session: ChatSession) -> set[str]:
-    return {each.text for each in session._store.statements()}
+    return {each.text for each in session.memory.store.statements()}
 
 
 def test_a_turn_is_written_before_and_after(session: ChatSession, transcripts: Transcripts) -> None:
@@ -54,7 +54,7 @@ def test_a_turn_is_written_before_and_after(session: ChatSession, transcripts: T
     assert (stored.id, stored.reply, stored.state) == (turn.turn_id, turn.reply, "done")
     again = Turn.from_stored(stored)
     assert (again.stored, again.reply_tokens) == (turn.stored, turn.reply_tokens)
-    assert session._store.statements()[0].session == "1"
+    assert session.memory.store.statements()[0].session == "1"
 
 
 def test_a_resumed_session_is_in_the_window_again(
@@ -87,23 +87,23 @@ def test_of_a_long_session_the_end_is_in_the_window(session: ChatSession, transc
 def test_another_answer_takes_back_what_the_first_stored(session: ChatSession, transcripts: Transcripts) -> None:
     session.reply("My dog is called Rimba.")
     first = session.reply("I live in Lisbon.")
-    size, before = session.memory_size, texts(session)
+    size, before = session.memory.size, texts(session)
     again = session.reply("I live in Lisbon.", instead=True)
     assert again.prompt_tokens == first.prompt_tokens
     assert texts(session) == before
-    assert session.memory_size == size
+    assert session.memory.size == size
     edited = session.reply("I am fine.", instead=True)
     assert edited.prompt_tokens < first.prompt_tokens
     assert "I live in Lisbon." not in texts(session)
     assert [each.prompt for each in transcripts.turns(1)] == ["My dog is called Rimba.", "I am fine."]
-    session.undo()
+    session.memory.undo()
     assert "I am fine." not in texts(session)
     assert "My dog is called Rimba." in texts(session)
 
 
 def test_an_answer_is_taken_back_also_after_other_acts(session: ChatSession) -> None:
     session.reply("I live in Lisbon.")
-    session.remember("My cat is called Tom.")
+    session.memory.remember("My cat is called Tom.")
     session.reply("Hello!", instead=True)
     assert {"My cat is called Tom."} <= texts(session)
     assert "I live in Lisbon." not in texts(session)
@@ -119,7 +119,7 @@ def test_a_failed_second_answer_leaves_the_first(
         raise StorageError("The disk is full.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(session._store, "apply", full)
+        patched.setattr(session.memory.store, "apply", full)
         with pytest.raises(StorageError):
             session.reply("Hello!", instead=True)
     assert texts(session) == before
@@ -147,7 +147,8 @@ def test_incognito_within_a_session(session: ChatSession, transcripts: Transcrip
     secret = session.reply("I live in Lisbon.")
     assert secret.stored == ()
     acts: list[Callable[[], object]] = [
-        lambda: session.remember("This."), session.undo, lambda: session.forget([1]), lambda: session.pin(1),
+        lambda: session.memory.remember("This."), session.memory.undo,
+        lambda: session.memory.forget([1]), lambda: session.memory.pin(1),
     ]  # fmt: skip
     for act in acts:
         with pytest.raises(VardaError, match="incognito"):
@@ -168,11 +169,11 @@ def test_incognito_from_the_start_is_ended(folder: Path, tiny_checkpoint: Path) 
         with ChatSession.open(folder, tiny_checkpoint), pytest.raises(MemoryLockedError):
             session.set_incognito(False)
         with pytest.raises(VardaError, match="incognito"):
-            session.remember("This.")
+            session.memory.remember("This.")
         with Transcripts.open(folder) as transcripts:
             session.set_incognito(False, transcripts)
             session.reply("I'm fine.")
-            session.remember("My dog is called Rimba.")
+            session.memory.remember("My dog is called Rimba.")
             assert [each.prompt for each in transcripts.turns(1)] == ["I'm fine."]
     with ChatSession.open(folder, tiny_checkpoint) as session:
         assert "My dog is called Rimba." in texts(session)
@@ -191,7 +192,7 @@ def test_what_must_be_remembered_is(session: ChatSession) -> None:
     session.checkpoint.model.config.store_threshold = 1.0  # the model itself finds nothing worth it
     try:
         assert session.reply("I live in Lisbon.").stored == ()
-        applied = session.remember("My dog is called Rimba. I work as a nurse.")
+        applied = session.memory.remember("My dog is called Rimba. I work as a nurse.")
     finally:
         session.checkpoint.model.config.store_threshold = 0.5
     assert {each.text for each in applied.stored} == {"My dog is called Rimba.", "I work as a nurse."}
@@ -199,29 +200,29 @@ def test_what_must_be_remembered_is(session: ChatSession) -> None:
         words = Counter(session.checkpoint.chat.encode("user", each.text).word[1:-1])
         assert each.vector_count in words.values()
     with pytest.raises(VardaError, match="empty"):
-        session.remember(" \n")
+        session.memory.remember(" \n")
 
 
 def test_what_a_person_may_mean(session: ChatSession) -> None:
     for text in ("My dog is called Rimba.", "I live in Lisbon.", "I work as a nurse."):
-        session.remember(text)
-    exact, near = session.candidates("RIMBA")
+        session.memory.remember(text)
+    exact, near = session.memory.candidates("RIMBA")
     assert [each.text for each in exact] == ["My dog is called Rimba."]
     assert not {each.id for each in near} & {each.id for each in exact}
-    newest, none = session.candidates("")
+    newest, none = session.memory.candidates("")
     assert newest[0].text == "I work as a nurse."
     assert none == ()
-    gone = session.forget([exact[0].id])
-    assert session.pin(newest[0].id).pinned
-    assert session.undo().restored == gone
-    assert session.candidates("Rimba")[0] == exact
+    gone = session.memory.forget([exact[0].id])
+    assert session.memory.pin(newest[0].id).pinned
+    assert session.memory.undo().restored == gone
+    assert session.memory.candidates("Rimba")[0] == exact
 
 
 def test_each_token_knows_its_sources(session: ChatSession) -> None:
-    session.remember("My dog is called Rimba. I live in Lisbon.")
+    session.memory.remember("My dog is called Rimba. I live in Lisbon.")
     turn = session.reply("What is my dog called?")
     assert turn.lookup_seconds > 0
-    known = {each.id for each in session._store.statements()}
+    known = {each.id for each in session.memory.store.statements()}
     assert {id_ for each in turn.sources for id_, _ in each.shares} <= known
     ends = [each.end for each in turn.sources]
     assert ends == sorted(ends)

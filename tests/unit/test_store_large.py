@@ -61,12 +61,12 @@ def test_a_flipped_bit_among_the_vectors_is_found_in_the_background(tmp_path: Pa
     filled(tmp_path)
     flip(tmp_path / "memory.faiss", place)
     with opened(tmp_path) as store:
-        store._background.wait()
+        store.core.background.wait()
         assert "The index file is damaged. It was rebuilt" in store.notices[0]
         assert store.search(told("", seed=3).vectors[0].vector, 1).distances[0] == 0
         agrees(store)
     with opened(tmp_path) as store:
-        store._background.wait()
+        store.core.background.wait()
         assert store.notices == []
         agrees(store)
 
@@ -131,7 +131,7 @@ def test_a_damaged_database_is_found_in_the_background_and_saved_from_at_the_nex
     before = filled(tmp_path, 400)
     damaged_at(tmp_path / "memory.db", 0.5, 0.55)
     with opened(tmp_path) as store:
-        store._background.wait()
+        store.core.background.wait()
         assert "Start varda-chat again" in store.notices[0]
     assert (tmp_path / SUSPECT).exists()
     with opened(tmp_path) as store:
@@ -143,7 +143,7 @@ def test_a_damaged_database_is_found_in_the_background_and_saved_from_at_the_nex
         agrees(store)
     assert not (tmp_path / SUSPECT).exists()
     with opened(tmp_path) as store:
-        store._background.wait()
+        store.core.background.wait()
         assert store.notices == []
 
 
@@ -154,7 +154,7 @@ def test_turns_continue_while_the_index_is_written_and_a_crash_then_costs_little
     with opened(tmp_path / "memory") as store:
         for number in range(25):
             store.apply(turn(told(f"n{number}")), session="s")
-        store._background.wait()
+        store.core.background.wait()
         index = tmp_path / "memory" / "memory.faiss"
         assert index.exists()
         written = read_container(index).header["label"]["generation"]
@@ -254,7 +254,7 @@ def test_a_snapshot_stays_what_it_was(tmp_path: Path) -> None:
     filled(tmp_path, 20)
     with opened(tmp_path) as store:
         store.apply(turn(told("new")), session="s")
-        snapshot = store._index().snapshot(store._db)
+        snapshot = store.core.index().snapshot(store.core.db)
         store.forget([*range(1, 15)])
         store.apply(turn(told("newer")), session="s")
         assert snapshot.write(tmp_path / "copy.faiss")

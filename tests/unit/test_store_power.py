@@ -23,7 +23,7 @@ store = opened(folder / "memory")
 for number in range(3):
     store.apply(TurnChanges((told(number),)), session="s")
     os.write(1, b"acknowledged\\n")
-store._background.wait()
+store.core.background.wait()
 store.forget([1])
 os.write(1, b"acknowledged\\n")
 store.close()

@@ -15,8 +15,8 @@ from typing import Any
 from varda_chat.api.errors import ApiError
 from varda_chat.config.defaults import MAX_NEW_TOKENS, GenerationSettings
 from varda_chat.errors import VardaError
+from varda_chat.session.context import RESUMED_TURNS
 from varda_chat.session.lengths import MAX_MESSAGE, check_length
-from varda_chat.session.session import RESUMED_TURNS
 from varda_chat.session.turn import Exchange
 from varda_chat.text import sanitize
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from varda_chat.api.asking import Asked
-from varda_chat.session.session import RESUMED_TURNS, ChatSession
+from varda_chat.session.context import RESUMED_TURNS
+from varda_chat.session.session import ChatSession
 from varda_chat.session.turn import Exchange, Turn
 from varda_chat.text import sanitize
 

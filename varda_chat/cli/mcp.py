@@ -66,7 +66,9 @@ class MemoryTools:
             text: what was said, word for word, in the first person ("My dog is called Rimba.").
             always: store every sentence, whatever the gate thinks of it.
         """
-        applied = _told(self._session.remember, text) if always else _told(self._session.learn, "user", text)
+        applied = (
+            _told(self._session.memory.remember, text) if always else _told(self._session.memory.learn, "user", text)
+        )
         return {
             "stored": [as_dict(each) for each in applied.stored],
             "known_already": [as_dict(each) for each in applied.refreshed],
@@ -75,7 +77,7 @@ class MemoryTools:
 
     async def recall(self, query: str, limit: int = 10) -> dict[str, Any]:
         """Find what the user once said that bears on a question, best match first; match is from 0 to 1."""
-        found = _told(self._session.search, query, max(1, min(limit, _MOST)))
+        found = _told(self._session.memory.search, query, max(1, min(limit, _MOST)))
         return {"found": [{"id": each.id, "text": each.text, "match": round(each.weight, 4)} for each in found]}
 
     async def forget(self, text: str = "", ids: list[int] | None = None) -> dict[str, Any]:
@@ -86,19 +88,19 @@ class MemoryTools:
         wanted = set(ids or ())
         candidates: list[dict[str, Any]] = []
         if text.strip():
-            exact, near = self._session.candidates(text, _MOST)
+            exact, near = self._session.memory.candidates(text, _MOST)
             same = {each.id for each in exact if normal_form(each.text) == normal_form(text)}
             wanted |= same
             candidates = [] if same else [as_dict(each) for each in (*exact, *near)]
-        gone = _told(self._session.forget, sorted(wanted)) if wanted else ()
+        gone = _told(self._session.memory.forget, sorted(wanted)) if wanted else ()
         return {"forgotten": [as_dict(each) for each in gone], "candidates": candidates}
 
     async def why(self, id: int) -> dict[str, Any]:
         """Say where a memory comes from: who said it and when, in which session, how often it was recalled, and the
         words by which it is found; or when it was deleted."""
-        statement, removed = self._session.look_up(id)
+        statement, removed = self._session.memory.look_up(id)
         if statement is not None:
-            return {"memory": as_dict(statement), "found_by": list(self._session.tokens(id))}
+            return {"memory": as_dict(statement), "found_by": list(self._session.memory.tokens(id))}
         if removed is not None:
             return {"deleted": asdict(removed)}
         from mcp.server.mcpserver.exceptions import ToolError

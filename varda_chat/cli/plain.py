@@ -150,7 +150,7 @@ class _Talk:
             _say(f"and {len(found) - _LISTED:,} more; /memory TEXT lists those that hold TEXT.")
 
     def remember(self, text: str) -> None:
-        applied = self.session.remember(text)
+        applied = self.session.memory.remember(text)
         if applied.refused:
             _tell("The memory is full of pinned memories: nothing was stored.")
         elif not applied.stored:
@@ -169,13 +169,13 @@ class _Talk:
         for each in found:
             _say(f"{each.id}: {one_line(each.text)}{' (pinned)' if each.pinned else ''}")
         if self._agrees("Forget it?" if len(found) == 1 else f"Forget these {len(found):,}?"):
-            gone = self.session.forget(each.id for each in found)
+            gone = self.session.memory.forget(each.id for each in found)
             _tell(f"Forgotten: {len(gone):,}. /undo restores what went.")
         else:
             _tell("Nothing was forgotten.")
 
     def undo(self, _: str) -> None:
-        for line in undone_lines(self.session.undo()).splitlines():
+        for line in undone_lines(self.session.memory.undo()).splitlines():
             _tell(line)
 
     def why(self, _: str) -> None:
@@ -196,7 +196,7 @@ class _Talk:
             _say(f"Recalled, {each.weight:.0%} of a word at most: {_quoted(each.text)}")
         if not self.last.recalled:
             _say("Nothing was recalled for this answer: it is the model's own.")
-        for each in self.session.not_used(self.last, _LOOKED_AT):
+        for each in self.session.memory.not_used(self.last, _LOOKED_AT):
             _say(f"Looked at and not used, {each.weight:.0%}: {_quoted(each.text)}")
 
     def set(self, text: str) -> None:
@@ -216,7 +216,7 @@ class _Talk:
 
     def _holding(self, text: str) -> Sequence[Statement]:
         wanted = sanitize(text).strip().casefold()
-        return [each for each in self.session.statements() if wanted in each.text.casefold()]
+        return [each for each in self.session.memory.statements() if wanted in each.text.casefold()]
 
     def _confirm(self, going: Sequence[Statement]) -> Sequence[int]:
         """Ask about what a turn would delete: all of it, or none."""

@@ -1,18 +1,17 @@
-"""MemoryCore: what an open memory is made of (database, lock, index), who may use it when, and how it ends; and the
+"""OpenMemory: what an open memory is made of (database, lock, index), who may use it when, and how it ends; and the
 work beside its turns: reading large files whole, once, and writing the index now and then."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 from varda_chat.errors import StorageError, VardaError
-from varda_chat.memory import queries
+from varda_chat.memory import queries, undo
 from varda_chat.memory.index.snapshot import Snapshot
 from varda_chat.memory.index_cache import IndexMirror
 from varda_chat.memory.opening import HOW_TO_MEND, Opened
@@ -25,101 +24,105 @@ from varda_chat.storage.row_checksums import altered_texts
 from varda_chat.storage.sqlite import connect_reader, disk_errors, full_check, is_damage, transaction
 from varda_chat.text import numbered
 
-if TYPE_CHECKING:
-    from typing import Self
 
+class OpenMemory:
+    """An open memory.db, its lock and its index: the index follows what the database has committed, and one thread at a
+    time uses them.
 
-class MemoryCore:
-    """The part of MemoryStore that its other methods stand on."""
+    mirror: the index, None where the memory was opened without a model. background: what is done beside the turns.
+    """
 
-    def __init__(self, opened: Opened, capacity: int, model: tuple[int, str] | None) -> None:
-        """Not for callers. ``model``: embedding_dim and fingerprint, None to go without the index."""
+    def __init__(self, opened: Opened, model: tuple[int, str] | None) -> None:
+        """``model``: embedding_dim and fingerprint, None to go without the index."""
         self.folder = opened.folder
-        self.capacity = capacity
         self.read_only = opened.lock is None
         self.notices = opened.notices
-        self._db = opened.db
+        self.db = opened.db
         self._opened = opened
         self._lock = threading.RLock()
-        self._open = True
-        self._mirror: IndexMirror | None = None
+        self.is_open = True
+        self.mirror: IndexMirror | None = None
         self._index_is_damaged = False
         self._vocabulary: int | None = None
         if model is not None:
-            self._mirror, notices = IndexMirror.load(
-                self._db, self.folder / INDEX, embedding_dim=model[0], fingerprint=model[1]
+            self.mirror, notices = IndexMirror.load(
+                self.db, self.folder / INDEX, embedding_dim=model[0], fingerprint=model[1]
             )
             self.notices += notices
-        self._background = Background()
+        self.background = Background()
         self._check_in_background()
 
     # Ending
 
     def flush_index(self) -> None:
         """Write memory.faiss, so that the next start need not rebuild it. Raises StorageError."""
-        self._background.wait_for_check()
-        with self._changing("The index was not written"):
-            self._write_index()
+        self.background.wait_for_check()
+        with self.changing("The index was not written"):
+            self.write_index()
 
     def close(self) -> None:
         """Write the index and let go of the memory. May be called again. Raises nothing: see ``notices``."""
-        self._background.wait_for_check()
+        self.background.wait_for_check()
         with self._lock:
-            if not self._open:
+            if not self.is_open:
                 return
             try:
-                if not self.read_only and self._mirror is not None:
-                    with self._changing("The index was not written"):
-                        self._write_index()
+                if not self.read_only and self.mirror is not None:
+                    with self.changing("The index was not written"):
+                        self.write_index()
             except VardaError as error:
                 self.notices.append(f"{error} The memory itself is safe; the index is rebuilt at the next start.")
             finally:
-                self._background.stop_writing()
-                self._open = False
+                self.background.stop_writing()
+                self.is_open = False
                 self._opened.close()
 
-    def __enter__(self) -> Self:
-        return self
+    # For who reads and changes it
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    # Within
-
-    def _check_open(self) -> None:
-        if not self._open:
+    def check_open(self) -> None:
+        """Raise VardaError where it is closed."""
+        if not self.is_open:
             raise VardaError("This memory is closed.")
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
+        """Look at it within this. Raises StorageError, VardaError where it is closed."""
         with self._lock, disk_errors("The memory cannot be read"):
-            self._check_open()
+            self.check_open()
             yield
 
     @contextmanager
-    def _changing(self, what: str, also_in_ram: bool = False) -> Iterator[None]:
+    def changing(self, what: str, also_in_ram: bool = False) -> Iterator[None]:
+        """Change it within this. ``also_in_ram``: what may be changed in a copy too. Raises StorageError, which begins
+        with ``what``, VardaError where it is closed."""
         with self._lock, disk_errors(what):
-            self._check_open()
+            self.check_open()
             if self.read_only and not also_in_ram:
                 raise StorageError(f"{what}: this memory is open read-only.")
             yield
 
-    def _index(self) -> IndexMirror:
-        if self._mirror is None:
+    def index(self) -> IndexMirror:
+        """The index. Raises VardaError where the memory was opened without a model."""
+        if self.mirror is None:
             raise VardaError("This memory was opened without a model, so it can be neither searched nor added to.")
-        return self._mirror
+        return self.mirror
 
-    def _follow(self, restored: Sequence[Statement], removed: Sequence[Statement]) -> None:
+    def follow(self, restored: Sequence[Statement], removed: Sequence[Statement]) -> None:
         """Let the index follow what memory.db has committed."""
-        if self._mirror is not None:
-            self._mirror.remove_statements([statement.id for statement in removed])
-            if damaged := self._mirror.add_from(self._db, restored):
-                with transaction(self._db):
-                    queries.mark_unreadable(self._db, damaged)
-                    bump_generation(self._db)
+        if self.mirror is not None:
+            self.mirror.remove_statements([statement.id for statement in removed])
+            if damaged := self.mirror.add_from(self.db, restored):
+                with transaction(self.db):
+                    queries.mark_unreadable(self.db, damaged)
+                    bump_generation(self.db)
             self.keep_to(self._vocabulary)
+
+    def delete(self, gone: Sequence[Statement]) -> None:
+        """Move statements aside as one act, which can be undone; within ``changing``."""
+        with transaction(self.db):
+            undo.remove(self.db, gone, time.time(), undo.next_act(self.db))
+            bump_generation(self.db)
+        self.follow((), gone)
 
     def keep_to(self, vocabulary: int | None) -> None:
         """Take statements with tokens that a model of ``vocabulary`` tokens cannot know out of the search, until their
@@ -127,48 +130,48 @@ class MemoryCore:
 
         Raises StorageError."""
         self._vocabulary = vocabulary
-        if self._mirror is None or vocabulary is None:
+        if self.mirror is None or vocabulary is None:
             return
-        unknown = self._mirror.with_unknown_tokens(vocabulary)
+        unknown = self.mirror.with_unknown_tokens(vocabulary)
         if not unknown:
             return
-        with disk_errors("The memory cannot be opened"), transaction(self._db):
-            queries.mark_unreadable(self._db, unknown)
-            bump_generation(self._db)
-        self._mirror.remove_statements(unknown)
+        with disk_errors("The memory cannot be opened"), transaction(self.db):
+            queries.mark_unreadable(self.db, unknown)
+            bump_generation(self.db)
+        self.mirror.remove_statements(unknown)
         self.notices.append(
             f"{numbered(len(unknown), 'memory')} with tokens that the model does not know will be read again."
         )
 
-    def _write_index(self) -> None:
+    def write_index(self) -> None:
         """Write the index file, unless it is of this state. It has been waited for the check."""
-        self._background.stop_writing()
-        index, path = self._index(), self.folder / INDEX
+        self.background.stop_writing()
+        index, path = self.index(), self.folder / INDEX
         if self._index_is_damaged:
             path.unlink(missing_ok=True)
-        elif not index.is_written(self._db) or not path.exists():
-            snapshot = index.snapshot(self._db)
+        elif not index.is_written(self.db) or not path.exists():
+            snapshot = index.snapshot(self.db)
             snapshot.write(path)
             index.note_written(snapshot)
 
-    def _write_now_and_then(self) -> None:
+    def write_now_and_then(self) -> None:
         """Keep memory.faiss from falling so far behind that the start after a crash would be slow.
 
         Written in the background: a turn does not wait for a large file.
         """
-        index, background = self._mirror, self._background
+        index, background = self.mirror, self.background
         if (
             index is not None
             and index.is_far_from_its_file
             and not (background.is_checking or background.is_writing or self._index_is_damaged)
         ):
-            background.write(index.snapshot(self._db), self.folder / INDEX, index.note_written)
+            background.write(index.snapshot(self.db), self.folder / INDEX, index.note_written)
 
     def _check_in_background(self) -> None:
         """Read large files whole, which the start has not waited for."""
         database = self.folder / DATABASE
-        self._background.check(
-            None if self._mirror is None else self._mirror.unchecked,
+        self.background.check(
+            None if self.mirror is None else self.mirror.unchecked,
             database if not self.read_only and is_read_later(database) else None,
             index_damaged=self._rebuild_index,
             database_damaged=self._tell_of_damage,
@@ -177,12 +180,12 @@ class MemoryCore:
 
     def _rebuild_index(self) -> None:
         with self._lock:
-            index = self._index()
+            index = self.index()
             self._index_is_damaged = True
             try:
                 with disk_errors("The index file is damaged and could not be rebuilt"):
-                    self._mirror, notices = IndexMirror.rebuilt(
-                        self._db, index.memory.embedding_dim, index.fingerprint, "The index file is damaged."
+                    self.mirror, notices = IndexMirror.rebuilt(
+                        self.db, index.memory.embedding_dim, index.fingerprint, "The index file is damaged."
                     )
             except VardaError as error:
                 self.notices.append(str(error))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from varda_chat.errors import StorageError
 from varda_chat.storage.files import (
@@ -27,6 +28,10 @@ from varda_chat.storage.files import (
 from varda_chat.storage.sqlite import BUSY_SECONDS, connect_reader, disk_errors, is_damage, transaction
 from varda_chat.storage.words import FORGOTTEN_TEXT, Words
 
+if TYPE_CHECKING:
+    from varda_chat.memory.core import OpenMemory
+    from varda_chat.memory.records import Statement
+
 _AMONG = "IN (SELECT value FROM json_each(?))"
 _WIPE_REMOVED = f"DELETE FROM removed_statements WHERE id {_AMONG} OR id {_AMONG}"  # noqa: S608 - only constants
 _WIPE_EVENTS = f"UPDATE events SET text = ?, act = NULL, crc = NULL WHERE statement_id {_AMONG} OR id {_AMONG}"  # noqa: S608
@@ -39,6 +44,64 @@ class Purge:
     id: int
     ids: frozenset[int]
     words: Words
+
+
+class Purging:
+    """A purge is written down, done, and struck out again; what has begun and not ended is done again."""
+
+    def __init__(self, core: OpenMemory) -> None:
+        self._core = core
+
+    def begin(self, statement_ids: Iterable[int], texts: Iterable[str] = ()) -> Purge:
+        """Write down that these statements, and all that holds one of ``texts``, are to leave no trace. Nothing is gone
+        yet; ``begun`` has it, also after a crash, until ``end``."""
+        with self._core.changing("Nothing was forgotten"), transaction(self._core.db):
+            return write_down(self._core.db, statement_ids, texts)
+
+    def begun(self) -> tuple[Purge, ...]:
+        """The purges that have begun and not ended, the oldest first."""
+        with self._core.reading():
+            return begun(self._core.db)
+
+    def wipe(self, started: Purge) -> tuple[Statement, ...]:
+        """Take what a purge is about out of every file of the memory, as often as it is called; returns the statements
+        that were still there. Raises StorageError, which names the first file that could not be cleaned; the others
+        are clean then."""
+        from varda_chat.memory import queries  # numpy loads here
+
+        self._core.background.wait_for_check()
+        with self._core.changing("The purge is not finished"):
+            gone = queries.statements_of(self._core.db, statement_ids(self._core.db, started))
+            if gone:
+                self._core.delete(gone)
+            with transaction(self._core.db):
+                wipe(self._core.db, started)
+            self._wipe_traces()
+            wipe_leftovers(self._core.folder)
+            wipe_backups(self._core.folder, started.words)
+            return gone
+
+    def end(self, started: Purge) -> None:
+        """Note that nothing is left of what a purge was about; the note of it goes as well."""
+        with self._core.changing("The purge is not finished"):
+            with transaction(self._core.db):
+                blank(self._core.db, started)  # what is in the log from here on holds no text
+            self._wipe_traces()
+            with transaction(self._core.db):
+                strike(self._core.db, started)
+
+    def _wipe_traces(self) -> None:
+        """Take what was just deleted out of the write-ahead log and the index file too."""
+        path = self._core.folder / INDEX
+        self._core.background.stop_writing()  # nothing older may reach the disk afterwards
+        try:
+            if self._core.mirror is None:
+                path.unlink(missing_ok=True)
+            else:
+                self._core.write_index()
+        except (OSError, sqlite3.OperationalError):
+            path.unlink(missing_ok=True)  # the old index must not keep it; the next start makes another
+        empty_the_log(self._core.db)
 
 
 def write_down(db: sqlite3.Connection, ids: Iterable[int], texts: Iterable[str]) -> Purge:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 
 from varda_chat.errors import VardaError
-from varda_chat.memory import purge, queries, schema, undo
+from varda_chat.memory import queries, schema, undo
+from varda_chat.memory.core import OpenMemory
 from varda_chat.memory.index.checks import check_text, checked, checked_vector
 from varda_chat.memory.index_cache import IndexMirror
 from varda_chat.memory.opening import open_for_reading, open_for_writing
-from varda_chat.memory.purge import Purge
+from varda_chat.memory.purge import Purging
 from varda_chat.memory.reading import MemoryReader
 from varda_chat.memory.records import Imported, NewVector, Statement, TurnApplied, TurnChanges, Undone
 from varda_chat.memory.retention import share_of
 from varda_chat.memory.schema import MemorySettings, Wanted, bump_generation, settle
 from varda_chat.memory.turn import apply_turn
-from varda_chat.storage.files import INDEX
 from varda_chat.storage.sqlite import disk_errors, transaction
 
 BATCH = 500
@@ -35,10 +36,15 @@ class MemoryStore(MemoryReader):
     Methods raise VardaError for arguments they cannot accept and after ``close``, StorageError where the disk
     refuses a write or the store is read-only; either way memory and disk are as before the call.
 
-    notices: one line each for the user, on how the memory was opened or closed.
+    purging: takes statements out of every file. capacity: the most vectors that it holds after a store.
     """
 
-    forgetfulness_factor: float
+    def __init__(self, core: OpenMemory, settings: MemorySettings) -> None:
+        """Not for callers: ``open`` them."""
+        super().__init__(core)
+        self.purging = Purging(core)
+        self.capacity = settings.size
+        self.forgetfulness_factor = settings.forgetfulness
 
     @classmethod
     def open(
@@ -81,7 +87,7 @@ class MemoryStore(MemoryReader):
         wanted = Wanted(memory_size, forgetfulness_factor)
         store = cls._from(Path(folder), read_only, new, wanted, (embedding_dim, fingerprint), wait)
         try:
-            store.keep_to(vocabulary)
+            store.core.keep_to(vocabulary)
         except BaseException:
             store.close()
             raise
@@ -114,9 +120,7 @@ class MemoryStore(MemoryReader):
             opened = open_for_reading(folder) if read_only else open_for_writing(folder, wait)
             try:
                 settings = settle(opened.db, new, wanted)
-                store = cls(opened, settings.size, model)
-                store.forgetfulness_factor = settings.forgetfulness
-                return store
+                return cls(OpenMemory(opened, model), settings)
             except BaseException:
                 opened.close()
                 raise
@@ -134,11 +138,11 @@ class MemoryStore(MemoryReader):
         are refused, the weakest first. A statement that is there already is not stored twice but refreshed
         (``sameness``). All of it is one act, which ``undo_last`` takes back.
         """
-        dim = self._index().memory.embedding_dim
+        dim = self.core.index().memory.embedding_dim
         new = replace(changes, stores=tuple(checked(statement, dim) for statement in changes.stores))
-        with self._changing("The turn was not stored"):
-            applied = apply_turn(self._db, self._index(), self.capacity, new, session=session, said_at=said_at)
-            self._write_now_and_then()
+        with self.core.changing("The turn was not stored"):
+            applied = apply_turn(self.core.db, self.core.index(), self.capacity, new, session=session, said_at=said_at)
+            self.core.write_now_and_then()
             return applied
 
     def forget(self, statement_ids: Iterable[int], *, purge: bool = False) -> tuple[Statement, ...]:
@@ -146,54 +150,18 @@ class MemoryStore(MemoryReader):
 
         They can be brought back for a while. With ``purge`` they cannot: what they say leaves every file of the
         memory, the backups and set-aside databases too; ``statement_ids`` may then also be of statements deleted
-        before. A purge that stops half-way stays among ``purges``.
+        before. A purge that stops half-way stays among ``purging.begun``.
         """
         if purge:
-            begun = self.begin_purge(statement_ids)
-            gone = self.wipe(begun)
-            self.end_purge(begun)
+            begun = self.purging.begin(statement_ids)
+            gone = self.purging.wipe(begun)
+            self.purging.end(begun)
             return gone
-        with self._changing("Nothing was forgotten"):
-            gone = queries.statements_of(self._db, statement_ids)
+        with self.core.changing("Nothing was forgotten"):
+            gone = queries.statements_of(self.core.db, statement_ids)
             if gone:
-                self._delete(gone)
+                self.core.delete(gone)
             return gone
-
-    def begin_purge(self, statement_ids: Iterable[int], texts: Iterable[str] = ()) -> Purge:
-        """Write down that these statements, and all that holds one of ``texts``, are to leave no trace. Nothing is gone
-        yet; ``purges`` has it, also after a crash, until ``end_purge``."""
-        with self._changing("Nothing was forgotten"), transaction(self._db):
-            return purge.write_down(self._db, statement_ids, texts)
-
-    def purges(self) -> tuple[Purge, ...]:
-        """The purges that have begun and not ended, the oldest first."""
-        with self._reading():
-            return purge.begun(self._db)
-
-    def wipe(self, begun: Purge) -> tuple[Statement, ...]:
-        """Take what a purge is about out of every file of the memory, as often as it is called; returns the statements
-        that were still there. Raises StorageError, which names the first file that could not be cleaned; the others
-        are clean then."""
-        self._background.wait_for_check()
-        with self._changing("The purge is not finished"):
-            gone = queries.statements_of(self._db, purge.statement_ids(self._db, begun))
-            if gone:
-                self._delete(gone)
-            with transaction(self._db):
-                purge.wipe(self._db, begun)
-            self._wipe_traces()
-            purge.wipe_leftovers(self.folder)
-            purge.wipe_backups(self.folder, begun.words)
-            return gone
-
-    def end_purge(self, begun: Purge) -> None:
-        """Note that nothing is left of what a purge was about; the note of it goes as well."""
-        with self._changing("The purge is not finished"):
-            with transaction(self._db):
-                purge.blank(self._db, begun)  # what is in the log from here on holds no text
-            self._wipe_traces()
-            with transaction(self._db):
-                purge.strike(self._db, begun)
 
     def undo_last(self) -> Undone:
         """Take back one part of the last act: bring back what it deleted or, where that is done, remove what it
@@ -202,36 +170,36 @@ class MemoryStore(MemoryReader):
         Called again, it takes back the other part, then the act before. Acts older than ``tombstones`` keeps are past
         undoing. May pass ``capacity``: the next ``apply`` makes room.
         """
-        with self._changing("Nothing was undone"):
-            with transaction(self._db):
-                act = undo.last_act(self._db)
+        with self.core.changing("Nothing was undone"):
+            with transaction(self.core.db):
+                act = undo.last_act(self.core.db)
                 if act is None:
                     return Undone()
-                done = undo.undo(self._db, act, time.time())
-                bump_generation(self._db)
-            self._follow(done.restored, done.removed)
+                done = undo.undo(self.core.db, act, time.time())
+                bump_generation(self.core.db)
+            self.core.follow(done.restored, done.removed)
             return done
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
         """Put deleted statements (of ``removed``) back into memory, and return them."""
-        with self._changing("Nothing was brought back"):
-            with transaction(self._db):
-                restored = undo.bring_back(self._db, statement_ids, time.time())
-                bump_generation(self._db)
-            self._follow(restored, ())
+        with self.core.changing("Nothing was brought back"):
+            with transaction(self.core.db):
+                restored = undo.bring_back(self.core.db, statement_ids, time.time())
+                bump_generation(self.core.db)
+            self.core.follow(restored, ())
             return restored
 
     def edit(self, statement_id: int, text: str) -> Statement:
         """Give a statement other words. It then waits among ``foreign_statements`` to be read again."""
         check_text(text)
-        with self._changing("The memory was not changed"):
-            with transaction(self._db):
-                statement = queries.statement(self._db, int(statement_id))
+        with self.core.changing("The memory was not changed"):
+            with transaction(self.core.db):
+                statement = queries.statement(self.core.db, int(statement_id))
                 if statement is None:
                     raise VardaError(f"There is no memory with the id {statement_id}.")
-                queries.set_text(self._db, statement, text, time.time())
-                bump_generation(self._db)
-            self._follow((), (statement,))
+                queries.set_text(self.core.db, statement, text, time.time())
+                bump_generation(self.core.db)
+            self.core.follow((), (statement,))
             return replace(statement, text=text, vector_count=0)
 
     def forget_randomly(self, share: float, seed: int | None = None) -> tuple[Statement, ...]:
@@ -242,11 +210,11 @@ class MemoryStore(MemoryReader):
         """
         if not 0.0 <= share <= 1.0:
             raise VardaError(f"The share to forget is {share}; it goes from 0 to 1.")
-        with self._changing("Nothing was forgotten"):
-            free = [each for each in queries.statements(self._db, None, newest_first=False) if not each.pinned]
+        with self.core.changing("Nothing was forgotten"):
+            free = [each for each in queries.statements(self.core.db, None, newest_first=False) if not each.pinned]
             gone = tuple(free[place] for place in share_of(len(free), share, np.random.default_rng(seed)))
             if gone:
-                self._delete(gone)
+                self.core.delete(gone)
             return gone
 
     def pin(self, statement_id: int, pinned: bool = True) -> None:
@@ -256,8 +224,8 @@ class MemoryStore(MemoryReader):
 
     def pin_all(self, statement_ids: Iterable[int], pinned: bool = True) -> int:
         """``pin`` for many at once; returns how many of them there are."""
-        with self._changing("The pin was not set"), transaction(self._db):
-            return queries.set_pinned(self._db, statement_ids, pinned)
+        with self.core.changing("The pin was not set"), transaction(self.core.db):
+            return queries.set_pinned(self.core.db, statement_ids, pinned)
 
     def replace_vectors(self, statement_id: int, vectors: Sequence[NewVector]) -> None:
         """Put ``vectors``, of this model, in place of all that the statement had; the old stay until then.
@@ -265,15 +233,15 @@ class MemoryStore(MemoryReader):
         May pass ``capacity``: the next ``apply`` makes room. In a read-only store only the copy in RAM
         changes.
         """
-        statement_id, dim = int(statement_id), self._index().memory.embedding_dim
+        statement_id, dim = int(statement_id), self.core.index().memory.embedding_dim
         new = tuple(checked_vector(vector, dim) for vector in vectors)
-        with self._changing("The memory was not read again", also_in_ram=True):
-            index = self._index()
-            with transaction(self._db):
-                if queries.statement(self._db, statement_id) is None:
+        with self.core.changing("The memory was not read again", also_in_ram=True):
+            index = self.core.index()
+            with transaction(self.core.db):
+                if queries.statement(self.core.db, statement_id) is None:
                     raise VardaError(f"There is no memory with the id {statement_id}.")
-                ids = queries.replace_vectors(self._db, statement_id, new, index.fingerprint)
-                bump_generation(self._db)
+                ids = queries.replace_vectors(self.core.db, statement_id, new, index.fingerprint)
+                bump_generation(self.core.db)
             index.remove_statements([statement_id])
             index.add_statement(statement_id, ids, new)
 
@@ -283,21 +251,21 @@ class MemoryStore(MemoryReader):
         from varda_chat.memory.index.registry import check_index_type  # FAISS loads here
 
         check_index_type(name)
-        self._background.wait_for_check()
-        with self._changing("The index type was not changed"):
-            self._background.stop_writing()
-            with transaction(self._db):
-                schema.set_index_type(self._db, name)
-            if self._mirror is not None:
-                dim, fingerprint = self._mirror.memory.embedding_dim, self._mirror.fingerprint
-                self._mirror, _ = IndexMirror.rebuilt(self._db, dim, fingerprint, "")
+        self.core.background.wait_for_check()
+        with self.core.changing("The index type was not changed"):
+            self.core.background.stop_writing()
+            with transaction(self.core.db):
+                schema.set_index_type(self.core.db, name)
+            if self.core.mirror is not None:
+                dim, fingerprint = self.core.mirror.memory.embedding_dim, self.core.mirror.fingerprint
+                self.core.mirror, _ = IndexMirror.rebuilt(self.core.db, dim, fingerprint, "")
 
     # Files that were read into memory
 
     def set_passages_learned(self, digest: str, passages: int) -> None:
         """Note how far a file has been read into memory."""
-        with self._changing("It was not noted how far the file was read"), transaction(self._db):
-            queries.set_passages_learned(self._db, digest, passages)
+        with self.core.changing("It was not noted how far the file was read"), transaction(self.core.db):
+            queries.set_passages_learned(self.core.db, digest, passages)
 
     def take_in(self, records: Iterable[Imported], report: Callable[[int, int], None] | None = None) -> tuple[int, int]:
         """Take in statements of another memory; returns how many were new and how many are here already.
@@ -312,14 +280,14 @@ class MemoryStore(MemoryReader):
         act: int | None = None
         coming = iter(records)
         while batch := list(islice(coming, BATCH)):
-            with self._changing("The import stopped"):
-                with transaction(self._db):
-                    act = undo.next_act(self._db) if act is None else act
-                    new = queries.take_in(self._db, batch, time.time(), act)
+            with self.core.changing("The import stopped"):
+                with transaction(self.core.db):
+                    act = undo.next_act(self.core.db) if act is None else act
+                    new = queries.take_in(self.core.db, batch, time.time(), act)
                     if new:
-                        bump_generation(self._db)
-                self._follow(new, ())
-                self._write_now_and_then()
+                        bump_generation(self.core.db)
+                self.core.follow(new, ())
+                self.core.write_now_and_then()
             added, known = added + len(new), known + len(batch) - len(new)
             if report is not None:
                 report(added, known)
@@ -327,31 +295,24 @@ class MemoryStore(MemoryReader):
 
     # Ending
 
+    def flush_index(self) -> None:
+        """Write memory.faiss, so that the next start need not rebuild it. Raises StorageError."""
+        self.core.flush_index()
+
     def close(self) -> None:
         """Forget ``forgetfulness_factor``, write the index and let go of the memory. May be called again. Raises
         nothing: see ``notices``."""
-        if self.forgetfulness_factor and self._open and not self.read_only:
+        if self.forgetfulness_factor and self.core.is_open and not self.read_only:
             try:
                 self.forget_randomly(self.forgetfulness_factor)
             except VardaError as error:
                 self.notices.append(str(error))
-        super().close()
+        self.core.close()
 
-    def _delete(self, gone: Sequence[Statement]) -> None:
-        with transaction(self._db):
-            undo.remove(self._db, gone, time.time(), undo.next_act(self._db))
-            bump_generation(self._db)
-        self._follow((), gone)
+    def __enter__(self) -> Self:
+        return self
 
-    def _wipe_traces(self) -> None:
-        """Take what was just deleted out of the write-ahead log and the index file too."""
-        path = self.folder / INDEX
-        self._background.stop_writing()  # nothing older may reach the disk afterwards
-        try:
-            if self._mirror is None:
-                path.unlink(missing_ok=True)
-            else:
-                self._write_index()
-        except (OSError, sqlite3.OperationalError):
-            path.unlink(missing_ok=True)  # the old index must not keep it; the next start makes another
-        purge.empty_the_log(self._db)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

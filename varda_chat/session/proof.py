@@ -64,9 +64,9 @@ def prove(session: ChatSession, question: str, texts: Sequence[str]) -> Proof:
     from varda_chat.memory import MemoryStore
 
     generation = replace(session.generation, temperature=0.0, seed=None)
-    store, window, model = session.memory_store, session.messages, session.checkpoint.model
+    store, window, model = session.memory.store, session.messages, session.checkpoint.model
     now = session.beside(cast("MemoryStore", MaskedStore(store)), generation, resume=True)
-    now.follow_messages(window)
+    now.context.follow_messages(window)
     with _logits_of(model) as with_it:
         reply = now.reply(question).reply
     never_window = _never_told(window, texts)
@@ -82,7 +82,7 @@ def prove(session: ChatSession, question: str, texts: Sequence[str]) -> Proof:
     ):
         other.take_in(store.exported())
         never = session.beside(other, generation)
-        never.follow_messages(never_window)
+        never.context.follow_messages(never_window)
         with _logits_of(model) as without_it:
             never_told = never.reply(question).reply
     pairs = list(zip(with_it, without_it, strict=False))

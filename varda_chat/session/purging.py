@@ -1,6 +1,6 @@
 """Purging: what a person wants gone leaves every file of the profile, also where a kill or a full disk comes between.
 
-The purge is written down in memory.db before it begins (``MemoryStore.begin_purge``), ``finish`` does the rest as
+The purge is written down in memory.db before it begins (``Purging.begin``), ``finish`` does the rest as
 often as it takes, and ``trace`` proves it. Imports nothing heavy.
 """
 
@@ -53,7 +53,7 @@ def purge(store: MemoryStore, statement_ids: Iterable[int], texts: Iterable[str]
     Returns the statements that went, and the words that were looked for. Raises VardaError, which names what could not
     be cleaned: that is then tried again at each start, and when the same is purged again.
     """
-    words = store.begin_purge(statement_ids, texts).words
+    words = store.purging.begin(statement_ids, texts).words
     gone, left = _finish(store)
     if left:
         raise VardaError(
@@ -64,7 +64,7 @@ def purge(store: MemoryStore, statement_ids: Iterable[int], texts: Iterable[str]
 
 def finish(store: MemoryStore) -> list[str]:
     """Resume purges that were cut off; returns one line for the person where one still cannot be finished."""
-    if store.read_only or not store.purges():
+    if store.read_only or not store.purging.begun():
         return []
     _, left = _finish(store)
     return [f"A purge that was begun is not finished: {' '.join(left)}"] if left else []
@@ -73,7 +73,7 @@ def finish(store: MemoryStore) -> list[str]:
 def _finish(store: MemoryStore) -> tuple[list[Statement], list[str]]:
     gone: list[Statement] = []
     left: list[str] = []
-    for begun in store.purges():
+    for begun in store.purging.begun():
         failed: list[str] = []
         for name, clean in (
             (SESSIONS, _forget_saying), (HISTORY, _forget_typing), (PERSONA, _forget_persona), (PROOFS, _forget_proofs)
@@ -84,11 +84,11 @@ def _finish(store: MemoryStore) -> tuple[list[Statement], list[str]]:
             except VardaError as error:
                 failed.append(str(error))
         try:
-            gone += store.wipe(begun)
+            gone += store.purging.wipe(begun)
         except VardaError as error:
             failed.append(str(error))
         if not failed:
-            store.end_purge(begun)
+            store.purging.end(begun)
         left += [line for line in failed if line not in left]
     return gone, left
 

@@ -124,14 +124,14 @@ def influence(session: ChatSession, turn: Turn, stop: threading.Event | None = N
     recalled from, then without all of them. Ends early once ``stop`` is set. Raises VardaError where the window is not
     known any more.
     """
-    window = session.window_before(turn)
-    store = MaskedStore(session.memory_store)
+    window = session.context.before(turn)
+    store = MaskedStore(session.memory.store)
     again = session.beside(cast("MemoryStore", store), replace(session.generation, temperature=0.0, seed=None))
     own = frozenset(each.id for each in turn.stored)
 
     def reply(masked: frozenset[int]) -> str | None:
         store.mask(sorted(own | masked))
-        again.follow_messages(window, without=masked)
+        again.context.follow_messages(window, without=masked)
         answered = again.reply(turn.prompt, stop=stop)
         return None if answered.stopped else answered.reply
 
@@ -151,7 +151,7 @@ def influence(session: ChatSession, turn: Turn, stop: threading.Event | None = N
 def _memories(session: ChatSession, turn: Turn, used: Collection[int]) -> tuple[Remembered, ...]:
     """What the answer was recalled from and what stood before it, as far as it is still in memory, the largest share
     first."""
-    live = {each.id: each.text for each in session.statements()}
+    live = {each.id: each.text for each in session.memory.statements()}
     ids = [*(each.id for each in sorted(turn.recalled, key=lambda each: -each.weight)), *sorted(used)]
     return tuple(Remembered(each, live[each]) for each in dict.fromkeys(ids) if each in live)[:MASKED]
 

@@ -138,11 +138,11 @@ class VardaApp(App[None]):
         """What the command palette offers."""
         for command in COMMANDS:
             if command.title:
-                hint = f"{command.help}  {shortcut(self, command.handler)}".rstrip()
+                hint = f"{command.help}  {shortcut(self, command)}".rstrip()
                 yield SystemCommand(command.title, hint, partial(self._run_from_palette, command))
 
     async def _run_from_palette(self, command: Command) -> None:
-        await self.chat.obey(command)
+        await self.chat.commands.obey(command)
 
     def _collect(self) -> None:
         self._collector.look(busy=not self.chat.is_idle)
@@ -204,7 +204,7 @@ class VardaApp(App[None]):
         if not self.chat.is_mounted:  # to leave a screen that is being made is an error
             self.set_timer(_MAKING_SECONDS, partial(self._leave_on, number))
             return
-        self.chat.keep_draft()
+        self.chat.composing.keep_draft()
         if self.chat.state is ChatState.LOADING:
             self.exit()
         else:
@@ -234,7 +234,7 @@ class VardaApp(App[None]):
     def _note_crash(self) -> None:
         self.crashed = True
         with suppress(Exception):  # the error to report is the first one
-            self.draft_kept = self.chat.keep_draft()
+            self.draft_kept = self.chat.composing.keep_draft()
 
     @work(thread=True, group="close", exit_on_error=False)
     def _close_and_exit(self) -> None:
@@ -264,7 +264,7 @@ class VardaApp(App[None]):
         """A line at the screen's edge; whatever is in it is shown as the text it is."""
         clean, seconds = sanitize(message), self.NOTIFICATION_TIMEOUT if timeout is None else timeout
         super().notify(clean, title=sanitize(title), severity=severity, timeout=seconds, markup=False)
-        self.chat.make_room(clean, seconds)
+        self.chat.arrangement.make_room(clean, seconds)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy by the terminal (OSC 52) and, where there is one, by the machine's own clipboard program."""

@@ -15,6 +15,7 @@ from textual.widgets import TextArea
 
 from varda_chat.errors import VardaError
 from varda_chat.text import one_line
+from varda_chat.tui.commands import Command
 
 _MODIFIERS = ("ctrl+", "shift+", "alt+", "meta+", "super+", "hyper+")
 _NAMES = {
@@ -148,12 +149,12 @@ def named(keys: str) -> str:
     return "  ".join(_named(key.strip()) for key in keys.split(","))
 
 
-def shortcut(app: App[Any], handler: str) -> str:
-    """The key, as a person reads it, that does what a command's ``handler`` does; "" for none."""
-    owner, _, action = handler.partition(".")
-    where = {"chat": "Chat", "app": "Everywhere"}[owner]
+def shortcut(app: App[Any], command: Command) -> str:
+    """The key, as a person reads it, that does what ``command`` does; "" for none."""
+    owner, _, action = command.handler.partition(".")
+    where, does = ("Everywhere", action) if owner == "app" else ("Chat", f"run('{command.name}')")
     here = next(place for place in first_places() if place.title == where)
-    return next((shown(app, each.id or "") for each in here.bindings if each.action == action), "")
+    return next((shown(app, each.id or "") for each in here.bindings if each.action == does), "")
 
 
 @cache

@@ -14,8 +14,9 @@ class Command:
     """One thing a person can ask for.
 
     name: what is typed after the slash.
-    handler: "chat." or "app." and the name of an action there ("app.help" is ``action_help`` of the app). With an
-        ``argument`` it gets the text behind the name ("" where there is none), without one nothing.
+    handler: a controller of the chat screen and a method of it ("memories.undo"), or an action of the app ("app.help"
+        is its ``action_help``). With an ``argument`` it gets the text behind the name ("" where there is none), without
+        one nothing.
     help: what it does, for completion and help.
     title: how the command palette calls it; "" keeps it out of the palette.
     argument: its argument as the help shows it, in brackets where it may be left out.
@@ -43,54 +44,63 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("help", "app.help", "keys, commands, where the data lies", "Help", keys="F1"),
     # sessions
-    Command("new", "chat.new_session", "begin a new session; the memory stays", "New session", keys="Ctrl+N"),
-    Command("sessions", "chat.sessions", "list, search and resume sessions", "Sessions", keys="F3"),
-    Command("resume", "chat.resume", "resume an earlier session", argument="[ID]"),
-    Command("rename", "chat.rename", "give this session a name", "Rename this session", argument="NAME"),
+    Command("new", "sessions.new", "begin a new session; the memory stays", "New session", keys="Ctrl+N"),
+    Command("sessions", "sessions.choose", "list, search and resume sessions", "Sessions", keys="F3"),
+    Command("resume", "sessions.resume", "resume an earlier session", argument="[ID]"),
+    Command("rename", "sessions.rename", "give this session a name", "Rename this session", argument="NAME"),
     Command(
-        "export", "chat.export", "write this session to a file, .md or .json", "Export this session", argument="[FILE]"
+        "export",
+        "sessions.export",
+        "write this session to a file, .md or .json",
+        "Export this session",
+        argument="[FILE]",
     ),
     # talking
-    Command("copy", "chat.copy", "copy the last answer, or its code", "Copy the last answer", "[code]", "Ctrl+Y"),
+    Command("copy", "answers.copy", "copy the last answer, or its code", "Copy the last answer", "[code]", "Ctrl+Y"),
     Command(
-        "regenerate", "chat.regenerate", "take the last answer back and write another", "Another answer", keys="F5"
+        "regenerate", "answers.regenerate", "take the last answer back and write another", "Another answer", keys="F5"
     ),
-    Command("edit", "chat.edit", "change your last message and send it again", "Edit your last message", keys="F4"),
-    Command("editor", "chat.editor", "write the message in $EDITOR", "Write in $EDITOR", keys="Ctrl+G"),
-    Command("retry", "chat.retry", "try again after a failure", "Try again", keys="Ctrl+R"),
+    Command("edit", "answers.edit", "change your last message and send it again", "Edit your last message", keys="F4"),
+    Command("editor", "answers.editor", "write the message in $EDITOR", "Write in $EDITOR", keys="Ctrl+G"),
+    Command("retry", "answers.retry", "try again after a failure", "Try again", keys="Ctrl+R"),
     # memory
     Command(
-        "memory", "chat.memory", "search, edit, pin, forget, export what is in memory", "Memory browser", "[TEXT]", "F6"
+        "memory",
+        "memories.browse",
+        "search, edit, pin, forget, export what is in memory",
+        "Memory browser",
+        "[TEXT]",
+        "F6",
     ),
-    Command("map", "chat.map", "what lies near what in memory, as a map", "Map of the memory"),
-    Command("remember", "chat.remember", "store this, whatever the model thinks of it", "Remember …", "TEXT"),
-    Command("forget", "chat.forget", "choose what goes, then forget it", "Forget …", "TEXT"),
+    Command("map", "memories.map", "what lies near what in memory, as a map", "Map of the memory"),
+    Command("remember", "memories.remember", "store this, whatever the model thinks of it", "Remember …", "TEXT"),
+    Command("forget", "memories.forget", "choose what goes, then forget it", "Forget …", "TEXT"),
     Command(
         "proof",
-        "chat.proof",
+        "memories.proof",
         "check that what you forgot last has no part in answers",
         "Proof of forgetting",
         keys="Alt+P",
     ),
-    Command("pin", "chat.pin", "keep memories from ever being dropped", "Pin memories", "[TEXT]"),
-    Command("undo", "chat.undo", "take back the last store or delete", "Undo the last store or delete", keys="F8"),
-    Command("sources", "chat.sources", "what each part of the last answer was recalled from", "Sources", keys="F9"),
-    Command("why", "chat.why", "what the last answer would be without what it was recalled from", "Why this answer"),
-    Command("persona", "chat.persona", "how Varda shall speak: in words, or keep, or off", "Persona", "[TEXT]"),
-    Command("incognito", "chat.incognito", "recall, but store and save nothing; again to end it", "Incognito"),
-    Command("panel", "chat.toggle_panel", "show or hide the memory panel", "Memory panel", keys="F2"),
+    Command("pin", "memories.pin", "keep memories from ever being dropped", "Pin memories", "[TEXT]"),
+    Command("undo", "memories.undo", "take back the last store or delete", "Undo the last store or delete", keys="F8"),
+    Command("sources", "answers.sources", "what each part of the last answer was recalled from", "Sources", keys="F9"),
+    Command("why", "answers.why", "what the last answer would be without what it was recalled from", "Why this answer"),
+    Command("persona", "preferences.persona", "how Varda shall speak: in words, or keep, or off", "Persona", "[TEXT]"),
+    Command("incognito", "moving.incognito", "recall, but store and save nothing; again to end it", "Incognito"),
+    Command("panel", "arrangement.toggle_panel", "show or hide the memory panel", "Memory panel", keys="F2"),
     # the program
-    Command("profile", "chat.profile", "go to another memory, or begin a new one", "Profile", "[NAME]"),
-    Command("model", "chat.model", "let another model answer", "Model", "[FOLDER]"),
-    Command("theme", "chat.theme", "change the colours", "Theme", "[NAME]"),
-    Command("keys", "chat.keys", "see the keys and change them", "Keys"),
+    Command("profile", "moving.profile", "go to another memory, or begin a new one", "Profile", "[NAME]"),
+    Command("model", "moving.model", "let another model answer", "Model", "[FOLDER]"),
+    Command("theme", "preferences.theme", "change the colours", "Theme", "[NAME]"),
+    Command("keys", "preferences.keys", "see the keys and change them", "Keys"),
     Command(
         "set",
-        "chat.set",
+        "preferences.set",
         "change how answers are drawn, for this session",
         argument="[NAME VALUE]",
     ),
-    Command("settings", "chat.settings", "change the settings, and save them", "Settings", keys="F10"),
+    Command("settings", "preferences.settings", "change the settings, and save them", "Settings", keys="F10"),
     Command("quit", "app.quit", "save the memory and leave", "Quit", keys="Ctrl+Q"),
 )
 
@@ -98,6 +108,14 @@ COMMANDS: tuple[Command, ...] = (
 def find(name: str) -> Command | None:
     """The command of that name."""
     return next((command for command in COMMANDS if command.name == name.lower()), None)
+
+
+def named(name: str) -> Command:
+    """The command of that name, which is in the table. Raises KeyError where it is not."""
+    command = find(name)
+    if command is None:
+        raise KeyError(name)
+    return command
 
 
 def parse(text: str) -> tuple[str, str] | None:

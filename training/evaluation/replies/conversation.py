@@ -200,7 +200,7 @@ def measure(
         for state, folder in folders.items():
             with ChatSession(checkpoint, open_store(checkpoint, folder)) as session:
                 for each in memory if state == "full" else ():
-                    session.remember(each.text)
+                    session.memory.remember(each.text)
         for state, folder in folders.items():
             for seed in seeds:
                 for prompt in asked:
@@ -221,7 +221,7 @@ def _ask(
     with ChatSession(checkpoint, store, generation=settings, incognito=prompt.kind == INCOGNITO) as session:
         turn = session.reply(prompt.text)
         # what the model's own reply leaves in memory is not counted as stored of the line
-        stored = tuple(each.text for each in turn.stored if session.statement(each.id).role == "user")
+        stored = tuple(each.text for each in turn.stored if session.memory.statement(each.id).role == "user")
     fault, detail = judge.fault(prompt, turn.reply, state)
     return Reply(
         prompt.kind, state, settings.seed or 0, prompt.text, turn.reply, judge.acceptable(prompt, turn.reply, state),

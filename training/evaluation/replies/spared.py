@@ -312,5 +312,5 @@ class _Person:
                 each.id, each.role, each.text,
                 tuple(fact.id for fact in self.facts.facts if names(each.text, fact.value)),
             )
-            for each in self.session.statements()
+            for each in self.session.memory.statements()
         }  # fmt: skip

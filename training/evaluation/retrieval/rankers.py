@@ -98,14 +98,14 @@ class ModelMemory:
         self._session = session
         self._turns: dict[int, list[str]] = {}
         for turn in conversation.turns:
-            applied = session.remember(turn.text) if everything else session.learn(turn.role, turn.text)
+            applied = session.memory.remember(turn.text) if everything else session.memory.learn(turn.role, turn.text)
             for statement in (*applied.stored, *applied.refreshed):
                 self._turns.setdefault(statement.id, []).append(turn.id)
         self.bytes = None
 
     def rank(self, question: str) -> Ranking:
         best: dict[str, float] = {}
-        for found in self._session.search(question, DEPTH):
+        for found in self._session.memory.search(question, DEPTH):
             for turn in self._turns.get(found.id, ()):
                 best[turn] = max(best.get(turn, 0.0), found.weight)
         return tuple(sorted(best.items(), key=lambda item: -item[1]))

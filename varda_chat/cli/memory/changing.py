@@ -113,7 +113,7 @@ def edit(place: Place, statement_id: int, text: str) -> None:
     with place.records() as store:  # before the model loads for nothing
         store.statement(statement_id)
     with place.session() as session:
-        statement = session.edit(statement_id, text)
+        statement = session.memory.edit(statement_id, text)
     place.say(as_dict(statement), as_line(statement))
 
 

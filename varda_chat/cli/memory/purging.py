@@ -58,7 +58,7 @@ def purge_everywhere(place: Place, what: str, yes: bool) -> None:
     with MemoryStore.open_records(place.folder, wait=place.wait) as store:
         for notice in store.notices:
             click.echo(sanitize(notice), err=True)
-        begun = store.purges()
+        begun = store.purging.begun()
         removed = store.removed()
         known: list[Statement | Removed] = [*store.statements(), *removed]
         of_id = [each.text for each in known if by_id and each.id == statement_id]

@@ -17,7 +17,7 @@ from varda_chat.text import numbered, one_line, sanitize, were
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import NewStatement
-    from varda_chat.session.session import ChatSession
+    from varda_chat.session.memory_actions import SessionMemory
 
 _UNREAD = 1000
 _UNREAD_SHOWN = 20
@@ -33,7 +33,7 @@ def search(place: Place, text: str, limit: int) -> None:
     if not sanitize(text).strip():
         raise VardaError("There is nothing to search for: the text is empty.")
     with place.session(incognito=True) as session:
-        results = session.search(text, limit)
+        results = session.memory.search(text, limit)
     for found in results:
         answer = {"id": found.id, "text": sanitize(found.text), "match": round(found.weight, 4)}
         place.say(answer, f"{found.weight:>6.1%}  {found.id:>6}  {one_line(found.text)}")
@@ -59,9 +59,9 @@ def learn(place: Place, files: Sequence[Path], dry_run: bool) -> None:
     stored = refreshed = read = 0
     shown: list[dict[str, Any]] = []
     with place.session(incognito=dry_run) as session:
-        learned: _Rehearsal | ChatSession = _Rehearsal(session) if dry_run else session
+        learned: _Rehearsal | SessionMemory = _Rehearsal(session.memory) if dry_run else session.memory
         for file, reading in zip(files, readings, strict=True):
-            start = session.passages_learned(reading.digest)
+            start = session.memory.passages_learned(reading.digest)
             left = reading.passages[start:]
             with click.progressbar(
                 left, label=one_line(file.name, 40), file=sys.stderr, show_pos=True, hidden=place.quiet
@@ -69,13 +69,13 @@ def learn(place: Place, files: Sequence[Path], dry_run: bool) -> None:
                 for number, passage in enumerate(bar, start + 1):
                     applied = learned.learn(passage.role, passage.text, at=passage.at, memory=passage.memory)
                     if not dry_run:
-                        session.set_passages_learned(reading.digest, number)
+                        session.memory.set_passages_learned(reading.digest, number)
                     else:
                         shown += [{"role": each.role, "text": each.text, "at": passage.at} for each in applied.stored]
                     stored, refreshed, read = stored + len(applied.stored), refreshed + len(applied.refreshed), read + 1
         answer: dict[str, Any] = {"passages": read, "stored": stored, "refreshed": refreshed}
         answer |= {"skipped": sum(reading.skipped for reading in readings), "unread": unread[:_UNREAD]}
-        answer["memory_size"] = session.memory_size
+        answer["memory_size"] = session.memory.size
     if dry_run:
         answer |= {"stored": 0, "would_store": shown}
         for each in shown if not place.as_json else ():
@@ -92,16 +92,16 @@ def learn(place: Place, files: Sequence[Path], dry_run: bool) -> None:
 class _Rehearsal:
     """Learns as a session does, but only says what would be stored and what is known already, word for word."""
 
-    def __init__(self, session: ChatSession) -> None:
+    def __init__(self, memory: SessionMemory) -> None:
         from varda_chat.memory.records import normal_form
 
-        self._session, self._normal_form = session, normal_form
-        self._known = {(each.role, normal_form(each.text)) for each in session.statements()}
+        self._memory, self._normal_form = memory, normal_form
+        self._known = {(each.role, normal_form(each.text)) for each in memory.statements()}
 
     def learn(self, role: str, text: str, *, at: float | None, memory: bool) -> _Rehearsed:
         stored: list[NewStatement] = []
         refreshed: list[NewStatement] = []
-        for each in self._session.would_learn(role, text, memory=memory):
+        for each in self._memory.would_learn(role, text, memory=memory):
             key = (each.role, self._normal_form(each.text))
             (refreshed if key in self._known else stored).append(each)
             self._known.add(key)

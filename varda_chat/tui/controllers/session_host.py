@@ -236,7 +236,7 @@ def _facts(session: ChatSession) -> SessionFacts:
         profile=one_line(session.profile, 64),
         parameters=session.parameters,
         incognito=session.incognito,
-        read_only=session.read_only,
+        read_only=session.memory.read_only,
         notices=tuple(session.notices),
         window=session.window,
     )
@@ -250,9 +250,9 @@ def memory_of(session: ChatSession) -> MemoryView:
         with suppress(VardaError):  # a line of ornament: an answer must not be lost for it
             sizes = transcripts.memory_sizes(SIZES_SHOWN)
     return MemoryView(
-        memories=session.memory_count,
-        size=session.memory_size,
-        capacity=session.memory_capacity,
-        events=tuple(session.recent(EVENTS_SHOWN)),
+        memories=session.memory.count,
+        size=session.memory.size,
+        capacity=session.memory.capacity,
+        events=tuple(session.memory.recent(EVENTS_SHOWN)),
         sizes=sizes,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -13,11 +12,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.screen import Screen
 from textual.widgets import Input
 
 from varda_chat.text import sanitize
 from varda_chat.tui import bindings
 from varda_chat.tui.controllers.asking import ask
+from varda_chat.tui.controllers.browser_actions import BrowserActions
 from varda_chat.tui.controllers.browsing import (
     Age,
     Entry,
@@ -30,16 +31,14 @@ from varda_chat.tui.controllers.browsing import (
     next_choice,
     shown,
 )
+from varda_chat.tui.controllers.meaning_search import MeaningSearch
 from varda_chat.tui.controllers.session_host import SessionHost
-from varda_chat.tui.screens.browser_acts import BrowserActs
 from varda_chat.tui.widgets.browser_lines import Chip, Detail, HeadLine, KeyLine, SearchField
 from varda_chat.tui.widgets.statement_list import StatementList
 
 if TYPE_CHECKING:
     from varda_chat.session.session import ChatSession
 
-MATCHES = 200
-"""At most so many statements are found by meaning."""
 _HINTS = (
     ("statements.open", "open"), ("browser.search", "search"), ("browser.forget", "forget"), ("browser.edit", "edit"),
     ("browser.pin", "pin"), ("browser.map", "map"), ("statements.mark", "mark"), ("browser.undo", "undo"),
@@ -52,8 +51,8 @@ _HINTS_ON_DELETED = (
 )  # fmt: skip
 
 
-class BrowserScreen(BrowserActs):
-    """Answers whether the memory was changed."""
+class BrowserScreen(Screen[bool]):
+    """Shows the statements that are wanted, and answers whether the memory was changed. ``acts`` changes it."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (64, "-wide")]  # noqa: RUF012 - Textual's own declaration
     VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012 - Textual's own declaration
@@ -65,13 +64,13 @@ class BrowserScreen(BrowserActs):
         Binding("a", "next('age')", "Of any age, of today, of the last 7 days, older", id="browser.age"),
         Binding("s", "next('order')", "Newest, oldest, most recalled first, A to Z", id="browser.order"),
         Binding("d", "next('which')", "What is kept, or what was deleted", id="browser.which"),
-        Binding("p", "pin", "Pin or unpin", id="browser.pin"),
-        Binding("e", "edit", "Edit", id="browser.edit"),
-        Binding("f,delete", "forget", "Forget", id="browser.forget"),
-        Binding("z,shift+delete", "purge", "Purge: leave no trace in any file", id="browser.purge"),
-        Binding("u,f8", "undo", "Undo; of what was deleted: restore", id="browser.undo"),
-        Binding("x", "export", "Export what is marked, or all that is shown", id="browser.export"),
-        Binding("m", "map", "Map of what is shown", id="browser.map"),
+        Binding("p", "act('pin')", "Pin or unpin", id="browser.pin"),
+        Binding("e", "act('edit')", "Edit", id="browser.edit"),
+        Binding("f,delete", "act('forget')", "Forget", id="browser.forget"),
+        Binding("z,shift+delete", "act('purge')", "Purge: leave no trace in any file", id="browser.purge"),
+        Binding("u,f8", "act('undo')", "Undo; of what was deleted: restore", id="browser.undo"),
+        Binding("x", "act('export')", "Export what is marked, or all that is shown", id="browser.export"),
+        Binding("m", "act('map')", "Map of what is shown", id="browser.map"),
         Binding("escape", "back", "Back", id="browser.back"),
     ]
 
@@ -79,18 +78,19 @@ class BrowserScreen(BrowserActs):
         self, host: SessionHost, is_idle: Callable[[], bool], clock: Callable[[], float] = time.time, words: str = ""
     ) -> None:
         """``is_idle``: whether Varda writes no answer. ``words``: what to search for at first."""
-        super().__init__(host, is_idle, clock)
-        self._wanted = Wanted(words=sanitize(words))
+        super().__init__()
+        self.host, self.is_idle, self.clock = host, is_idle, clock
+        self.acts = BrowserActions(self)
+        self.meaning = MeaningSearch(self)
+        self.wanted = Wanted(words=sanitize(words))
+        self.entries: list[Entry] = []
+        """All that are in memory, or all that were deleted, as it is wanted."""
         self._all: dict[Which, list[Entry]] = {each: [] for each in Which}
         self._loaded = False
-        self._meaning = False
-        self._matches: dict[int, float] = {}
-        self._matches_of = ""
-        self._searching = False
 
     def compose(self) -> ComposeResult:
         yield HeadLine("Memory")
-        search = SearchField(self._wanted.words, placeholder="Search in what Varda remembers")
+        search = SearchField(self.wanted.words, placeholder="Search in what Varda remembers")
         search.border_title = "Search"
         yield search
         with Horizontal(id="chips"):
@@ -98,8 +98,8 @@ class BrowserScreen(BrowserActs):
             yield Chip("browser.age", Age)
             yield Chip("browser.order", Order)
             yield Chip("browser.which", Which)
-        yield StatementList(self._clock)
-        yield Detail(self._clock)
+        yield StatementList(self.clock)
+        yield Detail(self.clock)
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -115,35 +115,39 @@ class BrowserScreen(BrowserActs):
     @work(group="load", exclusive=True, exit_on_error=False)
     async def load(self) -> None:
         """Read the memory again."""
-        found = await ask(self, self._host, _entries_of_memory, "reading the memory", wait=False)
+        found = await ask(self, self.host, _entries_of_memory, "reading the memory", wait=False)
         if found is not None:
             self._all, self._loaded = found, True
             self._take_entries()
 
     def _take_entries(self) -> None:
         """Go over to the statements that are wanted: those in memory or those deleted."""
-        self._entries = self._all[self._wanted.which]
-        self.listed.mark_only({each.statement.id for each in self._entries})
-        self._fill()
+        self.entries = self._all[self.wanted.which]
+        self.listed.mark_only({each.statement.id for each in self.entries})
+        self.fill()
+
+    @property
+    def listed(self) -> StatementList:
+        """The statements."""
+        return self.query_one(StatementList)
 
     @property
     def shows_deleted(self) -> bool:
-        return self._wanted.which is Which.DELETED
+        """Whether what was deleted is shown, and not what is in memory."""
+        return self.wanted.which is Which.DELETED
 
-    def _fill(self, *, keep: bool = True) -> None:
-        by_meaning = self._meaning and bool(self._wanted.words.strip()) and not self.shows_deleted
-        if by_meaning and self._matches_of != self._wanted.words:
-            self._search()
-        matches = self._matches if by_meaning else None
-        self.listed.show(shown(self._entries, self._wanted, self._clock(), matches), self._wanted.words, keep=keep)
+    def fill(self, *, keep: bool = True) -> None:
+        """Show those of ``entries`` that are wanted. ``keep``: the cursor stays where it is."""
+        matches = self.meaning.matches
+        self.listed.show(shown(self.entries, self.wanted, self.clock(), matches), self.wanted.words, keep=keep)
         for chip in self.query(Chip):
-            chip.show(self._wanted, by_meaning=by_meaning)
+            chip.show(self.wanted, by_meaning=matches is not None)
         self._show_state()
 
     @on(StatementList.Marked)
     def _show_state(self) -> None:
-        listed, there = self.listed, len(self._entries)
-        self.query_one(SearchField).border_title = "Search by meaning" if self._meaning else "Search by words"
+        listed, there = self.listed, len(self.entries)
+        self.query_one(SearchField).border_title = "Search by meaning" if self.meaning.is_on else "Search by words"
         listed.why_none = self._why_none()
         count = f"{there:,}" if len(listed.entries) == there else f"{len(listed.entries):,} of {there:,}"
         right = Content.styled(f"{count} {'deleted' if self.shows_deleted else 'in memory'}", "$quiet")
@@ -155,15 +159,15 @@ class BrowserScreen(BrowserActs):
         if not self._loaded:
             return "Reading the memory …"
         if self.shows_deleted:
-            return "No deleted memory is like that." if self._entries else "Nothing that was deleted can be restored."
-        if not self._entries:
+            return "No deleted memory is like that." if self.entries else "Nothing that was deleted can be restored."
+        if not self.entries:
             return "Nothing is in memory yet. Tell Varda something worth keeping, or /remember it."
-        if self._searching:
-            return "Searching …" if self._is_idle() else "Varda is writing. The search begins when she is done."
+        if self.meaning.is_searching:
+            return "Searching …" if self.is_idle() else "Varda is writing. The search begins when she is done."
         by_meaning = self._key("browser.by_meaning")
-        if self._meaning:
+        if self.meaning.is_on:
             return f"The model finds nothing for this. {by_meaning} searches by words."
-        if self._wanted.words.strip():
+        if self.wanted.words.strip():
             return f"No memory holds these words. {by_meaning} searches by meaning."
         return "No memory is like that."
 
@@ -189,14 +193,24 @@ class BrowserScreen(BrowserActs):
     def on_descendant_blur(self) -> None:
         self._show_keys()
 
+    # what is done
+
+    def action_act(self, name: str) -> None:
+        """Do what ``BrowserActions`` calls so."""
+        getattr(self.acts, name)()
+
+    @on(StatementList.Opened)
+    def _open(self, event: StatementList.Opened) -> None:
+        self.acts.open(event.entry.statement)
+
     # choosing
 
     @on(Input.Changed)
     def _take_words(self, event: Input.Changed) -> None:
         words = sanitize(event.value)
-        if words != self._wanted.words:
-            self._wanted = replace(self._wanted, words=words)
-            self._fill(keep=False)
+        if words != self.wanted.words:
+            self.wanted = replace(self.wanted, words=words)
+            self.fill(keep=False)
 
     @on(Input.Submitted)
     def action_to_list(self) -> None:
@@ -209,10 +223,10 @@ class BrowserScreen(BrowserActs):
 
     def action_by_meaning(self) -> None:
         """Search by meaning from here on, or by words again."""
-        self._meaning = not self._meaning
-        if self._meaning and not self._wanted.words.strip():
+        self.meaning.is_on = not self.meaning.is_on
+        if self.meaning.is_on and not self.wanted.words.strip():
             self.action_search()
-        self._fill(keep=False)
+        self.fill(keep=False)
 
     def action_next(self, kind: str) -> None:
         """Take the next role, age or order, or go over to what was deleted, or back."""
@@ -224,51 +238,30 @@ class BrowserScreen(BrowserActs):
         self._choose_next(event.kind)
 
     def _choose_next(self, kind: object) -> None:
-        wanted = self._wanted
+        wanted = self.wanted
         if kind is Which:
-            self._wanted = replace(wanted, which=next_choice(wanted.which))
+            self.wanted = replace(wanted, which=next_choice(wanted.which))
             self._take_entries()
             self._show_keys()
             return
         if kind is Role:
-            self._wanted = replace(wanted, role=next_choice(wanted.role))
+            self.wanted = replace(wanted, role=next_choice(wanted.role))
         elif kind is Age:
-            self._wanted = replace(wanted, age=next_choice(wanted.age))
+            self.wanted = replace(wanted, age=next_choice(wanted.age))
         else:
-            self._wanted = replace(wanted, order=next_choice(wanted.order))
-        self._fill()
+            self.wanted = replace(wanted, order=next_choice(wanted.order))
+        self.fill()
 
     def action_back(self) -> None:
         """From the search to the list, from there to the chat."""
         if self.focused is self.query_one(SearchField):
             self.listed.focus()
         else:
-            self.dismiss(self.changed)
-
-    # by meaning
-
-    def _search(self) -> None:
-        if not self._searching:
-            self._searching = True
-            self._search_until_found()
-
-    @work(group="search", exit_on_error=False)
-    async def _search_until_found(self) -> None:
-        """One search at a time, since each waits for the model: what is written meanwhile is searched for after."""
-        try:
-            while self._meaning and not self.shows_deleted and self._matches_of != self._wanted.words:
-                words = self._wanted.words
-                found = await ask(self, self._host, partial(_find, words), "searching")
-                self._matches, self._matches_of = found or {}, words
-        finally:
-            self._searching = False
-        self._fill(keep=False)
+            self.dismiss(self.acts.changed)
 
 
 def _entries_of_memory(session: ChatSession) -> dict[Which, list[Entry]]:
-    return {Which.KEPT: entries_of(session.statements()), Which.DELETED: entries_of_removed(session.removed())}
-
-
-def _find(words: str, session: ChatSession) -> dict[int, float]:
-    """What the model finds for ``words``, as ``varda-chat memory search`` does, with its shares."""
-    return {each.id: each.weight for each in session.search(words, MATCHES)} if words.strip() else {}
+    return {
+        Which.KEPT: entries_of(session.memory.statements()),
+        Which.DELETED: entries_of_removed(session.memory.removed()),
+    }

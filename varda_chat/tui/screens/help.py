@@ -74,7 +74,7 @@ class HelpScreen(ModalScreen[None]):
             )
 
     def _does(self, command: Command) -> str:
-        key = bindings.shortcut(self.app, command.handler)
+        key = bindings.shortcut(self.app, command)
         return f"{command.help}  ({key})" if key else command.help
 
     def action_scroll(self, lines: int) -> None:

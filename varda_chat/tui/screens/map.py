@@ -104,9 +104,9 @@ class MapScreen(Screen[bool]):
 def chart_of(ids: frozenset[int] | None, session: ChatSession) -> Chart:
     """The statements of these ids (None: all) that the model can find, the pinned, the most recalled and the newest
     first, and where they are; at most MOST."""
-    wanted = [each for each in session.statements() if ids is None or each.id in ids]
+    wanted = [each for each in session.memory.statements() if ids is None or each.id in ids]
     best = sorted(wanted, key=lambda each: (-each.pinned, -each.recall_count, -each.id))[:MOST]
-    found, means = session.means([each.id for each in best])
+    found, means = session.memory.means([each.id for each in best])
     rows = {int(id_): row for row, id_ in enumerate(found)}
     drawn = [each for each in best if each.id in rows]
     return Chart(entries_of(drawn), project(means[[rows[each.id] for each in drawn]]), len(wanted))

@@ -22,7 +22,7 @@ from varda_chat.tui.screens.card import Card
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
-    from varda_chat.session.session import ChatSession
+    from varda_chat.session.memory_actions import SessionMemory
 
 _SHOWN_CHARACTERS = 20_000
 _TOKENS_SHOWN = 60
@@ -39,10 +39,10 @@ class Record:
     removed: Removed | None = None
 
 
-def look_up(session: ChatSession, statement_id: int) -> Record:
+def look_up(memory: SessionMemory, statement_id: int) -> Record:
     """What the memory knows of a statement; both None where it is gone for good."""
-    statement, removed = session.look_up(statement_id)
-    return Record(statement, session.tokens(statement_id) if statement is not None else (), removed)
+    statement, removed = memory.look_up(statement_id)
+    return Record(statement, memory.tokens(statement_id) if statement is not None else (), removed)
 
 
 class RecordScreen(Card[bool]):
@@ -76,13 +76,13 @@ class RecordScreen(Card[bool]):
 
     @work(exclusive=True, exit_on_error=False)
     async def _load(self) -> None:
-        record = await self._do(lambda session: look_up(session, self._statement_id), wait=False)
+        record = await self._do(lambda memory: look_up(memory, self._statement_id), wait=False)
         if record is not None:
             self._record = record
             self._show()
 
-    async def _do(self, act: Callable[[ChatSession], Any], *, wait: bool = True) -> Any:
-        return await ask(self, self._host, act, "looking at the memory", wait=wait)
+    async def _do(self, act: Callable[[SessionMemory], Any], *, wait: bool = True) -> Any:
+        return await ask(self, self._host, lambda session: act(session.memory), "looking at the memory", wait=wait)
 
     def _show_acts(self, acts: Iterable[str]) -> None:
         hints = [(self.key(f"record.{act}"), act.replace("_", " ")) for act in acts]
@@ -125,14 +125,20 @@ class RecordScreen(Card[bool]):
     async def action_pin(self) -> None:
         """Pin it, or no longer."""
         statement = self._record.statement
-        if statement is not None and await self._do(lambda s: s.pin(statement.id, not statement.pinned)) is not None:
+        if (
+            statement is not None
+            and await self._do(lambda memory: memory.pin(statement.id, not statement.pinned)) is not None
+        ):
             self._changed = True
             self._load()
 
     @work(exclusive=True, exit_on_error=False)
     async def action_forget(self) -> None:
         """Forget it; it can be brought back."""
-        if self._record.statement is not None and await self._do(lambda s: s.forget([self._statement_id])) is not None:
+        if (
+            self._record.statement is not None
+            and await self._do(lambda memory: memory.forget([self._statement_id])) is not None
+        ):
             self._changed = True
             here, chat = self.key("record.bring_back"), self.key("undo")
             self.notify(f"It is forgotten. {here} brings it back, as does {chat} in the chat.", markup=False)
@@ -143,7 +149,7 @@ class RecordScreen(Card[bool]):
         """Put a deleted statement back into the memory."""
         if (
             self._record.removed is not None
-            and await self._do(lambda s: s.bring_back([self._statement_id])) is not None
+            and await self._do(lambda memory: memory.bring_back([self._statement_id])) is not None
         ):
             self._changed = True
             self._load()

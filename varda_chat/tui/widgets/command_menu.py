@@ -47,7 +47,7 @@ class CommandMenu(OptionList, can_focus=False):
 
     def _line(self, command: Command) -> Content:
         gap = " " * max(2, _NAME_CELLS - len(command.usage))
-        key = shortcut(self.app, command.handler)
+        key = shortcut(self.app, command)
         return Content.assemble(
             (command.usage, "$primary"), gap, (command.help, "$foreground"), (f"  {key}" if key else "", "$quiet")
         )
