@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from varda_chat.config import paths, persona
 from varda_chat.config.confirming import WHEN
-from varda_chat.config.defaults import DEFAULT_MEMORY_SIZE, DEFAULT_THEME, MAX_MEMORY_SIZE, GenerationSettings
+from varda_chat.config.defaults import (
+    DEFAULT_MEMORY_SIZE,
+    DEFAULT_PROFILE,
+    DEFAULT_THEME,
+    MAX_MEMORY_SIZE,
+    GenerationSettings,
+)
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.storage.regular import read_regular
 from varda_chat.text import one_line
@@ -32,7 +38,7 @@ class Settings:
     keep none; ``keys``: keys, such as "f2,ctrl+b", by the names of what they do.
     """
 
-    profile: str = "default"
+    profile: str = DEFAULT_PROFILE
     checkpoint: str = ""
     theme: str = DEFAULT_THEME
     temperature: float = GenerationSettings.temperature
