@@ -19,6 +19,7 @@ from varda_chat.models.chat_format import ChatFormat, ChatMLFormat
 from varda_chat.models.decoding import decode
 from varda_chat.models.generation import NoLoops
 from varda_chat.models.memory_cache import MemoryCache
+from varda_chat.models.one_token import OneToken
 
 CHATML = ChatMLFormat(chatml_tokenizer())
 SETTINGS = [
@@ -113,3 +114,35 @@ def test_a_stop_ends_it_after_the_token_at_hand() -> None:
     )  # fmt: skip
     assert reply == said
     assert len(reply) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_short_way_of_one_token_is_the_long_one(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = chatml_model(CHATML).to(dtype)
+    ids = torch.tensor([[*CHATML.opening, *CHATML.encode("user", "My dog is called Rimba.").ids]])
+    taken: list[int] = []
+    short = OneToken.__call__
+    monkeypatch.setattr(OneToken, "__call__", lambda self, *given: (taken.append(1), short(self, *given))[1])
+    with torch.inference_mode():
+        states = []
+        for cache in (MemoryCache(config=model.config), DynamicCache(config=model.config)):
+            model.model(ids, past_key_values=cache, use_cache=True)
+            each = [model.model(torch.tensor([[place]]), past_key_values=cache, use_cache=True) for place in (7, 9, 11)]
+            states.append(torch.cat([output.last_hidden_state for output in each], dim=1))
+    assert len(taken) == 3
+    assert torch.equal(states[0], states[1])
+
+
+def test_a_cache_with_room_holds_what_one_without_holds() -> None:
+    model = chatml_model(CHATML)
+    kept = []
+    with torch.no_grad():
+        for cache in (MemoryCache(config=model.config), DynamicCache(config=model.config)):
+            for change in (9, 1, -4, 3, 300, -299, 2):
+                if change < 0:
+                    cache.crop(change)
+                else:
+                    model.model(torch.arange(3, 3 + change).clamp_max(40).unsqueeze(0), past_key_values=cache)
+            kept.append([(layer.keys, layer.values) for layer in cache.layers])
+    for ours, plain in zip(*kept, strict=True):
+        torch.testing.assert_close(ours, plain)
