@@ -146,3 +146,19 @@ def test_a_cache_with_room_holds_what_one_without_holds() -> None:
             kept.append([(layer.keys, layer.values) for layer in cache.layers])
     for ours, plain in zip(*kept, strict=True):
         torch.testing.assert_close(ours, plain)
+
+
+def test_the_short_way_of_one_token_is_the_long_one_for_gpt2(chat_format: ChatFormat) -> None:
+    model = tiny_model(chat_format).eval()
+    memory = ChainedMemory.of(9, dim=model.config.memory_dim)
+    ids = torch.tensor([chat_format.encode("user", "My dog is called Rimba.").ids])
+    with torch.inference_mode():
+        logits = []
+        for cache in (MemoryCache(config=model.config), DynamicCache(config=model.config)):
+            model(ids, past_key_values=cache, use_cache=True, memory=memory)
+            each = [
+                model(torch.tensor([[place]]), past_key_values=cache, use_cache=True, memory=memory).logits
+                for place in (7, 9, 11)
+            ]
+            logits.append(torch.cat(each, dim=1))
+    torch.testing.assert_close(logits[0], logits[1], atol=1e-6, rtol=1e-6)

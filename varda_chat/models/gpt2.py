@@ -24,6 +24,7 @@ from varda_chat.models.memory_cache import (
     memory_state_of,
     real_tokens,
 )
+from varda_chat.models.one_token_gpt2 import one_token, takes_short_way
 
 MASKED_SCORE = -1e4
 """Score of a result that is not there: exp() of it is zero in float32, and it stays finite in every dtype."""
@@ -395,6 +396,27 @@ class VardaGPTModel(GPT2Model):
             super().__init__(config)
         self.h = nn.ModuleList(VardaGPTBlock(config, layer_idx=i) for i in range(depth))
         self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        read_pass: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As GPT2Model's. One token that goes on with a chat's cache takes the short way through the same blocks."""
+        if takes_short_way(self, input_ids, past_key_values, attention_mask, kwargs):
+            return one_token(self, input_ids, position_ids, past_key_values, read_pass)  # type: ignore[arg-type]
+        return super().forward(
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            read_pass=read_pass,
+            **kwargs,
+        )
 
 
 class VardaGPTAssociative(GeneratesWithMemoryCache, GPT2LMHeadModel):
