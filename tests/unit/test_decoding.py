@@ -122,7 +122,12 @@ def test_the_short_way_of_one_token_is_the_long_one(dtype: torch.dtype, monkeypa
     ids = torch.tensor([[*CHATML.opening, *CHATML.encode("user", "My dog is called Rimba.").ids]])
     taken: list[int] = []
     short = OneToken.__call__
-    monkeypatch.setattr(OneToken, "__call__", lambda self, *given: (taken.append(1), short(self, *given))[1])
+
+    def noted(self: OneToken, *given: Any) -> Tensor:
+        taken.append(1)
+        return short(self, *given)
+
+    monkeypatch.setattr(OneToken, "__call__", noted)
     with torch.inference_mode():
         states = []
         for cache in (MemoryCache(config=model.config), DynamicCache(config=model.config)):

@@ -82,6 +82,9 @@ class MemoryState:
 class GrowingLayer(DynamicLayer):
     """A DynamicLayer with room for the tokens to come: what is there is not copied for each of them."""
 
+    keys: Any
+    values: Any
+
     def __init__(self) -> None:
         super().__init__()
         self._room: tuple[Tensor, Tensor] | None = None
@@ -119,6 +122,8 @@ class GrowingLayer(DynamicLayer):
 
 class MemoryCache(DynamicCache):
     """A DynamicCache with the memory layer's state."""
+
+    layers: list[Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
