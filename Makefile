@@ -38,8 +38,8 @@ format: .venv/dev ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: .venv/train ## speed against plain GPT-2 in the same run
-	@$(BIN)/varda-eval $(CHECKPOINT) speed
+bench: .venv/train ## what memory costs: both shipped models against plain parts in the same run, beside the goals (ARGS=--quick; half an hour)
+	@$(BIN)/python -m training.benchmarks $(ARGS)
 
 bench-memory: .venv/train ## the memory: index types, turns, starts (ARGS=--million for 1,000,000 vectors too)
 	@$(BIN)/python -m training.benchmarks.index $(ARGS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 
@@ -57,6 +56,8 @@ def sanitize(text: str) -> str:
 def to_json(value: object, indent: int | None = None) -> str:
     """``value`` as JSON (on one line without ``indent``) that is safe to print: control, bidi and hidden characters in
     it are escaped, and whoever reads the JSON gets them back; so are bytes of a path that are no UTF-8."""
+    import json  # --help is printed without
+
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     try:
         text.encode()
@@ -66,6 +67,8 @@ def to_json(value: object, indent: int | None = None) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
+    import json
+
     return json.dumps(match[0])[1:-1]
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from tests.conftest import tiny_model
 from training.benchmarks import training as training_speed
 from training.benchmarks.ancestor import CLUSTERS, AncestorLoop
-from training.benchmarks.speed import Speed
+from training.benchmarks.ratios import Speed
 from varda_chat.memory import AssociativeMemory
 from varda_chat.models.chat_format import ChatFormat
 

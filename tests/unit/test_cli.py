@@ -6,10 +6,12 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -254,3 +256,20 @@ def test_output_is_utf8_whatever_the_locale(tiny_checkpoint: Path) -> None:
     done = subprocess.run(line, capture_output=True, timeout=120, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.decode("utf-8"))["prompt"] == said
+
+
+def test_the_help_has_each_commands_own_line_and_loads_none_of_them() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from varda_chat.cli.main import main\n"
+        "print(CliRunner().invoke(main, ['--help'], terminal_width=80).output)\n"
+        "print([m for m in sys.modules if m.startswith(('varda_chat.', 'json', 'tomllib', 'sqlite3'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        assert re.search(rf"^  {name} +{re.escape(command.get_short_help_str(64))}$", done.stdout, re.MULTILINE)
+    loaded = done.stdout.splitlines()[-1]
+    for module in ("varda_chat.cli.memory", "varda_chat.text", "varda_chat.config.settings", "json", "sqlite3"):
+        assert repr(module) not in loaded

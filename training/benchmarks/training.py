@@ -4,10 +4,8 @@ writing against the ancestor's design at its own sizes. ``make bench-train``; mi
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,7 +21,9 @@ from torch.nn import functional as F
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
 from training.benchmarks.ancestor import AncestorLoop
-from training.benchmarks.speed import FullMemory, Speed
+from training.benchmarks.machine import load_a_core
+from training.benchmarks.ratios import Figure, Row, Speed, in_turns, seconds
+from training.benchmarks.speed import FullMemory
 from training.config import PRESETS
 from training.data.dialogue_rows import DialogueRows, MultiSessions, exchanges, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays
@@ -43,6 +43,8 @@ ENOUGH_IN_TRAINING, ENOUGH_IN_FORWARD = 0.75, 100.0
 ANCESTOR: dict[str, Any] = {"n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "memory_dim": 768,
                             "num_search_results": 5, "vocab_size": 50257}  # fmt: skip
 MEMORY = 10_000
+TRAINING = Row("training", "training with memory and pairs", "the plain base in the same loop", "tokens/s",
+               {"mini": 0.8}, gpu=True)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -175,47 +177,36 @@ def measure_forward(length: int, repeats: int) -> tuple[Speed, ...]:
     alone = _in_turns(work, length, their_memory, our_memory, repeats, before=emptied)
     emptied()
     prompt = ids[:, : length - written]
-    seconds = []
+    times = []
     for _ in range(repeats):
         cache = DynamicCache(config=model.config)
         model(prompt, past_key_values=cache, memory=memory, use_cache=True)
-        seconds.append(_seconds(partial(our_writing, cache)) / written)
+        times.append(seconds(partial(our_writing, cache)) / written)
     # without a cache, the next token costs the whole text again
-    writing = Speed(f"writing a token after {length}", reading.plain / length, 1 / statistics.median(seconds))
+    writing = Speed(f"writing a token after {length}", reading.plain / length, 1 / statistics.median(times))
     return reading, in_training, alone, writing
 
 
 def _in_turns(
     work: str, tokens: int, plain: Callable[[], object], ours: Callable[[], object], repeats: int,
-    before: Callable[[], None] = lambda: None,
+    before: Callable[[], object] = lambda: None,
 ) -> Speed:  # fmt: skip
     """tokens/s of both by the median of ``repeats``, after one of each that does not count."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for number in range(repeats + 1):
-        for run, seconds in zip((plain, ours), times, strict=True):
-            before()
-            took = _seconds(run)
-            if number:
-                seconds.append(took)
-    return Speed(work, *(tokens / statistics.median(seconds) for seconds in times))
+    return Speed(work, *(tokens / each for each in in_turns(plain, ours, repeats, before)))
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def measure_training_row(preset: str, repeats: int) -> Figure:
+    """Training tokens/s as a row of the table of ``make bench``."""
+    speed = measure_training(preset, True, repeats)
+    return Figure(TRAINING, preset, speed.plain, speed.ours, repeats)
 
 
 def measure(preset: str, length: int, repeats: int) -> Found:
     """Everything, and the machine's load while it was measured."""
-    begun = _load()
+    begun = load_a_core()
     training = tuple(measure_training(preset, pairs, repeats) for pairs in (False, True))
     forward = measure_forward(length, max(1, repeats // 3))
-    return Found(preset, training, forward, (begun, _load()), torch.get_num_threads())
-
-
-def _load() -> float:
-    return round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
+    return Found(preset, training, forward, (begun, load_a_core()), torch.get_num_threads())
 
 
 def speed_table(found: Found) -> Table:

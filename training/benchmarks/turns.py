@@ -67,7 +67,7 @@ def measure_turns(vectors: Vectors, kinds: tuple[str, ...], folder: Path) -> Ite
             began = time.perf_counter()
             store.set_index_type(kind)
             build = time.perf_counter() - began
-            seconds, processor = np.array([_turn(store, rng, dim) for _ in range(TURNS)]).T
+            seconds, processor = np.array([turn_seconds(store, rng, dim) for _ in range(TURNS)]).T
         line = [sys.executable, "-c", _START, str(folder), str(dim)]
         done = [subprocess.run(line, capture_output=True, text=True, check=True) for _ in range(3)]  # noqa: S603
         imports, start, start_cpu = np.median([[float(each) for each in one.stdout.split()] for one in done], axis=0)
@@ -112,7 +112,7 @@ def _statement(text: str, vectors: Vectors) -> NewStatement:
     return NewStatement(text, "user", tuple(NewVector(row, 7, "t", 0.5) for row in vectors))
 
 
-def _turn(store: MemoryStore, rng: np.random.Generator, dim: int) -> tuple[float, float]:
+def turn_seconds(store: MemoryStore, rng: np.random.Generator, dim: int) -> tuple[float, float]:
     """Seconds that a turn takes, and of them in this thread's processor time."""
     number = time.time_ns()  # another text in every run: what is told again costs less
     rows = rng.standard_normal((2, PER_STATEMENT, dim)).astype(np.float32)

@@ -135,9 +135,9 @@ def speed(source: str, flags: dict[str, Any], load: Load, console: Console) -> N
 
     from training.benchmarks.speed import measure_speed
 
-    speeds = measure_speed(load(source).model, memory_size=flags["memory_size"])
-    table = Table("work", title="Tokens a second, against plain GPT-2 of the same size", title_justify="left")
-    for column in ("plain GPT-2", "with memory parts", "ratio"):
+    speeds = measure_speed(load(source), memory_size=flags["memory_size"])
+    table = Table("work", title="Tokens a second, against the plain base of the same weights", title_justify="left")
+    for column in ("plain", "with memory", "ratio"):
         table.add_column(column, justify="right")
     for each in speeds:
         table.add_row(each.work, f"{each.plain:,.0f}", f"{each.ours:,.0f}", f"{each.ratio:.2f}")

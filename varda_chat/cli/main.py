@@ -1,4 +1,4 @@
-"""The ``varda-chat`` command. Imports nothing heavy at the top: ``--help`` and ``--reset-memory`` answer at once."""
+"""The ``varda-chat`` command. Imports next to nothing at the top: ``--help`` answers at once."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from varda_chat import __version__
 from varda_chat.cli.completion import profile_names
-from varda_chat.cli.parameters import ID, TEXT, WholeNumber
-from varda_chat.config import paths, persona, settings
-from varda_chat.config.defaults import MAX_MEMORY_SIZE, MAX_NEW_TOKENS, WAIT_SECONDS, GenerationSettings
-from varda_chat.config.settings import Settings
+from varda_chat.cli.parameters import DIRECTORY, FILE, ID, TEXT, WholeNumber
+from varda_chat.config.defaults import (
+    DEFAULT_PROFILE,
+    DEFAULT_THEME,
+    MAX_MEMORY_SIZE,
+    MAX_NEW_TOKENS,
+    WAIT_SECONDS,
+    GenerationSettings,
+)
 from varda_chat.errors import VardaError
-from varda_chat.session.request import Request
-from varda_chat.text import numbered, sanitize
-from varda_chat.tui import terminals
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WRONG_INPUT = 2
 INTERRUPTED = 130
 _SUBCOMMANDS = {
-    "api": ("varda_chat.cli.api", "api"),
-    "mcp": ("varda_chat.cli.mcp", "mcp"),
-    "memory": ("varda_chat.cli.memory", "memory"),
-    "models": ("varda_chat.cli.models", "models"),
-    "serve": ("varda_chat.cli.serve", "serve"),
-    "sessions": ("varda_chat.cli.sessions", "sessions"),
+    "api": ("varda_chat.cli.api", "api", "Serve the chat to programs that speak OpenAI's interface."),
+    "mcp": ("varda_chat.cli.mcp", "mcp", "Serve the memory to an MCP client on stdin and stdout: tools..."),
+    "memory": ("varda_chat.cli.memory", "memory", "Look at, change and move what is remembered."),
+    "models": ("varda_chat.cli.models", "models", "List models, and prepare or remove their files."),
+    "serve": ("varda_chat.cli.serve", "serve", "Chat in a browser."),
+    "sessions": ("varda_chat.cli.sessions", "sessions", "Look into the saved sessions, and change them."),
 }
-"""Modules that hold the subcommands, and their names there."""
+"""The subcommands: the module that holds each, its name there, and its line in the help, for which none is loaded."""
 
 
 class _Commands(click.Group):
@@ -49,9 +51,15 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _SUBCOMMANDS:
             return None
-        module, name = _SUBCOMMANDS[cmd_name]
+        from importlib import import_module
+
+        module, name, _ = _SUBCOMMANDS[cmd_name]
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in _SUBCOMMANDS.items()])
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _clean_errors():
@@ -62,7 +70,7 @@ class _Commands(click.Group):
             with _clean_errors():
                 return super().invoke(ctx)
         except VardaError as error:
-            click.echo(f"Error: {sanitize(str(error))}", err=True)
+            _say_error(error)
             sys.exit(error.exit_code)
         except BrokenPipeError:
             # the reader has gone (as in `| head`): nothing more to say, and Python must not complain at exit
@@ -71,8 +79,14 @@ class _Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             sys.exit(INTERRUPTED)
         except OSError as error:
-            click.echo(f"Error: {sanitize(str(error))}", err=True)
+            _say_error(error)
             sys.exit(1)
+
+
+def _say_error(error: Exception) -> None:
+    from varda_chat.text import sanitize
+
+    click.echo(f"Error: {sanitize(str(error))}", err=True)
 
 
 @contextmanager
@@ -81,6 +95,8 @@ def _clean_errors() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
+        from varda_chat.text import sanitize
+
         said, clean = error.format_message(), sanitize(error.format_message())
         if said == clean:
             raise
@@ -105,6 +121,9 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     """Let the settings file give the defaults of the flags."""
     if ctx.resilient_parsing:
         return
+    from varda_chat.config import paths, settings
+    from varda_chat.text import sanitize
+
     try:
         ctx.obj = settings.read(value or paths.config_file(), required=value is not None)
     except VardaError as error:
@@ -129,7 +148,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 )
 @click.option(
     "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     envvar="VARDA_CHAT_CONFIG",
     is_eager=True,
@@ -139,7 +158,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 )
 @click.option(
     "--profile",
-    default=Settings.profile,
+    default=DEFAULT_PROFILE,
     metavar="NAME",
     envvar="VARDA_CHAT_PROFILE",
     shell_complete=profile_names,
@@ -147,9 +166,9 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 )
 @click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=DIRECTORY,
     metavar="DIR",
-    help=f"Where the memories lie.  [default: ${paths.HOME_VARIABLE} or the user's data folder]",
+    help="Where the memories lie.  [default: $VARDA_CHAT_HOME or the user's data folder]",
 )
 @click.option(
     "--checkpoint",
@@ -167,7 +186,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 @click.option("-r", "--resume", type=ID, metavar="ID", help="Resume that session.")
 @click.option(
     "--theme",
-    default=Settings.theme,
+    default=DEFAULT_THEME,
     metavar="NAME",
     envvar="VARDA_CHAT_THEME",
     shell_complete=theme_names,
@@ -176,21 +195,21 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 @click.option(
     "--temperature",
     type=click.FloatRange(0, 10),
-    default=Settings.temperature,
+    default=GenerationSettings.temperature,
     envvar="VARDA_CHAT_TEMPERATURE",
     help="Randomness of the answers; 0 for none.",
 )
 @click.option(
     "--top-p",
     type=click.FloatRange(0, 1, min_open=True),
-    default=Settings.top_p,
+    default=GenerationSettings.top_p,
     envvar="VARDA_CHAT_TOP_P",
     help="Draw from the likeliest tokens of this total probability.",
 )
 @click.option(
     "--max-new-tokens",
     type=WholeNumber(1, MAX_NEW_TOKENS),
-    default=Settings.max_new_tokens,
+    default=GenerationSettings.max_new_tokens,
     envvar="VARDA_CHAT_MAX_NEW_TOKENS",
     help="Longest answer.",
 )
@@ -250,6 +269,12 @@ def main(
     _speak_utf8()
     if click.get_current_context().invoked_subcommand is not None:
         return
+    from dataclasses import replace
+
+    from varda_chat.config import persona
+    from varda_chat.session.request import Request
+    from varda_chat.tui import terminals
+
     context = click.get_current_context()
     found = context.obj.settings
     usual = context.get_parameter_source("system") in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
@@ -335,6 +360,7 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     from varda_chat.memory.store import MemoryStore
     from varda_chat.session.purging import finish as finish_purges
     from varda_chat.storage.files import DATABASE
+    from varda_chat.text import numbered, sanitize
     from varda_chat.transcripts.store import FILE_NAME as SESSIONS
     from varda_chat.transcripts.store import remove_file
     from varda_chat.tui.controllers.history import FILE_NAME

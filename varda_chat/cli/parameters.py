@@ -1,13 +1,14 @@
-"""What arguments of the command line may be: whole numbers that every part of the program can hold, and text."""
+"""What arguments of the command line may be: whole numbers that every part of the program can hold, text, and paths.
+Imports nothing but click before one is given."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
 from varda_chat.errors import VardaError
-from varda_chat.text import one_line, sanitize, typed
 
 MAX_ID = 2**63 - 1
 """The largest id of a row in SQLite."""
@@ -22,6 +23,8 @@ class WholeNumber(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and len(value.strip()) > _DIGITS + 1:
+            from varda_chat.text import one_line
+
             self.fail(f"{one_line(value, 30)!r} is not a whole number from {self.min} to {self.max}.", param, ctx)
         return super().convert(value, param, ctx)
 
@@ -32,6 +35,8 @@ class TypedText(click.ParamType):  # type: ignore[type-arg]
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from varda_chat.text import sanitize, typed
+
         try:
             text, notice = typed(value, "The text")
         except VardaError as error:
@@ -41,6 +46,17 @@ class TypedText(click.ParamType):  # type: ignore[type-arg]
         return text
 
 
+class TypedPath(click.Path):
+    """A path as a person typed it, as a ``pathlib.Path``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from pathlib import Path
+
+        return Path(os.fsdecode(super().convert(value, param, ctx)))
+
+
 ID = WholeNumber()
 LIMIT = WholeNumber()
 TEXT = TypedText()
+FILE = TypedPath(dir_okay=False)
+DIRECTORY = TypedPath(file_okay=False)

@@ -12,6 +12,7 @@ MAX_MEMORY_SIZE = 1_000_000_000
 MAX_NEW_TOKENS = 1_000_000
 WAIT_SECONDS = 10.0
 """How long an answer without a screen waits for another varda-chat that is using the memory."""
+DEFAULT_PROFILE = "default"
 DEFAULT_THEME = "varda-dark"
 CONFIRM_DELETES = ("auto", "always", "never")
 """When a turn asks before it deletes. auto: where more than one memory would go, or a pinned one. never: pinned ones

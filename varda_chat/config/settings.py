@@ -12,6 +12,7 @@ from varda_chat.config import paths, persona
 from varda_chat.config.defaults import (
     CONFIRM_DELETES,
     DEFAULT_MEMORY_SIZE,
+    DEFAULT_PROFILE,
     DEFAULT_THEME,
     MAX_MEMORY_SIZE,
     GenerationSettings,
@@ -37,7 +38,7 @@ class Settings:
     keep none; ``keys``: keys, such as "f2,ctrl+b", by the names of what they do.
     """
 
-    profile: str = "default"
+    profile: str = DEFAULT_PROFILE
     checkpoint: str = ""
     theme: str = DEFAULT_THEME
     temperature: float = GenerationSettings.temperature

@@ -218,12 +218,15 @@ class AssociativeMemory:
         if k < 1:
             raise VardaError(f"k is {k}; at least one result must be asked for.")
         rows = queries.reshape(-1, self.embedding_dim)  # (n, dim)
-        ids = np.full((len(rows), k), -1, dtype=np.int64)
-        distances = np.full((len(rows), k), np.inf, dtype=np.float32)
-        vectors = np.zeros((len(rows), k, self.embedding_dim), dtype=np.float32)
-        width = min(k, len(self._born))
-        if width and len(rows):
-            ids[:, :width], distances[:, :width], vectors[:, :width] = nearest(self.index, rows, width)
+        width = min(k, len(self._born)) if len(rows) else 0
+        if width == k:
+            ids, distances, vectors = nearest(self.index, rows, k)
+        else:
+            ids = np.full((len(rows), k), -1, dtype=np.int64)
+            distances = np.full((len(rows), k), np.inf, dtype=np.float32)
+            vectors = np.zeros((len(rows), k, self.embedding_dim), dtype=np.float32)
+            if width:
+                ids[:, :width], distances[:, :width], vectors[:, :width] = nearest(self.index, rows, width)
         leading = queries.shape[:-1]
         return SearchResults(
             ids=same_kind(ids.reshape(*leading, k), query),

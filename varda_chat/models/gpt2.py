@@ -16,6 +16,7 @@ from varda_chat.models.copy_chain import mix_copy_distribution
 from varda_chat.models.gpt2_configuration import VardaGPTConfig
 from varda_chat.models.gpt2_memory import GPT2MemoryHeads, GPT2MemoryLayer, GPT2MemoryPass
 from varda_chat.models.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
+from varda_chat.models.one_token_gpt2 import one_token, takes_short_way
 from varda_chat.models.results import BatchMemory, Memory, SearchResults
 
 
@@ -82,6 +83,27 @@ class VardaGPTModel(GPT2Model):
             super().__init__(config)
         self.h = nn.ModuleList(VardaGPTBlock(config, layer_idx=i) for i in range(depth))
         self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        memory_pass: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As GPT2Model's. One token that continues a chat's cache takes the short way through the same blocks."""
+        if takes_short_way(self, input_ids, past_key_values, attention_mask, kwargs):
+            return one_token(self, input_ids, position_ids, past_key_values, memory_pass)  # type: ignore[arg-type]
+        return super().forward(
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            memory_pass=memory_pass,
+            **kwargs,
+        )
 
 
 class VardaGPTAssociative(GeneratesWithMemoryCache, GPT2LMHeadModel):

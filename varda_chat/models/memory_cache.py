@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from varda_chat.models.copy_chain import CopyState
 
 _COPY_STATE = ("copy_ids", "copy_tokens")
+ROOM = 256
+"""Tokens by which the room for keys and values grows."""
 
 
 class MemoryState:
@@ -76,11 +79,55 @@ class MemoryState:
         self.context = None
 
 
+class GrowingLayer(DynamicLayer):
+    """A DynamicLayer with room for the tokens to come: what is there is not copied for each of them."""
+
+    keys: Any
+    values: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._room: tuple[Tensor, Tensor] | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """The keys and values (B, heads, T, head_dim) of all tokens, the new ones among them."""
+        if torch.is_grad_enabled():  # what a gradient goes back through is not written over
+            return super().update(key_states, value_states, *args, **kwargs)
+        known = self.get_seq_length()
+        length = known + key_states.shape[-2]
+        room = self._room
+        if known == 0 or room is None or not self._has_room(room[0], key_states, length):
+            room = self._room = self._larger(key_states, length), self._larger(value_states, length)
+            if known:
+                room[0][..., :known, :], room[1][..., :known, :] = self.keys, self.values
+            self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
+        self.keys, self.values = room[0][..., :length, :], room[1][..., :length, :]
+        self.keys[..., known:, :], self.values[..., known:, :] = key_states, value_states
+        return self.keys, self.values
+
+    def _has_room(self, room: Tensor, new: Tensor, length: int) -> bool:
+        """Whether ``room`` begins with what is known, and ``length`` tokens fit."""
+        return (
+            room.shape[0] == new.shape[0]
+            and room.shape[-2] >= length
+            and room.data_ptr() == self.keys.data_ptr()
+            and (torch.is_inference_mode_enabled() or not room.is_inference())
+        )
+
+    @staticmethod
+    def _larger(new: Tensor, length: int) -> Tensor:
+        rows, heads, _, width = new.shape
+        return new.new_empty(rows, heads, (length // ROOM + 1) * ROOM, width)
+
+
 class MemoryCache(DynamicCache):
     """A DynamicCache with the memory layer's state."""
 
+    layers: list[Any]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.layers]
         self.memory_state = MemoryState()
 
     def reorder_cache(self, beam_idx: Tensor) -> None:

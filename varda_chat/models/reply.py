@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.chat_format import ChatFormat, EncodedMessage
-from varda_chat.models.generation import GREEDY_BELOW, NoLoops, OnlyText, StopEvent, TextStreamer
+from varda_chat.models.decoding import decode
+from varda_chat.models.generation import NoLoops, TextStreamer
 from varda_chat.models.memory_cache import MemoryCache
 
 LOOP_NGRAM = 3
@@ -80,34 +80,26 @@ class ReplyWriter:
         room = self.model.config.n_positions - len(prompt)
         if room < 1:
             raise ValueError(f"the prompt of {len(prompt)} tokens leaves no room for a reply")
-        input_ids = torch.tensor([prompt], device=self.model.device)
-        sampling: dict[str, Any] = (
-            {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
-            if settings.temperature >= GREEDY_BELOW
-            else {"do_sample": False}
-        )
-        end = self.chat.end_id
+        end, loops = self.chat.end_id, NoLoops(LOOP_NGRAM, earlier)
+        streamer = TextStreamer(self.chat, on_text) if on_text is not None else None
         with self._watching() as read:
-            output = self.model.generate(
-                input_ids,
-                attention_mask=torch.ones_like(input_ids),
-                past_key_values=self._cache,
-                generation_config=GenerationConfig(
-                    max_new_tokens=min(settings.max_new_tokens, room), eos_token_id=end, pad_token_id=end,
-                    bos_token_id=end, **sampling,
-                ),
-                logits_processor=LogitsProcessorList(
-                    [OnlyText(self.chat.banned), NoLoops(len(prompt), LOOP_NGRAM, earlier)]
-                ),
-                stopping_criteria=StoppingCriteriaList([StopEvent(stop)] if stop is not None else []),
-                streamer=TextStreamer(self.chat, on_text) if on_text is not None else None,
+            reply = decode(
+                self.model,
+                prompt,
+                self._cache,
+                settings,
+                limit=min(settings.max_new_tokens, room),
+                end_id=end,
+                forbidden=lambda reply, _: [*self.chat.banned, *loops.banned(reply)],
+                on_token=None if streamer is None else streamer.add,
+                stop=stop,
                 memory=memory,
                 status=torch.tensor([status], device=self.model.device),
-            )  # fmt: skip
-        reply: list[int] = output[0, len(prompt) :].tolist()
-        # the last token was chosen and not read
-        self._ids = [*prompt, *reply][: self._cache.get_seq_length()]
-        reply = reply[: reply.index(end)] if end in reply else reply
+            )
+        if streamer is not None:
+            streamer.end()
+        self._ids = [*prompt, *reply[:-1]]  # the last token was chosen and not read
+        reply = reply[:-1] if reply[-1] == end else reply
         if not read:
             return Written(reply, None, None)
         ids = torch.cat([each for each, _ in read])[: len(reply)]

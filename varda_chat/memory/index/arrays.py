@@ -25,7 +25,8 @@ def same_kind(array: npt.NDArray[Any], model: Any) -> Any:
     if not is_tensor(model):
         return array
     # whoever made the tensor has imported torch
-    return sys.modules["torch"].from_numpy(array).to(model.device)
+    tensor = sys.modules["torch"].from_numpy(array)
+    return tensor if model.device.type == "cpu" else tensor.to(model.device)
 
 
 def stacked(arrays: Sequence[Any]) -> Any:

@@ -27,23 +27,36 @@ def nearest(
     candidates = index.search(queries, k, exact)
     count, width = candidates.shape
     dim = queries.shape[1]
+    if candidates.size * dim <= _AT_ONCE:
+        return _ranked(index, candidates, queries, k)
     ids = np.empty((count, k), dtype=np.int64)
     distances = np.empty((count, k), dtype=np.float32)
     vectors = np.empty((count, k, dim), dtype=np.float32)
     step = max(1, _AT_ONCE // (width * dim))
     for start in range(0, count, step):
         rows = slice(start, start + step)
-        offered = candidates[rows]
-        found = offered >= 0
-        theirs = np.zeros((*offered.shape, dim), dtype=np.float32)
-        theirs[found] = index.vectors(offered[found])
-        gaps = theirs - queries[rows, None, :]  # (rows, width, dim)
-        gap_sizes = np.where(found, np.einsum("nkd,nkd->nk", gaps, gaps), np.float32(np.inf))
-        order = np.argsort(gap_sizes, axis=1, kind="stable")[:, :k]
-        ids[rows] = np.take_along_axis(offered, order, axis=1)
-        distances[rows] = np.take_along_axis(gap_sizes, order, axis=1)
-        vectors[rows] = np.take_along_axis(theirs, order[:, :, None], axis=1)
+        ids[rows], distances[rows], vectors[rows] = _ranked(index, candidates[rows], queries[rows], k)
     return ids, distances, vectors
+
+
+def _ranked(index: VectorIndex, offered: Ids, queries: Vectors, k: int) -> tuple[Ids, npt.NDArray[np.float32], Vectors]:
+    """Of the candidates ``offered`` (n, c) to each query the ``k`` nearest, as ``nearest`` gives them."""
+    found = offered >= 0
+    everywhere = bool(found.all())
+    if everywhere:
+        theirs = index.vectors(offered.reshape(-1)).reshape(*offered.shape, queries.shape[1])
+    else:
+        theirs = np.zeros((*offered.shape, queries.shape[1]), dtype=np.float32)
+        theirs[found] = index.vectors(offered[found])
+    gaps = theirs - queries[:, None, :]  # (n, c, dim)
+    gap_sizes = np.einsum("nkd,nkd->nk", gaps, gaps)
+    if not everywhere:
+        gap_sizes = np.where(found, gap_sizes, np.float32(np.inf))
+    if offered.shape[1] == k and bool((gap_sizes[:, 1:] >= gap_sizes[:, :-1]).all()):
+        return offered, gap_sizes, theirs  # as an exact index offers them
+    order = np.argsort(gap_sizes, axis=1, kind="stable")[:, :k]
+    rows = np.arange(len(offered))[:, None]
+    return offered[rows, order], gap_sizes[rows, order], theirs[rows, order]
 
 
 def search_recall(memory: AssociativeMemory, sample: int = 100, k: int = 5) -> float:
