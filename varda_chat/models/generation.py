@@ -53,7 +53,7 @@ class TextStreamer:
         self.shown = ""
 
     def add(self, token: int) -> None:
-        """Go on with ``token``."""
+        """Take the next token."""
         self.ids.append(token)
         text = self.chat.decode(self.ids).lstrip()
         if not text.endswith("\N{REPLACEMENT CHARACTER}"):
