@@ -12,9 +12,11 @@ from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat import ChatSession
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore
+from varda_chat.models import reply
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.models.configuration import INTENTS
+from varda_chat.models.decoding import decode
 from varda_chat.session.confirming import KEPT
 
 CHAT = ChatMLFormat(chatml_tokenizer())
@@ -93,13 +95,12 @@ def test_what_is_found_is_read_word_for_word(session: ChatSession, asking: Any, 
     session.reply(TOLD)
     asking.config.memory.ask_threshold = -1.0
     read: list[str] = []
-    generate = asking.generate
 
-    def generating(ids: Any, **given: Any) -> Any:
-        read.append(CHAT.decode(ids[0].tolist()))
-        return generate(ids, **given)
+    def decoding(model: Any, prompt: list[int], *others: Any, **given: Any) -> list[int]:
+        read.append(CHAT.decode(prompt))
+        return decode(model, prompt, *others, **given)
 
-    monkeypatch.setattr(asking, "generate", generating)
+    monkeypatch.setattr(reply, "decode", decoding)
     turn = session.reply(ASKED)
     assert turn.status == "recalled"
     assert read[0].endswith(f"memory\nFound:\n- {TOLD}\nassistant\n")

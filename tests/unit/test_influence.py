@@ -17,8 +17,10 @@ from varda_chat import ChatSession
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import VardaError
 from varda_chat.memory import MemoryStore
+from varda_chat.models import reply
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint
+from varda_chat.models.decoding import GREEDY_BELOW, decode
 from varda_chat.session.turn import Remembered
 from varda_chat.session.why import MaskedStore, compared
 from varda_chat.transcripts import Transcripts
@@ -50,14 +52,13 @@ def session(model: Any, tmp_path: Path) -> Iterator[ChatSession]:
 def prompts(model: Any, monkeypatch: Any) -> list[str]:
     """What replies are written after, from here on."""
     read: list[str] = []
-    generate = model.generate
 
-    def generating(ids: Any, **given: Any) -> Any:
-        assert given["generation_config"].do_sample is False
-        read.append(CHAT.decode(ids[0].tolist()))
-        return generate(ids, **given)
+    def decoding(model: Any, prompt: list[int], cache: Any, settings: GenerationSettings, **given: Any) -> list[int]:
+        assert settings.temperature < GREEDY_BELOW
+        read.append(CHAT.decode(prompt))
+        return decode(model, prompt, cache, settings, **given)
 
-    monkeypatch.setattr(model, "generate", generating)
+    monkeypatch.setattr(reply, "decode", decoding)
     return read
 
 
