@@ -31,17 +31,23 @@ def add_reranker(model: Any, rank: int) -> None:
         each.init_weights()
 
 
-def write_adapter(source: Path, output: Path, model: Any) -> None:
-    """Write to ``output`` the adapter in ``source`` with the reranker of ``model``, its matrices in half precision."""
+def write_adapter(source: Path, output: Path, model: Any, config: RerankConfig) -> None:
+    """Write to ``output`` the adapter in ``source`` with the reranker of ``model``, its matrices in half precision, and
+    the thresholds of ``config``."""
     shutil.copytree(source, output, dirs_exist_ok=True)
     weights = {
         f"reranker.{name}": (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
         for name, tensor in model.reranker.state_dict().items()
     }
     save_file(load_file(source / MEMORY) | weights, str(output / MEMORY))
-    config = json.loads((source / "config.json").read_text("utf-8"))
-    config["memory"]["rerank_rank"] = model.config.memory.rerank_rank
-    (output / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    settings = json.loads((source / "config.json").read_text("utf-8"))
+    settings["memory"] |= {
+        "rerank_rank": config.rank,
+        "rerank_answer_threshold": config.answer_threshold,
+        "rerank_end_threshold": config.end_threshold,
+        "change_threshold": config.change_threshold,
+    }
+    (output / "config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
 @click.command()
@@ -63,7 +69,7 @@ def main(adapter: Path, output_dir: Path, max_steps: int) -> None:
     )  # fmt: skip
     trainer.resume()
     trainer.run()
-    write_adapter(adapter, output_dir / "adapter", checkpoint.model)
+    write_adapter(adapter, output_dir / "adapter", checkpoint.model, config)
 
 
 if __name__ == "__main__":

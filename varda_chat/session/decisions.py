@@ -159,10 +159,11 @@ def decide(
     stores = stores or (least if chance["tell"] + chance["correct"] > TELLS else ())
     near = None if memory is None else _near(layer, address, memory, statement_ids)
     candidates = () if near is None else near.candidates()
+    likeliest = max(chance, key=lambda intent: chance[intent])
     changes = chance["correct"] + chance["forget"] > config.change_threshold
     answers_above, ends_above = config.recall_threshold, config.delete_threshold
     if read_beside is not None and candidates and (changes or chance["ask"] > config.ask_threshold):
-        candidates = _reranked(candidates, read_beside, changes)
+        candidates = _reranked(candidates, read_beside, by_ends=changes and likeliest != "ask")
         answers_above, ends_above = config.rerank_answer_threshold, config.rerank_end_threshold
     # a line means one statement, and what resembles it stays
     meant = max(candidates, key=lambda each: each.ends, default=None)
@@ -171,10 +172,9 @@ def decide(
     answers = tuple(each for each in candidates if each.answers > answers_above)[:NOTE_STATEMENTS]
     answers = tuple(each for each in answers if _log_odds(each.answers) > _log_odds(answers[0].answers) - AS_SURE)
     found: tuple[Candidate, ...] = ()
-    forgets = changes and chance["forget"] > chance["correct"]
-    if forgets:
+    if changes and likeliest == "forget":
         status, stores = ("deleted" if deletes else "nothing_to_delete"), ()
-    elif deletes and stores:
+    elif deletes and stores and likeliest != "ask":
         status = "replaced"
     elif chance["ask"] > config.ask_threshold:
         status, stores, found = ("recalled" if answers else "unknown"), (), answers
@@ -190,9 +190,9 @@ def decide(
     return Decisions(tuple(stores), deletes, candidates, STATUSES.index(status), tuple(intents), found, reads)
 
 
-def _reranked(candidates: Sequence[Candidate], read_beside: ReadBeside, changes: bool) -> tuple[Candidate, ...]:
+def _reranked(candidates: Sequence[Candidate], read_beside: ReadBeside, *, by_ends: bool) -> tuple[Candidate, ...]:
     """The likeliest of ``candidates``, as they are judged when they are read beside the line; no other comes about."""
-    near = sorted(candidates, key=lambda each: -(each.ends if changes else each.answers))[:RERANKED]
+    near = sorted(candidates, key=lambda each: -(each.ends if by_ends else each.answers))[:RERANKED]
     judged = read_beside([each.statement for each in near])
     read = [replace(each, answers=answers, ends=ends) for each, (answers, ends) in zip(near, judged, strict=True)]
     return tuple(sorted(read, key=lambda each: -each.answers))
