@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from training.adapter.judged import DrawnPairs, load_judged
 from training.adapter.lines import load_facts, load_lines
@@ -50,26 +52,36 @@ def write_adapter(source: Path, output: Path, model: Any, config: RerankConfig) 
     (output / "config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
+def train_reranker(
+    adapter: Path, saves: Path, output: Path, config: RerankConfig, encoder: Callable[[list[str]], Tensor],
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Train a reranker for ``adapter``, resuming from what is in ``saves``, and write both to ``output``. ``encoder``:
+    unit vectors of texts, by which near statements are found."""
+    checkpoint = load_checkpoint(adapter)
+    torch.manual_seed(config.seed)
+    add_reranker(checkpoint.model, config.rank)
+    facts, lines = load_facts(validation=False), load_lines(validation=False)
+    drawn = DrawnPairs(facts, lines, encoder, random.Random(config.seed))
+    trainer = RerankTrainer(
+        checkpoint.model, checkpoint.chat, load_judged(validation=False), load_judged(validation=True), drawn, config,
+        saves, say,
+    )  # fmt: skip
+    trainer.resume()
+    trainer.run()
+    write_adapter(adapter, output, checkpoint.model, config)
+
+
 @click.command()
 @click.option("--adapter", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
 @click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Saves, then the adapter.")
 @click.option("--max-steps", type=click.IntRange(1), default=RerankConfig.max_steps, show_default=True)
 def main(adapter: Path, output_dir: Path, max_steps: int) -> None:
     """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
-    config = RerankConfig(max_steps=max_steps)
-    checkpoint = load_checkpoint(adapter)
-    torch.manual_seed(config.seed)
-    add_reranker(checkpoint.model, config.rank)
-    drawn = DrawnPairs(
-        load_facts(validation=False), load_lines(validation=False), packaged_encoder(), random.Random(config.seed)
-    )
-    trainer = RerankTrainer(
-        checkpoint.model, checkpoint.chat, load_judged(validation=False), load_judged(validation=True), drawn, config,
-        output_dir, lambda line: print(line, flush=True),
+    train_reranker(
+        adapter, output_dir, output_dir / "adapter", RerankConfig(max_steps=max_steps), packaged_encoder(),
+        lambda line: print(line, flush=True),
     )  # fmt: skip
-    trainer.resume()
-    trainer.run()
-    write_adapter(adapter, output_dir / "adapter", checkpoint.model, config)
 
 
 if __name__ == "__main__":
