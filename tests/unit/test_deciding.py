@@ -256,3 +256,18 @@ def test_only_what_is_likeliest_a_request_forgets(careful: Any, store: MemorySto
     lean(careful, ask=2.0, forget=0.5)
     asked = decided(careful, store, read_beside=lambda all_: [(0.9, 0.9)] * len(all_))
     assert (asked.status_name, asked.deletes) == ("recalled", frozenset())
+
+
+def test_what_the_search_says_counts_beside_what_is_read(careful: Any, store: MemoryStore) -> None:
+    memory = careful.config.memory
+    before, memory.rerank_search_weight = memory.rerank_search_weight, 0.5
+    lean(careful, ask=2.0)
+
+    def read_beside(statements: Any) -> list[tuple[float, float]]:
+        return [(0.6, 0.1)] * len(statements)
+
+    unlikely = decided(careful, store, read_beside=read_beside)  # the search says: nothing answers
+    assert unlikely.status_name == "unknown"
+    set_decisions(careful, "ask", answers=True)
+    assert decided(careful, store, read_beside=read_beside).status_name == "recalled"
+    memory.rerank_search_weight = before

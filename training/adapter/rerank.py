@@ -21,8 +21,8 @@ from varda_chat.models.reranker import ANSWERS, ENDS
 @dataclass(frozen=True)
 class RerankConfig:
     """pairs: of a step; judged: share of them that are hand-written; map_rate, decision_rate: of the low-rank maps and
-    of the decision, along a cosine over ``max_steps``; the thresholds: of a model with this reranker, chosen on
-    held-out facts (docs/experiments.md)."""
+    of the decision, along a cosine over ``max_steps``; the search's weight and the thresholds: of a model with this
+    reranker, chosen on held-out facts (docs/experiments.md)."""
 
     rank: int = 8
     pairs: int = 32
@@ -34,8 +34,9 @@ class RerankConfig:
     clip: float = 1.0
     seed: int = 1
     save_every: int = 25
-    answer_threshold: float = 0.6
-    end_threshold: float = 0.6
+    search_weight: float = 0.8
+    answer_threshold: float = 0.991
+    end_threshold: float = 0.71
     change_threshold: float = 0.1
 
 

@@ -35,7 +35,7 @@ def add_reranker(model: Any, rank: int) -> None:
 
 def write_adapter(source: Path, output: Path, model: Any, config: RerankConfig) -> None:
     """Write to ``output`` the adapter in ``source`` with the reranker of ``model``, its matrices in half precision, and
-    the thresholds of ``config``."""
+    the search's weight and thresholds of ``config``."""
     shutil.copytree(source, output, dirs_exist_ok=True)
     weights = {
         f"reranker.{name}": (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
@@ -45,6 +45,7 @@ def write_adapter(source: Path, output: Path, model: Any, config: RerankConfig) 
     settings = json.loads((source / "config.json").read_text("utf-8"))
     settings["memory"] |= {
         "rerank_rank": config.rank,
+        "rerank_search_weight": config.search_weight,
         "rerank_answer_threshold": config.answer_threshold,
         "rerank_end_threshold": config.end_threshold,
         "change_threshold": config.change_threshold,

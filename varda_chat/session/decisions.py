@@ -163,7 +163,8 @@ def decide(
     changes = chance["correct"] + chance["forget"] > config.change_threshold
     answers_above, ends_above = config.recall_threshold, config.delete_threshold
     if read_beside is not None and candidates and (changes or chance["ask"] > config.ask_threshold):
-        candidates = _reranked(candidates, read_beside, by_ends=changes and likeliest != "ask")
+        by_ends = changes and likeliest != "ask"
+        candidates = _reranked(candidates, read_beside, config.rerank_search_weight, by_ends=by_ends)
         answers_above, ends_above = config.rerank_answer_threshold, config.rerank_end_threshold
     # a line means one statement, and what resembles it stays
     meant = max(candidates, key=lambda each: each.ends, default=None)
@@ -190,17 +191,31 @@ def decide(
     return Decisions(tuple(stores), deletes, candidates, STATUSES.index(status), tuple(intents), found, reads)
 
 
-def _reranked(candidates: Sequence[Candidate], read_beside: ReadBeside, *, by_ends: bool) -> tuple[Candidate, ...]:
-    """The likeliest of ``candidates``, as they are judged when they are read beside the line; no other comes about."""
+def _reranked(
+    candidates: Sequence[Candidate], read_beside: ReadBeside, search_weight: float, *, by_ends: bool
+) -> tuple[Candidate, ...]:
+    """The likeliest of ``candidates``, judged by reading them beside the line and, with ``search_weight``, by what the
+    search says of them, in log-odds; no other comes about."""
     near = sorted(candidates, key=lambda each: -(each.ends if by_ends else each.answers))[:RERANKED]
     judged = read_beside([each.statement for each in near])
-    read = [replace(each, answers=answers, ends=ends) for each, (answers, ends) in zip(near, judged, strict=True)]
+
+    def both(read: float, searched: float) -> float:
+        return _chance(_log_odds(read) + search_weight * _log_odds(searched))
+
+    read = [
+        replace(each, answers=both(answers, each.answers), ends=both(ends, each.ends))
+        for each, (answers, ends) in zip(near, judged, strict=True)
+    ]
     return tuple(sorted(read, key=lambda each: -each.answers))
 
 
 def _log_odds(chance: float) -> float:
-    kept = min(max(chance, 1e-9), 1 - 1e-9)
+    kept = min(max(chance, 1e-7), 1 - 1e-7)
     return math.log(kept / (1 - kept))
+
+
+def _chance(log_odds: float) -> float:
+    return 1 / (1 + math.exp(-log_odds))
 
 
 def _near(layer: Any, address: Address, memory: Any, statement_ids: StatementIds) -> _Near:
