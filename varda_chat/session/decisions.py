@@ -33,6 +33,9 @@ TELLS = 0.5
 RERANKED = 5
 """Statements, at most, that are read once more beside the line."""
 
+RERANKED_IN_SEARCH = 10
+"""The same of a search that is no turn."""
+
 ReadBeside = Callable[[Sequence[int]], list[tuple[float, float]]]
 """For each of these statements, read beside the line: the probabilities that it answers, and that the line ends it."""
 StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
@@ -239,10 +242,12 @@ def _near(layer: Any, address: Address, memory: Any, statement_ids: StatementIds
 
 @torch.inference_mode()
 def matches_at_end(
-    model: Any, ids: Sequence[int], footer: int, memory: Any, statement_ids: StatementIds, limit: int
-) -> dict[int, float]:
+    model: Any, ids: Sequence[int], footer: int, memory: Any, statement_ids: StatementIds, limit: int,
+    read_beside: ReadBeside | None = None,
+) -> dict[int, float]:  # fmt: skip
     """For each of at least ``limit`` statements (where there are as many) near the line that ends the context ``ids``
-    with ``footer`` tokens: its share among them and the no-match slot."""
+    with ``footer`` tokens: its share among them and the no-match slot. ``read_beside``: the model's reranker, for the
+    first of them."""
     room = model.config.n_positions
     done = model.lower_pass(torch.tensor([list(ids)[-room:]], device=model.device))
     end = -footer
@@ -263,5 +268,19 @@ def matches_at_end(
     for statement, logit in zip(statements, answers, strict=True):
         if statement >= 0:
             best[statement] = max(best.get(statement, logit), logit)
+    if read_beside is not None and best:
+        _read_first(best, read_beside, model.config.memory)
     shares = torch.tensor([*best.values(), 0.0]).softmax(-1)
     return dict(zip(best, shares[:-1].tolist(), strict=True))
+
+
+def _read_first(logits: dict[int, float], read_beside: ReadBeside, config: Any) -> None:
+    """Judge the RERANKED_IN_SEARCH likeliest as in chat, with the logit 0 at its threshold; the others come behind."""
+    first = sorted(logits, key=lambda each: -logits[each])[:RERANKED_IN_SEARCH]
+    threshold = _log_odds(config.rerank_answer_threshold)
+    judged = {
+        each: _log_odds(answers) + config.rerank_search_weight * _log_odds(_chance(logits[each])) - threshold
+        for each, (answers, _) in zip(first, read_beside(first), strict=True)
+    }
+    behind = min(judged.values()) - max(logits.values())
+    logits.update({each: judged.get(each, logit + behind) for each, logit in logits.items()})
