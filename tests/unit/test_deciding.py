@@ -220,3 +220,54 @@ def test_only_what_is_judged_to_end_is_deleted(model: Any, store: MemoryStore) -
     assert found.deletes == {meant}
     kept = decided(model, store, read_beside=lambda all_: [(0.9, 0.2)] * len(all_))
     assert (kept.status_name, kept.deletes) == ("nothing_to_delete", frozenset())
+
+
+def lean(model: Any, **logits: float) -> None:
+    """Let the line lean towards these intents."""
+    set_decisions(model)
+    with torch.no_grad():
+        model.memory_layer.fc_intent.fc_out.bias.fill_(-12.0)
+        for intent, logit in logits.items():
+            model.memory_layer.fc_intent.fc_out.bias[INTENTS.index(intent)] = logit
+
+
+@pytest.fixture
+def careful(model: Any) -> Iterator[Any]:
+    """The model, with a threshold that leaves changes to its reranker."""
+    before, model.config.memory.change_threshold = model.config.memory.change_threshold, 0.1
+    yield model
+    model.config.memory.change_threshold = before
+
+
+def test_a_telling_that_may_be_a_correction_replaces_what_the_reranker_finds_ended(
+    careful: Any, store: MemoryStore
+) -> None:
+    lean(careful, tell=2.0, correct=0.5)
+    meant = next(iter(store.statements())).id
+    found = decided(careful, store, read_beside=lambda all_: [(0.0, 0.9 if each == meant else 0.2) for each in all_])
+    assert (found.status_name, found.deletes) == ("replaced", {meant})
+    kept = decided(careful, store, read_beside=lambda all_: [(0.0, 0.2)] * len(all_))
+    assert (kept.status_name, kept.deletes) == ("stored", frozenset())
+
+
+def test_only_what_is_likeliest_a_request_forgets(careful: Any, store: MemoryStore) -> None:
+    lean(careful, tell=2.0, forget=0.5)
+    assert decided(careful, store, read_beside=lambda all_: [(0.0, 0.2)] * len(all_)).status_name == "stored"
+    lean(careful, ask=2.0, forget=0.5)
+    asked = decided(careful, store, read_beside=lambda all_: [(0.9, 0.9)] * len(all_))
+    assert (asked.status_name, asked.deletes) == ("recalled", frozenset())
+
+
+def test_what_the_search_says_counts_beside_what_is_read(careful: Any, store: MemoryStore) -> None:
+    memory = careful.config.memory
+    before, memory.rerank_search_weight = memory.rerank_search_weight, 0.5
+    lean(careful, ask=2.0)
+
+    def read_beside(statements: Any) -> list[tuple[float, float]]:
+        return [(0.6, 0.1)] * len(statements)
+
+    unlikely = decided(careful, store, read_beside=read_beside)  # the search says: nothing answers
+    assert unlikely.status_name == "unknown"
+    set_decisions(careful, "ask", answers=True)
+    assert decided(careful, store, read_beside=read_beside).status_name == "recalled"
+    memory.rerank_search_weight = before

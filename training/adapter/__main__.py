@@ -15,10 +15,14 @@ from training.adapter.assemble import with_memory
 from training.adapter.config import AdapterConfig
 from training.adapter.data import load_data
 from training.adapter.finish import finish
+from training.adapter.rerank import RerankConfig
+from training.adapter.rerank_command import train_reranker
 from training.adapter.run import prepare
 from training.adapter.speech import SpeechConfig, SpeechTrainer
 from training.sentence_encoder import SentenceEncoder, packaged_encoder
 from varda_chat.models.bases import SMOLLM2, resolve_base, source_digest
+
+STAGES = ("speech", "memory", "reranker")
 
 
 def say(line: str) -> None:
@@ -33,8 +37,8 @@ def settings_of(texts: tuple[str, ...], stage: str, config: type[Any]) -> Any:
     for text in texts:
         where, _, value = text.partition("=")
         of, _, name = where.partition(".")
-        if of not in ("speech", "memory"):
-            raise click.BadParameter(f"{text} begins with neither speech. nor memory.", param_hint="--set")
+        if of not in STAGES:
+            raise click.BadParameter(f"{text} begins with none of {', '.join(STAGES)}.", param_hint="--set")
         if of != stage:
             continue
         if fields.get(name) not in kinds:
@@ -56,14 +60,15 @@ def settings_of(texts: tuple[str, ...], stage: str, config: type[Any]) -> Any:
     "--from", "source", type=click.Path(path_type=Path, exists=True), help="Speech to start with: an adapter."
 )
 @click.option("--teacher", type=click.Path(path_type=Path, exists=True), help="A sentence-transformers directory.")
-@click.option("--set", "settings", multiple=True, help="speech.NAME=VALUE or memory.NAME=VALUE of a stage's settings.")
+@click.option("--set", "settings", multiple=True, help="STAGE.NAME=VALUE: a setting of speech, memory or reranker.")
 def main(
     base: Path | None, data_dir: Path, output_dir: Path, source: Path | None, teacher: Path | None,
     settings: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Train an adapter: its speech, then its memory. Started again, it resumes from its last save."""
+    """Train an adapter: its speech, its memory, then its reranker. Started again, it resumes from its last save."""
     speaking = settings_of(settings, "speech", SpeechConfig)
     remembering = settings_of(settings, "memory", AdapterConfig)
+    reranking = settings_of(settings, "reranker", RerankConfig)
     directory = resolve_base(SMOLLM2, base, say)
     digest = source_digest(directory)
     if digest not in SMOLLM2.digests:
@@ -75,12 +80,16 @@ def main(
     speech = SpeechTrainer(directory, data.builder, data.validation, speaking, output_dir / "speech", say)
     speech.resume(source)
     speech.run()
+    encoder = packaged_encoder() if teacher is None else SentenceEncoder(teacher)
     trainer = prepare(
         output_dir / "speech", data, chat, model, output_dir / "memory", remembering, base_name=record,
-        encoder=packaged_encoder() if teacher is None else SentenceEncoder(teacher), say=say,
+        encoder=encoder, say=say,
     )  # fmt: skip
     trainer.run()
-    finish(trainer, directory, output_dir / "adapter", say)
+    finish(trainer, directory, output_dir / "memory" / "adapter", say)
+    train_reranker(
+        output_dir / "memory" / "adapter", output_dir / "reranker", output_dir / "adapter", reranking, encoder, say
+    )
 
 
 if __name__ == "__main__":

@@ -21,18 +21,23 @@ from varda_chat.models.reranker import ANSWERS, ENDS
 @dataclass(frozen=True)
 class RerankConfig:
     """pairs: of a step; judged: share of them that are hand-written; map_rate, decision_rate: of the low-rank maps and
-    of the decision, along a cosine over ``max_steps``."""
+    of the decision, along a cosine over ``max_steps``; the search's weight and the thresholds: of a model with this
+    reranker, chosen on held-out facts (docs/experiments.md)."""
 
     rank: int = 8
     pairs: int = 32
     judged: float = 0.6
-    max_steps: int = 500
+    max_steps: int = 400
     warmup_steps: int = 15
     map_rate: float = 1.5e-3
     decision_rate: float = 1e-3
     clip: float = 1.0
     seed: int = 1
     save_every: int = 25
+    search_weight: float = 0.8
+    answer_threshold: float = 0.991
+    end_threshold: float = 0.71
+    change_threshold: float = 0.1
 
 
 class RerankTrainer:

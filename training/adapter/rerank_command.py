@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from training.adapter.judged import DrawnPairs, load_judged
 from training.adapter.lines import load_facts, load_lines
@@ -31,17 +33,44 @@ def add_reranker(model: Any, rank: int) -> None:
         each.init_weights()
 
 
-def write_adapter(source: Path, output: Path, model: Any) -> None:
-    """Write to ``output`` the adapter in ``source`` with the reranker of ``model``, its matrices in half precision."""
+def write_adapter(source: Path, output: Path, model: Any, config: RerankConfig) -> None:
+    """Write to ``output`` the adapter in ``source`` with the reranker of ``model``, its matrices in half precision, and
+    the search's weight and thresholds of ``config``."""
     shutil.copytree(source, output, dirs_exist_ok=True)
     weights = {
         f"reranker.{name}": (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
         for name, tensor in model.reranker.state_dict().items()
     }
     save_file(load_file(source / MEMORY) | weights, str(output / MEMORY))
-    config = json.loads((source / "config.json").read_text("utf-8"))
-    config["memory"]["rerank_rank"] = model.config.memory.rerank_rank
-    (output / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    settings = json.loads((source / "config.json").read_text("utf-8"))
+    settings["memory"] |= {
+        "rerank_rank": config.rank,
+        "rerank_search_weight": config.search_weight,
+        "rerank_answer_threshold": config.answer_threshold,
+        "rerank_end_threshold": config.end_threshold,
+        "change_threshold": config.change_threshold,
+    }
+    (output / "config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+def train_reranker(
+    adapter: Path, saves: Path, output: Path, config: RerankConfig, encoder: Callable[[list[str]], Tensor],
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Train a reranker for ``adapter``, resuming from what is in ``saves``, and write both to ``output``. ``encoder``:
+    unit vectors of texts, by which near statements are found."""
+    checkpoint = load_checkpoint(adapter)
+    torch.manual_seed(config.seed)
+    add_reranker(checkpoint.model, config.rank)
+    facts, lines = load_facts(validation=False), load_lines(validation=False)
+    drawn = DrawnPairs(facts, lines, encoder, random.Random(config.seed))
+    trainer = RerankTrainer(
+        checkpoint.model, checkpoint.chat, load_judged(validation=False), load_judged(validation=True), drawn, config,
+        saves, say,
+    )  # fmt: skip
+    trainer.resume()
+    trainer.run()
+    write_adapter(adapter, output, checkpoint.model, config)
 
 
 @click.command()
@@ -50,20 +79,10 @@ def write_adapter(source: Path, output: Path, model: Any) -> None:
 @click.option("--max-steps", type=click.IntRange(1), default=RerankConfig.max_steps, show_default=True)
 def main(adapter: Path, output_dir: Path, max_steps: int) -> None:
     """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
-    config = RerankConfig(max_steps=max_steps)
-    checkpoint = load_checkpoint(adapter)
-    torch.manual_seed(config.seed)
-    add_reranker(checkpoint.model, config.rank)
-    drawn = DrawnPairs(
-        load_facts(validation=False), load_lines(validation=False), packaged_encoder(), random.Random(config.seed)
-    )
-    trainer = RerankTrainer(
-        checkpoint.model, checkpoint.chat, load_judged(validation=False), load_judged(validation=True), drawn, config,
-        output_dir, lambda line: print(line, flush=True),
+    train_reranker(
+        adapter, output_dir, output_dir / "adapter", RerankConfig(max_steps=max_steps), packaged_encoder(),
+        lambda line: print(line, flush=True),
     )  # fmt: skip
-    trainer.resume()
-    trainer.run()
-    write_adapter(adapter, output_dir / "adapter", checkpoint.model)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ class MemoryConfig(PreTrainedConfig):
         other_threshold: a line that concerns nothing in memory above this probability stores nothing; 1 leaves
             stores to the gates alone.
         rerank_rank: rank of the maps by which found statements are read once more, beside the line; 0 for none.
-        rerank_answer_threshold, rerank_end_threshold: as recall_threshold and delete_threshold, of what is read so.
+        rerank_search_weight: weight of what the search says of them, in log-odds, beside what is read so.
+        rerank_answer_threshold, rerank_end_threshold: as recall_threshold and delete_threshold, of both together.
         memory_size, index_type, num_clusters, forgetfulness_factor: what a new memory of this model begins with.
     """
 
@@ -75,6 +76,7 @@ class MemoryConfig(PreTrainedConfig):
     change_threshold: float = 0.5
     other_threshold: float = 0.9
     rerank_rank: int = 0
+    rerank_search_weight: float = 0.0
     rerank_answer_threshold: float = 0.5
     rerank_end_threshold: float = 0.5
     memory_size: int = 10_000

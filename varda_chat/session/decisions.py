@@ -33,6 +33,9 @@ TELLS = 0.5
 RERANKED = 5
 """Statements, at most, that are read once more beside the line."""
 
+RERANKED_IN_SEARCH = 10
+"""The same of a search that is no turn."""
+
 ReadBeside = Callable[[Sequence[int]], list[tuple[float, float]]]
 """For each of these statements, read beside the line: the probabilities that it answers, and that the line ends it."""
 StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
@@ -159,10 +162,12 @@ def decide(
     stores = stores or (least if chance["tell"] + chance["correct"] > TELLS else ())
     near = None if memory is None else _near(layer, address, memory, statement_ids)
     candidates = () if near is None else near.candidates()
+    likeliest = max(chance, key=lambda intent: chance[intent])
     changes = chance["correct"] + chance["forget"] > config.change_threshold
     answers_above, ends_above = config.recall_threshold, config.delete_threshold
     if read_beside is not None and candidates and (changes or chance["ask"] > config.ask_threshold):
-        candidates = _reranked(candidates, read_beside, changes)
+        by_ends = changes and likeliest != "ask"
+        candidates = _reranked(candidates, read_beside, config.rerank_search_weight, by_ends=by_ends)
         answers_above, ends_above = config.rerank_answer_threshold, config.rerank_end_threshold
     # a line means one statement, and what resembles it stays
     meant = max(candidates, key=lambda each: each.ends, default=None)
@@ -171,10 +176,9 @@ def decide(
     answers = tuple(each for each in candidates if each.answers > answers_above)[:NOTE_STATEMENTS]
     answers = tuple(each for each in answers if _log_odds(each.answers) > _log_odds(answers[0].answers) - AS_SURE)
     found: tuple[Candidate, ...] = ()
-    forgets = changes and chance["forget"] > chance["correct"]
-    if forgets:
+    if changes and likeliest == "forget":
         status, stores = ("deleted" if deletes else "nothing_to_delete"), ()
-    elif deletes and stores:
+    elif deletes and stores and likeliest != "ask":
         status = "replaced"
     elif chance["ask"] > config.ask_threshold:
         status, stores, found = ("recalled" if answers else "unknown"), (), answers
@@ -190,17 +194,31 @@ def decide(
     return Decisions(tuple(stores), deletes, candidates, STATUSES.index(status), tuple(intents), found, reads)
 
 
-def _reranked(candidates: Sequence[Candidate], read_beside: ReadBeside, changes: bool) -> tuple[Candidate, ...]:
-    """The likeliest of ``candidates``, as they are judged when they are read beside the line; no other comes about."""
-    near = sorted(candidates, key=lambda each: -(each.ends if changes else each.answers))[:RERANKED]
+def _reranked(
+    candidates: Sequence[Candidate], read_beside: ReadBeside, search_weight: float, *, by_ends: bool
+) -> tuple[Candidate, ...]:
+    """The likeliest of ``candidates``, judged by reading them beside the line and, with ``search_weight``, by what the
+    search says of them, in log-odds; no other comes about."""
+    near = sorted(candidates, key=lambda each: -(each.ends if by_ends else each.answers))[:RERANKED]
     judged = read_beside([each.statement for each in near])
-    read = [replace(each, answers=answers, ends=ends) for each, (answers, ends) in zip(near, judged, strict=True)]
+
+    def both(read: float, searched: float) -> float:
+        return _chance(_log_odds(read) + search_weight * _log_odds(searched))
+
+    read = [
+        replace(each, answers=both(answers, each.answers), ends=both(ends, each.ends))
+        for each, (answers, ends) in zip(near, judged, strict=True)
+    ]
     return tuple(sorted(read, key=lambda each: -each.answers))
 
 
 def _log_odds(chance: float) -> float:
-    kept = min(max(chance, 1e-9), 1 - 1e-9)
+    kept = min(max(chance, 1e-7), 1 - 1e-7)
     return math.log(kept / (1 - kept))
+
+
+def _chance(log_odds: float) -> float:
+    return 1 / (1 + math.exp(-log_odds))
 
 
 def _near(layer: Any, address: Address, memory: Any, statement_ids: StatementIds) -> _Near:
@@ -224,10 +242,12 @@ def _near(layer: Any, address: Address, memory: Any, statement_ids: StatementIds
 
 @torch.inference_mode()
 def matches_at_end(
-    model: Any, ids: Sequence[int], footer: int, memory: Any, statement_ids: StatementIds, limit: int
-) -> dict[int, float]:
+    model: Any, ids: Sequence[int], footer: int, memory: Any, statement_ids: StatementIds, limit: int,
+    read_beside: ReadBeside | None = None,
+) -> dict[int, float]:  # fmt: skip
     """For each of at least ``limit`` statements (where there are as many) near the line that ends the context ``ids``
-    with ``footer`` tokens: its share among them and the no-match slot."""
+    with ``footer`` tokens: its share among them and the no-match slot. ``read_beside``: the model's reranker, for the
+    first of them."""
     room = model.config.n_positions
     done = model.lower_pass(torch.tensor([list(ids)[-room:]], device=model.device))
     end = -footer
@@ -248,5 +268,19 @@ def matches_at_end(
     for statement, logit in zip(statements, answers, strict=True):
         if statement >= 0:
             best[statement] = max(best.get(statement, logit), logit)
+    if read_beside is not None and best:
+        _read_first(best, read_beside, model.config.memory)
     shares = torch.tensor([*best.values(), 0.0]).softmax(-1)
     return dict(zip(best, shares[:-1].tolist(), strict=True))
+
+
+def _read_first(logits: dict[int, float], read_beside: ReadBeside, config: Any) -> None:
+    """Judge the RERANKED_IN_SEARCH likeliest as in chat, with the logit 0 at its threshold; the others come behind."""
+    first = sorted(logits, key=lambda each: -logits[each])[:RERANKED_IN_SEARCH]
+    threshold = _log_odds(config.rerank_answer_threshold)
+    judged = {
+        each: _log_odds(answers) + config.rerank_search_weight * _log_odds(_chance(logits[each])) - threshold
+        for each, (answers, _) in zip(first, read_beside(first), strict=True)
+    }
+    behind = min(judged.values()) - max(logits.values())
+    logits.update({each: judged.get(each, logit + behind) for each, logit in logits.items()})
