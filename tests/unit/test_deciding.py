@@ -271,3 +271,16 @@ def test_what_the_search_says_counts_beside_what_is_read(careful: Any, store: Me
     set_decisions(careful, "ask", answers=True)
     assert decided(careful, store, read_beside=read_beside).status_name == "recalled"
     memory.rerank_search_weight = before
+
+
+def test_a_search_judges_the_first_by_reading(model: Any, store: MemoryStore) -> None:
+    set_decisions(model, answers=True)
+    line = CHAT.encode("user", "What is my dog called?")
+    ids, footer = [*CHAT.opening, *line.ids], line.footer
+    last = list(matches_at_end(model, ids, footer, store, statements_of(store), 5))[-1]
+    shares = matches_at_end(
+        model, ids, footer, store, statements_of(store), 5,
+        lambda statements: [(0.99 if each == last else 0.01, 0.0) for each in statements],
+    )  # fmt: skip
+    assert max(shares, key=lambda each: shares[each]) == last
+    assert shares[last] > 0.9

@@ -160,16 +160,8 @@ class DecideThenAnswer:
             line.memory,
             state.statement_ids,
             may_write=state.may_write,
-            read_beside=partial(self._read_beside, message) if model.reranker is not None else None,
+            read_beside=self._state.reads_beside(message),
         )
-
-    def _read_beside(self, message: EncodedMessage, statements: Sequence[int]) -> list[tuple[float, float]]:
-        """What the model's reranker says of ``statements``: that they answer ``message``, that it ends them."""
-        chat, model = self._state.chat, self._state.model
-        texts = [self._state.store.statement(each).text for each in statements]
-        pairs = [[*message.ids, *chat.note("recalled", (text,)), *chat.reply_prompt] for text in texts]
-        chances: list[list[float]] = model.reranker(model, pairs).sigmoid().tolist()
-        return [(answers, ends) for answers, ends in chances]
 
     def _write(self, line: Line, decided: Decisions, note: list[int], *, kept: bool) -> Written:
         """Write the reply; ``kept``: a person has kept all that the line would delete, and nothing else was told."""

@@ -88,8 +88,9 @@ class SessionMemory:
         except VardaError:
             return None, next((each for each in self.store.removed() if each.id == statement_id), None)
 
-    def search(self, text: str, limit: int = 10) -> tuple[Recalled, ...]:
+    def search(self, text: str, limit: int = 10, *, read: bool = True) -> tuple[Recalled, ...]:
         """What the memory has on ``text``, read as a message of the user, the best match first; changes nothing.
+        ``read``: the first are read beside the text, where the model has a reranker.
 
         ``weight``: the largest share of what any token of the message, or the reply about to begin, reads.
         """
@@ -102,7 +103,10 @@ class SessionMemory:
         state = self._state
         message = state.shortened(state.chat.encode("user", sanitize(text).strip()))
         with torch.inference_mode():
-            found = matches(state.model, state.chat, message, self.store, state.statement_ids, limit)
+            found = matches(
+                state.model, state.chat, message, self.store, state.statement_ids, limit,
+                state.reads_beside(message) if read else None,
+            )  # fmt: skip
         best = sorted(found.items(), key=lambda item: -item[1])[:limit]
         return tuple(Recalled(id_, self.store.statement(id_).text, weight) for id_, weight in best)
 
@@ -120,7 +124,7 @@ class SessionMemory:
             return self.store.statements(limit), ()
         exact = [each for each in self.store.statements() if wanted.casefold() in each.text.casefold()]
         known = {each.id for each in exact}
-        found = self.search(wanted, limit)
+        found = self.search(wanted, limit, read=False)  # words out of it, rather than a question
         near = [self.store.statement(each.id) for each in found if each.id not in known and each.weight >= NEAR_WEIGHT]
         return tuple(exact[:limit]), tuple(near[: max(0, limit - len(exact))])
 

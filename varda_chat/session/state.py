@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,21 @@ class SessionState:
         """``message``, without its beginning where it is longer than the window: what is asked stands at the end."""
         excess = len(message.ids) + 1 - self.room
         return message if excess <= 0 else message.part(message.header + excess, len(message.ids))
+
+    def reads_beside(self, message: EncodedMessage) -> Callable[[Sequence[int]], list[tuple[float, float]]] | None:
+        """What the model's reranker says of statements: the probabilities that each answers ``message``, and that
+        ``message`` ends it; None for a model without one."""
+        chat, model = self.chat, self.model
+        if getattr(model, "reranker", None) is None:
+            return None
+
+        def judge(statements: Sequence[int]) -> list[tuple[float, float]]:
+            texts = [self.store.statement(each).text for each in statements]
+            pairs = [[*message.ids, *chat.note("recalled", (text,)), *chat.reply_prompt] for text in texts]
+            chances: list[list[float]] = model.reranker(model, pairs).sigmoid().tolist()
+            return [(answers, ends) for answers, ends in chances]
+
+        return judge
 
     def statement_ids(self, ids: Any) -> Any:
         """The statements (numpy) that vectors' ids (a tensor of the same shape) belong to."""
