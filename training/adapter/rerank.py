@@ -34,9 +34,9 @@ class RerankConfig:
     clip: float = 1.0
     seed: int = 1
     save_every: int = 25
-    search_weight: float = 0.8
-    answer_threshold: float = 0.991
-    end_threshold: float = 0.71
+    search_weight: float = 0.3
+    answer_threshold: float = 0.6
+    end_threshold: float = 0.65
     change_threshold: float = 0.1
 
 
