@@ -43,6 +43,8 @@ def test_a_masked_memory_finds_what_it_would_without_the_statements(checkpoint: 
         for number, masked in enumerate((statements[:1], statements[1:3], statements)):
             shutil.copytree(tmp_path / "whole", tmp_path / str(number))
             hidden = MaskedStore(store, masked)
+            assert hidden.texts(statements) == [store.statement(each).text for each in statements]
+            assert not hidden.used  # looked at, not used
             with open_store(checkpoint, tmp_path / str(number)) as less:
                 less.forget(masked)
                 assert hidden.size == less.size

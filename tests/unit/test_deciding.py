@@ -245,7 +245,7 @@ def test_a_telling_that_may_be_a_correction_replaces_what_the_reranker_finds_end
     lean(careful, tell=2.0, correct=0.5)
     meant = next(iter(store.statements())).id
     found = decided(careful, store, read_beside=lambda all_: [(0.0, 0.9 if each == meant else 0.2) for each in all_])
-    assert (found.status_name, found.deletes) == ("replaced", {meant})
+    assert (found.status_name, found.deletes) == ("replaced", frozenset([meant]))
     kept = decided(careful, store, read_beside=lambda all_: [(0.0, 0.2)] * len(all_))
     assert (kept.status_name, kept.deletes) == ("stored", frozenset())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -107,6 +107,10 @@ class MemoryReader:
         if statement is None:
             raise VardaError(f"There is no memory with the id {statement_id}.")
         return statement
+
+    def texts(self, statement_ids: Sequence[int]) -> list[str]:
+        """The words of statements, for those who judge whether to use them; raises as ``statement`` does."""
+        return [self.statement(each).text for each in statement_ids]
 
     def statements(self, limit: int | None = None, newest_first: bool = True) -> tuple[Statement, ...]:
         """All statements, or the first ``limit`` of them in that order."""

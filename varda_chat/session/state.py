@@ -105,7 +105,7 @@ class SessionState:
             return None
 
         def judge(statements: Sequence[int]) -> list[tuple[float, float]]:
-            texts = [self.store.statement(each).text for each in statements]
+            texts = self.store.texts(statements)  # looked at, and not used yet
             pairs = [[*message.ids, *chat.note("recalled", (text,)), *chat.reply_prompt] for text in texts]
             chances: list[list[float]] = model.reranker(model, pairs).sigmoid().tolist()
             return [(answers, ends) for answers, ends in chances]
