@@ -9,6 +9,8 @@ import click
 import pytest
 
 from training.adapter.__main__ import main as adapter
+from training.adapter.rerank_command import main as rerank
+from training.adapter.speech_command import main as more_speech
 from training.benchmarks.training import main as bench_train
 from training.cli import evaluate, train
 from training.cli.evaluate_command import OTHERS
@@ -57,7 +59,7 @@ def test_a_command_of_the_guide_can_be_given(line: str, tmp_path: Path, monkeypa
 def test_every_flag_in_the_text_exists() -> None:
     others = {"--help", "--num_processes", "--multi_gpu", "--cpu", "--logdir", "--checkpoint", "--version"}
     known = flags(evaluate) | flags(train) | flags(bench_train) | flags(adapter) | others
-    for command in OTHERS.values():
+    for command in (*OTHERS.values(), rerank, more_speech):
         known |= flags(command)
     assert isinstance(train, click.Group)
     for command in train.commands.values():
