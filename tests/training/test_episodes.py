@@ -133,7 +133,7 @@ def test_an_episode_has_one_relation_of_a_topic(builder: EpisodeBuilder, episode
 
 def test_saved_sessions_find_their_classes() -> None:
     """A run's saved sessions and lines name these classes by their modules."""
-    homes = {ReadSessions: "read_sessions", Session: "sessions", TurnLabel: "sessions", LineStates: "address"}
+    homes = {ReadSessions: "read_sessions", Session: "labels", TurnLabel: "labels", LineStates: "address"}
     assert {kind: kind.__module__ for kind in homes} == {
         kind: f"training.adapter.{home}" for kind, home in homes.items()
     }
