@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from varda_chat.transcripts.records import StoredTurn
 
 RESUMED_TURNS = 64
-"""At most so many turns of a resumed session are read into the window again."""
+"""The most turns of a resumed session that are put back into the window."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The profiles there are: which memories lie in the data directory, and how large they are."""
+"""Lists the profiles in the data directory, and how large the memory of each is."""
 
 from __future__ import annotations
 
