@@ -203,7 +203,7 @@ def _reranked(
     judged = read_beside([each.statement for each in near])
 
     def both(read: float, searched: float) -> float:
-        return _chance(_log_odds(read) + search_weight * _log_odds(searched))
+        return 1 / (1 + math.exp(-_together(read, _log_odds(searched), search_weight)))
 
     read = [
         replace(each, answers=both(answers, each.answers), ends=both(ends, each.ends))
@@ -212,13 +212,15 @@ def _reranked(
     return tuple(sorted(read, key=lambda each: -each.answers))
 
 
+def _together(read: float, searched: float, search_weight: float) -> float:
+    """Log-odds from the probability that reading gives and the log-odds that the search does."""
+    surest = _log_odds(1.0)
+    return _log_odds(read) + search_weight * min(max(searched, -surest), surest)
+
+
 def _log_odds(chance: float) -> float:
     kept = min(max(chance, 1e-7), 1 - 1e-7)
     return math.log(kept / (1 - kept))
-
-
-def _chance(log_odds: float) -> float:
-    return 1 / (1 + math.exp(-log_odds))
 
 
 def _near(layer: Any, address: Address, memory: Any, statement_ids: StatementIds) -> _Near:
@@ -279,7 +281,7 @@ def _read_first(logits: dict[int, float], read_beside: ReadBeside, config: Any) 
     first = sorted(logits, key=lambda each: -logits[each])[:RERANKED_IN_SEARCH]
     threshold = _log_odds(config.rerank_answer_threshold)
     judged = {
-        each: _log_odds(answers) + config.rerank_search_weight * _log_odds(_chance(logits[each])) - threshold
+        each: _together(answers, logits[each], config.rerank_search_weight) - threshold
         for each, (answers, _) in zip(first, read_beside(first), strict=True)
     }
     behind = min(judged.values()) - max(logits.values())
