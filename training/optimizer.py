@@ -29,6 +29,11 @@ def schedule(step: int, steps: int, warmup: int) -> float:
     return cosine((step - warmup) / max(1, steps - warmup))
 
 
+def warm_cosine(step: int, steps: int, warmup: int) -> float:
+    """As ``schedule``, with the cosine running from the first step on, during the rise too."""
+    return min(1.0, (step + 1) / warmup) * cosine(step / steps)
+
+
 def descend(
     loss: Tensor, optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], clip: float, step: int,
     but: Iterable[nn.Parameter] = (),

@@ -98,10 +98,10 @@ def new_trainer(base: Path, builder: SessionBuilder, tmp_path: Path) -> Callable
         add_lora(model, 4, 4)
         data = AdapterData(builder, builder, REAL, [text for pair in REAL for text in pair])
         trainer = AdapterTrainer(
-            model, chat, data, CONFIG, tmp_path, teacher, {"name": "tiny", "revision": "", "sha256": ""}, lambda _: None
+            model, chat, data, CONFIG, tmp_path, {"name": "tiny", "revision": "", "sha256": ""}, lambda _: None
         )
         trainer.standardise()
-        trainer.read_lines()
+        trainer.read_lines(teacher)
         trainer.read_people()
         return trainer
 

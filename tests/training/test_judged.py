@@ -7,25 +7,9 @@ import random
 from pathlib import Path
 
 import pytest
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from training.adapter.judged import DrawnPairs, Pair, batch_of, labels, load_judged
-from training.adapter.lines import load_facts, load_lines
 from varda_chat.errors import DataError
-
-
-def by_letters(texts: list[str]) -> Tensor:
-    """Unit vectors of how often each letter stands in a text."""
-    counts = torch.tensor([[text.lower().count(chr(97 + n)) for n in range(26)] for text in texts]).float()
-    return F.normalize(counts + 1e-3, dim=-1)
-
-
-@pytest.fixture(scope="module")
-def drawn() -> DrawnPairs:
-    facts, lines = load_facts(validation=True), load_lines(validation=True)
-    return DrawnPairs(facts, lines, by_letters, random.Random(0))
 
 
 def test_hand_written_judgements_are_read_and_held_out_apart() -> None:

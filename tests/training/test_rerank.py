@@ -5,31 +5,16 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
 from training.adapter.judged import DrawnPairs, batch_of, labels, load_judged
-from training.adapter.lines import load_facts, load_lines
 from training.adapter.rerank import RerankConfig, RerankTrainer
 from training.adapter.rerank_command import add_reranker
 from varda_chat.models.chat_format import ChatMLFormat
 
 CHAT = ChatMLFormat(chatml_tokenizer())
-
-
-def by_letters(texts: list[str]) -> Tensor:
-    """Unit vectors of how often each letter stands in a text."""
-    counts = torch.tensor([[text.lower().count(chr(97 + n)) for n in range(26)] for text in texts]).float()
-    return F.normalize(counts + 1e-3, dim=-1)
-
-
-@pytest.fixture(scope="module")
-def drawn() -> DrawnPairs:
-    facts, lines = load_facts(validation=True), load_lines(validation=True)
-    return DrawnPairs(facts, lines, by_letters, random.Random(0))
 
 
 def a_trainer(drawn: DrawnPairs, output: Path, steps: int = 4) -> RerankTrainer:

@@ -15,6 +15,7 @@ from training.adapter.assemble import with_memory
 from training.adapter.config import AdapterConfig
 from training.adapter.data import load_data
 from training.adapter.finish import finish
+from training.adapter.progress import say
 from training.adapter.rerank import RerankConfig
 from training.adapter.rerank_command import train_reranker
 from training.adapter.run import prepare
@@ -23,10 +24,6 @@ from training.sentence_encoder import SentenceEncoder, packaged_encoder
 from varda_chat.models.bases import SMOLLM2, resolve_base, source_digest
 
 STAGES = ("speech", "memory", "reranker")
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 def settings_of(texts: tuple[str, ...], stage: str, config: type[Any]) -> Any:

@@ -82,12 +82,17 @@ def memory_state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if name.startswith(MEMORY_PARTS)}
 
 
+def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """``state``, its matrices in half precision."""
+    return {name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous() for name, tensor in state.items()}
+
+
 def save_adapter(model: VardaLlamaAssociative, output: Path, *, base: dict[str, str], small: bool = True) -> None:
     """Write the adapter directory: config naming its base, memory parts, LoRA (``small``: LoRA in bf16, the memory's
     matrices in half precision)."""
     output.mkdir(parents=True, exist_ok=True)
-    memory = {k: (v.half() if small and v.ndim > 1 else v).contiguous() for k, v in memory_state(model).items()}
-    save_file(memory, str(output / MEMORY))
+    memory = memory_state(model)
+    save_file(halved(memory) if small else {k: v.contiguous() for k, v in memory.items()}, str(output / MEMORY))
     save_lora(model, output, base_name=base["name"], small=small)
     config = model.config.to_dict() | {"base": base, "architectures": ["VardaLlamaAssociative"]}
     config["model_type"] = model.config.model_type

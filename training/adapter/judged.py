@@ -115,7 +115,7 @@ class DrawnPairs:
         if kind != "correct":  # a correction may not fit another value
             right.add(self.facts[rng.choice(self.by_topic[fact.topic])].statement)
         pairs = [Pair(line, each, answers=kind == "ask", ends=kind != "ask") for each in sorted(right)]
-        other = [*self._near(line, fact.topic, 2, rng), *self.any(1, rng, but=fact.topic)]
+        other = [*self._near(line, fact.topic, 2, rng), *self.anything(1, rng, but=fact.topic)]
         return [*pairs, *(Pair(line, each) for each in other)]
 
     def _near(self, line: str, topic: str | None, count: int, rng: random.Random) -> list[str]:
@@ -127,7 +127,7 @@ class DrawnPairs:
         first.pop(topic or "", None)
         return rng.sample(list(first.values())[1:NEAREST], count)
 
-    def any(self, count: int, rng: random.Random, but: str | None = None) -> list[str]:
+    def anything(self, count: int, rng: random.Random, but: str | None = None) -> list[str]:
         """Statements, whatever about, but none about the topic ``but``."""
         drawn = (rng.choice(self.facts) for _ in range(count))
         return [fact.statement for fact in drawn if fact.topic != but]
@@ -143,7 +143,7 @@ class DrawnPairs:
 
     def _exchange(self, rng: random.Random) -> list[Pair]:
         line = rng.choice(self.lines.exchanges).user
-        return [Pair(line, each) for each in (*self._near(line, None, 1, rng), *self.any(1, rng))]
+        return [Pair(line, each) for each in (*self._near(line, None, 1, rng), *self.anything(1, rng))]
 
 
 def batch_of(judged: Sequence[Judged], drawn: DrawnPairs, size: int, share: float, rng: random.Random) -> list[Pair]:
@@ -151,7 +151,7 @@ def batch_of(judged: Sequence[Judged], drawn: DrawnPairs, size: int, share: floa
     pairs: list[Pair] = []
     while len(pairs) < share * size:
         own = rng.choice(judged).pairs
-        pairs += [*own, *(Pair(own[0].line, each) for each in drawn.any(2, rng))]
+        pairs += [*own, *(Pair(own[0].line, each) for each in drawn.anything(2, rng))]
     while len(pairs) < size:
         pairs += drawn.group(rng)
     return pairs[:size]

@@ -1,6 +1,11 @@
-"""One line on how far training an adapter is."""
+"""Lines on how far training an adapter is."""
 
 from __future__ import annotations
+
+
+def say(line: str) -> None:
+    """Print ``line`` at once, wherever the output goes."""
+    print(line, flush=True)
 
 
 def shown(smooth: dict[str, float]) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from training.adapter.judged import DrawnPairs, Judged, Pair, batch_of, labels
-from training.optimizer import cosine, descend
+from training.optimizer import descend, warm_cosine
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.llama import VardaLlamaAssociative
 from varda_chat.models.reranker import ANSWERS, ENDS
@@ -76,7 +76,7 @@ class RerankTrainer:
 
     def train_step(self) -> float:
         config = self.config
-        factor = min(1.0, (self.step + 1) / config.warmup_steps) * cosine(self.step / config.max_steps)
+        factor = warm_cosine(self.step, config.max_steps, config.warmup_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * factor
         rng = random.Random(f"{config.seed}/{self.step}")

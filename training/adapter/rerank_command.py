@@ -14,8 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from training.adapter.assemble import halved
 from training.adapter.judged import DrawnPairs, load_judged
 from training.adapter.lines import load_facts, load_lines
+from training.adapter.progress import say
 from training.adapter.rerank import RerankConfig, RerankTrainer
 from training.sentence_encoder import packaged_encoder
 from varda_chat.models.adapters import MEMORY
@@ -25,10 +27,8 @@ from varda_chat.models.reranker import Reranker
 
 def add_reranker(model: Any, rank: int) -> None:
     """Give ``model`` a new reranker."""
-    memory = model.config.memory
-    memory.rerank_rank = rank
-    width = len(memory.feature_layers) * model.config.hidden_size
-    model.reranker = Reranker(model.model.layers[: memory.memory_layer], width, rank, memory.hidden_dim)
+    model.config.memory.rerank_rank = rank
+    model.reranker = Reranker.of(model)
     for each in model.reranker.maps.values():
         each.init_weights()
 
@@ -37,10 +37,7 @@ def write_adapter(source: Path, output: Path, model: Any, config: RerankConfig) 
     """Write to ``output`` the adapter in ``source`` with the reranker of ``model``, its matrices in half precision, and
     the search's weight and thresholds of ``config``."""
     shutil.copytree(source, output, dirs_exist_ok=True)
-    weights = {
-        f"reranker.{name}": (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
-        for name, tensor in model.reranker.state_dict().items()
-    }
+    weights = halved({f"reranker.{name}": tensor for name, tensor in model.reranker.state_dict().items()})
     save_file(load_file(source / MEMORY) | weights, str(output / MEMORY))
     settings = json.loads((source / "config.json").read_text("utf-8"))
     settings["memory"] |= {
@@ -80,9 +77,8 @@ def train_reranker(
 def main(adapter: Path, output_dir: Path, max_steps: int) -> None:
     """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
     train_reranker(
-        adapter, output_dir, output_dir / "adapter", RerankConfig(max_steps=max_steps), packaged_encoder(),
-        lambda line: print(line, flush=True),
-    )  # fmt: skip
+        adapter, output_dir, output_dir / "adapter", RerankConfig(max_steps=max_steps), packaged_encoder(), say
+    )
 
 
 if __name__ == "__main__":

@@ -56,10 +56,10 @@ class AdapterTrainer:
 
     def __init__(
         self, model: VardaLlamaAssociative, chat: ChatFormat, data: AdapterData, config: AdapterConfig, output: Path,
-        teacher: Callable[[list[str]], Tensor], base: dict[str, str], say: Callable[[str], None],
+        base: dict[str, str], say: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.model, self.chat, self.data, self.config, self.output = model, chat, data, config, output
-        self.teacher, self.base, self.say = teacher, base, say
+        self.base, self.say = base, say
         memory_layer = model.config.memory.memory_layer
         for name, parameter in model.named_parameters():  # what has been read below stays true
             if ".lora_" in name:
@@ -241,8 +241,9 @@ class AdapterTrainer:
 
     # the first stage
 
-    def read_lines(self) -> None:
-        """Read the lines of the first stage, or load them from an earlier run's file in ``output``."""
+    def read_lines(self, teacher: Callable[[list[str]], Tensor]) -> None:
+        """Read the lines of the first stage, or load them from an earlier run's file in ``output``. ``teacher``: unit
+        vectors of texts, that addresses follow."""
         cache = self.output / "lines.pt"
         if cache.exists():
             self.lines, self.held_lines = torch.load(cache, weights_only=False)
@@ -250,8 +251,8 @@ class AdapterTrainer:
             rng = random.Random(self.config.seed + 4)
             lines = draw_lines(self.data.builder, self.data.real_lines, rng, each=3, others=self.config.real_lines)
             held = draw_lines(self.data.validation, [], random.Random(self.config.seed + 5), each=1, others=0)
-            self.lines = read_lines(self.model, self.chat, lines, self.teacher, self.say)
-            self.held_lines = read_lines(self.model, self.chat, held, self.teacher, self.say)
+            self.lines = read_lines(self.model, self.chat, lines, teacher, self.say)
+            self.held_lines = read_lines(self.model, self.chat, held, teacher, self.say)
             torch.save((self.lines, self.held_lines), cache)
         self.by_topic = statements_by_topic(self.lines)
 
@@ -330,11 +331,11 @@ def prepare(
     add_lora(model, spoken["r"], spoken["lora_alpha"])
     load_lora(model, speech)
     data.builder.talkative = config.talkative
-    trainer = AdapterTrainer(model, chat, data, config, output, encoder, base_name, say)
+    trainer = AdapterTrainer(model, chat, data, config, output, base_name, say)
     resumed = trainer.resume()
     if not resumed:
         trainer.standardise()
-    trainer.read_lines()
+    trainer.read_lines(encoder)
     trainer.read_people()
     if resumed:
         say(f"Resumed at step {trainer.step}.")

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM
 from training.adapter.assemble import add_lora, load_lora, save_lora
 from training.adapter.batch import SessionBatch
 from training.adapter.sessions import SessionBuilder
-from training.optimizer import cosine, descend
+from training.optimizer import descend, warm_cosine
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class SpeechTrainer:
 
     def factor(self) -> float:
         """Share of the rate at this step."""
-        return min(1.0, (self.step + 1) / self.config.warmup_steps) * cosine(self.step / self.config.max_steps)
+        return warm_cosine(self.step, self.config.max_steps, self.config.warmup_steps)
 
     def train_step(self) -> float:
         for group in self.optimizer.param_groups:

@@ -11,14 +11,10 @@ import click
 from training.adapter.assemble import add_lora, load_adapter, save_lora, with_memory
 from training.adapter.config import AdapterConfig
 from training.adapter.data import load_data
+from training.adapter.progress import say
 from training.adapter.run import AdapterTrainer
-from training.sentence_encoder import packaged_encoder
 from varda_chat.models.adapters import LORA_CONFIG
 from varda_chat.models.bases import SMOLLM2, resolve_base
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 @click.command()
@@ -41,7 +37,7 @@ def main(adapter: Path, base: Path | None, data_dir: Path, output_dir: Path, max
     data.builder.talkative = config.talkative
     record = json.loads((adapter / "config.json").read_text(encoding="utf-8"))["base"]
     output_dir.mkdir(parents=True, exist_ok=True)
-    trainer = AdapterTrainer(model, chat, data, config, output_dir, packaged_encoder(), record, say)
+    trainer = AdapterTrainer(model, chat, data, config, output_dir, record, say)
     if trainer.resume():
         say(f"Resumed at step {trainer.step}.")
     trainer.learn_speech()

@@ -101,12 +101,7 @@ class WithAssociativeMemory(GeneratesWithMemoryCache):
         self.model = self.model_class(config)
         self.memory_layer = MemoryLayer(config.memory, config.hidden_size)
         self.memory_heads = MemoryHeads(config.hidden_size)
-        memory = config.memory
-        self.reranker: Reranker | None = None
-        if memory.rerank_rank:
-            features = len(memory.feature_layers) * config.hidden_size
-            below = self.model.layers[: memory.memory_layer]
-            self.reranker = Reranker(below, features, memory.rerank_rank, memory.hidden_dim)
+        self.reranker = Reranker.of(self) if config.memory.rerank_rank else None
         self._keep_in_fp32_modules_strict = {"memory_layer", "memory_heads", "reranker"}
         self.post_init()  # type: ignore[attr-defined]
 

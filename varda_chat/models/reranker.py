@@ -53,6 +53,13 @@ class Reranker(nn.Module):
         self.maps = nn.ModuleDict({name: LowRank(linear, rank) for name, linear in _linear_maps(layers)})
         self.decision = Decision(width, hidden, 2)
 
+    @classmethod
+    def of(cls, model: Any) -> Reranker:
+        """The one that the configuration of ``model`` asks for, of its decoder's lower layers."""
+        memory = model.config.memory
+        width = len(memory.feature_layers) * model.config.hidden_size
+        return cls(model.model.layers[: memory.memory_layer], width, memory.rerank_rank, memory.hidden_dim)
+
     def forward(self, model: Any, pairs: Sequence[Sequence[int]]) -> Tensor:
         """Logits (n, 2), ANSWERS and ENDS, of ``pairs``: token ids of a line with one statement in its note."""
         longest = max(map(len, pairs))
