@@ -201,6 +201,22 @@ def test_tools_for_programs_install_and_run_it(
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+def test_make_chat_alone_opens_the_default_model(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an environment that nothing but ``make chat`` has made, with nothing in the cache."""
+    monkeypatch.delenv("VARDA_CHAT_MODEL", raising=False)
+    for name in ("HOME", "XDG_CACHE_HOME", "VARDA_CHAT_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    source = tmp_path / "source"
+    shutil.copytree(built.source, source)
+    told = run(["make", "chat", "ARGS=--json --temperature 0"], said="My dog is called Rimba.\n", cwd=source)
+    assert "Using the small model" not in told.stderr
+    assert json.loads(told.stdout)["stored"][0]["text"] == "My dog is called Rimba."
+    asked = run(["make", "chat", "ARGS=--temperature 0"], said="What is my dog called?\n", cwd=source)
+    assert "Rimba" in asked.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_whole_install_chats_and_trains(built: Built, corpora: Path, tmp_path: Path) -> None:
     """As a user installs it, with every library from the registry."""
     folder = tmp_path / "env"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,7 @@ from tests.unit import tiny_bases
 from varda_chat.errors import CheckpointError, StorageError
 from varda_chat.models import model_cache
 from varda_chat.models.adapters import complete_checkpoint, find_merged, merged_checkpoint
-from varda_chat.models.bases import KNOWN, SMOLLM2, Base, base_of, find_base, resolve_base, source_digest
+from varda_chat.models.bases import CONVERTERS, KNOWN, SMOLLM2, Base, base_of, find_base, resolve_base, source_digest
 from varda_chat.models.checkpoint import fingerprint_of_file
 from varda_chat.models.model_cache import MANIFEST, cached, directories, entries, verify
 
@@ -148,6 +151,15 @@ def test_the_hub_is_asked_for_the_pinned_revision(local: tuple[Base, Path], monk
     assert asked == [("tiny/base", "r1")]
     with pytest.raises(CheckpointError, match=r"is not the tiny that is needed: its SHA-256"):
         resolve_base(replace(base, sha256="0" * 64))
+
+
+def test_the_extra_base_installs_what_converts_a_base() -> None:
+    root = Path(__file__).parents[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = {re.split(r"[<>=!~]", each)[0] for each in extras["base"]}
+    needed = {re.split(r"[<>=!~ ;]", each)[0] for name in named for each in requires(name) or ()}
+    assert set(CONVERTERS) <= named | needed
+    assert "--editable '.[base]'" in (root / "Makefile").read_text("utf-8").partition(".venv/chat:")[2]
 
 
 def test_without_any_source_the_error_says_how_to_get_it() -> None:
