@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from tests.unit.tiny_chatml import chatml_tokenizer, memory_settings
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
+from varda_chat.session.state import BESIDE, SessionState
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 
@@ -69,3 +71,26 @@ def test_a_model_without_one_has_no_weights_for_it(model: Any) -> None:
     config = model.config
     config.memory.rerank_rank = 0
     assert VardaLlamaAssociative(config).reranker is None
+
+
+def test_a_statement_is_read_beside_the_end_of_a_long_line() -> None:
+    read: list[list[int]] = []
+
+    def reranker(_model: Any, pairs: list[list[int]]) -> torch.Tensor:
+        read.extend(pairs)
+        return torch.zeros(len(pairs), 2)
+
+    model = SimpleNamespace(reranker=reranker)
+    store = SimpleNamespace(texts=lambda ids: ["My dog is called Rimba." for _ in ids])
+    checkpoint = SimpleNamespace(model=model, chat=CHAT)
+    state = SessionState(checkpoint, store, recording=None, generation=None)  # type: ignore[arg-type]
+    short, long = CHAT.encode("user", "What is my dog called?"), CHAT.encode("user", "word " * 900 + "my dog?")
+    for line in (short, long):
+        judge = state.reads_beside(line)
+        assert judge is not None
+        assert judge([3, 4]) == [(0.5, 0.5)] * 2
+    behind = [*CHAT.note("recalled", ("My dog is called Rimba.",)), *CHAT.reply_prompt]
+    assert read[0] == [*short.ids, *behind]
+    assert len(read[2]) == BESIDE + len(behind) < len(long.ids)
+    assert read[2][: long.header] == long.ids[: long.header]
+    assert read[2][long.header : -len(behind)] == long.ids[long.header - BESIDE :]

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from varda_chat.models.checkpoint import Checkpoint
     from varda_chat.transcripts.recording import Recording
 
+BESIDE = 160
+"""Tokens of a line's end that a statement is read beside: more than those of any line that the reranker has learned
+from. A long line would be read as often as there are statements."""
+
 
 @dataclass
 class SessionState:
@@ -94,8 +98,7 @@ class SessionState:
 
     def shortened(self, message: EncodedMessage) -> EncodedMessage:
         """``message``, without its beginning where it is longer than the window: what is asked stands at the end."""
-        excess = len(message.ids) + 1 - self.room
-        return message if excess <= 0 else message.part(message.header + excess, len(message.ids))
+        return _end_of(message, self.room - 1)
 
     def reads_beside(self, message: EncodedMessage) -> Callable[[Sequence[int]], list[tuple[float, float]]] | None:
         """What the model's reranker says of statements: the probabilities that each answers ``message``, and that
@@ -103,10 +106,11 @@ class SessionState:
         chat, model = self.chat, self.model
         if getattr(model, "reranker", None) is None:
             return None
+        line = _end_of(message, BESIDE)
 
         def judge(statements: Sequence[int]) -> list[tuple[float, float]]:
             texts = self.store.texts(statements)  # looked at, and not used yet
-            pairs = [[*message.ids, *chat.note("recalled", (text,)), *chat.reply_prompt] for text in texts]
+            pairs = [[*line.ids, *chat.note("recalled", (text,)), *chat.reply_prompt] for text in texts]
             chances: list[list[float]] = model.reranker(model, pairs).sigmoid().tolist()
             return [(answers, ends) for answers, ends in chances]
 
@@ -115,3 +119,9 @@ class SessionState:
     def statement_ids(self, ids: Any) -> Any:
         """The statements (numpy) that vectors' ids (a tensor of the same shape) belong to."""
         return self.store.statement_ids(ids.cpu().numpy())
+
+
+def _end_of(message: EncodedMessage, tokens: int) -> EncodedMessage:
+    """``message``, without its beginning where it has more than so many ``tokens``."""
+    excess = len(message.ids) - tokens
+    return message if excess <= 0 else message.part(message.header + excess, len(message.ids))
