@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from varda_chat.config.installer import install_command
+
 FILES = ("curves.png", "curves.svg")
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito: told apart by the colour-blind, too
 _INK, _FAINT = "#222222", "#cccccc"
@@ -19,7 +21,7 @@ def draw_curves(records: Sequence[dict[str, Any]], folder: Path) -> str | None:
     try:
         import matplotlib as mpl
     except ImportError:
-        return "No curves were drawn: that needs matplotlib (pip install 'varda-chat[bench]')."
+        return f"No curves were drawn: that needs matplotlib ({install_command('varda-chat[bench]')})."
     from matplotlib.figure import Figure
 
     style = {

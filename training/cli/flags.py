@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from varda_chat.config.installer import install_command
 from varda_chat.errors import VardaError
 
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "show_default": True}
@@ -59,7 +60,7 @@ def run(action: Callable[[], object]) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "accelerate":
             raise
-        click.echo("Error: Training needs one more package: pip install 'varda-chat[train]'.", err=True)
+        click.echo(f"Error: Training needs one more package: {install_command('varda-chat[train]')}.", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

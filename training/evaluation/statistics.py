@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from varda_chat.config.installer import install_command
 from varda_chat.errors import VardaError
 
 RESAMPLES = 2000
@@ -71,7 +72,7 @@ def check_scipy(needed_by: str) -> None:
     try:
         import scipy  # noqa: F401
     except ImportError as error:
-        raise VardaError(f"{needed_by} needs the library scipy: pip install 'varda-chat[bench]'.") from error
+        raise VardaError(f"{needed_by} needs the library scipy: {install_command('varda-chat[bench]')}.") from error
 
 
 def area_under_curve(higher: Sequence[float], lower: Sequence[float]) -> float | None:

@@ -13,6 +13,7 @@ from varda_chat.cli.options import Place, at_a_place
 from varda_chat.cli.parameters import WholeNumber
 from varda_chat.cli.tokens import TOKEN_VARIABLE, token_from, warn_of
 from varda_chat.config.defaults import GenerationSettings
+from varda_chat.config.installer import install_command
 from varda_chat.errors import VardaError
 from varda_chat.session.request import Request, transcripts_of
 from varda_chat.text import sanitize
@@ -69,7 +70,7 @@ def api(place: Place, host: str, port: int, token_file: Path | None, max_waiting
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"uvicorn", "starlette"}:
             raise
-        raise VardaError("The endpoint needs two more packages: pip install 'varda-chat[api]'.") from None
+        raise VardaError(f"The endpoint needs two more packages: {install_command('varda-chat[api]')}.") from None
     warn_of(host)
     with _listening(host, port) as listening:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/v1"

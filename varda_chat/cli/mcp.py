@@ -12,6 +12,7 @@ import click
 
 from varda_chat import __version__
 from varda_chat.cli.options import Place, as_dict, at_a_place
+from varda_chat.config.installer import install_command
 from varda_chat.errors import VardaError
 from varda_chat.memory.records import normal_form
 
@@ -37,7 +38,7 @@ def mcp(place: Place) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "mcp":
             raise
-        raise VardaError("The MCP server needs one more package: pip install 'varda-chat[mcp]'.") from None
+        raise VardaError(f"The MCP server needs one more package: {install_command('varda-chat[mcp]')}.") from None
     with place.session() as session:
         server_of(session).run("stdio")
 

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from varda_chat.cli.tokens import TOKEN_VARIABLE, token_from, warn_of
+from varda_chat.config.installer import install_command
 from varda_chat.errors import VardaError
 from varda_chat.session.request import Request
 
@@ -66,7 +67,9 @@ def serve(
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"textual_serve", "aiohttp", "aiohttp_jinja2"}:
             raise
-        raise VardaError("The chat in a browser needs one more package: pip install 'varda-chat[web]'.") from None
+        raise VardaError(
+            f"The chat in a browser needs one more package: {install_command('varda-chat[web]')}."
+        ) from None
     warn_of(host)
     try:
         ChatServer(command, host, port, token, max_chats).serve()

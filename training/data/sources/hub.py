@@ -13,6 +13,7 @@ from training.data.sources.documents import BadLines, Document, Source, Split
 from training.data.sources.fetching import checksum
 from training.data.sources.own_text import document_of
 from training.data.sources.wikitext import CHECKSUMS
+from varda_chat.config.installer import install_command
 from varda_chat.errors import DataError
 
 _SPLITS: Final[dict[str, Split]] = {
@@ -43,7 +44,8 @@ def _loaded(name: str, config: str | None) -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise DataError("Datasets of the hub need the datasets library: pip install 'varda-chat[hub]'.") from error
+        how = install_command("varda-chat[hub]")
+        raise DataError(f"Datasets of the hub need the datasets library: {how}.") from error
     datasets.disable_progress_bars()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:

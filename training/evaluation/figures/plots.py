@@ -13,6 +13,7 @@ from training.evaluation.recall.benchmark import Benchmark
 from training.evaluation.recall.report import conditions
 from training.evaluation.recall.tasks import TIERS
 from training.evaluation.scoring import Score
+from varda_chat.config.installer import install_command
 from varda_chat.errors import StorageError, VardaError
 
 FORMATS = (".svg", ".png")
@@ -30,7 +31,7 @@ def check_chart(path: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise VardaError("--chart needs the library matplotlib: pip install 'varda-chat[bench]'.") from error
+        raise VardaError(f"--chart needs the library matplotlib: {install_command('varda-chat[bench]')}.") from error
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from typing import Any, Literal, get_args
 from training.evaluation.recall.reading import ReadToken, as_statements, read_session, room
 from training.evaluation.recall.telling import GREEDY, Person, open_store, questioning
 from training.evaluation.scoring import names_any
+from varda_chat.config.installer import install_command
 from varda_chat.errors import VardaError
 from varda_chat.memory import TurnChanges
 from varda_chat.models.checkpoint import Checkpoint
@@ -128,8 +129,8 @@ def load_bm25s() -> Any:
         import bm25s
     except ImportError as error:
         raise VardaError(
-            "The control text-search needs the library bm25s: pip install 'varda-chat[bench]', or name the other "
-            "controls with --controls."
+            f"The control text-search needs the library bm25s: {install_command('varda-chat[bench]')}, or name the "
+            "other controls with --controls."
         ) from error
     return bm25s
 

@@ -19,6 +19,7 @@ from training.evaluation.retrieval.conversations import Conversation, Question
 from training.evaluation.retrieval.minilm import has_minilm
 from training.evaluation.retrieval.rankers import BM25, MiniLM, Random, Ranker, Ranking, fuse, model_memory
 from training.evaluation.statistics import Interval, Paired, area_under_curve, bootstrap_ratio, mcnemar
+from varda_chat.config.installer import install_command
 from varda_chat.errors import DataError, VardaError
 from varda_chat.models.checkpoint import Checkpoint
 
@@ -249,5 +250,6 @@ def check_libraries() -> None:
         import ir_measures  # noqa: F401
         import scipy  # noqa: F401
     except ImportError as error:
-        raise VardaError(f"retrieval needs the library {error.name}: pip install 'varda-chat[bench]'.") from error
+        how = install_command("varda-chat[bench]")
+        raise VardaError(f"retrieval needs the library {error.name}: {how}.") from error
     load_bm25s()
