@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +102,12 @@ def test_unknown_names_are_refused_in_a_line(flags: list[str]) -> None:
     result = CliRunner().invoke(bench.main, flags)
     assert result.exit_code == 2
     assert "is none of" in result.stderr
+
+
+def test_the_peak_is_the_process_s_own_and_not_its_parent_s() -> None:
+    """Linux counts what the parent had when it was forked."""
+    mine = bytearray(200_000_000)
+    mine[::4096] = b"x" * len(mine[::4096])
+    small = processes.peak([sys.executable, "-c", "pass"])
+    large = processes.peak([sys.executable, "-c", "bytearray(b'x') * 100_000_000"])
+    assert small < 60 < 100 < large < 160
