@@ -105,7 +105,8 @@ class DrawnPairs:
 
     def group(self, rng: random.Random) -> list[Pair]:
         """The pairs of one line."""
-        return rng.choices((self._of_fact, self._noted, self._exchange), (0.65, 0.2, 0.15))[0](rng)
+        kinds = (self._of_fact, self._noted, self._exchange, self._overview)
+        return rng.choices(kinds, (0.6, 0.2, 0.14, 0.06))[0](rng)
 
     def _of_fact(self, rng: random.Random) -> list[Pair]:
         fact = rng.choice(self.facts)
@@ -140,6 +141,11 @@ class DrawnPairs:
         if len(line.found) == 1 or line.kind == "overview":
             return [Pair(line.user, statement, answers=True) for statement in line.found]
         return []
+
+    def _overview(self, rng: random.Random) -> list[Pair]:
+        """A question for all that is remembered: anything answers it."""
+        line = rng.choice(self.lines.replies["overview"])
+        return [Pair(line, each, answers=True) for each in self.anything(4, rng)]
 
     def _exchange(self, rng: random.Random) -> list[Pair]:
         line = rng.choice(self.lines.exchanges).user
