@@ -239,6 +239,9 @@ def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
 def _load(source: str) -> Any:
     from training.quiet import quiet_libraries
     from varda_chat.models.checkpoint import load_checkpoint
+    from varda_chat.models.packed import pack
 
     quiet_libraries()
-    return load_checkpoint(source)
+    checkpoint = load_checkpoint(source)
+    pack(checkpoint.model)
+    return checkpoint

@@ -11,14 +11,16 @@ from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, LlamaRMSNorm, rotate_half
 
 from varda_chat.models.memory_cache import MemoryCache
+from varda_chat.models.packed import PackedLinear
 
 
 class OneToken:
-    """The layers of ``decoder``, a LlamaModel, laid out for one token at a time. Holds the weights themselves."""
+    """The layers of ``decoder``, a LlamaModel, laid out for one token at a time. Holds its linear maps."""
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
-        self._layers = [_weights_of(layer) for layer in decoder.layers]
+        self._layers = [_parts_of(layer) for layer in decoder.layers]
+        self._first = decoder.layers[0].self_attn.q_proj
         attention = decoder.layers[0].self_attn
         self._head, self._scale = attention.head_dim, attention.scaling
         self._grouped = attention.num_key_value_groups > 1
@@ -31,17 +33,17 @@ class OneToken:
             type(layer.self_attn) is LlamaAttention
             and type(layer.mlp) is LlamaMLP
             and type(layer.input_layernorm) is LlamaRMSNorm
-            and all(type(each) is nn.Linear and each.bias is None for each in _linears(layer))
+            and all(type(each) in (nn.Linear, PackedLinear) and each.bias is None for each in _linears(layer))
             for layer in decoder.layers
         )
 
     def fits(self, decoder: Any) -> bool:
-        """Whether the weights are still those of ``decoder``."""
-        return bool(decoder.layers) and self._layers[0][1] is decoder.layers[0].self_attn.q_proj.weight
+        """Whether the linear maps are still those of ``decoder``."""
+        return bool(decoder.layers) and self._first is decoder.layers[0].self_attn.q_proj
 
     def __call__(self, token: Tensor, position: Tensor, cache: MemoryCache, memory_pass: Any) -> Tensor:
         """The decoder's last hidden state (1, 1, width) at ``token`` (1, 1), which goes into the cache."""
-        decoder, eps, head, linear = self._decoder, self._eps, self._head, F.linear
+        decoder, eps, head = self._decoder, self._eps, self._head
         hidden: Tensor = decoder.embed_tokens(token)
         cos, sin = decoder.rotary_emb(hidden, position_ids=position)
         cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
@@ -49,17 +51,17 @@ class OneToken:
             if memory_pass is not None:
                 hidden = memory_pass.apply_memory(index, hidden)
             state = _rms_norm(hidden, norm, eps)
-            query = linear(state, q).view(1, 1, -1, head).transpose(1, 2)
-            key = linear(state, k).view(1, 1, -1, head).transpose(1, 2)
-            value = linear(state, v).view(1, 1, -1, head).transpose(1, 2)
+            query = q(state).view(1, 1, -1, head).transpose(1, 2)
+            key = k(state).view(1, 1, -1, head).transpose(1, 2)
+            value = v(state).view(1, 1, -1, head).transpose(1, 2)
             query = query * cos + rotate_half(query) * sin
             keys, values = cache.update(key * cos + rotate_half(key) * sin, value, index)
             read = F.scaled_dot_product_attention(
                 query, keys, values, scale=self._scale, enable_gqa=self._grouped
             )  # (1, heads, 1, head)
-            hidden = hidden + linear(read.transpose(1, 2).reshape(1, 1, -1), o)
+            hidden = hidden + o(read.transpose(1, 2).reshape(1, 1, -1))
             state = _rms_norm(hidden, norm_2, eps)
-            hidden = hidden + linear(F.silu(linear(state, gate)) * linear(state, up), down)
+            hidden = hidden + down(F.silu(gate(state)) * up(state))
         return _rms_norm(hidden, decoder.norm.weight, eps)
 
 
@@ -76,6 +78,7 @@ def _linears(layer: Any) -> tuple[Any, ...]:
             mlp.down_proj)  # fmt: skip
 
 
-def _weights_of(layer: Any) -> tuple[Tensor, ...]:
-    q, k, v, o, gate, up, down = (each.weight for each in _linears(layer))
+def _parts_of(layer: Any) -> tuple[Any, ...]:
+    """Of a layer: a norm's weight and four linear maps, the other norm's weight and three more; each as a function."""
+    q, k, v, o, gate, up, down = (each.forward for each in _linears(layer))
     return layer.input_layernorm.weight, q, k, v, o, layer.post_attention_layernorm.weight, gate, up, down
