@@ -1,7 +1,7 @@
 """Linear maps whose weights are laid out once for the processor: the same results, bit for bit, in less time.
 
-oneDNN lays a bfloat16 weight out again for every product. For one token, which has few products to share that with, this
-takes longer than the product.
+oneDNN lays a bfloat16 weight out again for every product. For one token, which has few products to share that with,
+this takes longer than the product.
 """
 
 from __future__ import annotations
