@@ -22,15 +22,18 @@ EXCHANGES: Final = (
     "social_c",
     "social_d",
     "social_e",
+    "social_f",
+    "social_g",
     "world",
     "world_b",
     "world_c",
     "world_d",
+    "world_e",
     "spared",
 )
-DIALOGUES: Final = ("dialogues", "dialogues_b", "dialogues_c", "dialogues_d")
-NOTED: Final = ("notes_a", "notes_b", "notes_c", "notes_d", "notes_e")
-FACTS: Final = ("facts_a", "facts_b", "facts_c", "facts_d")
+DIALOGUES: Final = ("dialogues", "dialogues_b", "dialogues_c", "dialogues_d", "dialogues_e")
+NOTED: Final = ("notes_a", "notes_b", "notes_c", "notes_d", "notes_e", "notes_f")
+FACTS: Final = ("facts_a", "facts_b", "facts_c", "facts_d", "facts_e")
 NOT_ASKED: Final = ("use", "ignore")
 """Kinds of noted lines that ask nothing of the memory."""
 HELD_OUT: Final = 20
