@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.tui.driver import ask, make_app, text_of, wait_for_state
+from tests.helpers.tui.driver import ask, make_app, text_of, wait_for_state
 from varda_chat import ChatSession
 from varda_chat.config import paths
 from varda_chat.config.defaults import GenerationSettings

@@ -16,14 +16,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.helpers.paths import EXPORTS, ROOT
 from tests.unit.test_model_commands import base, shipped
 from varda_chat.cli.main import main
 
 __all__ = ["base", "shipped"]  # fixtures
 
-ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-EXPORTS = ROOT / "tests" / "unit" / "exports"
 PAGES = [DOCS / "quickstart.md", DOCS / "front-ends.md", *sorted((DOCS / "import").glob("*.md"))]
 FILES = {
     "chatgpt.md": {"conversations.json": "chatgpt-conversations.json"},

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.paths import ROOT
 from tests.training.conftest import corpora
 
 __all__ = ["corpora"]
 
-ROOT = Path(__file__).parent.parent
 NOT_LINKED = ("varda_chat", "training", "_editable", "__editable__", "accelerate", "openai", "llm")
 """What the fresh environment has not, by the beginnings of names: ourselves, and what only extras need."""
 

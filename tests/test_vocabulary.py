@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
+
 GLOSSARY = ROOT / "docs" / "glossary.md"
 EVERYWHERE = ("varda_chat/", "training/", "tests/", "docs/", "README.md", "CONTRIBUTING.md", "Makefile")
 HISTORY = ("docs/decisions/", "docs/experiments.md")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.unit.tiny_chatml import chatml_tokenizer, with_template
+from tests.helpers.tiny_chatml import chatml_tokenizer, with_template
 from training.adapter.assemble import add_lora, load_adapter, merged, save_adapter, with_memory
 from training.adapter.config import AdapterConfig
 from training.adapter.data import AdapterData

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from huggingface_hub import EvalResult, ModelCard
 
 from tests.conftest import tiny_model
-from tests.training.hub_rules import CheckingHub, problems
+from tests.helpers.hub_rules import CheckingHub, problems
+from tests.helpers.paths import ROOT
 from tests.unit.test_hub import serving
 from training.cli import train
 from training.config import PRESETS, TrainConfig
@@ -27,7 +28,7 @@ from training.validation import Validation
 from varda_chat.config.paths import shipped_checkpoints
 from varda_chat.models.chat_format import ChatFormat
 
-MEASURED = Path(__file__).parents[2] / "docs" / "figures" / "measured.json"
+MEASURED = ROOT / "docs" / "figures" / "measured.json"
 CREDITS = tuple((corpus.name, corpus.licence, corpus.attribution) for corpus in CORPORA)
 PERPLEXITY = {
     "sources": ["wikitext-2"], "split": "test", "documents": 62,

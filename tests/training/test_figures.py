@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tests.helpers.paths import ROOT
 from training.cli import evaluate
 from training.evaluation.figures.page import DOCUMENTS, page, quoted, summary
 from training.evaluation.figures.store import add, read_figures, read_result, write_figures
@@ -22,7 +23,6 @@ from varda_chat.errors import DataError
 
 pytest.importorskip("scipy")
 
-ROOT = Path(__file__).parent.parent.parent
 MEASURED = ROOT / "docs" / "figures" / "measured.json"
 
 

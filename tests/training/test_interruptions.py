@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from rich.console import Console
 from safetensors.torch import load_file
 
+from tests.helpers.paths import ROOT
 from tests.training.test_preparation import source
 from tests.training.test_text_training import long_texts
 from tests.training.test_train import tiny
@@ -27,7 +28,6 @@ from training.run import build
 from training.trainer import Trainer
 from varda_chat.errors import VardaError
 
-ROOT = Path(__file__).parents[2]
 QUIET = Console(quiet=True)
 STEPS = 12
 FLAGS = ["--preset", "nano", "--max-steps", str(STEPS), "--warmup-steps", "2", "--batch-size", "1", "--save-every", "2",

@@ -12,15 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.shared_steps import STEPS, gradients, settings
+from tests.helpers.paths import ROOT
+from tests.helpers.shared_steps import STEPS, gradients, settings
 from training.data.preprocess.tokenizer import train_tokenizer
 from training.gradients import Gradients
 from training.launch import make_accelerator
 from training.process_group import ProcessGroup
 from varda_chat.errors import VardaError
 from varda_chat.models.checkpoint import load_checkpoint
-
-ROOT = Path(__file__).parents[2]
 
 
 def launched(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -38,7 +37,7 @@ def both(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     tokenizer = one / "tokenizer.json"
     train_tokenizer([" My dog is called Rimba. How are you? I am fine, thanks."] * 9, 400).save(str(tokenizer))
-    result = launched("tests.training.shared_steps", corpora, two, tokenizer)
+    result = launched("tests.helpers.shared_steps", corpora, two, tokenizer)
     assert result.returncode == 0, result.stderr[-3000:]
     gradients(corpora, one, tokenizer)
     return one, two, result.stdout

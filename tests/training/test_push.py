@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tests.training.hub_rules import CheckingHub
+from tests.helpers.hub_rules import CheckingHub
+from tests.helpers.paths import ROOT
 from tests.training.test_card import benchmark, written
 from tests.unit.test_hub import Hub, serving
 from training.cli import train
@@ -22,7 +23,6 @@ from varda_chat.config.paths import shipped_checkpoints
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.checkpoint import load_checkpoint
 
-ROOT = Path(__file__).parents[2]
 TOKEN = "hf_of_somebody"  # noqa: S105 - of the hub on this machine
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
+from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
 from training.adapter.judged import DrawnPairs, batch_of, labels, load_judged
 from training.adapter.rerank import RerankConfig, RerankTrainer
 from training.adapter.rerank_command import add_reranker

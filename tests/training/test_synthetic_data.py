@@ -14,7 +14,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from tests.unit.tiny_chatml import chatml_tokenizer
+from tests.helpers.tiny_chatml import chatml_tokenizer
 from training.adapter.lines import load_facts, load_lines
 from training.adapter.sessions import SessionBuilder
 from training.data.sources import catalogue

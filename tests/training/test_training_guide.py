@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.helpers.paths import ROOT
 from training.adapter.__main__ import main as adapter
 from training.adapter.rerank_command import main as rerank
 from training.adapter.speech_command import main as more_speech
@@ -17,7 +18,7 @@ from training.cli.evaluate_command import OTHERS
 from training.config import PRESETS
 from training.data.sources.catalogue import find
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 COMMANDS = [
     line.strip()
     for block in re.findall(r"```\n(.*?)```", GUIDE, re.DOTALL)

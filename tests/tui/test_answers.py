@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     answers,
     ask,
@@ -28,7 +28,7 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import Line, ScriptedSession
+from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import StorageError
 from varda_chat.session.session import ChatSession, Recalled, Remembered, TokenSources
 from varda_chat.session.why import Without

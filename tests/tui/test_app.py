@@ -14,7 +14,7 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets._toast import Toast
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     ask,
     chat_of,
@@ -28,7 +28,7 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import Line, ScriptedSession
+from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.session.session import ChatSession
 from varda_chat.tui.clipboard import copy_natively, native_command

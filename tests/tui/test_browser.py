@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.browsing import ASKED, DOG, browser, listed, on_top, stored
-from tests.tui.driver import (
+from tests.helpers.tui.browsing import ASKED, DOG, browser, listed, on_top, stored
+from tests.helpers.tui.driver import (
     make_app,
     plain,
     real_opener,
@@ -20,8 +20,8 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.memories import lived_in, told
-from tests.tui.scripted import NOW
+from tests.helpers.tui.memories import lived_in, told
+from tests.helpers.tui.scripted import NOW
 from tests.tui.test_hostile import check, examples
 from varda_chat.memory.records import Imported
 from varda_chat.session.session import ChatSession

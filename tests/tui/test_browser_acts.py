@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from textual.widgets import TextArea
 
-from tests.tui.browsing import CELLO, browser, listed, on_top, stored
-from tests.tui.driver import chat_of, composer, screen_is, text_of, toasts, wait_for_state, wait_until
-from tests.tui.memories import lived_in
-from tests.tui.scripted import NOW
+from tests.helpers.tui.browsing import CELLO, browser, listed, on_top, stored
+from tests.helpers.tui.driver import chat_of, composer, screen_is, text_of, toasts, wait_for_state, wait_until
+from tests.helpers.tui.memories import lived_in
+from tests.helpers.tui.scripted import NOW
 from varda_chat.memory import backup
 from varda_chat.memory.export import read_export
 from varda_chat.memory.records import Imported

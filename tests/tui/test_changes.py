@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     answers,
     ask,
@@ -21,7 +21,7 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import NOW, Line, ScriptedSession
+from tests.helpers.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Statement
 from varda_chat.session.session import Remembered

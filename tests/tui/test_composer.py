@@ -14,8 +14,8 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
-from tests.tui.driver import WIDE, ask, composer, make_app, say, text_of, toasts, wait_for_state, wait_until
-from tests.tui.scripted import ScriptedSession
+from tests.helpers.tui.driver import WIDE, ask, composer, make_app, say, text_of, toasts, wait_for_state, wait_until
+from tests.helpers.tui.scripted import ScriptedSession
 from varda_chat.tui.app import VardaApp
 from varda_chat.tui.commands import COMMANDS, find, matching, nearest, parse
 from varda_chat.tui.controllers import history

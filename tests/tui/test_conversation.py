@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     answers,
     ask,
@@ -25,7 +25,7 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import Line, ScriptedSession
+from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import MemoryLockedError
 from varda_chat.session.session import ChatSession, Recalled
 from varda_chat.tui.state import ChatState

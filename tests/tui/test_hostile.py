@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 from textual.events import Paste
 from textual.pilot import Pilot
 
-from tests.tui.driver import WIDE, ask, chat_of, composer, make_app, screen_is, text_of, wait_for_state, wait_until
-from tests.tui.scripted import NOW, Line, ScriptedSession
+from tests.helpers.tui.driver import (
+    WIDE,
+    ask,
+    chat_of,
+    composer,
+    make_app,
+    screen_is,
+    text_of,
+    wait_for_state,
+    wait_until,
+)
+from tests.helpers.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.memory.records import Statement
 from varda_chat.session.session import MemoryEvent, Recalled, TokenSources
 from varda_chat.transcripts import Recording, Transcripts

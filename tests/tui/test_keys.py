@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList, Static
 
 import varda_chat.tui
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     ask,
     chat_of,
@@ -29,7 +29,7 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import ScriptedSession
+from tests.helpers.tui.scripted import ScriptedSession
 from varda_chat.config.settings import Settings, SettingsFile, read
 from varda_chat.errors import VardaError
 from varda_chat.session.request import Request

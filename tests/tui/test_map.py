@@ -9,7 +9,7 @@ import pytest
 from textual.geometry import Offset
 from textual.pilot import Pilot
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     chat_of,
     command,
@@ -20,8 +20,8 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.memories import DIM, lived_in, told
-from tests.tui.scripted import ScriptedSession
+from tests.helpers.tui.memories import DIM, lived_in, told
+from tests.helpers.tui.scripted import ScriptedSession
 from tests.tui.test_hostile import check, examples
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Imported

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from textual.widgets._toast import Toast
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     ask,
     chat_of,
@@ -23,7 +23,7 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import NOW, ScriptedSession
+from tests.helpers.tui.scripted import NOW, ScriptedSession
 from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.session.session import ChatSession, MemoryEvent
 from varda_chat.transcripts import Transcripts

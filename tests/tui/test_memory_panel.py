@@ -8,7 +8,7 @@ import pytest
 from textual.content import Content
 from textual.pilot import Pilot
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     NARROW,
     WIDE,
     ask,
@@ -20,8 +20,8 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.memories import lived_in
-from tests.tui.scripted import NOW, Line, ScriptedSession
+from tests.helpers.tui.memories import lived_in
+from tests.helpers.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.session.session import MemoryEvent, Recalled, Remembered
 from varda_chat.tui.formatting import ago, bar, magnitude
 from varda_chat.tui.state import ChatState

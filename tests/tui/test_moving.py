@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.conftest import tiny_model
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     answers,
     ask,
@@ -28,7 +28,7 @@ from tests.tui.driver import (
     toasts,
     wait_until,
 )
-from tests.tui.scripted import Line, ScriptedSession
+from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models import catalog
 from varda_chat.models.chat_format import ChatFormat

@@ -11,7 +11,7 @@ import pytest
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     NARROW,
     WIDE,
     answers,
@@ -27,7 +27,7 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import Line, ScriptedSession
+from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.config.settings import Settings
 from varda_chat.transcripts import Recording, Transcripts
 from varda_chat.tui.controllers import talking

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     chat_of,
     command,
@@ -23,7 +23,7 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import ScriptedSession
+from tests.helpers.tui.scripted import ScriptedSession
 from varda_chat.config.settings import Settings, SettingsFile, read
 from varda_chat.tui.screens.settings import SettingRow, SettingsScreen
 from varda_chat.tui.start import chat

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from tests.helpers.terminal import Terminal
 from tests.tui.bench_ui import Latency, type_letters
-from tests.tui.terminal import Terminal
 
 ECHO = (
     "import sys, termios, tty; tty.setcbreak(0); print('ready', flush=True)\n"

@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
-from tests.unit import tiny_bases
+from tests.helpers import tiny_bases
+from tests.helpers.paths import ROOT
 from varda_chat.errors import CheckpointError, StorageError
 from varda_chat.models import model_cache
 from varda_chat.models.adapters import complete_checkpoint, find_merged, merged_checkpoint
@@ -27,7 +28,6 @@ from varda_chat.models.checkpoint import fingerprint_of_file
 from varda_chat.models.model_cache import MANIFEST, cached, directories, entries, verify
 
 HEAVY = ("torch", "transformers", "gguf", "peft")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -154,12 +154,11 @@ def test_the_hub_is_asked_for_the_pinned_revision(local: tuple[Base, Path], monk
 
 
 def test_the_extra_base_installs_what_converts_a_base() -> None:
-    root = Path(__file__).parents[2]
-    extras = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     named = {re.split(r"[<>=!~]", each)[0] for each in extras["base"]}
     needed = {re.split(r"[<>=!~ ;]", each)[0] for name in named for each in requires(name) or ()}
     assert set(CONVERTERS) <= named | needed
-    assert "--editable '.[base]'" in (root / "Makefile").read_text("utf-8").partition(".venv/chat:")[2]
+    assert "--editable '.[base]'" in (ROOT / "Makefile").read_text("utf-8").partition(".venv/chat:")[2]
 
 
 def test_without_any_source_the_error_says_how_to_get_it() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from tests.unit.tiny_chatml import chatml_tokenizer, with_template
+from tests.helpers.tiny_chatml import chatml_tokenizer, with_template
 from varda_chat.models.chat_format import (
     NOTE_STATEMENTS,
     NOTE_TOKENS,

@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.helpers.paths import ROOT
 from varda_chat import __version__
 from varda_chat.cli.main import main
 from varda_chat.memory import MemoryStore
@@ -144,7 +145,7 @@ def test_help_and_version_and_reset_import_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_is_told_how_to_complete(shell: str) -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text("utf-8")
+    guide = (ROOT / "docs" / "guide.md").read_text("utf-8")
     assert f"_VARDA_CHAT_COMPLETE={shell}_source varda-chat" in guide
     done = command(_VARDA_CHAT_COMPLETE=f"{shell}_source")
     assert done.returncode == 0, done.stderr

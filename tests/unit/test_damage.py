@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.processes import PRELUDE
+from tests.helpers.store_processes import PRELUDE
 from tests.unit.test_purging import told
 from varda_chat.errors import VardaError
 from varda_chat.memory import maintenance, verify

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
+from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat import ChatSession
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
+from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
 from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatMLFormat

@@ -8,8 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.tui.driver import WIDE, ask, command, make_app, screen_is, text_of, toasts, wait_for_state, wait_until
-from tests.unit.tiny_chatml import NEVER, ask_from_here_on, chatml_tokenizer, obliging_model
+from tests.helpers.tiny_chatml import NEVER, ask_from_here_on, chatml_tokenizer, obliging_model
+from tests.helpers.tui.driver import (
+    WIDE,
+    ask,
+    command,
+    make_app,
+    screen_is,
+    text_of,
+    toasts,
+    wait_for_state,
+    wait_until,
+)
 from varda_chat import ChatSession
 from varda_chat.config import persona
 from varda_chat.config.defaults import GenerationSettings

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from tests.conftest import tiny_model
-from tests.unit.tiny_decoders import ChainedMemory, checkpoint_layers
+from tests.helpers.tiny_decoders import ChainedMemory, checkpoint_layers
 from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.models import SearchResults, VardaGPTAssociative
 from varda_chat.models.chat_format import ChatFormat

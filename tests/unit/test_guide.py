@@ -10,11 +10,12 @@ from types import ModuleType
 import click
 import pytest
 
+from tests.helpers.paths import ROOT
 from varda_chat.cli.main import main
 from varda_chat.config import settings
 from varda_chat.tui import bindings
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 GUIDE = (DOCS / "guide.md").read_text("utf-8")
 LARGEST_PICTURE = 150_000
 

@@ -9,7 +9,7 @@ from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.memories import DIM, FLOOR, Vectors, learned, make, some
+from tests.helpers.index_memories import DIM, FLOOR, Vectors, learned, make, some
 from varda_chat.memory import AssociativeMemory
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.memories import APPROXIMATE, DIM, TYPES, learned, make, some
+from tests.helpers.index_memories import APPROXIMATE, DIM, TYPES, learned, make, some
 from varda_chat.errors import IndexFileError, VardaError
 from varda_chat.memory import AssociativeMemory, search_recall
 from varda_chat.memory.index.serialization import packed

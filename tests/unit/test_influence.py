@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.tiny_chatml import NEVER, ask_from_here_on, chatml_tokenizer, obliging_model
+from tests.helpers.tiny_chatml import NEVER, ask_from_here_on, chatml_tokenizer, obliging_model
 from varda_chat import ChatSession
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import VardaError

@@ -15,14 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.paths import EXPORTS
 from varda_chat.errors import VardaError
 from varda_chat.ingest.exports import read_value
 from varda_chat.ingest.learning import Reading, read_file
 from varda_chat.ingest.passages import Found
 from varda_chat.transcripts.export import render
 from varda_chat.transcripts.records import SessionInfo, StoredTurn
-
-EXPORTS = Path(__file__).parent / "exports"
 
 
 def said(reading: Reading) -> list[tuple[str, str]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.unit.tiny_chatml import chatml_tokenizer, memory_settings, with_template
-from tests.unit.tiny_decoders import KINDS, decoder_settings
+from tests.helpers.tiny_chatml import chatml_tokenizer, memory_settings, with_template
+from tests.helpers.tiny_decoders import KINDS, decoder_settings
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import fingerprint_of_file, load_checkpoint
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.helpers.paths import EXPORTS
 from tests.unit.test_store import agrees, opened, texts, told, turn
 from varda_chat.cli.main import main
 from varda_chat.cli.memory import memory
@@ -404,7 +405,7 @@ def test_a_memory_that_was_written_to_be_read_is_read_again(
 
 def test_exports_of_others_are_learned_with_their_times_and_only_once(tiny_checkpoint: Path) -> None:
     model = ("--checkpoint", tiny_checkpoint)
-    files = sorted((Path(__file__).parent / "exports").iterdir())
+    files = sorted(EXPORTS.iterdir())
     (dry,) = answers("learn", "--dry-run", *files, *model)
     assert dry["stored"] == dry["memory_size"] == 0
     assert dry["skipped"] == 6

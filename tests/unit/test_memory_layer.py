@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from tests.unit.tiny_decoders import (
+from tests.helpers.tiny_decoders import (
     ASSISTANT,
     END,
     FIRST_WORD,

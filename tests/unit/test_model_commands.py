@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.unit import tiny_bases
+from tests.helpers import tiny_bases
 from tests.unit.test_cli import HEAVY
 from varda_chat.cli.main import main
 from varda_chat.config import paths

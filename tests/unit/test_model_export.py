@@ -15,8 +15,8 @@ import torch
 from click.testing import CliRunner
 from packaging.requirements import Requirement
 
-from tests.unit.tiny_chatml import chatml_tokenizer, memory_settings, with_template
-from tests.unit.tiny_decoders import KINDS, decoder_settings
+from tests.helpers.tiny_chatml import chatml_tokenizer, memory_settings, with_template
+from tests.helpers.tiny_decoders import KINDS, decoder_settings
 from varda_chat.cli.main import main
 from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.models.chat_format import ChatMLFormat

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
+from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat.models import packed
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.memory_cache import MemoryCache

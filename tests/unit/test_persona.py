@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.tui.driver import WIDE, ask, command, make_app, toasts, wait_for_state, wait_until
-from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
+from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
+from tests.helpers.tui.driver import WIDE, ask, command, make_app, toasts, wait_for_state, wait_until
 from varda_chat import ChatSession
 from varda_chat.config import persona
 from varda_chat.config.defaults import GenerationSettings

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.terminal import Terminal
+from tests.helpers.paths import ROOT
+from tests.helpers.terminal import Terminal
 
 SECONDS = 120
 
@@ -87,7 +88,7 @@ def test_it_goes_with_no_other_way_to_answer(flags: tuple[str, ...], tiny_checkp
 
 def test_it_is_there_in_a_terminal_that_could_draw(tiny_checkpoint: Path) -> None:
     line = [sys.executable, "-m", "varda_chat", "--plain", "--checkpoint", str(tiny_checkpoint)]
-    path = os.environ.get("PYTHONPATH") or str(Path(__file__).parents[2])
+    path = os.environ.get("PYTHONPATH") or str(ROOT)
     with Terminal(line, {"TERM": "xterm-256color", "PYTHONPATH": path}, (80, 24)) as terminal:
         terminal.wait_for(b"> ", SECONDS)
         terminal.write(b"/remember I live in Lisbon.\n")

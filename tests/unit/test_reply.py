@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.tiny_chatml import chatml_model, chatml_tokenizer
-from tests.unit.tiny_decoders import ChainedMemory
+from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
+from tests.helpers.tiny_decoders import ChainedMemory
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.chat_format import ChatMLFormat, statement_numbers
 from varda_chat.models.configuration import STATUSES

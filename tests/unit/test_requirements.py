@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.helpers.paths import ROOT
 
 
 def test_the_floor_of_transformers_is_what_is_tested() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.tiny_chatml import chatml_tokenizer, memory_settings
+from tests.helpers.tiny_chatml import chatml_tokenizer, memory_settings
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
 from varda_chat.session.state import BESIDE, SessionState

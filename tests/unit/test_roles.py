@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.unit.tiny_decoders import ASSISTANT, END, MEMORY, NEWLINE, START, SYSTEM, USER
+from tests.helpers.tiny_decoders import ASSISTANT, END, MEMORY, NEWLINE, START, SYSTEM, USER
 from varda_chat.models.addressing import Address, Roles, addresses, roles_of
 from varda_chat.models.configuration import MemoryConfig
 

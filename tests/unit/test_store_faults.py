@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.processes import child, damaged_at, filled
+from tests.helpers.store_processes import child, damaged_at, filled
 from tests.unit.test_store import DIM, agrees, opened, some, texts, told, turn
 from varda_chat.errors import MemoryLockedError, StorageError, VardaError
 from varda_chat.memory import AssociativeMemory, backup, peek, reset, verify

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.processes import PRELUDE, child, damaged_at, filled
+from tests.helpers.store_processes import PRELUDE, child, damaged_at, filled
 from tests.unit.test_store import agrees, opened, texts
 from varda_chat.memory import verify
 

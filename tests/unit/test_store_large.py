@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.processes import PRELUDE, damaged_at, filled
+from tests.helpers.store_processes import PRELUDE, damaged_at, filled
 from tests.unit.test_store import agrees, opened, some, texts, told, turn
 from varda_chat.errors import IndexFileError
 from varda_chat.memory import AssociativeMemory, MemoryStore, verify

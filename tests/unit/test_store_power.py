@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.processes import PRELUDE
+from tests.helpers.store_processes import PRELUDE
 
 WORK = """
 from varda_chat.memory import index_cache

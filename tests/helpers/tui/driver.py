@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tests.tui.scripted import NOW, ScriptedSession
+from tests.helpers.tui.scripted import NOW, ScriptedSession
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.session.request import Request
 from varda_chat.session.session import ChatSession

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from tests.tui.driver import WIDE, command, make_app, real_opener, screen_is, text_of, wait_for_state, wait_until
+from tests.helpers.tui.driver import (
+    WIDE,
+    command,
+    make_app,
+    real_opener,
+    screen_is,
+    text_of,
+    wait_for_state,
+    wait_until,
+)
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Statement
 from varda_chat.tui.screens.browser import BrowserScreen

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.tui.scripted import NOW
+from tests.helpers.tui.scripted import NOW
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Imported, NewStatement, NewVector
 

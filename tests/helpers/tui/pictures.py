@@ -9,8 +9,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
-from tests.tui.driver import ask, wait_for_state
-from tests.tui.scripted import NOW, Line, ScriptedSession
+from tests.helpers.tui.driver import ask, wait_for_state
+from tests.helpers.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.session.session import MemoryEvent, Recalled, Remembered, TokenSources
 from varda_chat.tui.state import ChatState
 

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from tests.unit.tiny_decoders import wake
+from tests.helpers.tiny_decoders import wake
 from varda_chat.models import VardaLlamaAssociative, VardaLlamaConfig
 from varda_chat.models.chat_format import ChatMLFormat
 
