@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers.paths import EXPORTS, ROOT
-from tests.unit.test_model_commands import base, shipped
+from tests.helpers.shipped_models import base, shipped
 from varda_chat.cli.main import main
 
 __all__ = ["base", "shipped"]  # fixtures

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.corpora import corpora
 from tests.helpers.paths import ROOT
-from tests.training.conftest import corpora
 
 __all__ = ["corpora"]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 
 import yaml
 
-from tests.unit.test_hub import Hub
+from tests.helpers.hub import Hub
 
 LICENCES = {"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "cc-by-sa-4.0", "cc0-1.0", "gpl-3.0", "other"}
 """Of https://huggingface.co/docs/hub/repositories-licenses, those that a card of ours could name."""

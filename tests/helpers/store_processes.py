@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.unit.test_store import opened, texts, told, turn
+from tests.helpers.stores import opened, texts, told, turn
 
 PRELUDE = """
 import os, sys

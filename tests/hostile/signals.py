@@ -11,11 +11,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.helpers.hostile import run, three_statements
 from tests.helpers.paths import ROOT
+from tests.helpers.purges import told
 from tests.helpers.terminal import Terminal, hear_signals
 from tests.hostile.attacks import Attack, Tries
-from tests.unit.test_hostile_files import run, three_statements
-from tests.unit.test_purging import told
 from varda_chat.memory import MemoryStore, verify
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.controllers.history import InputHistory

@@ -10,8 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tests.training.test_preparation import source
-from tests.training.test_text_training import long_texts, make_base
+from tests.helpers.plain_gpt2 import make_base
+from tests.helpers.texts import long_texts, source
 from training.checkpointing import saved_config
 from training.cli import train
 from training.cli.prepare_command import tokenizer_of

@@ -12,7 +12,7 @@ from rich.console import Console
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from tests.training.test_train import tiny
+from tests.helpers.tiny_training import tiny
 from training.model_init import adapt
 from training.optimizer import DELETE_HEADS
 from training.run import Start, build

@@ -13,30 +13,17 @@ import pytest
 from click.testing import CliRunner
 from huggingface_hub import EvalResult, ModelCard
 
-from tests.conftest import tiny_model
+from tests.helpers.cards import CREDITS, PERPLEXITY, benchmark, written
+from tests.helpers.hub import serving
 from tests.helpers.hub_rules import CheckingHub, problems
 from tests.helpers.paths import ROOT
-from tests.unit.test_hub import serving
 from training.cli import train
-from training.config import PRESETS, TrainConfig
-from training.data.sources.corpora import CORPORA
-from training.evaluation.recall.benchmark import Benchmark, Outcome, Plan
 from training.evaluation.recall.report import recall_json
-from training.model_card import Making, write_card
 from training.model_card_metadata import dataset_ids
-from training.validation import Validation
 from varda_chat.config.paths import shipped_checkpoints
 from varda_chat.models.chat_format import ChatFormat
 
 MEASURED = ROOT / "docs" / "figures" / "measured.json"
-CREDITS = tuple((corpus.name, corpus.licence, corpus.attribution) for corpus in CORPORA)
-PERPLEXITY = {
-    "sources": ["wikitext-2"], "split": "test", "documents": 62,
-    "readers": {
-        reader: {"word_perplexity": 41.23456, "token_perplexity": 20.0, "accuracy": 0.375}
-        for reader in ("memory", "no memory", "another document's memory")
-    },
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -46,35 +33,6 @@ def checking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         yield
-
-
-def benchmark() -> Benchmark:
-    """Of ten facts of each phrasing, eight and six were recalled; of two corrections one was; nothing was forgotten."""
-    plan = Plan(facts=10, tasks=("recall", "update", "forget"), tiers=("seen", "held-out"), controls=("no-memory",))
-
-    def outcome(task: Any, tier: Any, measure: Any, condition: Any, right: bool) -> Outcome:
-        return Outcome(task, tier, measure, condition, 0, "told", "asked", "reply", right)
-
-    recalled = [
-        outcome("recall", tier, "value named", "memory", number < rights)
-        for tier, rights in (("seen", 8), ("held-out", 6))
-        for number in range(10)
-    ]
-    without = [outcome("recall", tier, "value named", "no-memory", False) for tier in plan.tiers] * 10
-    updated = [outcome("update", "seen", "new value, not the old", "memory", right) for right in (True, False)]
-    return Benchmark(plan, (*recalled, *without, *updated), ())
-
-
-def written(folder: Path, chat: ChatFormat, recall: Benchmark | None, credits: Any = CREDITS) -> Any:
-    preset = PRESETS["nano"]
-    config = TrainConfig(
-        preset="nano", learning_rate=preset.learning_rate, max_steps=2, fact_episodes=1, multi_session_episodes=0,
-        dialogue_rows=1, question_pairs=0, episode_length=128, row_length=128,
-    )  # fmt: skip
-    making = Making("varda-train --preset nano", "", 60.0, "2 CPU threads", 100, 10.0, credits)
-    validation = Validation(3.5, 3.0, 0.5, 0.5, 0.0, 0.5, 0.0, 0.2)
-    write_card(folder, tiny_model(chat), config, making, validation, recall)
-    return ModelCard.load(folder / "README.md")
 
 
 def figures(card: Any) -> dict[tuple[str | None, str | None], float]:

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import torch
 
-from tests.conftest import tiny_model
+from tests.helpers.tiny_gpt2 import tiny_model
 from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.pairs import GROUP, build_pairs
 from training.data.synthetic.relations import ALL_RELATIONS, RELATIONS, relatives

@@ -18,9 +18,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from tests.helpers.paths import ROOT
-from tests.training.test_preparation import source
-from tests.training.test_text_training import long_texts
-from tests.training.test_train import tiny
+from tests.helpers.texts import long_texts, source
+from tests.helpers.tiny_training import tiny
 from training.checkpointing import Saves, saved_config
 from training.cli import train
 from training.data.preprocess.pipeline import How, prepare_text

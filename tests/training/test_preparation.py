@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import lzma
-import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.helpers.texts import prose, source, texts
 from training.cli import train
 from training.data.preprocess.encoding import led, tokenizer_fingerprint
 from training.data.preprocess.pipeline import How, prepare_text
@@ -18,26 +18,10 @@ from training.data.preprocess.token_files import PreparedText
 from training.data.preprocess.tokenizer import save_tokenizer, train_tokenizer
 from training.data.sources.catalogue import NAMED
 from training.data.sources.corpora import Dialogue, is_validation
-from training.data.sources.documents import SPLITS, Document, Source, place
+from training.data.sources.documents import SPLITS, Document, place
 from training.data.sources.own_text import own_documents, own_files
 from training.data.sources.wikitext import articles
 from varda_chat.errors import DataError
-
-WORDS = ("river", "garden", "letter", "winter", "island", "orchard", "train", "harbour", "forest", "mirror", "storm")
-
-
-def prose(number: int) -> str:
-    """A paragraph that no other number gives."""
-    rng = random.Random(number)
-    return f"Story {number} begins here. " + " ".join(rng.choice(WORDS) for _ in range(40)) + f". It ends at {number}."
-
-
-def source(documents: list[Document], name: str = "mine") -> Source:
-    return Source(name, "none", "nobody", (), lambda bad: iter(documents))
-
-
-def texts(count: int, start: int = 0) -> list[Document]:
-    return [Document(str(n), prose(n), key=str(n)) for n in range(start, start + count)]
 
 
 def decoded(prepared: PreparedText, split: str) -> list[str]:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tests.helpers.cards import benchmark, written
+from tests.helpers.hub import Hub, serving
 from tests.helpers.hub_rules import CheckingHub
 from tests.helpers.paths import ROOT
-from tests.training.test_card import benchmark, written
-from tests.unit.test_hub import Hub, serving
 from training.cli import train
 from varda_chat.config.paths import shipped_checkpoints
 from varda_chat.models.chat_format import ChatFormat

@@ -13,16 +13,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 from rich.console import Console
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
-from tests.training.test_preparation import prose, source, texts
+from tests.helpers.plain_gpt2 import make_base
+from tests.helpers.texts import long_texts, prose, source, texts
 from training.cli import evaluate, train
 from training.data.dialogue_rows import DialogueRows
 from training.data.document_episodes import TextEpisodes
 from training.data.episodes import STATEMENTS
 from training.data.preprocess.pipeline import How, prepare_text
 from training.data.preprocess.token_files import PreparedText
-from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.sources.documents import Document
 from training.data.text_mixture import talk_of, text_data
 from training.evaluation.perplexity.documents import MEMORY, NO_MEMORY, SHUFFLED, Tally, measure_perplexity, windows
@@ -33,19 +32,6 @@ from varda_chat.errors import DataError
 from varda_chat.models.checkpoint import load_checkpoint
 
 QUIET = Console(quiet=True)
-
-
-def long_texts(count: int) -> list[Document]:
-    """Documents in which names come back."""
-    documents = []
-    for number in range(count):
-        rng = random.Random(number)
-        names = [
-            "".join(rng.choice(("ba", "do", "ki", "lu", "mer", "tan")) for _ in range(3)).title() for _ in range(4)
-        ]
-        lines = [f"Then {rng.choice(names)} met {rng.choice(names)} . {prose(rng.randrange(9999))}" for _ in range(12)]
-        documents.append(Document(str(number), "\n".join(lines), key=str(number)))
-    return documents
 
 
 @pytest.fixture(scope="module")
@@ -147,23 +133,6 @@ def test_the_figures_are_what_they_say() -> None:
     assert (tally.right, tally.tokens) == (4, 6)
     # classes 0 and 1: 2 of 3 said and of 3 meant, 2 of 2 and of 3; class 2 is said in vain; class 3 does not occur
     assert math.isclose(tally.macro_f1, (2 / 3 + 4 / 5 + 0) / 3)
-
-
-def make_base(folder: Path, n_positions: int = 128) -> Path:
-    """A plain GPT-2 as ``gpt2`` lies on the hub: vocab.json and merges.txt beside the weights."""
-    model = json.loads(train_tokenizer([prose(n) for n in range(40)], 400).to_str())["model"]
-    vocab = {"<|endoftext|>" if word == "<|end|>" else word: n for word, n in model["vocab"].items()}
-    (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
-    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
-    GPT2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))  # it is one
-    torch.manual_seed(0)
-    end = vocab["<|endoftext|>"]
-    GPT2LMHeadModel(
-        GPT2Config(vocab_size=400, n_positions=n_positions, n_embd=32, n_layer=2, n_head=2, resid_pdrop=0.0,
-                   embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=end, eos_token_id=end)
-    ).save_pretrained(folder)  # fmt: skip
-    return folder
 
 
 @pytest.fixture(scope="module")

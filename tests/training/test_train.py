@@ -15,26 +15,21 @@ from click.testing import CliRunner
 from rich.console import Console
 from safetensors.torch import load_file
 
+from tests.helpers.tiny_training import tiny
 from training.cli import evaluate, train
-from training.config import TrainConfig
 from training.data.dialogue_rows import DialogueRows, MultiSessions, persona_dialogues, tokenise
 from training.data.episodes import EpisodeArrays
 from training.data.mixture import Data
 from training.data.preprocess.tokenizer import train_tokenizer
 from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.relations import RELATIONS, fact_texts
-from training.run import build, config_of
+from training.run import build
 from training.trainer import Trainer
 from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.checkpoint import load_checkpoint
 
 QUIET = Console(quiet=True)
-
-
-def tiny(**overrides: object) -> TrainConfig:
-    return config_of("nano", {"max_steps": 6, "warmup_steps": 2, "fact_episodes": 2, "dialogue_rows": 1,
-                              "save_every": 3, "validate_every": 6, "mixed_precision": "no", **overrides})  # fmt: skip
 
 
 def test_resumed_equals_uninterrupted(corpora: Path, tmp_path: Path) -> None:

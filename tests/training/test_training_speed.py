@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from tests.conftest import tiny_model
+from tests.helpers.tiny_gpt2 import tiny_model
 from training.benchmarks import training as training_speed
 from training.benchmarks.ancestor import CLUSTERS, AncestorLoop
 from training.benchmarks.ratios import Speed

@@ -11,9 +11,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from tests.training.test_preparation import source
-from tests.training.test_text_training import long_texts
-from tests.training.test_train import tiny
+from tests.helpers.texts import long_texts, source
+from tests.helpers.tiny_training import tiny
 from training import display, trainer
 from training.cli import train
 from training.config import TrainConfig

@@ -20,9 +20,9 @@ from tests.helpers.tui.driver import (
     wait_for_state,
     wait_until,
 )
+from tests.helpers.tui.hostile_texts import check, examples
 from tests.helpers.tui.memories import DIM, lived_in, told
 from tests.helpers.tui.scripted import ScriptedSession
-from tests.tui.test_hostile import check, examples
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Imported
 from varda_chat.tui.screens.browser import BrowserScreen

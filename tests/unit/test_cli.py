@@ -15,13 +15,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.helpers.commands import HEAVY
 from tests.helpers.paths import ROOT
 from varda_chat import __version__
 from varda_chat.cli.main import main
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.maintenance import peek
-
-HEAVY = ("torch", "transformers", "faiss")
 
 
 def run(*arguments: str, checkpoint: Path | None = None, stdin: str | bytes | None = None) -> Result:

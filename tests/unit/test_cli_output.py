@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from tests.helpers.hostile import HOSTILE, OBEYED
 from varda_chat.cli.main import main, theme_names
 from varda_chat.text import to_json
-
-HOSTILE = "a\x1b]0;owned\x07b\x9b31mc\u202ed\u2066e"
-OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def test_json_keeps_hidden_characters_but_prints_none() -> None:

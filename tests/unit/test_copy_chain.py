@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import tiny_model
+from tests.helpers.tiny_gpt2 import tiny_model
 from training.episodes.memory import EpisodeMemory
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
 from varda_chat.models import SearchResults

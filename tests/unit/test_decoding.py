@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from tests.conftest import tiny_model
 from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
 from tests.helpers.tiny_decoders import ChainedMemory
+from tests.helpers.tiny_gpt2 import tiny_model
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.chat_format import ChatFormat, ChatMLFormat
 from varda_chat.models.decoding import decode

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import tiny_model
+from tests.helpers.tiny_gpt2 import tiny_model
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
 from varda_chat.models.chat_format import ChatFormat

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
-from tests.conftest import tiny_model
 from tests.helpers.tiny_decoders import ChainedMemory, checkpoint_layers
+from tests.helpers.tiny_gpt2 import tiny_model
 from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.models import SearchResults, VardaGPTAssociative
 from varda_chat.models.chat_format import ChatFormat

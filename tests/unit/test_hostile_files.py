@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import sqlite3
-import struct
 import subprocess
 import sys
 import threading
@@ -15,10 +14,19 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from tests.unit.test_store import opened, texts, told, turn
-from varda_chat.cli.main import main
+from tests.helpers.hostile import (
+    DAMAGE,
+    HUGE,
+    SECONDS,
+    empty_checkpoint,
+    one_line,
+    program,
+    refuses_to_restore,
+    run,
+    three_statements,
+)
+from tests.helpers.stores import opened, texts, told
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.ingest.learning import read_file
 from varda_chat.ingest.passages import Passage
@@ -28,43 +36,10 @@ from varda_chat.storage.regular import NotRegularError, read_regular
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.controllers.history import InputHistory
 
-SECONDS = 60
-"""Far less than a hang takes."""
-
 
 @pytest.fixture
 def folder(own_data_folder: Path) -> Path:
     return three_statements(own_data_folder / "profiles" / "default")
-
-
-def three_statements(place: Path) -> Path:
-    """A memory of three statements."""
-    with opened(place) as store:
-        store.apply(turn(told("The dog is Rex."), told("I live in Havana."), told("Tea at five.")), session="s")
-    return place
-
-
-def run(*arguments: object, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments)], input=stdin)
-
-
-def program(*arguments: object, stdin: bytes = b"", preexec: str = "") -> subprocess.CompletedProcess[bytes]:
-    """The command in a process of its own; a hang fails."""
-    code = f"{preexec}\nfrom varda_chat.cli.main import main\nmain()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        timeout=SECONDS,
-        check=False,
-    )
-
-
-def one_line(result: subprocess.CompletedProcess[bytes]) -> str:
-    said = result.stderr.decode()
-    assert "Traceback" not in said, said
-    assert len(said.strip().splitlines()) == 1, said
-    return said
 
 
 # Pipes, devices and links in the place of files
@@ -207,42 +182,9 @@ def test_ids_outside_the_vocabulary_are_read_again(folder: Path, tmp_path: Path)
         assert store.foreign_statements() == ()
 
 
-DAMAGE = {
-    "an escape sequence in role": "UPDATE statements SET role = char(27) || '[31m'",
-    "no meta": "DELETE FROM meta",
-    "a negative capacity": "UPDATE meta SET capacity = -5",
-    "a capacity of letters": "UPDATE meta SET capacity = 'abc'",
-    "a renamed column": "ALTER TABLE statements RENAME COLUMN text TO words",
-    "another table": "CREATE TABLE extra (x)",
-    "another index": "CREATE INDEX extra ON statements (text)",
-    "a text of bytes": "UPDATE statements SET text = x'ff'",
-    "an id near the last": "UPDATE statements SET id = 9223372036854775806 WHERE id = 1",
-    "no more ids": "UPDATE sqlite_sequence SET seq = 9223372036854775807",
-    "a time of letters": "UPDATE statements SET created_at = 'soon'",
-    "a vector that is no number": "UPDATE vectors SET vector = x'0000c07f'",
-    "a token below 0": "UPDATE vectors SET token_id = -2",
-    "an unknown kind of index": "UPDATE meta SET index_type = 'magic'",
-    "a trigger": "CREATE TRIGGER t AFTER INSERT ON statements BEGIN DELETE FROM statements; END",
-}
-
-
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_restore_is_checked_as_an_import_is(folder: Path, what: str) -> None:
     refuses_to_restore(folder, what)
-
-
-def refuses_to_restore(folder: Path, what: str) -> None:
-    """Restore a backup with that damage, which is refused; the memory stays."""
-    backup = maintenance.backup(folder)
-    with closing(sqlite3.connect(backup)) as db, db:
-        db.execute("PRAGMA foreign_keys = OFF")
-        db.execute(DAMAGE[what])
-    result = run("memory", "restore", backup, "--yes")
-    assert result.exit_code == 1
-    assert "cannot be restored" in result.stderr
-    assert "\x1b" not in result.output
-    with opened(folder) as store:
-        assert len(texts(store)) == 3
 
 
 def test_a_restore_sanitizes_texts(folder: Path) -> None:
@@ -270,9 +212,6 @@ def test_one_bad_profile_hides_no_other(folder: Path) -> None:
 
 
 # Numbers and nesting
-
-
-HUGE = "99999999999999999999"
 
 
 @pytest.mark.parametrize("number", [HUGE, "9" * 5000, "-1", "0"])
@@ -486,21 +425,6 @@ def test_a_read_only_disk_names_the_ways_out(folder: Path, tmp_path: Path) -> No
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     return empty_checkpoint(tmp_path)
-
-
-def empty_checkpoint(tmp_path: Path) -> Path:
-    """A directory with the configuration of a model of one block, and weights of no content."""
-    shapes = {"transformer.wte.weight": [100, 32], "transformer.wpe.weight": [64, 32], "transformer.h.0.a": [1]}
-    at, header = 0, {}
-    for name, shape in shapes.items():
-        size = 4 * (shape[0] * shape[1] if len(shape) == 2 else shape[0])
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
-        at += size
-    head = json.dumps(header).encode()
-    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + bytes(at))
-    config = {"model_type": "varda_gpt", "vocab_size": 100, "n_positions": 64, "n_embd": 32, "n_layer": 1, "n_head": 2}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    return tmp_path
 
 
 @pytest.mark.parametrize(

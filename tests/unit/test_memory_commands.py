@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.paths import EXPORTS
-from tests.unit.test_store import agrees, opened, texts, told, turn
+from tests.helpers.stores import agrees, opened, texts, told, turn
 from varda_chat.cli.main import main
 from varda_chat.cli.memory import memory
 from varda_chat.memory import peek

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.helpers import tiny_bases
-from tests.unit.test_cli import HEAVY
+from tests.helpers.commands import HEAVY
+from tests.helpers.shipped_models import base, shipped
 from varda_chat.cli.main import main
-from varda_chat.config import paths
 from varda_chat.models import bases, model_cache
 from varda_chat.models.bases import Base
+
+__all__ = ["base", "shipped"]  # fixtures
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:
@@ -27,26 +27,6 @@ def listed(*arguments: str) -> dict[str, dict[str, object]]:
     done = run("list", "--json", *arguments)
     assert done.exit_code == 0, done.output
     return {each["name"]: each for each in map(json.loads, done.stdout.splitlines())}
-
-
-@pytest.fixture
-def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
-    """A known base in an installed package."""
-    pytest.importorskip("gguf")
-    found = tiny_bases.make_package(tmp_path / "site")
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.setitem(bases.KNOWN, found.name, found)
-    return found
-
-
-@pytest.fixture
-def shipped(base: Base, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The shipped models: ``default``, an adapter, and ``mini``, a complete one."""
-    place = tmp_path / "checkpoints"
-    tiny_bases.save_adapter(place / "default", base)
-    shutil.copytree(tiny_checkpoint, place / "mini")
-    monkeypatch.setattr(paths, "checkpoints_dir", lambda: place)
-    return place
 
 
 def test_list_tells_what_is_ready_and_what_is_not(shipped: Path) -> None:

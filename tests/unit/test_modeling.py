@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from tests.conftest import tiny_model
+from tests.helpers.tiny_gpt2 import tiny_model
 from varda_chat.memory import AssociativeMemory
 from varda_chat.models import SearchResults, VardaGPTAssociative, VardaGPTConfig
 from varda_chat.models.building import RareDecision

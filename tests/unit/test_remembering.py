@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import tiny_model
+from tests.helpers.tiny_gpt2 import tiny_model
 from varda_chat.models import SearchResults
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.gpt2 import VardaGPTOutput

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.store_processes import PRELUDE, damaged_at, filled
-from tests.unit.test_store import agrees, opened, some, texts, told, turn
+from tests.helpers.stores import agrees, opened, some, texts, told, turn
 from varda_chat.errors import IndexFileError
 from varda_chat.memory import AssociativeMemory, MemoryStore, verify
 from varda_chat.memory.index.segments import Segment

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.unit.test_store import agrees, opened, told, turn
+from tests.helpers.stores import agrees, opened, told, turn
 from varda_chat.memory import NewStatement, NewVector, verify
 from varda_chat.memory.records import Imported
 

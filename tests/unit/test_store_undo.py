@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.test_store import agrees, opened, told, turn
-from tests.unit.test_store import texts as texts_of
+from tests.helpers.stores import agrees, opened, told, turn
+from tests.helpers.stores import texts as texts_of
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, Undone, peek, verify
 from varda_chat.memory.records import Imported, normal_form
 from varda_chat.memory.schema import MIGRATIONS, SCHEMA_VERSION
