@@ -185,7 +185,7 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
 
 
 def test_the_manual_page_is_that_of_the_commands() -> None:
-    from tests.unit.test_guide import load
+    from tests.docs.test_guide import load
 
     man = load(DOCS / "man.py")
     assert man.PAGE.read_text("utf-8") == man.written(), "run make man"
