@@ -1,4 +1,4 @@
-"""sanitize promises: idempotent, nothing a terminal obeys survives, ordinary text passes untouched."""
+"""Text: made safe to show, idempotently and without a change to ordinary text; and how a count is worded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varda_chat.text import one_line, sanitize, split_unfinished
+from varda_chat.text import counted, numbered, one_line, sanitize, split_unfinished, times, were
 
 NASTY = (
     "\x1b\x07\x9b\x9d\x90\x9c\r\n\t\v\f\x85\x00\x7f[]PX^_\\;0123mHJK?52c"
@@ -103,3 +103,23 @@ def test_time_is_linear_on_unfinished_sequences(piece: str) -> None:
 def test_one_line_wants_room() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         one_line("text", 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "told", "in_a_column", "recalled"),
+    [
+        (0, "0 memories were", "    0 memories", "never"),
+        (1, "1 memory was", "    1 memory  ", "once"),
+        (2, "2 memories were", "    2 memories", "2 times"),
+        (1284, "1,284 memories were", "1,284 memories", "1,284 times"),
+    ],
+)
+def test_counts(count: int, told: str, in_a_column: str, recalled: str) -> None:
+    assert f"{numbered(count, 'memory')} {were(count)}" == told
+    assert counted(count, "memory", 5) == in_a_column
+    assert times(count) == recalled
+
+
+def test_other_nouns() -> None:
+    assert numbered(2, "statement") == "2 statements"
+    assert counted(1, "vector", 3) == "  1 vector "
