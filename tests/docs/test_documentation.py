@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers.paths import EXPORTS, ROOT
+from tests.helpers.scripts import load
 from tests.helpers.shipped_models import base, shipped
 from varda_chat.cli.main import main
 
@@ -185,8 +186,6 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
 
 
 def test_the_manual_page_is_that_of_the_commands() -> None:
-    from tests.docs.test_guide import load
-
     man = load(DOCS / "man.py")
     assert man.PAGE.read_text("utf-8") == man.written(), "run make man"
     for words in ("serve", "api", "mcp", "models get", "memory learn", "sessions export"):

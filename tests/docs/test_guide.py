@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import click
 import pytest
 
 from tests.helpers.paths import ROOT
+from tests.helpers.scripts import load
 from varda_chat.cli.main import main
 from varda_chat.config import settings
 from varda_chat.tui import bindings
@@ -18,15 +17,6 @@ from varda_chat.tui import bindings
 DOCS = ROOT / "docs"
 GUIDE = (DOCS / "guide.md").read_text("utf-8")
 LARGEST_PICTURE = 150_000
-
-
-def load(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_tables_are_those_of_the_code() -> None:
