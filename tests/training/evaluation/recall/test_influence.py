@@ -27,11 +27,6 @@ pytest.importorskip("scipy")
 LINES = ("My dog is called Rimba.", "I live in Lisbon.", "I work as a nurse.", "My cat is Tom.")
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(tiny_checkpoint)
-
-
 def test_a_masked_memory_finds_what_it_would_without_the_statements(checkpoint: Checkpoint, tmp_path: Path) -> None:
     """Compared with a copy of the memory in which they were really forgotten."""
     script = Script("recall", "seen", (tuple(Line(text) for text in LINES),), (), ())

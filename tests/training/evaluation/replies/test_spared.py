@@ -47,11 +47,6 @@ def sets() -> tuple[FactSet, ...]:
     return read_sets(None)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(tiny_checkpoint)
-
-
 @pytest.fixture
 def short_replies(monkeypatch: pytest.MonkeyPatch) -> None:
     """An untrained model never ends a reply by itself."""

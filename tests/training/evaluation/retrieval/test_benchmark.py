@@ -21,17 +21,12 @@ from training.evaluation.retrieval.rankers import BM25, DEPTH, Random, fuse, mod
 from training.evaluation.retrieval.report import retrieval_json, retrieval_tables
 from training.evaluation.statistics import area_under_curve, bootstrap_ratio
 from varda_chat.errors import DataError, VardaError
-from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
+from varda_chat.models.checkpoint import Checkpoint
 
 pytest.importorskip("ir_measures")
 pytest.importorskip("scipy")
 
 TEXTS = ("My dog is called Rimba.", "Hello! How are you today?", "I live in Lisbon.", "I work as a nurse.")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(tiny_checkpoint)
 
 
 @pytest.fixture
