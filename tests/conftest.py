@@ -34,6 +34,14 @@ def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+@pytest.fixture
+def small_profile(own_data_folder: Path) -> Path:
+    """The default profile, with a memory of three statements."""
+    from tests.helpers.hostile import three_statements
+
+    return three_statements(own_data_folder / "profiles" / "default")
+
+
 @pytest.fixture(scope="session")
 def chat_format() -> ChatFormat:
     from training.data.preprocess.tokenizer import train_tokenizer
