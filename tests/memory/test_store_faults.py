@@ -1,11 +1,10 @@
-"""MemoryStore when things go wrong: real kills, a real full disk, real damage, a real second process."""
+"""MemoryStore when its files are damaged, and beside a second process."""
 
 from __future__ import annotations
 
 import random
 import shutil
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -14,93 +13,11 @@ import pytest
 
 from tests.helpers.harms import HARMED_FILES, Harm, cut, flipped, harms
 from tests.helpers.store_processes import child, damaged_at, filled
-from tests.helpers.stores import DIM, agrees, opened, some, texts, told, turn
-from varda_chat.errors import MemoryLockedError, StorageError, VardaError
-from varda_chat.memory import AssociativeMemory, backup, peek, reset, verify
+from tests.helpers.stores import agrees, opened, texts, told, turn
+from varda_chat.errors import MemoryLockedError, VardaError
+from varda_chat.memory import backup, peek, reset, verify
 from varda_chat.memory.maintenance import restore
 from varda_chat.memory.schema import SCHEMA_VERSION
-
-# The index file
-
-
-def test_a_missing_index_is_rebuilt_in_silence(tmp_path: Path) -> None:
-    """It is only a cache: after an import without the model, or a kill before it was written, nothing is wrong."""
-    filled(tmp_path)
-    (tmp_path / "memory.faiss").unlink()
-    assert verify(tmp_path) == ()
-    with opened(tmp_path) as store:
-        assert store.notices == []
-        agrees(store)
-    with opened(tmp_path) as store:
-        assert store.notices == []
-
-
-@pytest.mark.parametrize("place", [0, 10, 60, 400, -1])
-def test_a_flipped_bit_in_the_index_is_seen(tmp_path: Path, place: int) -> None:
-    filled(tmp_path)
-    index = tmp_path / "memory.faiss"
-    content = bytearray(index.read_bytes())
-    content[place] ^= 1
-    index.write_bytes(content)
-    with opened(tmp_path) as store:
-        assert "rebuilt" in store.notices[0]
-        assert store.search(told("", seed=3).vectors[0].vector, 1).distances[0] == 0
-        agrees(store)
-
-
-@pytest.mark.parametrize("length", [0, 5, 50, 300])
-def test_a_cut_index_is_seen(tmp_path: Path, length: int) -> None:
-    filled(tmp_path)
-    index = tmp_path / "memory.faiss"
-    index.write_bytes(index.read_bytes()[:length])
-    with opened(tmp_path) as store:
-        assert "rebuilt" in store.notices[0]
-        agrees(store)
-
-
-def test_an_index_of_an_earlier_state_catches_up(tmp_path: Path) -> None:
-    filled(tmp_path)
-    old = (tmp_path / "memory.faiss").read_bytes()
-    with opened(tmp_path) as store:
-        store.forget([1])
-        store.apply(turn(told("new")), session="s")
-    (tmp_path / "memory.faiss").write_bytes(old)
-    with opened(tmp_path) as store:
-        assert store.notices == []
-        assert store.search(told("", seed=0).vectors[0].vector, 1).distances[0] > 0
-        assert store.search(told("new").vectors[0].vector, 1).distances[0] == 0
-        agrees(store)
-    with opened(tmp_path) as store:
-        assert store.notices == []
-        agrees(store)
-
-
-def test_an_index_of_a_state_too_long_ago_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("varda_chat.memory.schema.GENERATIONS_KEPT", 2)
-    filled(tmp_path)
-    old = (tmp_path / "memory.faiss").read_bytes()
-    with opened(tmp_path) as store:
-        for number in range(3):
-            store.apply(turn(told(f"new {number}")), session="s")
-    (tmp_path / "memory.faiss").write_bytes(old)
-    with opened(tmp_path) as store:
-        assert "another history" in store.notices[0]
-        agrees(store)
-
-
-def test_an_index_with_the_right_label_but_other_vectors_is_not_taken(tmp_path: Path) -> None:
-    filled(tmp_path)
-    with closing(sqlite3.connect(tmp_path / "memory.db")) as db:
-        generation, stamp = db.execute("SELECT generation, stamp FROM meta").fetchone()
-    other = AssociativeMemory(10, DIM)
-    other.add(some(2))
-    other.write(tmp_path / "memory.faiss", {"model": "model-a", "generation": generation, "history": stamp})
-    with opened(tmp_path) as store:
-        assert "does not hold the vectors" in store.notices[0]
-        agrees(store)
-
-
-# The database
 
 
 def test_a_damaged_database_is_set_aside_and_saved_from(tmp_path: Path) -> None:
@@ -211,9 +128,6 @@ def test_a_log_without_its_database_does_not_enter_the_next(tmp_path: Path) -> N
     assert aside.read_bytes() == b"frames of a lost database"
 
 
-# Other processes
-
-
 def test_a_second_process_is_told_and_may_read(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         store.apply(turn(told("a")), session="s")
@@ -289,121 +203,6 @@ def test_what_was_set_aside_with_a_damaged_vector_comes_back_to_be_read_again(tm
         assert store.size == 8
         store.replace_vectors(2, told("", seed=1).vectors)
         agrees(store)
-
-
-# The disk
-
-SAME_BEFORE_AND_AFTER = """
-from varda_chat.memory.records import Imported
-
-def state(store):
-    ids = store.search(np.zeros(8), 50).ids.tolist()
-    return store.statements(), store.recent(100), store.size, ids
-
-def check(store, fill, empty):
-    for number in range(4):
-        store.apply(TurnChanges((told(number, 150 if number == 3 else 3),)), session="s")
-    before = state(store)
-    fill()
-    change = TurnChanges((told(4, 200), told(5)), frozenset([1]), frozenset([2]))
-    coming = [Imported(told(number, 50), "s", 1.0, None, 0, False, "model-a") for number in range(10, 20)]
-    for _ in range(2):
-        refused(lambda: store.apply(change, session="s"))
-        refused(lambda: store.take_in(coming))
-        refused(store.undo_last)
-        refused(lambda: store.forget([4]))
-        refused(lambda: store.replace_vectors(1, told(9, 200).vectors))
-        assert state(store) == before
-    empty()
-    assert state(store) == before
-    assert store.apply(change, session="s").size == 3 + 3 + 150 + 203
-"""
-
-
-def test_a_file_that_may_not_grow_loses_nothing(tmp_path: Path) -> None:
-    result = child(
-        SAME_BEFORE_AND_AFTER
-        + """
-import resource
-def limit(size):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-with opened(folder) as store:
-    wal = folder / "memory.db-wal"
-    check(store, lambda: limit(wal.stat().st_size + 5000), lambda: limit(resource.RLIM_INFINITY))
-    limit(1000)
-    refused(store.flush_index)
-assert "The memory itself is safe" in store.notices[-1]
-limit(resource.RLIM_INFINITY)
-assert not (folder / "memory.faiss.new").exists()
-with opened(folder) as store:
-    assert store.size == 359
-""",
-        tmp_path,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("refused: The turn was not stored") == 2
-    assert "the disk is full" in result.stdout
-
-
-def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
-    private = ("unshare", "--map-root-user", "--mount")
-    mount = f"mount -t tmpfs -o size=1m none {tmp_path}"
-    try:
-        allowed = subprocess.run([*private, "sh", "-c", mount], capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no unshare here")
-    if allowed.returncode:
-        pytest.skip("this machine does not let a test mount a small disk")
-    result = child(
-        SAME_BEFORE_AND_AFTER
-        + """
-filler = folder / "filler"
-def fill():
-    with open(filler, "wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
-with opened(folder / "memory") as store:
-    check(store, fill, filler.unlink)
-    fill()
-    refused(lambda: backup(folder / "memory"))
-    assert not list((folder / "memory" / "backups").iterdir())
-    refused(store.flush_index)
-""",
-        tmp_path,
-        wrap=(*private, "sh", "-c", f'{mount} && exec "$@"', "sh"),
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("refused: The turn was not stored") == 2
-    assert result.stdout.count("the disk is full") >= 3
-
-
-def test_a_folder_that_cannot_be_written_is_told_and_can_be_read(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(StorageError, match="cannot be opened"):
-        opened(tmp_path / "file" / "memory")
-    filled(tmp_path / "memory")
-    private = ("unshare", "--map-root-user", "--mount")
-    mount = f"mount --bind {tmp_path} {tmp_path} && mount -o remount,bind,ro {tmp_path}"
-    try:
-        allowed = subprocess.run([*private, "sh", "-c", mount], capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no unshare here")
-    if allowed.returncode:
-        pytest.skip("this machine does not let a test mount a folder read-only")
-    result = child(
-        """
-refused(lambda: opened(folder))
-refused(lambda: reset(folder))
-with opened(folder, read_only=True) as store:
-    print(store.size, peek(folder).statements, store.notices)
-""",
-        tmp_path / "memory",
-        wrap=(*private, "sh", "-c", f'{mount} && exec "$@"', "sh"),
-    )
-    assert "10 5 []" in result.stdout, result.stderr
 
 
 def test_a_failure_while_reading_again_keeps_the_old_vectors(tmp_path: Path) -> None:
