@@ -33,5 +33,10 @@ def make(index_type: str, **settings: Any) -> AssociativeMemory:
 
 def learned(memory: AssociativeMemory) -> bool:
     """Whether searches go by clusters, codes or links by now."""
-    codes = getattr(memory.index, "_learned_from", None)
-    return memory.index_type == "graph" or bool(codes)
+    return memory.index_type == "graph" or (memory.index_type in ("ivf", "compressed") and learned_from(memory) > 0)
+
+
+def learned_from(memory: AssociativeMemory) -> int:
+    """How many vectors the clusters or codes were learned from, 0 before; that is what its file begins with."""
+    index: Any = memory.index
+    return int(index.serialize()[0].view("<i8")[0])

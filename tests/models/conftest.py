@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,16 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
     base = tiny_bases.make_package(place)
     monkeypatch.syspath_prepend(place)
     return base
+
+
+@pytest.fixture
+def uninstall(packaged: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Takes the package of ``packaged`` off the path."""
+
+    def off_the_path() -> None:
+        monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(tmp_path / "site")])
+
+    return off_the_path
 
 
 @pytest.fixture

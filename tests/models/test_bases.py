@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import requires
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_a_converted_base_is_the_model_the_package_holds(packaged: Base) -> None
 
 
 def test_a_directory_comes_first_then_the_cache_then_the_package_then_the_hub(
-    packaged: Base, local: tuple[Base, Path], monkeypatch: pytest.MonkeyPatch
+    packaged: Base, uninstall: Callable[[], None], local: tuple[Base, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = replace(packaged, weights_sha256=(local[0].sha256,), hub_id="tiny/base")
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda _, name, revision: str(local[1] / name))
@@ -66,7 +67,7 @@ def test_a_directory_comes_first_then_the_cache_then_the_package_then_the_hub(
     assert (found := find_base(base)) is not None
     assert (found.kind, found.path) == ("cache", converted)
     shutil.rmtree(converted)
-    monkeypatch.setattr("varda_chat.models.bases._packaged", lambda _: None)
+    uninstall()
     assert (found := find_base(base)) is not None
     assert (found.kind, resolve_base(base)) == ("hub", local[1])
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,11 @@ def as_arguments(base: Base, place: Path) -> list[object]:
     return [place, base.name, base.revision, base.sha256, base.package, base.gguf_file]
 
 
-def test_it_is_converted_once(packaged: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_converted_once(packaged: Base, uninstall: Callable[[], None]) -> None:
     directory = resolve_base(packaged)
     verify(directory)
     steps: list[str] = []
-    monkeypatch.setattr("varda_chat.models.bases._packaged", lambda _: None)  # uninstalled since
+    uninstall()
     assert resolve_base(packaged, on_progress=steps.append) == directory
     assert steps == []
 

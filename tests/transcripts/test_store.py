@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.transcript_file import insert_turns
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.transcripts import Recording, Transcripts
 from varda_chat.transcripts.export import export, file_name, render
@@ -268,8 +269,9 @@ def _empty() -> sqlite3.Connection:
 
 def test_five_thousand_turns_are_found_at_once(store: Transcripts) -> None:
     session = store.begin("Long")
-    rows = [(session, f"question {n} about the stars", "They shine. " * 20, float(n)) for n in range(5000)]
-    store._db.executemany("INSERT INTO turns (session_id, prompt, reply, state, at) VALUES (?, ?, ?, 'done', ?)", rows)
+    insert_turns(
+        store, session, [(f"question {n} about the stars", "They shine. " * 20, float(n)) for n in range(5000)]
+    )
     started = time.perf_counter()
     (hit,) = store.search("question 4321")
     last = store.turns(session, 40)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from textual.events import Paste
 
+from tests.helpers.transcript_file import another_program
 from tests.helpers.tui.driver import (
     WIDE,
     ask,
@@ -69,9 +70,9 @@ async def test_sessions_take_any_text(profile_dir: Path, transcripts: Transcript
     for said, answered, _ in examples():
         number = transcripts.begin(said)
         transcripts.answer(transcripts.ask(number, said), answered)
-        with transcripts._changing("raw"):  # as another program may have written it
+        with another_program(transcripts) as db:
             name = answered.encode("utf-8", "replace").decode()
-            transcripts._db.execute("UPDATE sessions SET name = ? WHERE id = ?", (name, number))
+            db.execute("UPDATE sessions SET name = ? WHERE id = ?", (name, number))
     session = ScriptedSession(recording=Recording(transcripts))
     async with make_app(session, profile_dir, transcripts=transcripts).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)

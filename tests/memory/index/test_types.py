@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
 import pytest
 import torch
 
-from tests.helpers.index_memories import APPROXIMATE, DIM, TYPES, learned, make, some
+from tests.helpers.index_memories import APPROXIMATE, DIM, TYPES, learned, learned_from, make, some
 from varda_chat.errors import IndexFileError, VardaError
 from varda_chat.memory import AssociativeMemory, search_recall
 from varda_chat.memory.index.serialization import packed
@@ -35,17 +34,17 @@ def test_a_grown_memory_searches_by_what_it_learned_and_finds_nearly_all(index_t
 @pytest.mark.parametrize("index_type", ["ivf", "compressed"])
 def test_it_learns_again_as_it_grows_and_unlearns_when_it_shrinks(index_type: str) -> None:
     memory = make(index_type, num_clusters=4096)
-    index: Any = memory.index
-    seen = []
+    seen: list[int] = []
     for seed in range(22):
         memory.add(some(2000, seed))
-        if index._learned_from and index._learned_from not in seen:
-            seen.append(index._learned_from)
+        count = learned_from(memory)
+        if count and count not in seen:
+            seen.append(count)
     assert len(seen) >= 2
     assert all(later >= 4 * earlier for earlier, later in pairwise(seen))
     memory.remove(memory.ids()[100:])
     memory.garbage_collect()
-    assert index._learned_from == 0
+    assert learned_from(memory) == 0
     assert memory.size() == 100
     assert search_recall(memory) == 1.0
 

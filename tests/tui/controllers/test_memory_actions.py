@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from textual.widgets._toast import Toast
-
 from tests.helpers.tui.driver import (
     WIDE,
     ask,
@@ -124,7 +122,7 @@ async def test_a_row_of_the_panel_opens_the_whole_record(profile_dir: Path, tiny
         await pilot.press("escape")
         await wait_until(pilot, lambda: len(chat_of(pilot).chat.query(EventRow)) == 3)
         pilot.app.clear_notifications()  # they lie over the rows for a while
-        await wait_until(pilot, lambda: not pilot.app.screen.query(Toast))
+        await wait_until(pilot, lambda: not pilot.app.screen.query("Toast"))
         await pilot.click(chat_of(pilot).chat.query(EventRow).first())
         await wait_until(pilot, lambda: screen_is(pilot, RecordScreen))
 

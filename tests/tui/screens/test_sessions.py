@@ -11,6 +11,7 @@ import pytest
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
+from tests.helpers.transcript_file import insert_turns
 from tests.helpers.tui.driver import (
     NARROW,
     WIDE,
@@ -49,11 +50,8 @@ def told(transcripts: Transcripts, *prompts: str) -> int:
 def long_session(transcripts: Transcripts, turns: int) -> int:
     """A session of many turns, written at once."""
     session = transcripts.begin("The long one")
-    rows = [(session, f"question {n}", f"Answer **{n}**, at some length. " * 3, float(n)) for n in range(turns)]
-    with transcripts._changing("not written"):
-        transcripts._db.executemany(
-            "INSERT INTO turns (session_id, prompt, reply, state, at) VALUES (?, ?, ?, 'done', ?)", rows
-        )
+    said = [(f"question {n}", f"Answer **{n}**, at some length. " * 3, float(n)) for n in range(turns)]
+    insert_turns(transcripts, session, said)
     return session
 
 
