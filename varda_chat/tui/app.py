@@ -142,7 +142,7 @@ class VardaApp(App[None]):
                 yield SystemCommand(command.title, hint, partial(self._run_from_palette, command))
 
     async def _run_from_palette(self, command: Command) -> None:
-        await self.chat.commands.obey(command)
+        await self.chat.commands.obey_when_loaded(command)
 
     def _collect(self) -> None:
         self._collector.look(busy=not self.chat.is_idle)

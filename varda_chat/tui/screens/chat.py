@@ -209,7 +209,7 @@ class ChatScreen(Screen[None]):
 
     async def action_run(self, name: str) -> None:
         """Do what the command ``name`` does without an argument."""
-        await self.commands.obey(named(name))
+        await self.commands.obey_when_loaded(named(name))
 
     def action_stop(self) -> None:
         """Stop the answer; what is written stays."""
