@@ -150,6 +150,35 @@ async def test_a_turn_that_would_delete_much_asks_first(
         assert "“I bake.”" not in text_of(pilot)
 
 
+async def test_what_is_asked_about_goes_by_a_key_that_was_not_written(
+    profile_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "QUIET_SECONDS", 0.3)
+    session = ScriptedSession([Line(("Done.",), asks=GOING)])
+    async with make_app(session, profile_dir).run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await say(pilot, "Forget that I bake.")
+        await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
+        await pilot.press("m", "y")
+        assert "press Y again" in toasts(pilot)[-1]
+        assert screen_is(pilot, ConfirmScreen)
+        await pilot.pause(0.4)
+        await pilot.press("y")
+        await wait_until(pilot, lambda: "− “I bake bread.”" in text_of(pilot))
+
+
+async def test_control_c_stops_what_asks_and_keeps_everything(profile_dir: Path) -> None:
+    session = ScriptedSession([Line(("Done.",), asks=GOING)])
+    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await say(pilot, "Forget that I bake.")
+        await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
+        await pilot.press("ctrl+c")
+        await wait_for_state(pilot, ChatState.STOPPED)
+        assert not screen_is(pilot, ConfirmScreen)
+        assert not [each for each in session.events if each.kind == "deleted"]
+
+
 async def test_leaving_while_it_is_asked_keeps_everything(profile_dir: Path) -> None:
     session = ScriptedSession([Line(("Done.",), asks=GOING)])
     async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
