@@ -136,6 +136,7 @@ async def test_a_turn_that_would_delete_much_asks_first(
         await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen) and "Y forget 2" in text_of(pilot))
         assert "I bake bread." in text_of(pilot)
         assert "pinned" in text_of(pilot)
+        monkeypatch.setattr(choose, "QUIET_SECONDS", 60.0)
         await pilot.press("y")  # it opened this moment: that was meant for the message
         assert screen_is(pilot, ConfirmScreen)
         await pilot.press("escape")
@@ -153,7 +154,7 @@ async def test_a_turn_that_would_delete_much_asks_first(
 async def test_what_is_asked_about_goes_by_a_key_that_was_not_written(
     profile_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choose, "QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(choose, "QUIET_SECONDS", 60.0)
     session = ScriptedSession([Line(("Done.",), asks=GOING)])
     async with make_app(session, profile_dir).run_test(size=WIDE, notifications=True) as pilot:
         await wait_for_state(pilot, ChatState.READY)
@@ -162,7 +163,8 @@ async def test_what_is_asked_about_goes_by_a_key_that_was_not_written(
         await pilot.press("m", "y")
         assert "press Y again" in toasts(pilot)[-1]
         assert screen_is(pilot, ConfirmScreen)
-        await pilot.pause(0.4)
+        monkeypatch.setattr(choose, "QUIET_SECONDS", 0.05)
+        await pilot.pause(0.1)
         await pilot.press("y")
         await wait_until(pilot, lambda: "− “I bake bread.”" in text_of(pilot))
 

@@ -120,6 +120,9 @@ class ConfirmScreen(ChooseScreen):
             clock=clock,
         )
         self._stop = stop
+        self._key_before = self._last_key = 0.0
+
+    def on_mount(self) -> None:
         self._key_before = self._last_key = time.monotonic()
 
     def on_key(self, event: events.Key) -> None:
