@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from textual import events
 from textual.command import CommandPalette
 
 from tests.helpers.tui.driver import (
@@ -31,6 +32,7 @@ from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.session.session import ChatSession
 from varda_chat.tui.clipboard import copy_natively, native_command
+from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.screens.help import HelpScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.composer import Composer
@@ -271,3 +273,22 @@ async def test_a_long_notice_covers_nothing_that_one_writes(profile_dir: Path) -
             toast = chat_of(pilot).chat.query("Toast").last()
             assert field.region.bottom <= toast.region.y
         await wait_until(pilot, lambda: field.region.bottom == 19)
+
+
+async def test_keys_that_come_before_the_first_screen_is_made_do_no_harm(
+    profile_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = ChatScreen._compose
+    early = ("f1", "f2", "f3", "f6", "f9", "ctrl+n", "alt+p", "alt+left", "ctrl+p", "ctrl+q", "escape")
+
+    async def make_late(chat: ChatScreen) -> None:
+        for key in early:
+            await chat.app.on_event(events.Key(key, None))
+        await make(chat)
+
+    monkeypatch.setattr(ChatScreen, "_compose", make_late)
+    session = ScriptedSession()
+    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "Hello")
+        assert session.prompts == ["Hello"]

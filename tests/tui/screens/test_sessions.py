@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from textual.widget import Widget
@@ -23,6 +26,7 @@ from tests.helpers.tui.driver import (
     make_app,
     real_opener,
     screen_is,
+    status,
     text_of,
     toasts,
     wait_for_state,
@@ -30,6 +34,7 @@ from tests.helpers.tui.driver import (
 )
 from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.config.settings import Settings
+from varda_chat.session.session import ChatSession
 from varda_chat.transcripts import Recording, Transcripts
 from varda_chat.tui.controllers import talking
 from varda_chat.tui.screens.sessions import SessionsScreen
@@ -285,3 +290,30 @@ async def test_the_sessions_stand_beside_a_wide_chat(profile_dir: Path, transcri
         await wait_until(pilot, lambda: listed.display)
         await pilot.press("alt+s")
         await wait_until(pilot, lambda: not listed.display)
+
+
+async def test_a_new_session_and_an_earlier_one_wait_their_turn_while_the_model_loads(
+    profile_dir: Path, transcripts: Transcripts
+) -> None:
+    gate, session = threading.Event(), recorded(transcripts)
+    earlier = long_session(transcripts, 2)
+
+    def open_slowly(on_progress: Callable[[str, float], None]) -> ChatSession:
+        assert gate.wait(20)
+        return cast("ChatSession", session)
+
+    app = make_app(open_slowly, profile_dir, transcripts=transcripts)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        for text in ("First", "/new", "Second", f"/resume {earlier}", "Third"):
+            await command(pilot, text)
+        await pilot.press("ctrl+n", "ctrl+n")  # twice means once
+        await wait_until(pilot, lambda: "6 waiting" in status(pilot))
+        assert text_of(pilot).count("… waits for the model") == 6
+        gate.set()
+        await wait_until(pilot, lambda: session.prompts == ["First", "Second", "Third"])
+        await wait_until(pilot, lambda: "A new session." in text_of(pilot) and chat_of(pilot).chat.is_idle)
+        assert not toasts(pilot)
+        assert "waits for" not in text_of(pilot)
+        said = {info.id: [turn.prompt for turn in transcripts.turns(info.id)] for info in transcripts.sessions()}
+        assert said.pop(earlier)[-1] == "Third"
+        assert sorted(said.values()) == [["First"], ["Second"]]

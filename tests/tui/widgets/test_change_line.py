@@ -136,6 +136,7 @@ async def test_a_turn_that_would_delete_much_asks_first(
         await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen) and "Y forget 2" in text_of(pilot))
         assert "I bake bread." in text_of(pilot)
         assert "pinned" in text_of(pilot)
+        monkeypatch.setattr(choose, "QUIET_SECONDS", 60.0)
         await pilot.press("y")  # it opened this moment: that was meant for the message
         assert screen_is(pilot, ConfirmScreen)
         await pilot.press("escape")
@@ -148,6 +149,36 @@ async def test_a_turn_that_would_delete_much_asks_first(
         await pilot.press("space", "y")  # the first stays
         await wait_until(pilot, lambda: "− “I bake bread.”" in text_of(pilot))
         assert "“I bake.”" not in text_of(pilot)
+
+
+async def test_what_is_asked_about_goes_by_a_key_that_was_not_written(
+    profile_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "QUIET_SECONDS", 60.0)
+    session = ScriptedSession([Line(("Done.",), asks=GOING)])
+    async with make_app(session, profile_dir).run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await say(pilot, "Forget that I bake.")
+        await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
+        await pilot.press("m", "y")
+        assert "press Y again" in toasts(pilot)[-1]
+        assert screen_is(pilot, ConfirmScreen)
+        monkeypatch.setattr(choose, "QUIET_SECONDS", 0.05)
+        await pilot.pause(0.1)
+        await pilot.press("y")
+        await wait_until(pilot, lambda: "− “I bake bread.”" in text_of(pilot))
+
+
+async def test_control_c_stops_what_asks_and_keeps_everything(profile_dir: Path) -> None:
+    session = ScriptedSession([Line(("Done.",), asks=GOING)])
+    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await say(pilot, "Forget that I bake.")
+        await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
+        await pilot.press("ctrl+c")
+        await wait_for_state(pilot, ChatState.STOPPED)
+        assert not screen_is(pilot, ConfirmScreen)
+        assert not [each for each in session.events if each.kind == "deleted"]
 
 
 async def test_leaving_while_it_is_asked_keeps_everything(profile_dir: Path) -> None:
