@@ -75,8 +75,8 @@ def agrees(store: MemoryStore) -> None:
     ids = results.ids[0, :found]
     assert (ids >= 0).all()
     assert results.ids[0, found] == -1
-    for id_, statement_id, token_id in zip(ids, store.statement_ids(ids), store.token_ids(ids), strict=True):
-        record = store.get(id_)
+    for id_, statement_id, token_id in zip(ids, store.statement_ids(ids), store.reader.token_ids(ids), strict=True):
+        record = store.reader.get(id_)
         assert (record.statement_id, record.token_id) == (statement_id, token_id)
 
 
@@ -93,11 +93,11 @@ def test_a_turn_is_there_after_reopening(tmp_path: Path) -> None:
         assert store.statements() == applied.stored[::-1]
         assert store.statements(limit=1) == applied.stored[1:]
         assert store.statement(applied.stored[0].id) == applied.stored[0]
-        assert [(event.kind, event.text) for event in store.recent()] == [
+        assert [(event.kind, event.text) for event in store.reader.recent()] == [
             ("stored", "Tea at five."),
             ("stored", "The dog is Rex."),
         ]
-        record = store.get(1)
+        record = store.reader.get(1)
         assert record == Record(
             id=1,
             statement_id=applied.stored[0].id,
@@ -119,10 +119,10 @@ def test_a_turn_is_there_after_reopening(tmp_path: Path) -> None:
 
 def test_columns_keep_the_shape_of_ids_and_minus_one(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        assert store.token_ids(np.array([[1, -1]])).tolist() == [[-1, -1]]
+        assert store.reader.token_ids(np.array([[1, -1]])).tolist() == [[-1, -1]]
         store.apply(turn(told("a", 2), told("b", 2)), session="s")
         ids = np.array([[1, 2, -1], [3, 4, 99]])
-        assert store.token_ids(ids).tolist() == [[100, 101, -1], [100, 101, -1]]
+        assert store.reader.token_ids(ids).tolist() == [[100, 101, -1], [100, 101, -1]]
         assert store.statement_ids(ids).tolist() == [[1, 1, -1], [2, 2, -1]]
         assert store.statement_ids(np.zeros((2, 0), dtype=np.int64)).shape == (2, 0)
 
@@ -149,8 +149,8 @@ def test_one_turn_stores_deletes_and_recalls_together(tmp_path: Path) -> None:
         assert [each.text for each in applied.deleted] == ["a"]
         assert texts(store) == ["b", "c", "d"]
         assert store.statement(second.id).recall_count == 1
-        assert (store.get(3).recalled_at or 0) > 0
-        assert [(each.kind, each.text) for each in store.recent(2)] == [("stored", "d"), ("deleted", "a")]
+        assert (store.reader.get(3).recalled_at or 0) > 0
+        assert [(each.kind, each.text) for each in store.reader.recent(2)] == [("stored", "d"), ("deleted", "a")]
         assert store.apply(turn(), session="s").size == 6
         agrees(store)
 
@@ -188,7 +188,7 @@ def test_a_full_memory_drops_the_least_worth_and_never_the_pinned(tmp_path: Path
         applied = store.apply(turn(told("more", 4), recalled=[strong.id]), session="s")
         assert texts(store) == ["pinned", "more"]
         assert applied.size == 6
-        assert store.recent(10)[0].text == "more"
+        assert store.reader.recent(10)[0].text == "more"
         agrees(store)
         for each in store.statements():
             store.pin(each.id)
@@ -218,8 +218,8 @@ def test_forgetting_leaves_no_trace_in_any_file(tmp_path: Path) -> None:
         store.flush_index()
         store.pin(applied.stored[0].id)
         assert store.forget([applied.stored[0].id, 999], purge=True)[0].text == private
-        assert store.recent(1)[0].text == FORGOTTEN_TEXT
-        assert private not in str(store.recent())
+        assert store.reader.recent(1)[0].text == FORGOTTEN_TEXT
+        assert private not in str(store.reader.recent())
         for file in tmp_path.iterdir():
             content = file.read_bytes() if file.is_file() else b""
             assert private.encode() not in content
@@ -290,23 +290,23 @@ def test_a_link_that_need_not_be_followed_is_not(tmp_path: Path, name: str) -> N
 def test_another_model_reads_the_texts_again(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         stored = store.apply(turn(told("a", 3), told("b")), session="s").stored
-        assert store.foreign_statements() == ()
+        assert store.reader.foreign_statements() == ()
     with opened(tmp_path, fingerprint="model-b", embedding_dim=4) as store:
         assert store.size == 0
-        assert store.foreign_statements() == stored
+        assert store.reader.foreign_statements() == stored
         vector = NewVector(np.ones(4, dtype=np.float32), 5, "five", 0.7)
         store.replace_vectors(stored[0].id, [vector])
         with pytest.raises(VardaError):
             store.replace_vectors(stored[1].id, [vector, NewVector(np.ones(DIM), 5, "five", 0.7)])
-        assert store.foreign_statements() == stored[1:]
+        assert store.reader.foreign_statements() == stored[1:]
         assert store.search(np.ones(4), 2).ids.tolist() == [6, -1]
-        assert store.get(6).fingerprint == "model-b"
+        assert store.reader.get(6).fingerprint == "model-b"
         assert store.statement(stored[0].id).vector_count == 1
     with opened(tmp_path) as store:  # back again: "b" still has its old vectors
         assert store.size == 2
-        assert [each.text for each in store.foreign_statements()] == ["a"]
+        assert [each.text for each in store.reader.foreign_statements()] == ["a"]
         store.apply(turn(NewStatement("only text", "user", ())), session="s")
-        assert [each.text for each in store.foreign_statements()] == ["a", "only text"]
+        assert [each.text for each in store.reader.foreign_statements()] == ["a", "only text"]
 
 
 def test_read_only_is_a_copy_that_writes_nothing(tmp_path: Path) -> None:
@@ -314,25 +314,25 @@ def test_read_only_is_a_copy_that_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
     with opened(tmp_path) as writer:
         stored = writer.apply(turn(told("a")), session="s").stored
-        with opened(tmp_path, read_only=True) as reader:
+        with opened(tmp_path, read_only=True) as copy:
             writer.apply(turn(told("b")), session="s")
-            assert reader.read_only
-            assert texts(reader) == ["a"]
-            assert [each.text for each in reader.recent()] == ["a"]
-            agrees(reader)
+            assert copy.read_only
+            assert texts(copy) == ["a"]
+            assert [each.text for each in copy.reader.recent()] == ["a"]
+            agrees(copy)
             for change in (
-                lambda: reader.apply(turn(told("c")), session="s"),
-                lambda: reader.forget([1]),
-                lambda: reader.pin(1),
-                lambda: reader.forget_randomly(1.0),
-                reader.flush_index,
+                lambda: copy.apply(turn(told("c")), session="s"),
+                lambda: copy.forget([1]),
+                lambda: copy.pin(1),
+                lambda: copy.forget_randomly(1.0),
+                copy.flush_index,
             ):
                 with pytest.raises(StorageError, match="read-only"):
                     change()
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    with opened(tmp_path, read_only=True, fingerprint="model-b") as reader:
-        reader.replace_vectors(stored[0].id, told("a").vectors)
-        assert reader.size == 2
+    with opened(tmp_path, read_only=True, fingerprint="model-b") as copy:
+        copy.replace_vectors(stored[0].id, told("a").vectors)
+        assert copy.size == 2
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
@@ -371,7 +371,7 @@ def test_any_thread_may_call(tmp_path: Path) -> None:
                 for number in range(5):
                     store.apply(turn(told(f"{name}-{number}", seed=name * 10 + number)), session="s")
                     store.search(some(2), 3)
-                    assert store.recent(3)
+                    assert store.reader.recent(3)
             except BaseException as error:  # noqa: BLE001 - shown by the assert below
                 errors.append(error)
 
@@ -389,13 +389,13 @@ def test_a_closed_store_says_so_and_closes_again(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.close()
     store.close()
-    for use in (store.statements, store.recent, lambda: store.search(some(1), 1), store.flush_index):
+    for use in (store.statements, store.reader.recent, lambda: store.search(some(1), 1), store.flush_index):
         with pytest.raises(VardaError, match="closed"):
             use()
     with pytest.raises(VardaError):
         opened(tmp_path, memory_size=0)
     with opened(tmp_path) as store:
-        for unknown in (store.get, store.statement, store.pin):
+        for unknown in (store.reader.get, store.statement, store.pin):
             with pytest.raises(VardaError, match="There is no"):
                 unknown(77)
         with pytest.raises(VardaError, match="There is no"):
@@ -421,7 +421,7 @@ def test_old_events_go(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         for round_ in range(3):
             store.apply(turn(*(told(f"x{round_} {number}", 0) for number in range(EVENTS_KEPT // 2))), session="s")
-        assert len(store.recent(10 * EVENTS_KEPT)) == EVENTS_KEPT
+        assert len(store.reader.recent(10 * EVENTS_KEPT)) == EVENTS_KEPT
         assert peek(tmp_path).events == EVENTS_KEPT
 
 

@@ -27,14 +27,11 @@ Ids = npt.NDArray[np.int64]
 class MemoryReader:
     """A memory as one looks at it: searching it, and what is known of each statement. Nothing of it changes the memory.
 
-    core: what is open. notices: one line each for the user, on how the memory was opened or closed.
+    core: what is open.
     """
 
     def __init__(self, core: OpenMemory) -> None:
         self.core = core
-        self.folder = core.folder
-        self.read_only = core.read_only
-        self.notices = core.notices
 
     # Searching
 
@@ -165,8 +162,8 @@ class MemoryReader:
         """The last stores and deletes, newest first. Does not wait for a search or store under way."""
         self.core.check_open()
         with disk_errors("The recent events cannot be read"):
-            if not self.read_only:
-                with closing(connect_reader(self.folder / DATABASE, in_use=True)) as db:
+            if not self.core.read_only:
+                with closing(connect_reader(self.core.folder / DATABASE, in_use=True)) as db:
                     return queries.events(db, limit)
             with self.core.reading():
                 return queries.events(self.core.db, limit)

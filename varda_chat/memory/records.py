@@ -54,7 +54,7 @@ class NewVector:
 
 @dataclass(frozen=True)
 class NewStatement:
-    """An utterance to store. Without vectors, it waits among ``MemoryStore.foreign_statements``."""
+    """An utterance to store. Without vectors, it waits among ``MemoryReader.foreign_statements``."""
 
     text: str
     role: str

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,8 +19,17 @@ from varda_chat.memory.index.checks import check_text, checked, checked_vector
 from varda_chat.memory.index_cache import IndexMirror
 from varda_chat.memory.opening import open_for_reading, open_for_writing
 from varda_chat.memory.purge import Purging
-from varda_chat.memory.reading import MemoryReader
-from varda_chat.memory.records import Imported, NewVector, Statement, TurnApplied, TurnChanges, Undone
+from varda_chat.memory.reading import Ids, MemoryReader
+from varda_chat.memory.records import (
+    Imported,
+    NewVector,
+    Removed,
+    SearchResults,
+    Statement,
+    TurnApplied,
+    TurnChanges,
+    Undone,
+)
 from varda_chat.memory.retention import share_of
 from varda_chat.memory.schema import MemorySettings, Wanted, bump_generation, settle
 from varda_chat.memory.turn import apply_turn
@@ -30,18 +39,24 @@ BATCH = 500
 """Statements of an import that are one transaction."""
 
 
-class MemoryStore(MemoryReader):
+class MemoryStore:
     """A memory that is open: ``MemoryStore.open`` or ``open_records``. Any thread may call any method.
 
     Methods raise VardaError for arguments they cannot accept and after ``close``, StorageError where the disk
     refuses a write or the store is read-only; either way memory and disk are as before the call.
 
-    purging: takes statements out of every file. capacity: the most vectors that it holds after a store.
+    reader: looks at it; what models and sessions ask most often is handed on here. purging: takes statements out of
+    every file. capacity: the most vectors that it holds after a store. notices: one line each for the user, on how the
+    memory was opened or closed.
     """
 
     def __init__(self, core: OpenMemory, settings: MemorySettings) -> None:
         """Not for callers: ``open`` them."""
-        super().__init__(core)
+        self.core = core
+        self.folder = core.folder
+        self.read_only = core.read_only
+        self.notices = core.notices
+        self.reader = MemoryReader(core)
         self.purging = Purging(core)
         self.capacity = settings.size
         self.forgetfulness_factor = settings.forgetfulness
@@ -65,13 +80,13 @@ class MemoryStore(MemoryReader):
         Args:
             folder: the profile's directory; it and its files are made private (0700, 0600).
             embedding_dim: floats a vector.
-            fingerprint: of the model; only its vectors are searched, others are ``foreign_statements``.
+            fingerprint: of the model; only its vectors are searched, others are ``reader.foreign_statements``.
             memory_size: capacity in vectors from now on (None: its own). More may be there; the next store makes room.
             read_only: work on a copy in RAM of the memory as it is now. Takes no lock and writes nothing.
             forgetfulness_factor: share (0..1) of the unpinned statements that ``close`` forgets, at random (None: its
                 own).
             begin_with: what a new memory's own settings are.
-            vocabulary: how many tokens the model knows; statements with others are ``foreign_statements`` too.
+            vocabulary: how many tokens the model knows; statements with others are foreign too.
             wait: seconds to wait for another process that is writing it.
 
         Raises MemoryLockedError where another process is writing it, StorageError where the disk does not
@@ -124,6 +139,45 @@ class MemoryStore(MemoryReader):
             except BaseException:
                 opened.close()
                 raise
+
+    # Looking: as the reader's
+
+    @property
+    def size(self) -> int:
+        """As ``MemoryReader.size``."""
+        return self.reader.size
+
+    def search(self, query: Any, k: int) -> SearchResults:
+        """As ``MemoryReader.search``."""
+        return self.reader.search(query, k)
+
+    def successors(self, ids: Any) -> tuple[Any, Any]:
+        """As ``MemoryReader.successors``."""
+        return self.reader.successors(ids)
+
+    def vectors_of(self, ids: Any) -> tuple[Any, None]:
+        """As ``MemoryReader.vectors_of``."""
+        return self.reader.vectors_of(ids)
+
+    def statement_ids(self, ids: Any) -> Ids:
+        """As ``MemoryReader.statement_ids``."""
+        return self.reader.statement_ids(ids)
+
+    def statement(self, statement_id: int) -> Statement:
+        """As ``MemoryReader.statement``."""
+        return self.reader.statement(statement_id)
+
+    def statements(self, limit: int | None = None, newest_first: bool = True) -> tuple[Statement, ...]:
+        """As ``MemoryReader.statements``."""
+        return self.reader.statements(limit, newest_first)
+
+    def texts(self, statement_ids: Sequence[int]) -> list[str]:
+        """As ``MemoryReader.texts``."""
+        return self.reader.texts(statement_ids)
+
+    def removed(self) -> tuple[Removed, ...]:
+        """As ``MemoryReader.removed``."""
+        return self.reader.removed()
 
     # Turns
 
@@ -190,7 +244,7 @@ class MemoryStore(MemoryReader):
             return restored
 
     def edit(self, statement_id: int, text: str) -> Statement:
-        """Give a statement other words. It then waits among ``foreign_statements`` to be read again."""
+        """Give a statement other words. It then waits among ``reader.foreign_statements`` to be read again."""
         check_text(text)
         with self.core.changing("The memory was not changed"):
             with transaction(self.core.db):
@@ -272,7 +326,7 @@ class MemoryStore(MemoryReader):
 
         One act, which ``undo_last`` takes back whole, in transactions of BATCH: where it is cut off, what was taken
         in is there, and taking in the rest goes on. Vectors are kept; statements without any wait among
-        ``foreign_statements``. May pass ``capacity``: the next ``apply`` makes room.
+        ``reader.foreign_statements``. May pass ``capacity``: the next ``apply`` makes room.
 
         report: is told both numbers after each transaction.
         """

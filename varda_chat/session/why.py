@@ -75,7 +75,7 @@ class MaskedStore:
     def mask(self, masked: Collection[int]) -> None:
         """Let these, and no others, not be found from here on."""
         self._masked = sorted(masked)
-        self._hidden = sum(len(self._store.tokens(each)) for each in self._masked)
+        self._hidden = sum(len(self._store.reader.tokens(each)) for each in self._masked)
         self.used.clear()
 
     def __getattr__(self, name: str) -> Any:

@@ -48,7 +48,7 @@ def show(place: Place, statement_id: int) -> None:
             place.say(as_dict(gone) | {"removed": True}, f"{sanitize(gone.text)}\n  {note}")
             return
         statement = store.statement(statement_id)
-        tokens = [sanitize(each) for each in store.tokens(statement_id)]
+        tokens = [sanitize(each) for each in store.reader.tokens(statement_id)]
         lines = [
             sanitize(statement.text),
             f"  said by     {statement.role}, {when(statement.created_at)}, session {one_line(statement.session)}",
@@ -75,11 +75,11 @@ def stats(place: Place) -> None:
             "pinned": sum(each.pinned for each in statements),
             "recalls": sum(each.recall_count for each in statements),
             "removed": len(store.removed()),
-            "models": store.fingerprints(),
+            "models": store.reader.fingerprints(),
             "backups": len(backups(place.folder)),
-            "index_type": store.index_type(),
+            "index_type": store.reader.index_type(),
         }
-        compared = store.compare_index_types()
+        compared = store.reader.compare_index_types()
     of, to_be_read = answer["models"].items(), "to be read"
     by_model = ", ".join(f"{name or to_be_read} ({numbered(count, 'memory')})" for name, count in of)
     lines = [

@@ -42,7 +42,7 @@ def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: boo
 
     kind = kind or format_of(file)
     with place.records(read_only=True) as store:
-        lines = lines_of(store.exported(), vectors=not no_vectors, kind=kind)
+        lines = lines_of(store.reader.exported(), vectors=not no_vectors, kind=kind)
         if str(file) == "-":
             for line in lines:
                 sys.stdout.write(line.decode())
@@ -52,7 +52,7 @@ def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: boo
             with stream:
                 stream.writelines(lines)
             return
-        count = write_export(file, store.exported(), vectors=not no_vectors, kind=kind)
+        count = write_export(file, store.reader.exported(), vectors=not no_vectors, kind=kind)
     told = f"{numbered(count, 'memory')} {were(count)} written to {sanitize(str(file))}."
     place.say({"exported": count, "file": str(file), "format": kind}, told)
 
@@ -96,7 +96,7 @@ def import_memory(place: Place, file: Path) -> None:
                 (lambda *_: bar.update(handle.tell() - bar.pos)) if length else None,
             )
             bar.update(length - bar.pos)
-            waiting = store.fingerprints().get("", 0)
+            waiting = store.reader.fingerprints().get("", 0)
             capacity = place.memory_size or store.capacity
             not_kept = max(0, store.size - capacity)
     if waiting:
