@@ -212,7 +212,7 @@ class AgainstADict(RuleBasedStateMachine):
             assert count + known == len(self.model.there)
             assert {each.text for each in copy.statements()} == {each.text for each in self.model.there.values()}
             agrees(copy)
-        shutil.rmtree(copy.folder)
+        shutil.rmtree(copy.directory)
 
     @rule(share=st.sampled_from([0.0, 0.2]))
     def forget_randomly(self, share: float) -> None:

@@ -77,8 +77,8 @@ class Purging:
             with transaction(self._core.db):
                 wipe(self._core.db, started)
             self._wipe_traces()
-            wipe_leftovers(self._core.folder)
-            wipe_backups(self._core.folder, started.words)
+            wipe_leftovers(self._core.directory)
+            wipe_backups(self._core.directory, started.words)
             return gone
 
     def end(self, started: Purge) -> None:
@@ -92,7 +92,7 @@ class Purging:
 
     def _wipe_traces(self) -> None:
         """Take what was just deleted out of the write-ahead log and the index file too."""
-        path = self._core.folder / INDEX
+        path = self._core.directory / INDEX
         self._core.background.stop_writing()  # nothing older may reach the disk afterwards
         try:
             if self._core.mirror is None:
@@ -181,11 +181,11 @@ def empty_the_log(db: sqlite3.Connection) -> None:
         raise StorageError("The write-ahead log cannot be emptied: another program is reading it. Close it.")
 
 
-def wipe_backups(folder: Path, words: Words) -> None:
-    """Take everything with one of ``words`` out of the backups in ``folder``. Raises StorageError, which names the
+def wipe_backups(directory: Path, words: Words) -> None:
+    """Take everything with one of ``words`` out of the backups in ``directory``. Raises StorageError, which names the
     first that could not be cleaned, after all the others have been."""
     first: StorageError | None = None
-    for path in sorted((folder / BACKUPS).glob("*.db")):
+    for path in sorted((directory / BACKUPS).glob("*.db")):
         if path.is_symlink():
             continue  # what it leads to is no backup of ours
         try:
@@ -212,23 +212,23 @@ def wipe_backup(path: Path, words: Words) -> None:
         path.unlink()
 
 
-def wipe_leftovers(folder: Path, names: tuple[str, ...] = (DATABASE, INDEX)) -> None:
+def wipe_leftovers(directory: Path, names: tuple[str, ...] = (DATABASE, INDEX)) -> None:
     """Remove what lies beside files of these ``names``: damaged databases that were set aside, of which nothing can be
     removed, and files that a kill has left half-written, also of backups. Raises OSError."""
-    found = [path for name in names for ending in _LEFT for path in folder.glob(name + ending)]
-    found += folder.glob(UNFINISHED)
-    found += [path for ending in _LEFT for path in (folder / BACKUPS).glob("*" + ending)]
+    found = [path for name in names for ending in _LEFT for path in directory.glob(name + ending)]
+    found += directory.glob(UNFINISHED)
+    found += [path for ending in _LEFT for path in (directory / BACKUPS).glob("*" + ending)]
     for path in found:
         if path.is_file() or path.is_symlink():
             path.unlink(missing_ok=True)
-    to_disk(folder)
+    to_disk(directory)
 
 
-def wipe_all(folder: Path) -> None:
-    """Remove every backup of ``folder``, and what ``wipe_leftovers`` removes. Raises OSError."""
-    for path in (folder / BACKUPS).glob("*"):
+def wipe_all(directory: Path) -> None:
+    """Remove every backup of ``directory``, and what ``wipe_leftovers`` removes. Raises OSError."""
+    for path in (directory / BACKUPS).glob("*"):
         path.unlink()
-    wipe_leftovers(folder)
+    wipe_leftovers(directory)
 
 
 @contextmanager

@@ -163,7 +163,7 @@ class MemoryReader:
         self.core.check_open()
         with disk_errors("The recent events cannot be read"):
             if not self.core.read_only:
-                with closing(connect_reader(self.core.folder / DATABASE, in_use=True)) as db:
+                with closing(connect_reader(self.core.directory / DATABASE, in_use=True)) as db:
                     return queries.events(db, limit)
             with self.core.reading():
                 return queries.events(self.core.db, limit)

@@ -53,7 +53,7 @@ class MemoryStore:
     def __init__(self, core: OpenMemory, settings: MemorySettings) -> None:
         """Not for callers: ``open`` them."""
         self.core = core
-        self.folder = core.folder
+        self.directory = core.directory
         self.read_only = core.read_only
         self.notices = core.notices
         self.reader = MemoryReader(core)
@@ -64,7 +64,7 @@ class MemoryStore:
     @classmethod
     def open(
         cls,
-        folder: str | Path,
+        directory: str | Path,
         *,
         embedding_dim: int,
         fingerprint: str,
@@ -75,10 +75,10 @@ class MemoryStore:
         vocabulary: int | None = None,
         wait: float = 0.0,
     ) -> MemoryStore:
-        """Open the memory in ``folder``, creating it where there is none.
+        """Open the memory in ``directory``, creating it where there is none.
 
         Args:
-            folder: the profile's directory; it and its files are made private (0700, 0600).
+            directory: the profile's directory; it and its files are made private (0700, 0600).
             embedding_dim: floats a vector.
             fingerprint: of the model; only its vectors are searched, others are ``reader.foreign_statements``.
             memory_size: capacity in vectors from now on (None: its own). More may be there; the next store makes room.
@@ -100,7 +100,7 @@ class MemoryStore:
         new = begin_with or MemorySettings()
         check_index_type(new.index_type)
         wanted = Wanted(memory_size, forgetfulness_factor)
-        store = cls._from(Path(folder), read_only, new, wanted, (embedding_dim, fingerprint), wait)
+        store = cls._from(Path(directory), read_only, new, wanted, (embedding_dim, fingerprint), wait)
         try:
             store.core.keep_to(vocabulary)
         except BaseException:
@@ -111,7 +111,7 @@ class MemoryStore:
     @classmethod
     def open_records(
         cls,
-        folder: str | Path,
+        directory: str | Path,
         *,
         read_only: bool = False,
         begin_with: MemorySettings | None = None,
@@ -119,20 +119,20 @@ class MemoryStore:
     ) -> MemoryStore:
         """Open the memory without a model or FAISS, to list, show, pin and forget; raises as ``open``. ``close`` then
         forgets nothing."""
-        return cls._from(Path(folder), read_only, begin_with, Wanted(forgetfulness=0.0), None, wait)
+        return cls._from(Path(directory), read_only, begin_with, Wanted(forgetfulness=0.0), None, wait)
 
     @classmethod
     def _from(
         cls,
-        folder: Path,
+        directory: Path,
         read_only: bool,
         new: MemorySettings | None,
         wanted: Wanted,
         model: tuple[int, str] | None,
         wait: float,
     ) -> MemoryStore:
-        with disk_errors(f"The memory in {folder} cannot be opened"):
-            opened = open_for_reading(folder) if read_only else open_for_writing(folder, wait)
+        with disk_errors(f"The memory in {directory} cannot be opened"):
+            opened = open_for_reading(directory) if read_only else open_for_writing(directory, wait)
             try:
                 settings = settle(opened.db, new, wanted)
                 return cls(OpenMemory(opened, model), settings)

@@ -110,8 +110,8 @@ class ChatSession:
         report("opening the memory", 0.85)
         from varda_chat.session.purging import finish as finish_purges
 
-        folder = profile if isinstance(profile, Path) else profile_dir(profile)
-        open_store = memory_opener(folder, loaded, memory_size, forgetfulness_factor, wait)
+        directory = profile if isinstance(profile, Path) else profile_dir(profile)
+        open_store = memory_opener(directory, loaded, memory_size, forgetfulness_factor, wait)
         store = open_store(read_only=incognito or read_only)
         try:
             store.notices += finish_purges(store)
@@ -176,11 +176,11 @@ class ChatSession:
 
     @property
     def profile(self) -> str:
-        return self._state.store.folder.name
+        return self._state.store.directory.name
 
     @property
     def profile_dir(self) -> Path:
-        return self._state.store.folder
+        return self._state.store.directory
 
     @property
     def window(self) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory.purge import empty_the_log
 from varda_chat.memory.recovery import set_aside
-from varda_chat.storage.files import COMPANIONS, beside, make_private_folder
+from varda_chat.storage.files import COMPANIONS, beside, make_private_directory
 from varda_chat.storage.row_checksums import text_crc
 from varda_chat.storage.sqlite import connect_copy, connect_writer, disk_errors, is_damage, mend_indexes, transaction
 from varda_chat.storage.value_types import put_types_right
@@ -67,21 +67,21 @@ class Transcripts:
         self._lock = threading.RLock()
 
     @classmethod
-    def open(cls, folder: str | Path, *, read_only: bool = False) -> Self:
-        """Open the transcripts in ``folder``, made where there are none, or (``read_only``) a copy in RAM of them,
+    def open(cls, directory: str | Path, *, read_only: bool = False) -> Self:
+        """Open the transcripts in ``directory``, made where there are none, or (``read_only``) a copy in RAM of them,
         which takes changes and never writes them.
 
         A damaged file is set aside under another name. Raises StorageError where the disk does not allow it,
         VardaError where a newer varda-chat wrote it.
         """
-        path = Path(folder) / FILE_NAME
-        with disk_errors(f"The sessions in {folder} cannot be opened", FILE_NAME):
+        path = Path(directory) / FILE_NAME
+        with disk_errors(f"The sessions in {directory} cannot be opened", FILE_NAME):
             if not read_only:
                 if path.is_symlink():
                     raise StorageError(
                         f"{path} is a link; the sessions lie in the profile's own folder. Move it there."
                     )
-                make_private_folder(path.parent)
+                make_private_directory(path.parent)
             try:
                 db, notices = _connect(path, read_only)
                 return cls(path, db, writable=not read_only, notices=notices)
@@ -311,9 +311,9 @@ class Transcripts:
             yield
 
 
-def remove_file(folder: Path) -> bool:
-    """Remove sessions.db of ``folder`` with all that lies beside it; whether there was one. Raises OSError."""
-    found = [folder / FILE_NAME, *folder.glob(f"{FILE_NAME}.damaged-*")]
+def remove_file(directory: Path) -> bool:
+    """Remove sessions.db of ``directory`` with all that lies beside it; whether there was one. Raises OSError."""
+    found = [directory / FILE_NAME, *directory.glob(f"{FILE_NAME}.damaged-*")]
     found += [beside(path, ending) for path in list(found) for ending in COMPANIONS]
     there = [path for path in found if path.exists()]
     for path in there:

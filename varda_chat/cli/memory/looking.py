@@ -65,7 +65,7 @@ def stats(place: Place) -> None:
     """Count what is in the memory."""
     from varda_chat.memory.maintenance import backups, peek
 
-    found = peek(place.folder)
+    found = peek(place.directory)
     if found.damaged:
         raise VardaError(f"{found.path} is damaged; varda-chat memory verify --repair saves what can be read.")
     with place.records(read_only=True) as store:
@@ -76,7 +76,7 @@ def stats(place: Place) -> None:
             "recalls": sum(each.recall_count for each in statements),
             "removed": len(store.removed()),
             "models": store.reader.fingerprints(),
-            "backups": len(backups(place.folder)),
+            "backups": len(backups(place.directory)),
             "index_type": store.reader.index_type(),
         }
         compared = store.reader.compare_index_types()
@@ -108,13 +108,13 @@ def verify(place: Place, repair: bool) -> None:
     from varda_chat.memory import maintenance
     from varda_chat.transcripts.maintenance import repair_sessions, verify_sessions
 
-    of_memory, of_sessions = maintenance.verify(place.folder), verify_sessions(place.folder)
+    of_memory, of_sessions = maintenance.verify(place.directory), verify_sessions(place.directory)
     problems = (*of_memory, *of_sessions)
     done: list[str] = []
     if repair and problems:
-        done = maintenance.repair(place.folder) if of_memory else []
-        done += repair_sessions(place.folder) if of_sessions else []
-        left = (*maintenance.verify(place.folder), *verify_sessions(place.folder))
+        done = maintenance.repair(place.directory) if of_memory else []
+        done += repair_sessions(place.directory) if of_sessions else []
+        left = (*maintenance.verify(place.directory), *verify_sessions(place.directory))
     else:
         left = problems
     answer = {"problems": [sanitize(each) for each in problems], "repairs": done, "ok": not left}
@@ -129,9 +129,9 @@ def verify(place: Place, repair: bool) -> None:
 def path(place: Place) -> None:
     """Print the folder of the memory."""
     if place.as_json or sys.stdout.isatty():
-        place.say({"path": str(place.folder)}, sanitize(str(place.folder)))
+        place.say({"path": str(place.directory)}, sanitize(str(place.directory)))
     else:  # the bytes themselves, whatever they are: a script goes there
-        sys.stdout.buffer.write(os.fsencode(place.folder) + b"\n")
+        sys.stdout.buffer.write(os.fsencode(place.directory) + b"\n")
 
 
 @click.command()
@@ -141,8 +141,8 @@ def profiles(place: Place) -> None:
     from varda_chat.session.profiles import known
 
     for name, found in known(place.data_dir).items():
-        folder = str(found.path.parent)
-        answer = {"profile": name, "path": folder, "statements": found.statements, "vectors": found.vectors}
+        directory = str(found.path.parent)
+        answer = {"profile": name, "path": directory, "statements": found.statements, "vectors": found.vectors}
         held = f"{counted(found.statements, 'memory', 7)} {counted(found.vectors, 'vector', 8)}"
         if found.problem:
             answer["problem"], held = sanitize(found.problem), one_line(found.problem)

@@ -70,4 +70,4 @@ class Composing:
 
 
 def _history_of(request: Request, *, writable: bool) -> InputHistory:
-    return InputHistory(request.folder / FILE_NAME, writable=writable)
+    return InputHistory(request.directory / FILE_NAME, writable=writable)

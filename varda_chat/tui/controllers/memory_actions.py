@@ -97,7 +97,7 @@ class MemoryActions:
         from varda_chat.tui.screens.proof import ProofScreen  # not needed for the first paint
 
         question = turn.prompt if turn is not None else gone[0]
-        await screen.app.push_screen_wait(ProofScreen(screen.host, question, gone, screen.request.folder))
+        await screen.app.push_screen_wait(ProofScreen(screen.host, question, gone, screen.request.directory))
 
     @in_worker("dialog")
     async def pin(self, text: str = "") -> None:

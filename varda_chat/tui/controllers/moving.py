@@ -119,7 +119,7 @@ class Moving:
         if request.profile != screen.request.profile:
             try:
                 if not request.incognito:
-                    await asyncio.to_thread(profiles.check_free, request.folder)
+                    await asyncio.to_thread(profiles.check_free, request.directory)
                 transcripts = await asyncio.to_thread(request.transcripts)
             except (VardaError, OSError) as error:
                 screen.tell(sentence_for(error, "opening that profile"), warning=True)

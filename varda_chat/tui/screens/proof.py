@@ -29,10 +29,10 @@ class ProofScreen(Card[None]):
 
     BINDINGS = [Binding("q", "close", "Close", show=False, id="proof.close")]  # noqa: RUF012 - Textual's own declaration
 
-    def __init__(self, host: SessionHost, question: str, gone: Sequence[str], folder: Path) -> None:
-        """``gone``: what was forgotten. ``folder``: the profile's."""
+    def __init__(self, host: SessionHost, question: str, gone: Sequence[str], directory: Path) -> None:
+        """``gone``: what was forgotten. ``directory``: the profile's."""
         super().__init__()
-        self._host, self._question, self._gone, self._folder = host, question, gone, folder
+        self._host, self._question, self._gone, self._directory = host, question, gone, directory
 
     def compose(self) -> ComposeResult:
         with self.card("Proof", [(self.key("card.close"), "close")], name="proof"), VerticalScroll():
@@ -53,7 +53,7 @@ class ProofScreen(Card[None]):
 
         try:
             proof = self._host.call(lambda session: prove(session, self._question, self._gone))
-            shown = _verdict(proof, files_that_hold(self._folder, self._gone))
+            shown = _verdict(proof, files_that_hold(self._directory, self._gone))
         except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
             shown = Content.styled(sentence_for(error, "proving it"), "$error")
         if self.is_attached:
