@@ -207,7 +207,7 @@ def test_what_is_read_again_is_what_the_chat_stored(tiny_checkpoint: Path, tmp_p
         tokens = read_session(keeping, [(turn.prompt, turn.reply) for _, turn in session])
         kept = kept_by_chat(tokens, keeping.model.config.store_threshold)
         read += [vector.token for statement in as_statements(kept) for vector in statement.vectors]
-    with open_store(keeping, person.folder, read_only=True) as store:
+    with open_store(keeping, person.directory, read_only=True) as store:
         mine = [s for s in store.statements(newest_first=False) if s.role == "user"]
         records = [store.reader.get(number) for number in range(1, store.size + 1)]
     stored = [record.token for record in records if record.statement_id in {s.id for s in mine}]
@@ -262,8 +262,8 @@ def test_a_shuffled_memory_is_somebody_elses(
     for control in ("shuffled-memory", "no-memory", "store-everything"):
         with asking(control, checkpoint, people, 0, tmp_path, 0) as ask:
             assert isinstance(ask("What is my dog called?"), str)
-    assert opened[0] == (people[1].folder, True)
-    assert opened[1] == (people[0].folder, False)
+    assert opened[0] == (people[1].directory, True)
+    assert opened[1] == (people[0].directory, False)
     assert opened[2][0].is_relative_to(tmp_path)
 
 
@@ -315,7 +315,7 @@ def test_a_prompt_that_is_too_long_loses_its_first_turns_and_keeps_the_question(
 
 def test_asking_leaves_nothing_behind(checkpoint: Checkpoint, people: list[Person]) -> None:
     before = vectors_held(checkpoint, people[0])
-    with questioning(checkpoint, people[0].folder) as ask:
+    with questioning(checkpoint, people[0].directory) as ask:
         first = ask("My dog is called Rimba.")
         assert ask("My dog is called Rimba.") == first
     assert vectors_held(checkpoint, people[0]) == before
@@ -390,7 +390,7 @@ def test_a_deleted_record_counts_as_deleted(checkpoint: Checkpoint, tmp_path: Pa
     assert records <= {stored.id for _, turn in person.told for stored in turn.stored}
     tell_changes(checkpoint, person, lambda: None)
     assert len(person.changes) == len(script.changes)
-    with open_store(checkpoint, person.folder) as store:
+    with open_store(checkpoint, person.directory) as store:
         there = {statement.id for statement in store.statements()}
     assert not person.deleted_by_changes() & there
 

@@ -236,10 +236,10 @@ class _Run:
         self.done += 1
         self._note(self.doing)
 
-    def _task(self, task: Task, tier: Tier, scripts: Sequence[Script], folder: Path) -> None:
+    def _task(self, task: Task, tier: Tier, scripts: Sequence[Script], directory: Path) -> None:
         people = []
         for number, script in enumerate(scripts):
-            person = tell(self.checkpoint, script, folder / "told" / str(number), self._step)
+            person = tell(self.checkpoint, script, directory / "told" / str(number), self._step)
             questions = script.questions
             if script.changes:
                 if task == "forget":
@@ -248,18 +248,18 @@ class _Run:
                 self._records(person)
             people.append(person)
             if task != "recall":
-                with questioning(self.checkpoint, person.folder) as ask:
+                with questioning(self.checkpoint, person.directory) as ask:
                     self._ask(person, questions, ask, "memory", 0)
         if task == "recall":
-            self.economy.append(measure_economy(self.checkpoint, tier, people, folder))
-            self._controls(people, folder)
+            self.economy.append(measure_economy(self.checkpoint, tier, people, directory))
+            self._controls(people, directory)
             self._among_distractors(people)
 
     def _answerable(self, person: Person) -> tuple[Question, ...]:
         """The questions, without those for what is to be forgotten whose value the model does not name before either:
         what it never knew, it cannot forget."""
         kept = []
-        with questioning(self.checkpoint, person.folder) as ask:
+        with questioning(self.checkpoint, person.directory) as ask:
             for question in person.script.questions:
                 if question.measure == "not named any more":
                     self._step()
@@ -292,10 +292,10 @@ class _Run:
         shown = f"({'deleted' if gone else 'kept'}: {len(records)} of the memory's records)"
         self.outcomes.append(Outcome(script.task, script.tier, measure, "memory", 0, told, said, shown, right))
 
-    def _controls(self, people: Sequence[Person], folder: Path) -> None:
+    def _controls(self, people: Sequence[Person], directory: Path) -> None:
         for control in self.plan.controls:
             for number, person in enumerate(people):
-                with asking(control, self.checkpoint, people, number, folder, self.plan.seed) as ask:
+                with asking(control, self.checkpoint, people, number, directory, self.plan.seed) as ask:
                     self._ask(person, person.script.questions, ask, control, 0)
 
     def _among_distractors(self, people: Sequence[Person]) -> None:
@@ -303,12 +303,12 @@ class _Run:
             there = 0
             for level in self.levels:
                 if level > there:
-                    with open_store(self.checkpoint, person.folder) as store:
+                    with open_store(self.checkpoint, person.directory) as store:
                         self.distractors.add(store, there, level)
                     there = level
-                with questioning(self.checkpoint, person.folder) as ask:
+                with questioning(self.checkpoint, person.directory) as ask:
                     self._ask(person, person.script.questions, ask, "memory", level)
-            shutil.rmtree(person.folder)  # 10,000 vectors are 10 MB a person
+            shutil.rmtree(person.directory)  # 10,000 vectors are 10 MB a person
 
     def _ask(
         self,
