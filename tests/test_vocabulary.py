@@ -25,6 +25,8 @@ KEPT = (
     "null_similarity", "read_null", "follow_copies", "follow_score", "follow_similarity", "memory_reader",
     # a method of the screens that starts a conversation over
     "begin_anew",
+    # a trigger of the sessions' database
+    "turns_gone",
 )  # fmt: skip
 """Names that stay, most of them because files of people hold them."""
 
@@ -55,6 +57,18 @@ WORDS = (
     Word(r"distractors?", "negatives", ("training/episodes/", "training/losses/")),
     Word(r"(keep_)?dead", "deleted_turn", ("training/", "tests/training/")),
     Word(r"first_says", "process group"),
+    Word(
+        r"gone",
+        "forget",
+        (
+            "varda_chat/",
+            "training/cli/",
+            "training/data/sources/",
+            "training/episodes/",
+            "training/evaluation/",
+            "docs/guide.md",
+        ),
+    ),
     Word(r"tak(e|es|en|ing) out( again)?", "restore", ("varda_chat/", "docs/")),
 )
 FOR_PROGRAMMERS = ("docs/architecture.md", "docs/training.md", "docs/memory-engine.md", "CONTRIBUTING.md")

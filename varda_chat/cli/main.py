@@ -73,7 +73,7 @@ class _Commands(click.Group):
             _say_error(error)
             sys.exit(error.exit_code)
         except BrokenPipeError:
-            # the reader has gone (as in `| head`): nothing more to say, and Python must not complain at exit
+            # the reader has closed the pipe (as in `| head`): nothing more to say, and Python must not complain at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except (KeyboardInterrupt, click.Abort):
@@ -390,7 +390,7 @@ def _reset(directory: Path, profile: str, yes: bool, purge: bool) -> None:
     typed.unlink(missing_ok=True)
     said = "The memory is empty, and the list of what you typed."
     if purge and remove_file(directory):
-        said += " The saved sessions are gone."
+        said += " The saved sessions are deleted."
     elif (directory / SESSIONS).exists():
         said += " Saved sessions are kept; --purge removes them too."
     click.echo(said + (f" A backup is in {sanitize(str(backup))}" if backup else ""))

@@ -117,12 +117,12 @@ class OpenMemory:
                     bump_generation(self.db)
             self.keep_to(self._vocabulary)
 
-    def delete(self, gone: Sequence[Statement]) -> None:
+    def delete(self, statements: Sequence[Statement]) -> None:
         """Move statements aside as one act, which can be undone; within ``changing``."""
         with transaction(self.db):
-            undo.remove(self.db, gone, time.time(), undo.next_act(self.db))
+            undo.remove(self.db, statements, time.time(), undo.next_act(self.db))
             bump_generation(self.db)
-        self.follow((), gone)
+        self.follow((), statements)
 
     def keep_to(self, vocabulary: int | None) -> None:
         """Take statements with tokens that a model of ``vocabulary`` tokens cannot know out of the search, until their

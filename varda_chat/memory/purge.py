@@ -53,8 +53,8 @@ class Purging:
         self._core = core
 
     def begin(self, statement_ids: Iterable[int], texts: Iterable[str] = ()) -> Purge:
-        """Write down that these statements, and all that holds one of ``texts``, are to leave no trace. Nothing is gone
-        yet; ``begun`` has it, also after a crash, until ``end``."""
+        """Write down that these statements, and all that holds one of ``texts``, are to leave no trace. Nothing is
+        erased yet; ``begun`` has it, also after a crash, until ``end``."""
         with self._core.changing("Nothing was forgotten"), transaction(self._core.db):
             return write_down(self._core.db, statement_ids, texts)
 
@@ -71,15 +71,15 @@ class Purging:
 
         self._core.background.wait_for_check()
         with self._core.changing("The purge is not finished"):
-            gone = queries.statements_of(self._core.db, statement_ids(self._core.db, started))
-            if gone:
-                self._core.delete(gone)
+            deleted = queries.statements_of(self._core.db, statement_ids(self._core.db, started))
+            if deleted:
+                self._core.delete(deleted)
             with transaction(self._core.db):
                 wipe(self._core.db, started)
             self._wipe_traces()
             wipe_leftovers(self._core.directory)
             wipe_backups(self._core.directory, started.words)
-            return gone
+            return deleted
 
     def end(self, started: Purge) -> None:
         """Note that nothing is left of what a purge was about; the note of it goes as well."""
@@ -135,10 +135,10 @@ def wipe(db: sqlite3.Connection, purge: Purge) -> None:
     """Take what a purge is about out of what was deleted and out of the events."""
     ids = json.dumps(sorted(purge.ids))
     held = json.dumps([id_ for id_, text in db.execute("SELECT id, text FROM events") if purge.words.stand_in(text)])
-    gone = json.dumps(
+    removed = json.dumps(
         [id_ for id_, text in db.execute("SELECT id, text FROM removed_statements") if purge.words.stand_in(text)]
     )
-    db.execute(_WIPE_REMOVED, (ids, gone))
+    db.execute(_WIPE_REMOVED, (ids, removed))
     db.execute(_WIPE_EVENTS, (FORGOTTEN_TEXT, ids, held))
 
 
@@ -279,7 +279,7 @@ def _wipe_rows(db: sqlite3.Connection, words: Words) -> None:
         for table in _TEXTS:
             if table in there:
                 found = db.execute(f"SELECT id, text FROM {table}")  # noqa: S608 - our names
-                gone = [(id_,) for id_, text in found if words.stand_in(text)]
-                db.executemany(f"DELETE FROM {table} WHERE id = ?", gone)  # noqa: S608 - our names
+                matches = [(id_,) for id_, text in found if words.stand_in(text)]
+                db.executemany(f"DELETE FROM {table} WHERE id = ?", matches)  # noqa: S608 - our names
         if "purges" in there:
             db.execute("DELETE FROM purges")

@@ -208,14 +208,14 @@ class MemoryStore:
         """
         if purge:
             begun = self.purging.begin(statement_ids)
-            gone = self.purging.wipe(begun)
+            forgotten = self.purging.wipe(begun)
             self.purging.end(begun)
-            return gone
+            return forgotten
         with self.core.changing("Nothing was forgotten"):
-            gone = queries.statements_of(self.core.db, statement_ids)
-            if gone:
-                self.core.delete(gone)
-            return gone
+            forgotten = queries.statements_of(self.core.db, statement_ids)
+            if forgotten:
+                self.core.delete(forgotten)
+            return forgotten
 
     def undo_last(self) -> Undone:
         """Take back one part of the last act: bring back what it deleted or, where that is done, remove what it
@@ -266,10 +266,10 @@ class MemoryStore:
             raise VardaError(f"The share to forget is {share}; it goes from 0 to 1.")
         with self.core.changing("Nothing was forgotten"):
             free = [each for each in queries.statements(self.core.db, None, newest_first=False) if not each.pinned]
-            gone = tuple(free[place] for place in share_of(len(free), share, np.random.default_rng(seed)))
-            if gone:
-                self.core.delete(gone)
-            return gone
+            forgotten = tuple(free[place] for place in share_of(len(free), share, np.random.default_rng(seed)))
+            if forgotten:
+                self.core.delete(forgotten)
+            return forgotten
 
     def pin(self, statement_id: int, pinned: bool = True) -> None:
         """Keep a statement from being deleted by a turn or by a full memory (or, False, no longer)."""

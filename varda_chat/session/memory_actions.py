@@ -166,8 +166,8 @@ class SessionMemory:
 
         self.check_writable("Nothing was purged")
         ids = frozenset(statement_ids)
-        gone, words = purge(self.store, ids, ())
-        self._context.leave(ids | {each.id for each in gone})
+        purged, words = purge(self.store, ids, ())
+        self._context.leave(ids | {each.id for each in purged})
         return words.texts
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:

@@ -1,4 +1,4 @@
-"""Purging: what a person wants gone leaves every file of the profile, also where a kill or a full disk comes between.
+"""Purging: what a person purges leaves every file of the profile, also where a kill or a full disk comes between.
 
 The purge is written down in memory.db before it begins (``Purging.begin``), ``finish`` does the rest as
 often as it takes, and ``trace`` proves it. Imports nothing heavy.
@@ -54,12 +54,12 @@ def purge(store: MemoryStore, statement_ids: Iterable[int], texts: Iterable[str]
     be cleaned: that is then tried again at each start, and when the same is purged again.
     """
     words = store.purging.begin(statement_ids, texts).words
-    gone, left = _finish(store)
+    purged, left = _finish(store)
     if left:
         raise VardaError(
             f"The purge is not finished: {' '.join(left)} The next start resumes it, and so does this command."
         )
-    return gone, words
+    return purged, words
 
 
 def finish(store: MemoryStore) -> list[str]:
@@ -71,7 +71,7 @@ def finish(store: MemoryStore) -> list[str]:
 
 
 def _finish(store: MemoryStore) -> tuple[list[Statement], list[str]]:
-    gone: list[Statement] = []
+    purged: list[Statement] = []
     left: list[str] = []
     for begun in store.purging.begun():
         failed: list[str] = []
@@ -84,13 +84,13 @@ def _finish(store: MemoryStore) -> tuple[list[Statement], list[str]]:
             except VardaError as error:
                 failed.append(str(error))
         try:
-            gone += store.purging.wipe(begun)
+            purged += store.purging.wipe(begun)
         except VardaError as error:
             failed.append(str(error))
         if not failed:
             store.purging.end(begun)
         left += [line for line in failed if line not in left]
-    return gone, left
+    return purged, left
 
 
 def _forget_typing(directory: Path, words: Words) -> None:

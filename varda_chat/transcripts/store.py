@@ -233,11 +233,11 @@ class Transcripts:
 
     def delete(self, session_id: int) -> SessionInfo:
         """Delete a session with all that was said in it, for good."""
-        gone = self.session(session_id)
+        deleted = self.session(session_id)
         with self._changing("The session was not deleted"):
-            self._db.execute("DELETE FROM sessions WHERE id = ?", (gone.id,))
+            self._db.execute("DELETE FROM sessions WHERE id = ?", (deleted.id,))
         self._leave_no_trace()
-        return gone
+        return deleted
 
     def purge(self, texts: Iterable[str]) -> int:
         """Put "(forgotten)" where a turn or a name holds one of ``texts``, for good; returns how many turns did.

@@ -78,4 +78,4 @@ class ReplyFailed(Message):
 
 @dataclass
 class HungUp(Message):
-    """The terminal, or the page that the chat is shown in, is gone."""
+    """The terminal, or the page that the chat is shown in, is closed."""

@@ -245,7 +245,7 @@ class _Run:
                 if task == "forget":
                     questions = self._answerable(person)
                 tell_changes(self.checkpoint, person, self._step)
-                self._records(person)
+                self._measure_changes(person)
             people.append(person)
             if task != "recall":
                 with questioning(self.checkpoint, person.directory) as ask:
@@ -269,27 +269,31 @@ class _Run:
                 kept.append(question)
         return tuple(kept)
 
-    def _records(self, person: Person) -> None:
-        """Which records the changes deleted: of those they outdate (where they were stored), and of the others."""
-        gone = person.deleted_by_changes()
+    def _measure_changes(self, person: Person) -> None:
+        """Which statements the changes deleted: of those they outdate (where they were stored), and of the others."""
+        deleted = person.deleted_by_changes()
         script = person.script
         outdating = [line for line in script.changes if line.outdates]
         told = {value: line.text for line in script.facts for value in line.values}
         doomed: set[int] = set()
         for line in outdating:
-            records = person.records(line.outdates)
-            doomed |= records
-            if records:
-                self._record(script, "old record deleted", told[line.outdates[0]], line.text, records, records <= gone)
+            outdated = person.stored_ids(line.outdates)
+            doomed |= outdated
+            if outdated:
+                self._add_change(
+                    script, "old record deleted", told[line.outdates[0]], line.text, outdated, outdated <= deleted
+                )
         texts = {stored.id: stored.text for _, turn in person.told for stored in turn.stored}
         messages = " / ".join(line.text for line in script.changes)
         for statement in sorted(texts.keys() - doomed):
-            right = statement not in gone
-            self._record(script, "other records kept", texts[statement], messages, {statement}, right)
+            right = statement not in deleted
+            self._add_change(script, "other records kept", texts[statement], messages, {statement}, right)
 
-    def _record(self, script: Script, measure: Measure, told: str, said: str, records: set[int], right: bool) -> None:
-        gone = right if measure == "old record deleted" else not right
-        shown = f"({'deleted' if gone else 'kept'}: {len(records)} of the memory's records)"
+    def _add_change(
+        self, script: Script, measure: Measure, told: str, said: str, statements: set[int], right: bool
+    ) -> None:
+        was_deleted = right if measure == "old record deleted" else not right
+        shown = f"({'deleted' if was_deleted else 'kept'}: {len(statements)} of the memory's records)"
         self.outcomes.append(Outcome(script.task, script.tier, measure, "memory", 0, told, said, shown, right))
 
     def _controls(self, people: Sequence[Person], directory: Path) -> None:

@@ -39,7 +39,7 @@ class Person:
     def told(self) -> list[tuple[Line, Turn]]:
         return [exchange for session in self.sessions for exchange in session]
 
-    def records(self, values: Sequence[str]) -> set[int]:
+    def stored_ids(self, values: Sequence[str]) -> set[int]:
         """Ids of the statements stored before the changes that name one of ``values``."""
         return {stored.id for _, turn in self.told for stored in turn.stored if names_any(stored.text, values)}
 

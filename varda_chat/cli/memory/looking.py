@@ -23,9 +23,9 @@ def list_statements(place: Place, limit: int | None, removed: bool) -> None:
     with place.records(read_only=True) as store:
         if removed:
             deleted = store.removed()[:limit]
-            for gone in deleted:
-                line = f"{gone.id:>6}   {when(gone.removed_at)}  {gone.role:<9}  {one_line(gone.text)}"
-                place.say(as_dict(gone), line)
+            for each in deleted:
+                line = f"{each.id:>6}   {when(each.removed_at)}  {each.role:<9}  {one_line(each.text)}"
+                place.say(as_dict(each), line)
             if not deleted:
                 place.say_none("No deleted memories can be restored.")
             return
@@ -42,10 +42,10 @@ def list_statements(place: Place, limit: int | None, removed: bool) -> None:
 def show(place: Place, statement_id: int) -> None:
     """Show one memory, or one that was deleted and can be brought back."""
     with place.records(read_only=True) as store:
-        gone = next((each for each in store.removed() if each.id == statement_id), None)
-        if gone is not None:
-            note = f"deleted {when(gone.removed_at)}; varda-chat memory undo {gone.id} brings it back"
-            place.say(as_dict(gone) | {"removed": True}, f"{sanitize(gone.text)}\n  {note}")
+        deleted = next((each for each in store.removed() if each.id == statement_id), None)
+        if deleted is not None:
+            note = f"deleted {when(deleted.removed_at)}; varda-chat memory undo {deleted.id} brings it back"
+            place.say(as_dict(deleted) | {"removed": True}, f"{sanitize(deleted.text)}\n  {note}")
             return
         statement = store.statement(statement_id)
         tokens = [sanitize(each) for each in store.reader.tokens(statement_id)]

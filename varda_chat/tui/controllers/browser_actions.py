@@ -129,11 +129,11 @@ class BrowserActions:
         if not await self.screen.app.push_screen_wait(ForgetScreen(chosen)):
             return
         ids = [each.id for each in chosen]
-        gone = await self._ask(lambda session: session.memory.forget(ids), "forgetting it")
-        if gone is not None:
+        forgotten = await self._ask(lambda session: session.memory.forget(ids), "forgetting it")
+        if forgotten is not None:
             self._edited.clear()  # what is undone first from here on is this
             self.screen.notify(
-                f"Forgotten: {quoted(gone)} {shown(self.screen.app, 'browser.undo')} brings it back.", markup=False
+                f"Forgotten: {quoted(forgotten)} {shown(self.screen.app, 'browser.undo')} brings it back.", markup=False
             )
             self._note_change()
 

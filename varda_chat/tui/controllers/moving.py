@@ -154,7 +154,7 @@ class Moving:
         screen.talk.open_session()
 
     def note_opened(self) -> None:
-        """The session that was asked for is there: nothing is gone back to."""
+        """The session that was asked for is there: nothing is returned to."""
         screen = self.screen
         moved, self._left = self._left is not None, None
         checkpoint = screen.request.checkpoint

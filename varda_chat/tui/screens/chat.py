@@ -73,7 +73,7 @@ class ChatScreen(Screen[None]):
         Binding("f6", "run('memory')", "Browse the memory", id="memory", priority=True),
         Binding("shift+f3,alt+s", "toggle_sessions", "Sessions beside the chat", id="sessions_beside", priority=True),
         Binding("f8", "run('undo')", "Undo the last store or delete", id="undo", priority=True),
-        Binding("alt+p", "run('proof')", "Proof that what was forgotten is gone", id="proof", priority=True),
+        Binding("alt+p", "run('proof')", "Proof that a memory is forgotten", id="proof", priority=True),
         Binding("f9", "run('sources')", "What the answer was recalled from", id="sources", priority=True),
         Binding("f10,ctrl+s", "run('settings')", "Settings", id="settings", priority=True),
         Binding("ctrl+g", "run('editor')", "Write in $EDITOR", id="editor", priority=True),

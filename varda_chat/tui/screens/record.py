@@ -40,7 +40,7 @@ class Record:
 
 
 def look_up(memory: SessionMemory, statement_id: int) -> Record:
-    """What the memory knows of a statement; both None where it is gone for good."""
+    """What the memory knows of a statement; both None where it cannot be brought back."""
     statement, removed = memory.look_up(statement_id)
     return Record(statement, memory.tokens(statement_id) if statement is not None else (), removed)
 
@@ -98,7 +98,7 @@ class RecordScreen(Card[bool]):
                 facts.update(_facts([("deleted", when)]))
                 self._show_acts(_ACTS_ON_REMOVED)
             else:
-                facts.update(_facts([("gone", "this is no longer in memory, and cannot be brought back")]))
+                facts.update(_facts([("deleted", "this is no longer in memory, and cannot be brought back")]))
                 self.show_hints(())
                 card.border_subtitle = ""
             return

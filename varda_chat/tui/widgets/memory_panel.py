@@ -106,14 +106,14 @@ class StatementRow:
     """A row about a statement: ``open`` it by Enter or a click. Mixed into a widget."""
 
     ROW_BINDINGS = (
-        Binding("enter,space", "open_record", "Show the whole record", id="row.open"),
+        Binding("enter,space", "open_record", "Open the memory", id="row.open"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="row.earlier"),
         Binding("down,j", "app.focus_next", "Later", show=False, id="row.later"),
     )
 
     @dataclass
     class Opened(Message):
-        """The person wants to see the whole record of a statement; ``text`` is what is known of it here."""
+        """The person opens a memory; ``text`` is what is known of it here."""
 
         statement_id: int
         text: str
@@ -151,7 +151,7 @@ class RecalledRow(Vertical, StatementRow, can_focus=True):
         self.action_open_record()
 
     def action_open_record(self) -> None:
-        """Show the whole record."""
+        """Open it."""
         self.post_message(self.Opened(self._recalled.id, self._recalled.text, "recalled"))
 
 
@@ -180,7 +180,7 @@ class EventRow(Horizontal, StatementRow, can_focus=True):
         self.action_open_record()
 
     def action_open_record(self) -> None:
-        """Show the whole record."""
+        """Open it."""
         self.post_message(self.Opened(self.event.id, self.event.text, self.event.kind))
 
     def tell_time(self) -> None:
