@@ -69,6 +69,7 @@ WORDS = (
             "docs/guide.md",
         ),
     ),
+    Word(r"record(?!\.)", "statement", ("varda_chat/memory/", "varda_chat/cli/", "varda_chat/tui/", "docs/guide.md")),
     Word(r"tak(e|es|en|ing) out( again)?", "restore", ("varda_chat/", "docs/")),
 )
 FOR_PROGRAMMERS = ("docs/architecture.md", "docs/training.md", "docs/memory-engine.md", "CONTRIBUTING.md")

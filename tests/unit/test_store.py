@@ -22,8 +22,8 @@ from varda_chat.memory import (
     MemoryStore,
     NewStatement,
     NewVector,
-    Record,
     Statement,
+    StoredVector,
     TurnChanges,
     backup,
     peek,
@@ -98,7 +98,7 @@ def test_a_turn_is_there_after_reopening(tmp_path: Path) -> None:
             ("stored", "The dog is Rex."),
         ]
         record = store.reader.get(1)
-        assert record == Record(
+        assert record == StoredVector(
             id=1,
             statement_id=applied.stored[0].id,
             text="The dog is Rex.",

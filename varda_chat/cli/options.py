@@ -45,7 +45,7 @@ class Place:
     def directory(self) -> Path:
         return paths.profile_dir(self.profile, self.data_dir)
 
-    def records(self, *, read_only: bool = False) -> MemoryStore:
+    def store(self, *, read_only: bool = False) -> MemoryStore:
         """The memory without a model. Looking takes no lock; changing where there is none is refused."""
         from varda_chat.memory.store import MemoryStore
         from varda_chat.session.purging import finish as finish_purges

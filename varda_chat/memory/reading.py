@@ -14,7 +14,7 @@ from varda_chat.errors import VardaError
 from varda_chat.memory import queries, schema, undo
 from varda_chat.memory.core import OpenMemory
 from varda_chat.memory.index.arrays import is_tensor, same_kind
-from varda_chat.memory.records import Imported, MemoryEvent, Record, Removed, SearchResults, Statement
+from varda_chat.memory.records import Imported, MemoryEvent, Removed, SearchResults, Statement, StoredVector
 from varda_chat.storage.files import DATABASE
 from varda_chat.storage.sqlite import connect_reader, disk_errors
 
@@ -89,13 +89,13 @@ class MemoryReader:
         with self.core.reading():
             return int(self.core.db.execute("SELECT count(*) FROM statements").fetchone()[0])
 
-    def get(self, vector_id: int) -> Record:
-        """The record of a vector; raises VardaError where there is none of that id."""
+    def get(self, vector_id: int) -> StoredVector:
+        """What is known of a vector; raises VardaError where there is none of that id."""
         with self.core.reading():
-            record = queries.record(self.core.db, int(vector_id))
-        if record is None:
+            vector = queries.stored_vector(self.core.db, int(vector_id))
+        if vector is None:
             raise VardaError(f"There is no vector {vector_id} in this memory.")
-        return record
+        return vector
 
     def statement(self, statement_id: int) -> Statement:
         """One statement; raises VardaError where there is none of that id."""

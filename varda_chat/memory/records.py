@@ -75,7 +75,7 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class Record:
+class StoredVector:
     """What the id map keeps of a vector. Times are unix seconds; recalls and pin are its statement's."""
 
     id: int

@@ -321,7 +321,9 @@ class MemoryStore:
         with self.core.changing("It was not noted how far the file was read"), transaction(self.core.db):
             queries.set_passages_learned(self.core.db, digest, passages)
 
-    def take_in(self, records: Iterable[Imported], report: Callable[[int, int], None] | None = None) -> tuple[int, int]:
+    def take_in(
+        self, imported: Iterable[Imported], report: Callable[[int, int], None] | None = None
+    ) -> tuple[int, int]:
         """Take in statements of another memory; returns how many were new and how many are here already.
 
         One act, which ``undo_last`` takes back whole, in transactions of BATCH: where it is cut off, what was taken
@@ -332,7 +334,7 @@ class MemoryStore:
         """
         added = known = 0
         act: int | None = None
-        coming = iter(records)
+        coming = iter(imported)
         while batch := list(islice(coming, BATCH)):
             with self.core.changing("The import stopped"):
                 with transaction(self.core.db):

@@ -20,7 +20,7 @@ from varda_chat.text import counted, numbered, one_line, sanitize, times
 @at_a_place()
 def list_statements(place: Place, limit: int | None, removed: bool) -> None:
     """List the memories, the newest first."""
-    with place.records(read_only=True) as store:
+    with place.store(read_only=True) as store:
         if removed:
             deleted = store.removed()[:limit]
             for each in deleted:
@@ -41,7 +41,7 @@ def list_statements(place: Place, limit: int | None, removed: bool) -> None:
 @at_a_place()
 def show(place: Place, statement_id: int) -> None:
     """Show one memory, or one that was deleted and can be brought back."""
-    with place.records(read_only=True) as store:
+    with place.store(read_only=True) as store:
         deleted = next((each for each in store.removed() if each.id == statement_id), None)
         if deleted is not None:
             note = f"deleted {when(deleted.removed_at)}; varda-chat memory undo {deleted.id} brings it back"
@@ -68,7 +68,7 @@ def stats(place: Place) -> None:
     found = peek(place.directory)
     if found.damaged:
         raise VardaError(f"{found.path} is damaged; varda-chat memory verify --repair saves what can be read.")
-    with place.records(read_only=True) as store:
+    with place.store(read_only=True) as store:
         statements = store.statements()
         answer = asdict(found) | {
             "path": str(found.path.parent),

@@ -41,7 +41,7 @@ def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: boo
     from varda_chat.storage.regular import open_output
 
     kind = kind or format_of(file)
-    with place.records(read_only=True) as store:
+    with place.store(read_only=True) as store:
         lines = lines_of(store.reader.exported(), vectors=not no_vectors, kind=kind)
         if str(file) == "-":
             for line in lines:
@@ -82,8 +82,8 @@ def import_memory(place: Place, file: Path) -> None:
 
     with open_input(file) as handle:
         found_in_file = read_export(handle, time.time())
-        records = good()
-        first = next(records, None)  # before a memory is made for nothing: the first line must be right
+        statements = good()
+        first = next(statements, None)  # before a memory is made for nothing: the first line must be right
         length = os.fstat(handle.fileno()).st_size if handle.seekable() else 0
         with (
             MemoryStore.open_records(place.directory, begin_with=place.begin_with(), wait=place.wait) as store,
@@ -92,7 +92,7 @@ def import_memory(place: Place, file: Path) -> None:
             ) as bar,
         ):
             added, known = store.take_in(
-                () if first is None else chain([first], records),
+                () if first is None else chain([first], statements),
                 (lambda *_: bar.update(handle.tell() - bar.pos)) if length else None,
             )
             bar.update(length - bar.pos)
@@ -153,7 +153,7 @@ def restore(place: Place, file: Path | None, yes: bool) -> None:
     if not confirmed("Replace the memory?", yes, place.as_json):
         return
     if (place.directory / DATABASE).exists():
-        place.records().close()  # finishes a purge that was cut off, which the backup made now must not undo
+        place.store().close()  # finishes a purge that was cut off, which the backup made now must not undo
     kept = maintenance.restore(place.directory, source)
     for problem in maintenance.verify(place.directory):
         click.echo(sanitize(problem), err=True)

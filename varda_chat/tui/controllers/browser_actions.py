@@ -20,7 +20,7 @@ from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
 from varda_chat.tui.screens.map import MapScreen
 from varda_chat.tui.screens.path import PathScreen
-from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.screens.statement import StatementScreen
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
@@ -82,7 +82,7 @@ class BrowserActions:
     async def open(self, statement: Statement) -> None:
         """Show all that is known of it."""
         if await self.screen.app.push_screen_wait(
-            RecordScreen(self.screen.host, statement.id, statement.text, self.screen.clock)
+            StatementScreen(self.screen.host, statement.id, statement.text, self.screen.clock)
         ):
             self.changed = True  # it is shown as it is now when this screen comes back
 

@@ -211,10 +211,10 @@ class MemoryActions:
             await screen.refresh_memory()
 
     @in_worker("dialog")
-    async def open_record(self, statement_id: int, text: str) -> None:
+    async def open_statement(self, statement_id: int, text: str) -> None:
         """Show all that is known of one memory."""
-        from varda_chat.tui.screens.record import RecordScreen  # not needed for the first paint
+        from varda_chat.tui.screens.statement import StatementScreen  # not needed for the first paint
 
         screen = self.screen
-        if await screen.app.push_screen_wait(RecordScreen(screen.host, statement_id, text, screen.clock)):
+        if await screen.app.push_screen_wait(StatementScreen(screen.host, statement_id, text, screen.clock)):
             await screen.refresh_memory()

@@ -307,7 +307,7 @@ class ChatScreen(Screen[None]):
 
     @on(StatementRow.Opened)
     def _open_row(self, event: StatementRow.Opened) -> None:
-        self.memories.open_record(event.statement_id, event.text)
+        self.memories.open_statement(event.statement_id, event.text)
 
     @on(SessionsScreen.Export)
     def _export(self, event: SessionsScreen.Export) -> None:

@@ -106,7 +106,7 @@ class StatementRow:
     """A row about a statement: ``open`` it by Enter or a click. Mixed into a widget."""
 
     ROW_BINDINGS = (
-        Binding("enter,space", "open_record", "Open the memory", id="row.open"),
+        Binding("enter,space", "open_statement", "Open the memory", id="row.open"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="row.earlier"),
         Binding("down,j", "app.focus_next", "Later", show=False, id="row.later"),
     )
@@ -148,9 +148,9 @@ class RecalledRow(Vertical, StatementRow, can_focus=True):
         yield WeightBar(self._recalled.weight)
 
     def on_click(self) -> None:
-        self.action_open_record()
+        self.action_open_statement()
 
-    def action_open_record(self) -> None:
+    def action_open_statement(self) -> None:
         """Open it."""
         self.post_message(self.Opened(self._recalled.id, self._recalled.text, "recalled"))
 
@@ -177,9 +177,9 @@ class EventRow(Horizontal, StatementRow, can_focus=True):
         yield Static(self._told, classes="age", markup=False)
 
     def on_click(self) -> None:
-        self.action_open_record()
+        self.action_open_statement()
 
-    def action_open_record(self) -> None:
+    def action_open_statement(self) -> None:
         """Open it."""
         self.post_message(self.Opened(self.event.id, self.event.text, self.event.kind))
 
