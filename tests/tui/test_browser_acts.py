@@ -144,7 +144,7 @@ async def test_nothing_is_changed_while_varda_writes_or_incognito(
         writing.set()
         await wait_until(pilot, lambda: listed(pilot))
         chat.moving.incognito()
-        await wait_until(pilot, lambda: chat.facts.incognito)
+        await wait_until(pilot, lambda: chat.details.incognito)
         for key in ("p", "e", "f", "u"):
             pilot.app.clear_notifications()
             await pilot.press(key)

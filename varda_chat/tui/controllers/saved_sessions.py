@@ -53,7 +53,7 @@ class SavedSessions:
 
     async def _greet(self) -> None:
         screen = self.screen
-        directory, incognito = screen.request.directory, screen.facts.incognito
+        directory, incognito = screen.request.directory, screen.details.incognito
         await screen.conversation.add(Welcome(profile_dir=directory, first_run=screen.first_run, incognito=incognito))
 
     async def show(self, session_id: int, turn_id: int | None = None) -> None:
