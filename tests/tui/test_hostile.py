@@ -15,7 +15,7 @@ from tests.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.memory.records import Statement
 from varda_chat.session.session import MemoryEvent, Recalled, TokenSources
 from varda_chat.transcripts import Recording, Transcripts
-from varda_chat.transcripts.store import NAME_LENGTH
+from varda_chat.transcripts.records import NAME_LENGTH
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.sessions import SessionsScreen
 from varda_chat.tui.screens.sources import SourcesScreen

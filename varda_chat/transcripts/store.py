@@ -21,10 +21,12 @@ from varda_chat.storage.sqlite import connect_copy, connect_writer, disk_errors,
 from varda_chat.storage.value_types import put_types_right
 from varda_chat.storage.words import Words
 from varda_chat.text import numbered, one_line, sanitize
+from varda_chat.transcripts import purging
 from varda_chat.transcripts import search as searching
-from varda_chat.transcripts.records import FoundTurn, SessionInfo, StoredTurn, TurnState
+from varda_chat.transcripts.records import NAME_LENGTH, FoundTurn, SessionInfo, StoredTurn, TurnState, name_after
 from varda_chat.transcripts.schema import (
     SCHEMA_VERSION,
+    SEAL_TURN,
     SEALED,
     altered,
     altered_rows,
@@ -37,12 +39,10 @@ if TYPE_CHECKING:
     from typing import Self
 
 FILE_NAME = "sessions.db"
-NAME_LENGTH = 60
 _SESSION = (
     "SELECT s.id, s.name, s.named, s.created_at, s.updated_at, (SELECT count(*) FROM turns WHERE session_id = s.id), "
     "s.branch_of FROM sessions s"
 )
-_SEAL_TURN = f"UPDATE turns SET crc = text_crc({SEALED}) WHERE id = ?"  # noqa: S608 - our names
 # how much the memory held then is not told a second time
 _COPY_TURNS = (
     "INSERT INTO turns (session_id, prompt, reply, state, at, details) SELECT ?, prompt, reply, state, at, "
@@ -103,7 +103,7 @@ class Transcripts:
         """A new session, called after its ``first_words``; returns its id."""
         now = time.time()
         with self._changing("The session was not saved"):
-            name = _name(first_words)
+            name = name_after(first_words)
             query = "INSERT INTO sessions (name, created_at, updated_at, crc) VALUES (?, ?, ?, ?)"
             return int(self._db.execute(query, (name, now, now, text_crc(name))).lastrowid or 0)
 
@@ -134,7 +134,7 @@ class Transcripts:
                 "UPDATE turns SET reply = ?, state = ?, details = ? WHERE id = ?",
                 (sanitize(reply), state, json.dumps(details or {}), turn_id),
             )
-            self._db.execute(_SEAL_TURN, (turn_id,))
+            self._db.execute(SEAL_TURN, (turn_id,))
             if replaces is not None:
                 self._db.execute("DELETE FROM turns WHERE id = ?", (replaces,))
 
@@ -247,26 +247,8 @@ class Transcripts:
         words = Words(texts)
         if not words:
             return 0
-        changed = 0
         with self._changing("Nothing was purged"):
-            for turn_id, prompt, reply, details in self._db.execute(
-                "SELECT id, prompt, reply, details FROM turns"
-            ).fetchall():
-                less = searching.turn_without(prompt, reply, details, words)
-                if less != (prompt, reply, details):
-                    self._db.execute(
-                        "UPDATE turns SET prompt = ?, reply = ?, details = ? WHERE id = ?", (*less, turn_id)
-                    )
-                    self._db.execute(_SEAL_TURN, (turn_id,))
-                    changed += 1
-            for session_id, name, named in self._db.execute("SELECT id, name, named FROM sessions").fetchall():
-                first = self._db.execute(
-                    "SELECT prompt FROM turns WHERE session_id = ? ORDER BY id LIMIT 1", (session_id,)
-                ).fetchone()
-                new = words.taken_out(name) if named or first is None else _name(first[0])
-                if new != name:
-                    query = "UPDATE sessions SET name = ?, crc = ? WHERE id = ?"
-                    self._db.execute(query, (new, text_crc(new), session_id))
+            changed = purging.purge(self._db, words)
         self._leave_no_trace()  # also where nothing was found: an earlier purge may have been cut off before this
         return changed
 
@@ -274,7 +256,7 @@ class Transcripts:
         """Take what the disk has made of altered turns and names for what they are; returns how many there were."""
         with self._changing("The sessions were not repaired"):
             turns, sessions = altered_rows(self._db)
-            self._db.executemany(_SEAL_TURN, [(id_,) for id_ in turns])
+            self._db.executemany(SEAL_TURN, [(id_,) for id_ in turns])
             self._db.executemany("UPDATE sessions SET crc = text_crc(name) WHERE id = ?", [(id_,) for id_ in sessions])
         return len(turns) + len(sessions)
 
@@ -372,10 +354,6 @@ def _while_open() -> Iterator[None]:
 
 def _limit(limit: int | None) -> int:
     return -1 if limit is None else limit
-
-
-def _name(first_words: str) -> str:
-    return one_line(first_words, NAME_LENGTH) or "(no words)"
 
 
 def _session(row: tuple[Any, ...]) -> SessionInfo:
