@@ -23,19 +23,19 @@ FILES = "files"
 
 
 class Saves:
-    """The saved states of the run in ``folder``."""
+    """The saved states of the run in ``directory``."""
 
-    def __init__(self, folder: Path) -> None:
-        self.last, self.old, self.fresh = folder / LAST, folder / OLD, folder / FRESH
+    def __init__(self, directory: Path) -> None:
+        self.last, self.old, self.fresh = directory / LAST, directory / OLD, directory / FRESH
 
     def newest(self) -> Path:
         """The newest whole save; raises DataError where there is none."""
-        for folder in (self.last, self.old):
-            if _state_of(folder) is not None:
-                return folder
-        for folder in (self.last, self.old):
-            if (folder / STATE).exists():
-                raise DataError(f"The saved run cannot be read: {folder / STATE} is no JSON.")
+        for directory in (self.last, self.old):
+            if _state_of(directory) is not None:
+                return directory
+        for directory in (self.last, self.old):
+            if (directory / STATE).exists():
+                raise DataError(f"The saved run cannot be read: {directory / STATE} is no JSON.")
         raise DataError(f"Nothing to resume in {self.last.parent}: it holds no saved run.")
 
     def state(self) -> dict[str, Any]:
@@ -91,24 +91,24 @@ class Saves:
     def drop(self, step: int) -> int | None:
         """The state after ``step`` has turned out to be bad: forget it if it was saved. Returns the step of the newest
         save that is left, None where there is none."""
-        for folder in (self.last, self.old):
-            if (folder / STATE).exists():
-                if int(json.loads((folder / STATE).read_text(encoding="utf-8"))["step"]) < step:
+        for directory in (self.last, self.old):
+            if (directory / STATE).exists():
+                if int(json.loads((directory / STATE).read_text(encoding="utf-8"))["step"]) < step:
                     break
-                shutil.rmtree(folder)
+                shutil.rmtree(directory)
         return self.kept_step()
 
 
-def damage(folder: Path) -> str | None:
-    """Which file of the save in ``folder`` is not as it was written, None where all are, or where there is no save. One
-    without a list of its files is taken to be whole."""
-    if not folder.exists():
+def damage(directory: Path) -> str | None:
+    """Which file of the save in ``directory`` is not as it was written, None where all are, or where there is no save.
+    One without a list of its files is taken to be whole."""
+    if not directory.exists():
         return None
-    state = _state_of(folder)
+    state = _state_of(directory)
     if state is None:
-        return f"{folder / STATE} is missing or damaged"
+        return f"{directory / STATE} is missing or damaged"
     for name, digest in state.get(FILES, {}).items():
-        path = folder / name
+        path = directory / name
         if not path.is_file():
             return f"{path} is missing"
         if _digest(path) != digest:
@@ -116,17 +116,17 @@ def damage(folder: Path) -> str | None:
     return None
 
 
-def _state_of(folder: Path) -> dict[str, Any] | None:
-    """What the save in ``folder`` says of the run, None where it cannot be read."""
+def _state_of(directory: Path) -> dict[str, Any] | None:
+    """What the save in ``directory`` says of the run, None where it cannot be read."""
     try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = json.loads((directory / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return state if isinstance(state, dict) else None
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file())
 
 
 def _digest(path: Path) -> str:
@@ -134,14 +134,14 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def has_run(folder: Path) -> bool:
-    """Whether a run was saved in ``folder``."""
-    return any((folder / name).exists() for name in (LAST, OLD))
+def has_run(directory: Path) -> bool:
+    """Whether a run was saved in ``directory``."""
+    return any((directory / name).exists() for name in (LAST, OLD))
 
 
-def saved_config(folder: Path) -> TrainConfig:
-    """The settings of the run saved in ``folder``; raises DataError where there is none."""
-    saved = Saves(folder).state()["config"]
+def saved_config(directory: Path) -> TrainConfig:
+    """The settings of the run saved in ``directory``; raises DataError where there is none."""
+    saved = Saves(directory).state()["config"]
     saved["weights"] = ObjectiveWeights(**saved["weights"])
     for name in {"betas", "layouts", "datasets"} & saved.keys():
         saved[name] = tuple(saved[name])

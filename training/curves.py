@@ -16,8 +16,8 @@ Line = tuple[str, list[int], list[float]]
 """What a curve is of, its steps, its values."""
 
 
-def draw_curves(records: Sequence[dict[str, Any]], folder: Path) -> str | None:
-    """Draw the ``records`` of a run's metrics into ``folder``. Returns a line to say where it cannot be done."""
+def draw_curves(records: Sequence[dict[str, Any]], directory: Path) -> str | None:
+    """Draw the ``records`` of a run's metrics into ``directory``. Returns a line to say where it cannot be done."""
     try:
         import matplotlib as mpl
     except ImportError:
@@ -44,7 +44,7 @@ def draw_curves(records: Sequence[dict[str, Any]], folder: Path) -> str | None:
             if lines:
                 axes.legend(frameon=False)
         for name in FILES:
-            figure.savefig(folder / name, dpi=160, metadata={"Date": None} if name.endswith(".svg") else None)
+            figure.savefig(directory / name, dpi=160, metadata={"Date": None} if name.endswith(".svg") else None)
     return None
 
 

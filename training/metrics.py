@@ -27,10 +27,10 @@ def check_tracker(name: str | None) -> None:
 
 
 class Metrics:
-    """The metrics of the run in ``folder``; only the first process writes."""
+    """The metrics of the run in ``directory``; only the first process writes."""
 
-    def __init__(self, folder: Path, accelerator: Accelerator) -> None:
-        self.path, self.accelerator = folder / FILE, accelerator
+    def __init__(self, directory: Path, accelerator: Accelerator) -> None:
+        self.path, self.accelerator = directory / FILE, accelerator
 
     def begin(self, step: int) -> None:
         """Before the first step, or after a resume at ``step``: what was logged after it never was."""

@@ -32,7 +32,7 @@ class Making:
 
 
 def write_card(
-    folder: Path,
+    directory: Path,
     model: VardaGPTAssociative,
     config: TrainConfig,
     making: Making,
@@ -103,8 +103,8 @@ pairs of people) is kept for validation.
 
 {_LIMITS if recall else _TEXT_LIMITS}
 """
-    (folder / CARD).write_text(text, encoding="utf-8")
-    (folder / LICENCE).write_text(licence_text(making.credits), encoding="utf-8")
+    (directory / CARD).write_text(text, encoding="utf-8")
+    (directory / LICENCE).write_text(licence_text(making.credits), encoding="utf-8")
 
 
 _SMALL_TALK = """It is small: it remembers what it is told far better than it knows the world,

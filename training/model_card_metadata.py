@@ -89,25 +89,25 @@ def eval_results(result: Mapping[str, Any]) -> list[Any]:
     return found
 
 
-def add_results(folder: Path, files: Sequence[Path]) -> int:
-    """Write what the JSON ``files`` say into the metadata of the card in ``folder``, in place of earlier results of the
-    same kind; returns how many figures there are then. Raises VardaError."""
-    card = read_card(folder)
-    model = folder.resolve().name
+def add_results(directory: Path, files: Sequence[Path]) -> int:
+    """Write what the JSON ``files`` say into the metadata of the card in ``directory``, in place of earlier results of
+    the same kind; returns how many figures there are then. Raises VardaError."""
+    card = read_card(directory)
+    model = directory.resolve().name
     _add(card.data, card.data.model_name or _title(card.text) or model, [_read(file, model) for file in files])
-    write_whole(folder / CARD, card.save)
+    write_whole(directory / CARD, card.save)
     return len(card.data.eval_results or [])
 
 
-def read_card(folder: Path) -> Any:
-    """The card in ``folder``, as ``huggingface_hub.ModelCard``. Raises VardaError where there is none, or where its
+def read_card(directory: Path) -> Any:
+    """The card in ``directory``, as ``huggingface_hub.ModelCard``. Raises VardaError where there is none, or where its
     metadata cannot be read."""
     import yaml
     from huggingface_hub import ModelCard
 
-    path = folder / CARD
+    path = directory / CARD
     if not path.is_file():
-        raise VardaError(f"{folder} has no model card ({CARD}).")
+        raise VardaError(f"{directory} has no model card ({CARD}).")
     try:
         return ModelCard.load(path)
     except (ValueError, TypeError, yaml.YAMLError) as error:

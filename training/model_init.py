@@ -27,21 +27,21 @@ def adapt(source: str | Path, overrides: dict[str, Any]) -> tuple[ChatFormat, Va
 
     The new tokens' embeddings are the mean of the others; dropout is that of the base. Raises CheckpointError.
     """
-    folder = fetched(source)
+    directory = fetched(source)
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        kind = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"The base model in {folder} has no readable config.json ({error}).") from error
+        raise CheckpointError(f"The base model in {directory} has no readable config.json ({error}).") from error
     if kind != "gpt2":
         raise CheckpointError(f"The base model {source} is a {kind!r} model; --base-model needs a GPT-2.")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
-        base = GPT2LMHeadModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True).backend_tokenizer
+        base = GPT2LMHeadModel.from_pretrained(directory, local_files_only=True, dtype=torch.float32)
     except Exception as error:  # tokenizers and safetensors raise classes of their own
-        raise CheckpointError(f"The base model in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"The base model in {directory} cannot be read: {str(error).splitlines()[0]}") from error
     if tokenizer.get_vocab_size() > base.config.vocab_size:
         raise CheckpointError(
-            f"The base model in {folder} cannot be used: its tokenizer knows more tokens than the model."
+            f"The base model in {directory} cannot be used: its tokenizer knows more tokens than the model."
         )
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
     chat = ChatFormat(tokenizer)
@@ -57,7 +57,7 @@ def adapt(source: str | Path, overrides: dict[str, Any]) -> tuple[ChatFormat, Va
     model = VardaGPTAssociative(VardaGPTConfig(**values))
     lost = model.load_state_dict(state, strict=False).unexpected_keys
     if lost:
-        raise CheckpointError(f"The base model in {folder} has weights that a GPT-2 has not ({lost[0]}).")
+        raise CheckpointError(f"The base model in {directory} has weights that a GPT-2 has not ({lost[0]}).")
     model.tie_weights()
     return chat, model
 

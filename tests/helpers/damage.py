@@ -38,7 +38,7 @@ def lived_in(folder: Path) -> Path:
 def memory_texts(folder: Path, **settings: Any) -> tuple[Any, list[str]]:
     with MemoryStore.open_records(folder, **settings) as store:
         held = [(each.id, each.text) for found in (store.statements(), store.removed()) for each in found]
-        return (held, [(each.id, each.text) for each in store.recent(1000)]), store.notices
+        return (held, [(each.id, each.text) for each in store.reader.recent(1000)]), store.notices
 
 
 def session_texts(folder: Path) -> tuple[Any, list[str]]:

@@ -66,9 +66,9 @@ def harms(work: Path, name: str, harm: Harm, tries: int) -> Iterator[None]:
             yield
             continue
         with opened(copy) as store:
-            for statement in store.foreign_statements():  # its vector was hit
+            for statement in store.reader.foreign_statements():  # its vector was hit
                 store.replace_vectors(statement.id, told(statement.text).vectors)
-            assert all(store.get(id_).token for id_ in store.search(some(1), 200).ids[0] if id_ >= 0)
+            assert all(store.reader.get(id_).token for id_ in store.search(some(1), 200).ids[0] if id_ >= 0)
             if harm is cut and name == "memory.db-wal":  # as if the last turns had not been: a log may end anywhere
                 assert set(texts(store)) == {f"fact {place}" for place in range(len(texts(store)))}
                 assert len(texts(store)) >= 40

@@ -59,6 +59,6 @@ def agrees(store: MemoryStore) -> None:
     ids = results.ids[0, :found]
     assert (ids >= 0).all()
     assert results.ids[0, found] == -1
-    for id_, statement_id, token_id in zip(ids, store.statement_ids(ids), store.token_ids(ids), strict=True):
-        record = store.get(id_)
+    for id_, statement_id, token_id in zip(ids, store.statement_ids(ids), store.reader.token_ids(ids), strict=True):
+        record = store.reader.get(id_)
         assert (record.statement_id, record.token_id) == (statement_id, token_id)

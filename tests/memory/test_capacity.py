@@ -25,7 +25,7 @@ def test_a_full_memory_drops_the_least_worth_and_never_the_pinned(tmp_path: Path
         applied = store.apply(turn(told("more", 4), recalled=[strong.id]), session="s")
         assert texts(store) == ["pinned", "more"]
         assert applied.size == 6
-        assert store.recent(10)[0].text == "more"
+        assert store.reader.recent(10)[0].text == "more"
         agrees(store)
         for each in store.statements():
             store.pin(each.id)
@@ -55,8 +55,8 @@ def test_forgetting_leaves_no_trace_in_any_file(tmp_path: Path) -> None:
         store.flush_index()
         store.pin(applied.stored[0].id)
         assert store.forget([applied.stored[0].id, 999], purge=True)[0].text == private
-        assert store.recent(1)[0].text == FORGOTTEN_TEXT
-        assert private not in str(store.recent())
+        assert store.reader.recent(1)[0].text == FORGOTTEN_TEXT
+        assert private not in str(store.reader.recent())
         for file in tmp_path.iterdir():
             content = file.read_bytes() if file.is_file() else b""
             assert private.encode() not in content

@@ -16,7 +16,7 @@ from varda_chat.memory.records import Imported
 
 def state(store):
     ids = store.search(np.zeros(8), 50).ids.tolist()
-    return store.statements(), store.recent(100), store.size, ids
+    return store.statements(), store.reader.recent(100), store.size, ids
 
 def check(store, fill, empty):
     for number in range(4):

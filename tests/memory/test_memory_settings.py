@@ -41,14 +41,14 @@ def test_a_chat_begins_its_memory_as_the_checkpoint_says(asking: Path, tiny_chec
     with ChatSession.open(folder, asking) as session:
         assert session.memory.capacity == 40
         store = session.memory.store
-        assert store.index_type() == "ivf"
+        assert store.reader.index_type() == "ivf"
         assert store.forgetfulness_factor == 0.5
         mirror = store.core.mirror
         assert mirror is not None
         assert mirror.memory.settings()["num_clusters"] == 3
     with ChatSession.open(folder, tiny_checkpoint) as session:
         assert session.memory.capacity == 40, "another model finds the memory as it is"
-        assert session.memory.store.index_type() == "ivf"
+        assert session.memory.store.reader.index_type() == "ivf"
     with ChatSession.open(folder, tiny_checkpoint, memory_size=50, forgetfulness_factor=0.0) as session:
         assert session.memory.capacity == 50
         assert session.memory.store.forgetfulness_factor == 0.0
@@ -78,7 +78,7 @@ def test_a_memory_of_before_keeps_what_it_had(tmp_path: Path) -> None:
     db.close()
     with MemoryStore.open(tmp_path, embedding_dim=4, fingerprint="m", begin_with=SMALL) as store:
         assert store.capacity == 10_000
-        assert store.index_type() == "flat"
+        assert store.reader.index_type() == "flat"
         assert store.forgetfulness_factor == 0.0
 
 
@@ -97,7 +97,7 @@ def test_an_import_warns_by_the_memorys_own_capacity(asking: Path, tmp_path: Pat
     told = [NewStatement(f"line {n}", "user", (NewVector(v, n, f"t{n}", 0.9),)) for n, v in enumerate(vectors)]
     with MemoryStore.open(tmp_path / "from", embedding_dim=16, fingerprint="m") as store:
         store.apply(TurnChanges(stores=tuple(told)), session="s")
-        write_export(export, store.exported(), vectors=True)
+        write_export(export, store.reader.exported(), vectors=True)
     place = ["--data-dir", str(tmp_path / "home"), "--checkpoint", str(asking)]
     result = CliRunner().invoke(main, ["memory", "import", *place, str(export)])
     assert result.exit_code == 0, result.output

@@ -48,23 +48,23 @@ def test_a_link_that_need_not_be_followed_is_not(tmp_path: Path, name: str) -> N
 def test_another_model_reads_the_texts_again(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         stored = store.apply(turn(told("a", 3), told("b")), session="s").stored
-        assert store.foreign_statements() == ()
+        assert store.reader.foreign_statements() == ()
     with opened(tmp_path, fingerprint="model-b", embedding_dim=4) as store:
         assert store.size == 0
-        assert store.foreign_statements() == stored
+        assert store.reader.foreign_statements() == stored
         vector = NewVector(np.ones(4, dtype=np.float32), 5, "five", 0.7)
         store.replace_vectors(stored[0].id, [vector])
         with pytest.raises(VardaError):
             store.replace_vectors(stored[1].id, [vector, NewVector(np.ones(DIM), 5, "five", 0.7)])
-        assert store.foreign_statements() == stored[1:]
+        assert store.reader.foreign_statements() == stored[1:]
         assert store.search(np.ones(4), 2).ids.tolist() == [6, -1]
-        assert store.get(6).fingerprint == "model-b"
+        assert store.reader.get(6).fingerprint == "model-b"
         assert store.statement(stored[0].id).vector_count == 1
     with opened(tmp_path) as store:  # back again: "b" still has its old vectors
         assert store.size == 2
-        assert [each.text for each in store.foreign_statements()] == ["a"]
+        assert [each.text for each in store.reader.foreign_statements()] == ["a"]
         store.apply(turn(NewStatement("only text", "user", ())), session="s")
-        assert [each.text for each in store.foreign_statements()] == ["a", "only text"]
+        assert [each.text for each in store.reader.foreign_statements()] == ["a", "only text"]
 
 
 def test_read_only_is_a_copy_that_writes_nothing(tmp_path: Path) -> None:
@@ -72,25 +72,25 @@ def test_read_only_is_a_copy_that_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
     with opened(tmp_path) as writer:
         stored = writer.apply(turn(told("a")), session="s").stored
-        with opened(tmp_path, read_only=True) as reader:
+        with opened(tmp_path, read_only=True) as copy:
             writer.apply(turn(told("b")), session="s")
-            assert reader.read_only
-            assert texts(reader) == ["a"]
-            assert [each.text for each in reader.recent()] == ["a"]
-            agrees(reader)
+            assert copy.read_only
+            assert texts(copy) == ["a"]
+            assert [each.text for each in copy.reader.recent()] == ["a"]
+            agrees(copy)
             for change in (
-                lambda: reader.apply(turn(told("c")), session="s"),
-                lambda: reader.forget([1]),
-                lambda: reader.pin(1),
-                lambda: reader.forget_randomly(1.0),
-                reader.flush_index,
+                lambda: copy.apply(turn(told("c")), session="s"),
+                lambda: copy.forget([1]),
+                lambda: copy.pin(1),
+                lambda: copy.forget_randomly(1.0),
+                copy.flush_index,
             ):
                 with pytest.raises(StorageError, match="read-only"):
                     change()
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    with opened(tmp_path, read_only=True, fingerprint="model-b") as reader:
-        reader.replace_vectors(stored[0].id, told("a").vectors)
-        assert reader.size == 2
+    with opened(tmp_path, read_only=True, fingerprint="model-b") as copy:
+        copy.replace_vectors(stored[0].id, told("a").vectors)
+        assert copy.size == 2
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
@@ -129,7 +129,7 @@ def test_any_thread_may_call(tmp_path: Path) -> None:
                 for number in range(5):
                     store.apply(turn(told(f"{name}-{number}", seed=name * 10 + number)), session="s")
                     store.search(some(2), 3)
-                    assert store.recent(3)
+                    assert store.reader.recent(3)
             except BaseException as error:  # noqa: BLE001 - shown by the assert below
                 errors.append(error)
 
@@ -147,13 +147,13 @@ def test_a_closed_store_says_so_and_closes_again(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.close()
     store.close()
-    for use in (store.statements, store.recent, lambda: store.search(some(1), 1), store.flush_index):
+    for use in (store.statements, store.reader.recent, lambda: store.search(some(1), 1), store.flush_index):
         with pytest.raises(VardaError, match="closed"):
             use()
     with pytest.raises(VardaError):
         opened(tmp_path, memory_size=0)
     with opened(tmp_path) as store:
-        for unknown in (store.get, store.statement, store.pin):
+        for unknown in (store.reader.get, store.statement, store.pin):
             with pytest.raises(VardaError, match="There is no"):
                 unknown(77)
         with pytest.raises(VardaError, match="There is no"):

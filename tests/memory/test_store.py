@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.stores import DIM, agrees, opened, some, texts, told, turn
 from varda_chat.errors import VardaError
-from varda_chat.memory import NewStatement, NewVector, Record, peek
+from varda_chat.memory import NewStatement, NewVector, StoredVector, peek
 from varda_chat.memory.queries import EVENTS_KEPT
 
 
@@ -27,12 +27,12 @@ def test_a_turn_is_there_after_reopening(tmp_path: Path) -> None:
         assert store.statements() == applied.stored[::-1]
         assert store.statements(limit=1) == applied.stored[1:]
         assert store.statement(applied.stored[0].id) == applied.stored[0]
-        assert [(event.kind, event.text) for event in store.recent()] == [
+        assert [(event.kind, event.text) for event in store.reader.recent()] == [
             ("stored", "Tea at five."),
             ("stored", "The dog is Rex."),
         ]
-        record = store.get(1)
-        assert record == Record(
+        record = store.reader.get(1)
+        assert record == StoredVector(
             id=1,
             statement_id=applied.stored[0].id,
             text="The dog is Rex.",
@@ -53,10 +53,10 @@ def test_a_turn_is_there_after_reopening(tmp_path: Path) -> None:
 
 def test_columns_keep_the_shape_of_ids_and_minus_one(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        assert store.token_ids(np.array([[1, -1]])).tolist() == [[-1, -1]]
+        assert store.reader.token_ids(np.array([[1, -1]])).tolist() == [[-1, -1]]
         store.apply(turn(told("a", 2), told("b", 2)), session="s")
         ids = np.array([[1, 2, -1], [3, 4, 99]])
-        assert store.token_ids(ids).tolist() == [[100, 101, -1], [100, 101, -1]]
+        assert store.reader.token_ids(ids).tolist() == [[100, 101, -1], [100, 101, -1]]
         assert store.statement_ids(ids).tolist() == [[1, 1, -1], [2, 2, -1]]
         assert store.statement_ids(np.zeros((2, 0), dtype=np.int64)).shape == (2, 0)
 
@@ -83,8 +83,8 @@ def test_one_turn_stores_deletes_and_recalls_together(tmp_path: Path) -> None:
         assert [each.text for each in applied.deleted] == ["a"]
         assert texts(store) == ["b", "c", "d"]
         assert store.statement(second.id).recall_count == 1
-        assert (store.get(3).recalled_at or 0) > 0
-        assert [(each.kind, each.text) for each in store.recent(2)] == [("stored", "d"), ("deleted", "a")]
+        assert (store.reader.get(3).recalled_at or 0) > 0
+        assert [(each.kind, each.text) for each in store.reader.recent(2)] == [("stored", "d"), ("deleted", "a")]
         assert store.apply(turn(), session="s").size == 6
         agrees(store)
 
@@ -112,5 +112,5 @@ def test_old_events_go(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         for round_ in range(3):
             store.apply(turn(*(told(f"x{round_} {number}", 0) for number in range(EVENTS_KEPT // 2))), session="s")
-        assert len(store.recent(10 * EVENTS_KEPT)) == EVENTS_KEPT
+        assert len(store.reader.recent(10 * EVENTS_KEPT)) == EVENTS_KEPT
         assert peek(tmp_path).events == EVENTS_KEPT

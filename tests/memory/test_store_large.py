@@ -138,7 +138,7 @@ def test_a_damaged_database_is_found_in_the_background_and_saved_from_at_the_nex
         assert "was set aside" in store.notices[0]
         assert 100 < len(texts(store)) <= 400
         assert set(texts(store)) <= set(before)
-        for statement in store.foreign_statements():  # their vectors were not all there
+        for statement in store.reader.foreign_statements():  # their vectors were not all there
             store.replace_vectors(statement.id, told(statement.text).vectors)
         agrees(store)
     assert not (tmp_path / SUSPECT).exists()

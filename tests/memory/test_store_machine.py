@@ -171,7 +171,7 @@ class AgainstADict(RuleBasedStateMachine):
         known = self.model.there[id_]
         known.text, known.vectors = f"edited {self.count} end", ()
         self.store.edit(id_, known.text)
-        assert id_ in {each.id for each in self.store.foreign_statements()}
+        assert id_ in {each.id for each in self.store.reader.foreign_statements()}
         if read:
             known.vectors = told(known.text, 2, self.count).vectors
             self.store.replace_vectors(id_, known.vectors)
@@ -208,11 +208,11 @@ class AgainstADict(RuleBasedStateMachine):
     @rule()
     def export_and_take_in_elsewhere(self) -> None:
         with opened(self.home / f"copy {self.count}") as copy:
-            count, known = copy.take_in(self.store.exported())
+            count, known = copy.take_in(self.store.reader.exported())
             assert count + known == len(self.model.there)
             assert {each.text for each in copy.statements()} == {each.text for each in self.model.there.values()}
             agrees(copy)
-        shutil.rmtree(copy.folder)
+        shutil.rmtree(copy.directory)
 
     @rule(share=st.sampled_from([0.0, 0.2]))
     def forget_randomly(self, share: float) -> None:

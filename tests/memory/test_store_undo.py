@@ -38,7 +38,7 @@ def test_undo_takes_back_one_act_after_another(tmp_path: Path) -> None:
         assert texts_of(store) == ["a", "b", "c"]
         done = store.undo_last()
         assert (done.restored, [each.text for each in done.removed], done.left) == ((), ["c"], ())
-        assert [event.kind for event in store.recent(2)] == ["deleted", "stored"]
+        assert [event.kind for event in store.reader.recent(2)] == ["deleted", "stored"]
         agrees(store)
     with opened(tmp_path) as store:
         assert store.notices == []
@@ -90,7 +90,7 @@ def test_a_clock_moved_back_loses_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     with opened(tmp_path, memory_size=8) as store:
         store.apply(turn(told("new"), recalled=[kept[0].id]), session="s")
         assert texts_of(store) == ["kept", "new"]
-        assert [event.text for event in store.recent(1)] == ["new"]
+        assert [event.text for event in store.reader.recent(1)] == ["new"]
         assert [each.text for each in store.undo_last().removed] == ["new"]
         assert [each.text for each in store.undo_last().restored] == ["gone"]
         store.apply(turn(told("more"), told("much more"), told("yet more", strength=0.9)), session="s")
@@ -105,7 +105,7 @@ def test_another_model_gets_back_what_it_must_read(tmp_path: Path) -> None:
     with opened(tmp_path, fingerprint="model-b") as store:
         store.undo_last()
         assert store.size == 0
-        assert [each.text for each in store.foreign_statements()] == ["a"]
+        assert [each.text for each in store.reader.foreign_statements()] == ["a"]
 
 
 # The same thing told again
@@ -119,7 +119,7 @@ def test_the_same_words_are_one_statement_refreshed(tmp_path: Path, again: str) 
         assert applied.stored == ()
         assert [each.id for each in applied.refreshed] == [first.id]
         assert store.statement(first.id).recall_count == 1
-        assert (store.get(1).recalled_at or 0) > 0
+        assert (store.reader.get(1).recalled_at or 0) > 0
         assert texts_of(store) == ["The dog is Rex."]
         agrees(store)
     with closing(sqlite3.connect(tmp_path / "memory.db")) as db:
@@ -166,7 +166,7 @@ def test_a_statement_of_another_model_told_again_gets_vectors(tmp_path: Path) ->
         store.apply(turn(told("a"), told("b")), session="s")
     with opened(tmp_path, fingerprint="model-b") as store:
         assert store.apply(turn(told("a", 3, seed=1), told("new")), session="s").size == 5
-        assert [each.text for each in store.foreign_statements()] == ["b"]
+        assert [each.text for each in store.reader.foreign_statements()] == ["b"]
         agrees_with_foreign = store.search(told("a", 3, seed=1).vectors[2].vector, 1)
         assert store.statement_ids(agrees_with_foreign.ids).tolist() == [1]
         assert agrees_with_foreign.distances[0] == 0

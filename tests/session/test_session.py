@@ -151,7 +151,7 @@ def test_statements_of_another_model_are_read_again(
         folder, tmp_path / "other", generation=GREEDY, on_progress=lambda what, share: seen.append(what)
     ) as session:
         assert session.memory.size > 0
-        assert session.memory.store.foreign_statements() == ()
+        assert session.memory.store.reader.foreign_statements() == ()
     assert any("another model" in what for what in seen)
 
 
@@ -188,4 +188,4 @@ def test_incognito_with_another_model_still_recalls(folder: Path, tiny_checkpoin
     with ChatSession.open(folder, tmp_path / "other", generation=GREEDY, incognito=True) as session:
         assert session.memory.size > 0
     with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
-        assert session.memory.store.foreign_statements() == ()
+        assert session.memory.store.reader.foreign_statements() == ()

@@ -117,7 +117,7 @@ def test_a_masked_statement_is_not_found(session: ChatSession, model: Any) -> No
     told = next(each for each in session.memory.statements() if each.text == TOLD)
     queries = torch.randn(1, 3, model.config.memory_dim)
     masked = MaskedStore(store, [told.id])
-    assert masked.size == store.size - len(store.tokens(told.id))
+    assert masked.size == store.size - len(store.reader.tokens(told.id))
     found = masked.search(queries, store.size)
     kept = found.ids[found.ids >= 0].numpy()
     assert len(kept) == 3 * masked.size

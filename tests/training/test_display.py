@@ -24,7 +24,7 @@ from training.run import build
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("prepared") / "text"
-    return str(prepare_text([source(long_texts(40))], How(vocab_size=400, held_out=0.1), folder).folder)
+    return str(prepare_text([source(long_texts(40))], How(vocab_size=400, held_out=0.1), folder).directory)
 
 
 def config(text: str) -> TrainConfig:

@@ -73,7 +73,7 @@ def resume(out: Path, *more: str) -> None:
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Prepared text, which trains quicker than dialogue."""
     folder = tmp_path_factory.mktemp("prepared") / "text"
-    return str(prepare_text([source(long_texts(40))], How(vocab_size=400, held_out=0.1), folder).folder)
+    return str(prepare_text([source(long_texts(40))], How(vocab_size=400, held_out=0.1), folder).directory)
 
 
 @pytest.fixture(scope="module")

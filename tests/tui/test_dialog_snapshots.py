@@ -23,7 +23,7 @@ from varda_chat.transcripts import Transcripts
 from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
-from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.screens.statement import StatementScreen
 
 DAY = 86_400.0
 SnapCompare = Callable[..., bool]
@@ -56,7 +56,7 @@ def test_dialogs_of_the_browser(
     snap_compare: SnapCompare,
 ) -> None:
     dialogs: dict[str, tuple[tuple[str, ...], type[Screen[Any]], str]] = {
-        "record": (("enter",), RecordScreen, "said by"),
+        "record": (("enter",), StatementScreen, "said by"),
         "edit": (("e",), EditScreen, "in place of the old"),
         "forget": (("space", "space", "f"), ForgetScreen, "forget 2"),
     }

@@ -24,11 +24,11 @@ from tests.helpers.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.memory.records import Statement
 from varda_chat.session.session import MemoryEvent, Recalled, TokenSources
 from varda_chat.transcripts import Recording, Transcripts
-from varda_chat.transcripts.store import NAME_LENGTH
+from varda_chat.transcripts.records import NAME_LENGTH
 from varda_chat.tui.screens.choose import ChooseScreen
-from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.screens.sessions import SessionsScreen
 from varda_chat.tui.screens.sources import SourcesScreen
+from varda_chat.tui.screens.statement import StatementScreen
 from varda_chat.tui.state import ChatState
 
 
@@ -57,7 +57,7 @@ async def test_the_chat_and_its_dialogs_take_any_text(profile_dir: Path, transcr
             for screen in (
                 SourcesScreen(turn, {1: stored}),
                 ChooseScreen("Forget", "forget", [statement], marked=frozenset({1}), clock=lambda: NOW),
-                RecordScreen(chat.host, 1, stored, lambda: NOW),
+                StatementScreen(chat.host, 1, stored, lambda: NOW),
             ):
                 await pilot.app.push_screen(screen)
                 await pilot.pause()

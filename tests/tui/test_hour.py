@@ -56,7 +56,7 @@ class Profiles:
 async def move(pilot: Pilot[None], name: str) -> None:
     """Go to another profile."""
     await command(pilot, f"/profile {name}")
-    await wait_until(pilot, lambda: chat_of(pilot).chat.facts.profile == name)
+    await wait_until(pilot, lambda: chat_of(pilot).chat.details.profile == name)
     await wait_for_state(pilot, ChatState.READY)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from training.cli.evaluate_command import evaluate
-from training.cli.flags import HELP, console, flag, flags, folder, run
+from training.cli.flags import HELP, console, directory, flag, flags, run
 from training.cli.train_flags import TRAIN
 
 __all__ = ["evaluate", "train"]
@@ -32,10 +32,10 @@ def train(context: click.Context, /, **_: Any) -> None:
 
 @train.command("prepare")
 @click.argument("sources", nargs=-1, metavar="[NAME|PATH]...")
-@flag("data-dir", **folder(), help="Folder where corpora lie already (NAME.jsonl.xz); else they are fetched.")
+@flag("data-dir", **directory(), help="Folder where corpora lie already (NAME.jsonl.xz); else they are fetched.")
 @flag(
     "output-dir",
-    **folder(),
+    **directory(),
     help="Where prepared text goes. [default: a folder of ours, found again by --dataset]",
 )
 @flag("tokenizer", default=None, metavar="MODEL", help="Of this checkpoint or GPT-2. [default: a new one is trained]")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from training.cli.flags import HELP, console, flag, folder, run
+from training.cli.flags import HELP, console, directory, flag, run
 
 
 class _Evaluate(click.Command):
@@ -28,7 +28,7 @@ class _Evaluate(click.Command):
 
 @click.command(context_settings=HELP)
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
-@flag("data-dir", **(folder() | {"required": True}), help="Directory of the corpora, with msc.valid.jsonl.xz.")
+@flag("data-dir", **(directory() | {"required": True}), help="Directory of the corpora, with msc.valid.jsonl.xz.")
 @flag("seed", type=int, default=0, help="Seed of the unanswerable questions.")
 def build_retrieval(out: Path, data_dir: Path, seed: int) -> None:
     """Build a development set for retrieval from the held-out part of msc.valid and write it to OUT (JSONL)."""
@@ -143,7 +143,7 @@ def _command_line(context: click.Context) -> str:
 @flag("distractors", default="0,100,1000,10000", help="recall: other vectors in memory; those above 0 need --data-dir.")
 @flag(
     "data-dir",
-    **folder(),
+    **directory(),
     help="Folder of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk, the real "
     "lines of spared, the torn words of conversation.",
 )
@@ -155,7 +155,7 @@ def _command_line(context: click.Context) -> str:
 )
 @flag(
     "twin",
-    **folder(),
+    **directory(),
     help="dialogue: a model without memory to compare with, of the same tokenizer.",
 )
 @flag(

@@ -33,7 +33,7 @@ def flags(options: Sequence[Any]) -> Callable[[Any], Any]:
     return decorate
 
 
-def folder(**options: Any) -> dict[str, Any]:
+def directory(**options: Any) -> dict[str, Any]:
     """The options of a flag that names a directory."""
     return {"type": click.Path(path_type=Path, file_okay=False), "default": None, **options}
 

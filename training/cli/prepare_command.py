@@ -65,11 +65,11 @@ def tokenizer_of(source: str) -> Any:
     from varda_chat.models.chat_format import SPECIAL_TOKENS
     from varda_chat.models.checkpoint import fetched
 
-    folder = fetched(source)
+    directory = fetched(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True).backend_tokenizer
     except Exception as error:  # tokenizers raises classes of its own
-        raise CheckpointError(f"The tokenizer in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"The tokenizer in {directory} cannot be read: {str(error).splitlines()[0]}") from error
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
     return tokenizer
 

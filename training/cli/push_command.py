@@ -16,39 +16,39 @@ from varda_chat.models.export import export
 _OF_ADAPTER = ("adapter_*", MEMORY, "*config.json", "tokenizer.json", "*.jinja", CARD, f"{LICENCE}*")
 
 
-def push(folder: Path, repository: str, *, private: bool | None, message: str | None) -> tuple[str, tuple[str, ...]]:
-    """Commit the checkpoint in ``folder`` to ``repository``, made where there is none; returns the commit's address and
-    the names of the files. A complete model is pushed with its code; an adapter is pushed as it is.
+def push(directory: Path, repository: str, *, private: bool | None, message: str | None) -> tuple[str, tuple[str, ...]]:
+    """Commit the checkpoint in ``directory`` to ``repository``, made where there is none; returns the commit's address
+    and the names of the files. A complete model is pushed with its code; an adapter is pushed as it is.
 
     private: of a new repository; None for the hub's default. Raises VardaError, OSError.
     """
-    check(folder)
+    check(directory)
     with tempfile.TemporaryDirectory(prefix="varda-push-") as scratch:
         staged = Path(scratch) / "model"
-        files = _stage(folder, staged)
-        return _commit(staged, repository, private, message or f"Upload {folder.resolve().name}"), files
+        files = _stage(directory, staged)
+        return _commit(staged, repository, private, message or f"Upload {directory.resolve().name}"), files
 
 
-def check(folder: Path) -> None:
-    """Raise VardaError where ``folder`` holds no checkpoint of ours, or one without weights, card or licence."""
-    weights = WEIGHTS if base_needed(folder) is None else MEMORY
-    if not (folder / weights).is_file():
-        raise CheckpointError(f"{folder} holds no finished checkpoint: {weights} is missing.")
-    data = read_card(folder).data
+def check(directory: Path) -> None:
+    """Raise VardaError where ``directory`` holds no checkpoint of ours, or one without weights, card or licence."""
+    weights = WEIGHTS if base_needed(directory) is None else MEMORY
+    if not (directory / weights).is_file():
+        raise CheckpointError(f"{directory} holds no finished checkpoint: {weights} is missing.")
+    data = read_card(directory).data
     if not data.license:
-        raise VardaError(f"The model card of {folder} names no license.")
+        raise VardaError(f"The model card of {directory} names no license.")
     if data.license == "other" and not (data.license_name and data.license_link):
-        raise VardaError(f"The model card of {folder} has license: other, without license_name and license_link.")
-    if data.license_link in (LICENCE, f"{LICENCE}.md") and not (folder / data.license_link).is_file():
-        raise VardaError(f"The model card of {folder} names a license file that is missing: {data.license_link}.")
+        raise VardaError(f"The model card of {directory} has license: other, without license_name and license_link.")
+    if data.license_link in (LICENCE, f"{LICENCE}.md") and not (directory / data.license_link).is_file():
+        raise VardaError(f"The model card of {directory} names a license file that is missing: {data.license_link}.")
 
 
-def _stage(folder: Path, staged: Path) -> tuple[str, ...]:
-    if base_needed(folder) is None:
-        return export(folder, staged)
+def _stage(directory: Path, staged: Path) -> tuple[str, ...]:
+    if base_needed(directory) is None:
+        return export(directory, staged)
     staged.mkdir()
     for pattern in _OF_ADAPTER:
-        for file in folder.glob(pattern):
+        for file in directory.glob(pattern):
             shutil.copyfile(file, staged / file.name)
     return tuple(sorted(each.name for each in staged.iterdir()))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from training.cli.flags import flag, folder
+from training.cli.flags import directory, flag
 
 INDEX_TYPES = ("flat", "ivf", "compressed", "graph")
 """As ``varda_chat.memory.index.registry`` has them, which loads FAISS."""
@@ -20,8 +20,8 @@ _SHARE = click.FloatRange(0, 1)
 TEXT = (
     flag("dataset", "datasets", multiple=True, metavar="NAME|PATH",
          help="Train on this instead of the chat corpora: a corpus, your files, or prepared text. May be repeated."),
-    flag("data-dir", **folder(), help="Folder of the corpora (NAME.jsonl.xz)."),
-    flag("output-dir", **folder(default=Path("runs/model")), help="Where the checkpoint goes."),
+    flag("data-dir", **directory(), help="Folder of the corpora (NAME.jsonl.xz)."),
+    flag("output-dir", **directory(default=Path("runs/model")), help="Where the checkpoint goes."),
 )  # fmt: skip
 
 START = (

@@ -83,12 +83,12 @@ class Data:
         return self.training_rows.rows_per_epoch / self.config.dialogue_rows
 
 
-def load_dialogues(folder: Path) -> tuple[list[Dialogue], list[Dialogue]]:
-    """(training, validation) dialogues of all corpora in ``folder``; raises DataError naming what is missing."""
+def load_dialogues(directory: Path) -> tuple[list[Dialogue], list[Dialogue]]:
+    """(training, validation) dialogues of all corpora in ``directory``; raises DataError naming what is missing."""
     training: list[Dialogue] = []
     validation: list[Dialogue] = []
     for corpus in CORPORA:
-        for dialogue in read_dialogues(folder, corpus):
+        for dialogue in read_dialogues(directory, corpus):
             (validation if is_validation(dialogue) else training).append(dialogue)
     return training, validation
 

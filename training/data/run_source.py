@@ -15,7 +15,7 @@ from training.data.mixture import Data, fresh_tokenizer, load_dialogues, prepare
 from training.data.preprocess.pipeline import How
 from training.data.preprocess.token_files import PreparedText
 from training.data.sources.corpora import CORPORA, Dialogue
-from training.data.text_mixture import Folders, described, open_datasets, places_of, text_data
+from training.data.text_mixture import DataDirectories, described, open_datasets, places_of, text_data
 from varda_chat.errors import DataError
 from varda_chat.models.chat_format import ChatFormat
 
@@ -69,7 +69,7 @@ class _Datasets:
     and ``varda-eval`` finds the same."""
 
     names: Sequence[str]
-    places: Folders
+    places: DataDirectories
     console: Console
     texts: list[PreparedText] = field(default_factory=list)
 

@@ -30,21 +30,25 @@ SMALL_TALK_DIALOGUES = 20_000
 
 
 @dataclass(frozen=True)
-class Folders(Places):
+class DataDirectories(Places):
     """Also where prepared text is kept."""
 
     prepared: Path = Path("prepared")
 
 
-def places_of(data_dir: Path | None) -> Folders:
+def places_of(data_dir: Path | None) -> DataDirectories:
     """Where corpora and prepared text lie: our own data directory, beside the profiles."""
     from varda_chat.config.paths import data_dir as home
 
-    return Folders(data_dir, home() / "corpora", home() / "prepared")
+    return DataDirectories(data_dir, home() / "corpora", home() / "prepared")
 
 
 def open_datasets(
-    names: Sequence[str], places: Folders, how: How, say: Callable[[str], None], on_progress: Progress | None = None
+    names: Sequence[str],
+    places: DataDirectories,
+    how: How,
+    say: Callable[[str], None],
+    on_progress: Progress | None = None,
 ) -> list[PreparedText]:
     """The prepared texts of ``names``: those that are prepared directories as they are, the others prepared together.
 
@@ -58,7 +62,7 @@ def open_datasets(
         for text in ready:
             if text.fingerprint != wanted:
                 raise DataError(
-                    f"{text.folder} was prepared with another tokenizer. Prepare it again with --tokenizer and the "
+                    f"{text.directory} was prepared with another tokenizer. Prepare it again with --tokenizer and the "
                     "checkpoint (or base model) to train, or name its sources themselves by --dataset."
                 )
     sources = [source_of(name, places, say) for name in names if not is_prepared(name)]

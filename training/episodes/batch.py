@@ -19,7 +19,7 @@ class Batch:
     """A stack of episodes as tensors; shapes as in EpisodeArrays with E in front, sessions in rows of the model.
 
     position_offset: (E*S, 1), where each session starts. respect_deletes: (E,) bool, whether what a correction ended
-    is gone for later turns (in chat a delete may fail, so not always); what is to be forgotten always is.
+    is deleted for later turns (in chat a delete may fail, so not always); what is to be forgotten always is.
     """
 
     ids: Tensor
@@ -77,8 +77,8 @@ class Batch:
         owner = statement.clamp_min(0).long()
         deleted_turn = self.deleted_turn.gather(1, owner).masked_fill(statement < 0, ALIVE)
         sure = self.forgotten.gather(1, owner) | self.respect_deletes.unsqueeze(1)
-        gone = (deleted_turn.unsqueeze(1) < reader) & sure.unsqueeze(1)
-        return visible & ~gone
+        deleted = (deleted_turn.unsqueeze(1) < reader) & sure.unsqueeze(1)
+        return visible & ~deleted
 
 
 @dataclass(frozen=True)

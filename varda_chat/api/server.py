@@ -27,7 +27,7 @@ from varda_chat.session.turn import Turn
 from varda_chat.text import one_line, to_json
 
 _DISCONNECTED = 499
-"""The status for a client that has gone, which nobody reads."""
+"""The status for a client that has hung up, which nobody reads."""
 
 
 def application(
@@ -97,7 +97,7 @@ class _Endpoint:
                 _events(answer), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
             )
         reading = asyncio.ensure_future(_whole(answer))
-        leaving = asyncio.ensure_future(_gone(request))
+        leaving = asyncio.ensure_future(_disconnected(request))
         try:
             await asyncio.wait((reading, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
@@ -128,7 +128,7 @@ async def _body(request: Request) -> bytes:
     return body
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -13,7 +13,7 @@ def profile_names(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
     given = ctx.params.get("data_dir") or ctx.find_root().params.get("data_dir")
     try:
-        names = [each.name for each in profiles.folders(given) if paths.is_profile_name(each.name)]
+        names = [each.name for each in profiles.directories(given) if paths.is_profile_name(each.name)]
     except (VardaError, OSError):
         return []
     return [name for name in names if name.startswith(incomplete)]

@@ -73,7 +73,7 @@ class _Commands(click.Group):
             _say_error(error)
             sys.exit(error.exit_code)
         except BrokenPipeError:
-            # the reader has gone (as in `| head`): nothing more to say, and Python must not complain at exit
+            # the reader has closed the pipe (as in `| head`): nothing more to say, and Python must not complain at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except (KeyboardInterrupt, click.Abort):
@@ -291,7 +291,7 @@ def main(
         usual_system=found.system,
     )
     if reset_memory:
-        _reset(request.folder, profile, yes, purge)
+        _reset(request.directory, profile, yes, purge)
         return
     if yes or purge:
         raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")
@@ -353,7 +353,7 @@ def _speak_utf8() -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
 
 
-def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
+def _reset(directory: Path, profile: str, yes: bool, purge: bool) -> None:
     """Say what would go, ask, back up, clear."""
     from varda_chat.cli.options import confirmed
     from varda_chat.memory.maintenance import peek, reset
@@ -365,10 +365,12 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     from varda_chat.transcripts.store import remove_file
     from varda_chat.tui.controllers.history import FILE_NAME
 
-    found = peek(folder)
-    typed = folder / FILE_NAME
-    where = f"profile {profile!r} in {sanitize(str(folder))}"
-    kept = purge and any((*folder.glob("backups/*"), *folder.glob("memory.db.damaged-*"), *folder.glob("sessions.db*")))
+    found = peek(directory)
+    typed = directory / FILE_NAME
+    where = f"profile {profile!r} in {sanitize(str(directory))}"
+    kept = purge and any(
+        (*directory.glob("backups/*"), *directory.glob("memory.db.damaged-*"), *directory.glob("sessions.db*"))
+    )
     if not (found.vectors or found.statements or found.events or found.damaged or typed.exists() or kept):
         click.echo(f"The memory of {where} is empty already.")
         return
@@ -380,15 +382,15 @@ def _reset(folder: Path, profile: str, yes: bool, purge: bool) -> None:
     question = "Clear it, and all backups of it and all saved sessions, for good?" if purge else "Clear it?"
     if not confirmed(question, yes, as_json=False):
         return
-    if not (purge or found.damaged) and (folder / DATABASE).exists():
-        with MemoryStore.open_records(folder) as store:  # what was to be purged must not stay in the backup
+    if not (purge or found.damaged) and (directory / DATABASE).exists():
+        with MemoryStore.open_records(directory) as store:  # what was to be purged must not stay in the backup
             for line in finish_purges(store):
                 click.echo(sanitize(line), err=True)
-    backup = reset(folder, purge=purge)
+    backup = reset(directory, purge=purge)
     typed.unlink(missing_ok=True)
     said = "The memory is empty, and the list of what you typed."
-    if purge and remove_file(folder):
-        said += " The saved sessions are gone."
-    elif (folder / SESSIONS).exists():
+    if purge and remove_file(directory):
+        said += " The saved sessions are deleted."
+    elif (directory / SESSIONS).exists():
         said += " Saved sessions are kept; --purge removes them too."
     click.echo(said + (f" A backup is in {sanitize(str(backup))}" if backup else ""))

@@ -93,8 +93,8 @@ class MemoryTools:
             same = {each.id for each in exact if normal_form(each.text) == normal_form(text)}
             wanted |= same
             candidates = [] if same else [as_dict(each) for each in (*exact, *near)]
-        gone = _told(self._session.memory.forget, sorted(wanted)) if wanted else ()
-        return {"forgotten": [as_dict(each) for each in gone], "candidates": candidates}
+        forgotten = _told(self._session.memory.forget, sorted(wanted)) if wanted else ()
+        return {"forgotten": [as_dict(each) for each in forgotten], "candidates": candidates}
 
     async def why(self, id: int) -> dict[str, Any]:
         """Say where a memory comes from: who said it and when, in which session, how often it was recalled, and the

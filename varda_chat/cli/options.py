@@ -42,18 +42,18 @@ class Place:
     wait: float
 
     @property
-    def folder(self) -> Path:
+    def directory(self) -> Path:
         return paths.profile_dir(self.profile, self.data_dir)
 
-    def records(self, *, read_only: bool = False) -> MemoryStore:
+    def store(self, *, read_only: bool = False) -> MemoryStore:
         """The memory without a model. Looking takes no lock; changing where there is none is refused."""
         from varda_chat.memory.store import MemoryStore
         from varda_chat.session.purging import finish as finish_purges
         from varda_chat.storage.files import DATABASE
 
-        if not read_only and not (self.folder / DATABASE).exists():
-            raise VardaError(f"There is no memory in {self.folder}.")
-        store = MemoryStore.open_records(self.folder, read_only=read_only, wait=self.wait)
+        if not read_only and not (self.directory / DATABASE).exists():
+            raise VardaError(f"There is no memory in {self.directory}.")
+        store = MemoryStore.open_records(self.directory, read_only=read_only, wait=self.wait)
         for notice in [*store.notices, *finish_purges(store)]:
             click.echo(sanitize(notice), err=True)
         return store
@@ -63,7 +63,7 @@ class Place:
         from varda_chat.session.session import ChatSession
 
         session = ChatSession.open(
-            self.folder, self.checkpoint, incognito=incognito, memory_size=self.memory_size, wait=self.wait
+            self.directory, self.checkpoint, incognito=incognito, memory_size=self.memory_size, wait=self.wait
         )
         for notice in session.notices:
             click.echo(sanitize(notice), err=True)

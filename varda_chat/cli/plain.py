@@ -169,8 +169,8 @@ class _Talk:
         for each in found:
             _say(f"{each.id}: {one_line(each.text)}{' (pinned)' if each.pinned else ''}")
         if self._agrees("Forget it?" if len(found) == 1 else f"Forget these {len(found):,}?"):
-            gone = self.session.memory.forget(each.id for each in found)
-            _tell(f"Forgotten: {len(gone):,}. /undo restores what went.")
+            forgotten = self.session.memory.forget(each.id for each in found)
+            _tell(f"Forgotten: {len(forgotten):,}. /undo restores what went.")
         else:
             _tell("Nothing was forgotten.")
 

@@ -26,8 +26,8 @@ def sessions() -> None:
 @contextmanager
 def _opened(place: Place, *, read_only: bool = True) -> Iterator[Transcripts]:
     """The sessions of the place; where there are none, nothing is made."""
-    read_only = read_only or not (place.folder / FILE_NAME).exists()
-    with Transcripts.open(place.folder, read_only=read_only) as transcripts:
+    read_only = read_only or not (place.directory / FILE_NAME).exists()
+    with Transcripts.open(place.directory, read_only=read_only) as transcripts:
         for notice in transcripts.notices:
             click.echo(sanitize(notice), err=True)
         yield transcripts

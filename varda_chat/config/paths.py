@@ -62,9 +62,9 @@ def cache_dir() -> Path:
     return user_cache_path(APP_NAME, appauthor=False)
 
 
-def reset_command(folder: Path) -> str:
-    """The command that clears the profile in ``folder``, as a person would type it."""
-    command, profile, home = "varda-chat --reset-memory", folder.name, folder.parent.parent
+def reset_command(directory: Path) -> str:
+    """The command that clears the profile in ``directory``, as a person would type it."""
+    command, profile, home = "varda-chat --reset-memory", directory.name, directory.parent.parent
     if profile != "default":
         command += f" --profile {profile}"
     if home != data_dir():

@@ -26,9 +26,9 @@ def checked(text: str) -> str:
     return clean
 
 
-def kept(folder: Path) -> str:
-    """The persona of the profile in ``folder``, "" for none. Raises VardaError where its file cannot be read."""
-    path = folder / FILE_NAME
+def kept(directory: Path) -> str:
+    """The persona of the profile in ``directory``, "" for none. Raises VardaError where its file cannot be read."""
+    path = directory / FILE_NAME
     try:
         return checked(read_regular(path, 4 * MAX_CHARACTERS).decode())
     except FileNotFoundError:
@@ -39,16 +39,16 @@ def kept(folder: Path) -> str:
         raise VardaError(f"{path} cannot be read: {error}.") from error
 
 
-def keep(folder: Path, text: str) -> None:
+def keep(directory: Path, text: str) -> None:
     """Make ``text`` the persona of the profile, "" for none. Raises VardaError, StorageError."""
-    from varda_chat.storage.files import make_private_folder, replace_file
+    from varda_chat.storage.files import make_private_directory, replace_file
 
-    path, clean = folder / FILE_NAME, checked(text)
+    path, clean = directory / FILE_NAME, checked(text)
     try:
         if not clean:
             path.unlink(missing_ok=True)
             return
-        make_private_folder(folder)
+        make_private_directory(directory)
         replace_file(path, [f"{clean}\n".encode()])
     except OSError as error:
         raise StorageError(f"The persona could not be kept in {path}: {error.strerror}.") from error

@@ -180,7 +180,7 @@ def save(file: SettingsFile, wanted: Settings) -> SettingsFile:
     A crash leaves the old file or the new one. Raises VardaError where somebody broke the file meanwhile, StorageError
     where it cannot be written.
     """
-    from varda_chat.storage.files import make_private_folder, replace_file
+    from varda_chat.storage.files import make_private_directory, replace_file
 
     path = file.path.resolve()  # a link, as people have them into their collected dot files, stays one
     now = read(file.path)
@@ -198,7 +198,7 @@ def save(file: SettingsFile, wanted: Settings) -> SettingsFile:
     }
     try:
         if not path.parent.is_dir():
-            make_private_folder(path.parent)
+            make_private_directory(path.parent)
         replace_file(path, [document.as_string().encode()])
     except OSError as error:
         raise StorageError(f"The settings could not be written to {path}: {error.strerror}.") from error

@@ -34,7 +34,7 @@ class OpenMemory:
 
     def __init__(self, opened: Opened, model: tuple[int, str] | None) -> None:
         """``model``: embedding_dim and fingerprint, None to go without the index."""
-        self.folder = opened.folder
+        self.directory = opened.directory
         self.read_only = opened.lock is None
         self.notices = opened.notices
         self.db = opened.db
@@ -46,7 +46,7 @@ class OpenMemory:
         self._vocabulary: int | None = None
         if model is not None:
             self.mirror, notices = IndexMirror.load(
-                self.db, self.folder / INDEX, embedding_dim=model[0], fingerprint=model[1]
+                self.db, self.directory / INDEX, embedding_dim=model[0], fingerprint=model[1]
             )
             self.notices += notices
         self.background = Background()
@@ -117,12 +117,12 @@ class OpenMemory:
                     bump_generation(self.db)
             self.keep_to(self._vocabulary)
 
-    def delete(self, gone: Sequence[Statement]) -> None:
+    def delete(self, statements: Sequence[Statement]) -> None:
         """Move statements aside as one act, which can be undone; within ``changing``."""
         with transaction(self.db):
-            undo.remove(self.db, gone, time.time(), undo.next_act(self.db))
+            undo.remove(self.db, statements, time.time(), undo.next_act(self.db))
             bump_generation(self.db)
-        self.follow((), gone)
+        self.follow((), statements)
 
     def keep_to(self, vocabulary: int | None) -> None:
         """Take statements with tokens that a model of ``vocabulary`` tokens cannot know out of the search, until their
@@ -146,7 +146,7 @@ class OpenMemory:
     def write_index(self) -> None:
         """Write the index file, unless it is of this state. It has been waited for the check."""
         self.background.stop_writing()
-        index, path = self.index(), self.folder / INDEX
+        index, path = self.index(), self.directory / INDEX
         if self._index_is_damaged:
             path.unlink(missing_ok=True)
         elif not index.is_written(self.db) or not path.exists():
@@ -165,11 +165,11 @@ class OpenMemory:
             and index.is_far_from_its_file
             and not (background.is_checking or background.is_writing or self._index_is_damaged)
         ):
-            background.write(index.snapshot(self.db), self.folder / INDEX, index.note_written)
+            background.write(index.snapshot(self.db), self.directory / INDEX, index.note_written)
 
     def _check_in_background(self) -> None:
         """Read large files whole, which the start has not waited for."""
-        database = self.folder / DATABASE
+        database = self.directory / DATABASE
         self.background.check(
             None if self.mirror is None else self.mirror.unchecked,
             database if not self.read_only and is_read_later(database) else None,

@@ -47,20 +47,20 @@ def format_of(path: Path) -> Format:
     return {".md": "md", ".markdown": "md", ".csv": "csv"}.get(path.suffix.lower(), "jsonl")  # type: ignore[return-value]
 
 
-def lines_of(records: Iterable[Imported], *, vectors: bool, kind: Format = "jsonl") -> Iterator[bytes]:
+def lines_of(statements: Iterable[Imported], *, vectors: bool, kind: Format = "jsonl") -> Iterator[bytes]:
     """The lines of an export, the first included. Only JSON Lines hold vectors."""
     if kind == "md":
-        yield from export_text.markdown_lines(map(_values, records))
+        yield from export_text.markdown_lines(map(_values, statements))
         return
     if kind == "csv":
-        yield from export_text.csv_lines(map(_values, records))
+        yield from export_text.csv_lines(map(_values, statements))
         return
     yield _line({"varda_chat_memory": VERSION})
-    for record in records:
+    for statement in statements:
         yield _line(
             {
-                **_values(record),
-                "fingerprint": record.fingerprint if vectors else "",
+                **_values(statement),
+                "fingerprint": statement.fingerprint if vectors else "",
                 "vectors": [
                     {
                         "token_id": each.token_id,
@@ -68,13 +68,13 @@ def lines_of(records: Iterable[Imported], *, vectors: bool, kind: Format = "json
                         "strength": each.strength,
                         "vector": base64.b64encode(np.asarray(each.vector, dtype="<f4").tobytes()).decode(),
                     }
-                    for each in (record.new.vectors if vectors else ())
+                    for each in (statement.new.vectors if vectors else ())
                 ],
             }
         )
 
 
-def write_export(path: Path, records: Iterable[Imported], *, vectors: bool, kind: Format = "jsonl") -> int:
+def write_export(path: Path, statements: Iterable[Imported], *, vectors: bool, kind: Format = "jsonl") -> int:
     """Write an export as ``path``, 0600, all or nothing; returns the number of statements. Raises VardaError where
     ``path`` is a memory's own or no regular file, OSError."""
     check_target(path)
@@ -82,9 +82,9 @@ def write_export(path: Path, records: Iterable[Imported], *, vectors: bool, kind
 
     def counted() -> Iterator[Imported]:
         nonlocal count
-        for record in records:
+        for statement in statements:
             count += 1
-            yield record
+            yield statement
 
     replace_file(path, lines_of(counted(), vectors=vectors, kind=kind))
     return count
@@ -112,7 +112,7 @@ def read_export(file: IO[bytes], now: float) -> Iterator[tuple[int, Imported | s
             return
         if line.strip():
             try:
-                yield number, _record(_parsed(line), now)
+                yield number, _imported(_parsed(line), now)
             except (ValueError, VardaError) as error:
                 yield number, one_line(str(error))
     if file.read(1):
@@ -146,7 +146,7 @@ def _read_document(first: bytes, file: IO[bytes], now: float) -> Iterator[tuple[
         )
     for number, values in found:
         try:
-            yield number, values if isinstance(values, str) else _record({"role": "user"} | values, now)
+            yield number, values if isinstance(values, str) else _imported({"role": "user"} | values, now)
         except (ValueError, VardaError) as error:
             yield number, one_line(str(error))
         yield from unreadable
@@ -156,16 +156,16 @@ def _read_document(first: bytes, file: IO[bytes], now: float) -> Iterator[tuple[
         raise VardaError(f"The file has more than {MAX_LINES} lines; the rest was not read.")
 
 
-def _values(record: Imported) -> dict[str, Any]:
+def _values(statement: Imported) -> dict[str, Any]:
     """What is known of a statement, but for its vectors."""
     return {
-        "text": record.new.text,
-        "role": record.new.role,
-        "session": record.session,
-        "created_at": record.created_at,
-        "recalled_at": record.recalled_at,
-        "recall_count": record.recall_count,
-        "pinned": record.pinned,
+        "text": statement.new.text,
+        "role": statement.new.role,
+        "session": statement.session,
+        "created_at": statement.created_at,
+        "recalled_at": statement.recalled_at,
+        "recall_count": statement.recall_count,
+        "pinned": statement.pinned,
     }
 
 
@@ -225,7 +225,7 @@ def _check_depth(value: Any) -> None:
         raise ValueError("it is nested too deeply")
 
 
-def _record(value: Any, now: float) -> Imported:
+def _imported(value: Any, now: float) -> Imported:
     if not isinstance(value, dict):
         raise ValueError("it is not an object")
     given = _text(value, "text")

@@ -30,21 +30,21 @@ _FORMULA = re.compile(r"'*[=+\-@\t]")
 """What a spreadsheet would take for a formula; an apostrophe before it makes it a text."""
 
 
-def markdown_lines(records: Iterable[Values]) -> Iterator[bytes]:
+def markdown_lines(statements: Iterable[Values]) -> Iterator[bytes]:
     """The lines of a Markdown export."""
     yield f"{_HEAD}\n\n{_INTRODUCTION}\n\n".encode()
-    for record in records:
-        known = {name: record[name] for name in COLUMNS if name != "text"}
+    for statement in statements:
+        known = {name: statement[name] for name in COLUMNS if name != "text"}
         comment = json.dumps(known, ensure_ascii=False).replace(">", "\\u003e")
-        text = _LINE_MARKS.sub(r"\1\\\2", _MARKS.sub(r"\\\1", record["text"])).replace("\n", "\n  ")
+        text = _LINE_MARKS.sub(r"\1\\\2", _MARKS.sub(r"\\\1", statement["text"])).replace("\n", "\n  ")
         yield f"- {text}\n  <!-- {comment} -->\n".encode(errors="replace")
 
 
-def csv_lines(records: Iterable[Values]) -> Iterator[bytes]:
+def csv_lines(statements: Iterable[Values]) -> Iterator[bytes]:
     """The lines of a CSV export."""
     yield _row(COLUMNS)
-    for record in records:
-        shown = record | {name: _as_text(record[name]) for name in ("text", "session")}
+    for statement in statements:
+        shown = statement | {name: _as_text(statement[name]) for name in ("text", "session")}
         yield _row([shown[name] for name in COLUMNS])
 
 

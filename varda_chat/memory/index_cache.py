@@ -120,13 +120,13 @@ class IndexMirror:
         if self._written is not None and self._written == _label(db, self.fingerprint):
             return []
         now = VectorColumns.from_rows(queries.vectors_of_model(db, self.fingerprint))
-        gone, new = np.setdiff1d(self.columns.ids, now.ids), np.setdiff1d(now.ids, self.columns.ids)
+        removed, new = np.setdiff1d(self.columns.ids, now.ids), np.setdiff1d(now.ids, self.columns.ids)
         if len(new) and len(self.columns) and new[0] <= self.columns.ids[-1]:
             raise IndexFileError("The index file does not hold the vectors of the memory.")
-        self.memory.remove(gone)
+        self.memory.remove(removed)
         damaged = _fill(self.memory, db, self.fingerprint, int(new[0]) - 1) if len(new) else set()
         self.columns = now
-        self._changed += len(gone) + len(new)
+        self._changed += len(removed) + len(new)
         if not damaged:
             return []
         with transaction(db):
@@ -162,10 +162,10 @@ class IndexMirror:
 
     def remove_statements(self, statement_ids: Sequence[int]) -> None:
         """Remove the vectors of statements that memory.db no longer has."""
-        gone = self.columns.of_statements(statement_ids)
-        self.memory.remove(gone)
-        self.columns.remove(gone)
-        self._changed += len(gone)
+        removed = self.columns.of_statements(statement_ids)
+        self.memory.remove(removed)
+        self.columns.remove(removed)
+        self._changed += len(removed)
 
     def add_statement(self, statement_id: int, ids: Sequence[int], new: Sequence[NewVector]) -> None:
         """Add vectors that memory.db has stored under ``ids``."""

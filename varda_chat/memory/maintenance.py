@@ -22,8 +22,8 @@ from varda_chat.storage.files import (
     DATABASE,
     INDEX,
     beside,
+    make_private_directory,
     make_private_file,
-    make_private_folder,
     refuse_links,
     to_disk,
     unused,
@@ -50,13 +50,13 @@ class Peek:
     problem: str = ""
 
 
-def peek(folder: str | Path) -> Peek:
-    """Count what is in ``folder``; all 0 where there is no memory. Creates nothing.
+def peek(directory: str | Path) -> Peek:
+    """Count what is in ``directory``; all 0 where there is no memory. Creates nothing.
 
     Raises StorageError where the disk does not allow it.
     """
-    path = Path(folder) / DATABASE
-    with disk_errors(f"The memory in {folder} cannot be read"):
+    path = Path(directory) / DATABASE
+    with disk_errors(f"The memory in {directory} cannot be read"):
         files = [path, path.with_name(INDEX), *(beside(path, ending) for ending in COMPANIONS)]
         size = sum(file.stat().st_size for file in files if file.exists())
         if not path.exists():
@@ -77,16 +77,16 @@ def peek(folder: str | Path) -> Peek:
         return Peek(path, statements, vectors, events, size)
 
 
-def verify(folder: str | Path) -> tuple[str, ...]:
-    """Read every byte of the memory in ``folder``; returns what is wrong with it, one line each. Changes
+def verify(directory: str | Path) -> tuple[str, ...]:
+    """Read every byte of the memory in ``directory``; returns what is wrong with it, one line each. Changes
     nothing.
 
     Raises VardaError where there is no memory or a newer varda-chat wrote it, StorageError as ``peek`` does.
     """
-    path = Path(folder) / DATABASE
+    path = Path(directory) / DATABASE
     if not path.exists():
-        raise VardaError(f"There is no memory in {folder}.")
-    with disk_errors(f"The memory in {folder} cannot be read"):
+        raise VardaError(f"There is no memory in {directory}.")
+    with disk_errors(f"The memory in {directory} cannot be read"):
         torn = torn_log(path)
         problems = [] if torn is None else [torn]
         finding = damage(path)
@@ -131,21 +131,21 @@ def _inconsistencies(db: sqlite3.Connection) -> list[str]:
     return problems + wrong_numbers(db, DATABASE)
 
 
-def backup(folder: str | Path) -> Path:
+def backup(directory: str | Path) -> Path:
     """Copy memory.db, as of one moment and also while it is in use, to ``backups/memory-<UTC>.db``; returns
     the copy.
 
     Raises VardaError where there is no memory, StorageError where the disk does not allow it,
     MemoryDamagedError where it cannot be read.
     """
-    folder = Path(folder)
-    source = folder / DATABASE
+    directory = Path(directory)
+    source = directory / DATABASE
     if not source.exists():
-        raise VardaError(f"There is no memory in {folder} to back up.")
-    with disk_errors(f"The memory in {folder} was not backed up"):
-        refuse_links(folder)
-        make_private_folder(folder / BACKUPS)
-        target = unused(folder / BACKUPS / f"memory-{utc_stamp()}.db")
+        raise VardaError(f"There is no memory in {directory} to back up.")
+    with disk_errors(f"The memory in {directory} was not backed up"):
+        refuse_links(directory)
+        make_private_directory(directory / BACKUPS)
+        target = unused(directory / BACKUPS / f"memory-{utc_stamp()}.db")
         part = beside(target, ".part")
         try:
             make_private_file(part)
@@ -161,8 +161,8 @@ def backup(folder: str | Path) -> Path:
     return target
 
 
-def reset(folder: str | Path, *, purge: bool = False) -> Path | None:
-    """Clear the memory in ``folder`` after backing it up; returns the backup, None where there was nothing.
+def reset(directory: str | Path, *, purge: bool = False) -> Path | None:
+    """Clear the memory in ``directory`` after backing it up; returns the backup, None where there was nothing.
 
     A damaged memory is set aside instead of backed up, and that file is returned. A kill at any point leaves
     the old memory or an empty one. The ids of the next memory begin at 1 again. With ``purge`` nothing is
@@ -170,40 +170,40 @@ def reset(folder: str | Path, *, purge: bool = False) -> Path | None:
 
     Raises MemoryLockedError where it is open elsewhere, StorageError where the disk does not allow it.
     """
-    folder = Path(folder)
-    path = folder / DATABASE
-    if not folder.is_dir() or not (purge or path.exists() or beside(path, SAVED).exists()):
+    directory = Path(directory)
+    path = directory / DATABASE
+    if not directory.is_dir() or not (purge or path.exists() or beside(path, SAVED).exists()):
         return None
-    with disk_errors(f"The memory in {folder} was not cleared"):
-        lock = take_lock(folder)
+    with disk_errors(f"The memory in {directory} was not cleared"):
+        lock = take_lock(directory)
         try:
             if purge:
                 path.unlink(missing_ok=True)  # before its log, which without it is never taken for a memory
                 _remove_companions(path)
                 beside(path, SAVED).unlink(missing_ok=True)
-                wipe_all(folder)
+                wipe_all(directory)
                 return None
             return _clear(path)
         finally:
             lock.release()
 
 
-def restore(folder: str | Path, source: str | Path) -> Path | None:
-    """Put the backup ``source`` in place of the memory in ``folder``, in one transaction; returns the backup that
+def restore(directory: str | Path, source: str | Path) -> Path | None:
+    """Put the backup ``source`` in place of the memory in ``directory``, in one transaction; returns the backup that
     was made of the memory before, None where there was none.
 
     Ids go on after the last that either memory gave. Raises MemoryLockedError where the memory is open elsewhere,
     VardaError where ``source`` is no backup of ours, StorageError where the disk does not allow it.
     """
-    folder, source = Path(folder), Path(source)
+    directory, source = Path(directory), Path(source)
     if not source.is_file():
         raise VardaError(f"There is no backup {source}.")
     finding = _strangeness(source)
     if finding is not None:
         raise VardaError(f"{source} cannot be restored: {finding}.")
     with disk_errors(f"{source} was not restored"):
-        kept = backup(folder) if peek(folder).statements else None
-        opened = open_for_writing(folder)
+        kept = backup(directory) if peek(directory).statements else None
+        opened = open_for_writing(directory)
         try:
             given = dict(opened.db.execute("SELECT name, seq FROM sqlite_sequence"))
             begun = opened.db.execute("SELECT ids, texts FROM purges").fetchall()
@@ -217,21 +217,21 @@ def restore(folder: str | Path, source: str | Path) -> Path | None:
                 opened.db.execute("DELETE FROM purges")
                 opened.db.executemany("INSERT INTO purges (ids, texts) VALUES (?, ?)", begun)
                 bump_generation(opened.db)
-            (folder / INDEX).unlink(missing_ok=True)  # of the memory before
+            (directory / INDEX).unlink(missing_ok=True)  # of the memory before
         finally:
             opened.close()
     return kept
 
 
-def backups(folder: str | Path) -> tuple[Path, ...]:
-    """The backups of the memory in ``folder``, the newest first."""
-    found = (Path(folder) / BACKUPS).glob("memory-*.db")
+def backups(directory: str | Path) -> tuple[Path, ...]:
+    """The backups of the memory in ``directory``, the newest first."""
+    found = (Path(directory) / BACKUPS).glob("memory-*.db")
     own = (path for path in found if not path.is_symlink())
     return tuple(sorted(own, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True))
 
 
-def repair(folder: str | Path) -> list[str]:
-    """Mend what ``verify`` finds in ``folder``; returns what was done, one line each. Raises as MemoryStore.open.
+def repair(directory: str | Path) -> list[str]:
+    """Mend what ``verify`` finds in ``directory``; returns what was done, one line each. Raises as MemoryStore.open.
 
     A damaged memory.db is set aside and saved from; statements with damaged vectors wait to be read again; the
     index is rebuilt.
@@ -239,9 +239,9 @@ def repair(folder: str | Path) -> list[str]:
     from varda_chat.memory import queries, undo
     from varda_chat.memory.store import MemoryStore
 
-    folder = Path(folder)
-    with disk_errors(f"The memory in {folder} was not repaired"):
-        opened = open_for_writing(folder)
+    directory = Path(directory)
+    with disk_errors(f"The memory in {directory} was not repaired"):
+        opened = open_for_writing(directory)
         done = list(opened.notices)
         try:
             done += put_types_right(opened.db, DATABASE)
@@ -260,7 +260,7 @@ def repair(folder: str | Path) -> list[str]:
                 if orphans or broken:
                     bump_generation(opened.db)
             with transaction(opened.db):
-                mended, lost = mend_texts(opened.db, backups(folder))
+                mended, lost = mend_texts(opened.db, backups(directory))
                 undo.remove(opened.db, queries.statements_of(opened.db, lost), time.time(), None)
                 opened.db.execute("UPDATE removed_statements SET crc = text_crc(text)")
                 opened.db.execute("DELETE FROM events WHERE crc != text_crc(text)")
@@ -284,9 +284,9 @@ def repair(folder: str | Path) -> list[str]:
                 f"varda-chat memory undo ID brings back what can be read: {', '.join(map(str, lost))}."
             )
         if model is None:
-            (folder / INDEX).unlink(missing_ok=True)
+            (directory / INDEX).unlink(missing_ok=True)
         else:
-            with MemoryStore.open(folder, fingerprint=model[0], embedding_dim=model[1]) as store:
+            with MemoryStore.open(directory, fingerprint=model[0], embedding_dim=model[1]) as store:
                 done += store.notices
     return done
 

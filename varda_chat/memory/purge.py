@@ -53,8 +53,8 @@ class Purging:
         self._core = core
 
     def begin(self, statement_ids: Iterable[int], texts: Iterable[str] = ()) -> Purge:
-        """Write down that these statements, and all that holds one of ``texts``, are to leave no trace. Nothing is gone
-        yet; ``begun`` has it, also after a crash, until ``end``."""
+        """Write down that these statements, and all that holds one of ``texts``, are to leave no trace. Nothing is
+        erased yet; ``begun`` has it, also after a crash, until ``end``."""
         with self._core.changing("Nothing was forgotten"), transaction(self._core.db):
             return write_down(self._core.db, statement_ids, texts)
 
@@ -71,15 +71,15 @@ class Purging:
 
         self._core.background.wait_for_check()
         with self._core.changing("The purge is not finished"):
-            gone = queries.statements_of(self._core.db, statement_ids(self._core.db, started))
-            if gone:
-                self._core.delete(gone)
+            deleted = queries.statements_of(self._core.db, statement_ids(self._core.db, started))
+            if deleted:
+                self._core.delete(deleted)
             with transaction(self._core.db):
                 wipe(self._core.db, started)
             self._wipe_traces()
-            wipe_leftovers(self._core.folder)
-            wipe_backups(self._core.folder, started.words)
-            return gone
+            wipe_leftovers(self._core.directory)
+            wipe_backups(self._core.directory, started.words)
+            return deleted
 
     def end(self, started: Purge) -> None:
         """Note that nothing is left of what a purge was about; the note of it goes as well."""
@@ -92,7 +92,7 @@ class Purging:
 
     def _wipe_traces(self) -> None:
         """Take what was just deleted out of the write-ahead log and the index file too."""
-        path = self._core.folder / INDEX
+        path = self._core.directory / INDEX
         self._core.background.stop_writing()  # nothing older may reach the disk afterwards
         try:
             if self._core.mirror is None:
@@ -135,10 +135,10 @@ def wipe(db: sqlite3.Connection, purge: Purge) -> None:
     """Take what a purge is about out of what was deleted and out of the events."""
     ids = json.dumps(sorted(purge.ids))
     held = json.dumps([id_ for id_, text in db.execute("SELECT id, text FROM events") if purge.words.stand_in(text)])
-    gone = json.dumps(
+    removed = json.dumps(
         [id_ for id_, text in db.execute("SELECT id, text FROM removed_statements") if purge.words.stand_in(text)]
     )
-    db.execute(_WIPE_REMOVED, (ids, gone))
+    db.execute(_WIPE_REMOVED, (ids, removed))
     db.execute(_WIPE_EVENTS, (FORGOTTEN_TEXT, ids, held))
 
 
@@ -181,11 +181,11 @@ def empty_the_log(db: sqlite3.Connection) -> None:
         raise StorageError("The write-ahead log cannot be emptied: another program is reading it. Close it.")
 
 
-def wipe_backups(folder: Path, words: Words) -> None:
-    """Take everything with one of ``words`` out of the backups in ``folder``. Raises StorageError, which names the
+def wipe_backups(directory: Path, words: Words) -> None:
+    """Take everything with one of ``words`` out of the backups in ``directory``. Raises StorageError, which names the
     first that could not be cleaned, after all the others have been."""
     first: StorageError | None = None
-    for path in sorted((folder / BACKUPS).glob("*.db")):
+    for path in sorted((directory / BACKUPS).glob("*.db")):
         if path.is_symlink():
             continue  # what it leads to is no backup of ours
         try:
@@ -212,23 +212,23 @@ def wipe_backup(path: Path, words: Words) -> None:
         path.unlink()
 
 
-def wipe_leftovers(folder: Path, names: tuple[str, ...] = (DATABASE, INDEX)) -> None:
+def wipe_leftovers(directory: Path, names: tuple[str, ...] = (DATABASE, INDEX)) -> None:
     """Remove what lies beside files of these ``names``: damaged databases that were set aside, of which nothing can be
     removed, and files that a kill has left half-written, also of backups. Raises OSError."""
-    found = [path for name in names for ending in _LEFT for path in folder.glob(name + ending)]
-    found += folder.glob(UNFINISHED)
-    found += [path for ending in _LEFT for path in (folder / BACKUPS).glob("*" + ending)]
+    found = [path for name in names for ending in _LEFT for path in directory.glob(name + ending)]
+    found += directory.glob(UNFINISHED)
+    found += [path for ending in _LEFT for path in (directory / BACKUPS).glob("*" + ending)]
     for path in found:
         if path.is_file() or path.is_symlink():
             path.unlink(missing_ok=True)
-    to_disk(folder)
+    to_disk(directory)
 
 
-def wipe_all(folder: Path) -> None:
-    """Remove every backup of ``folder``, and what ``wipe_leftovers`` removes. Raises OSError."""
-    for path in (folder / BACKUPS).glob("*"):
+def wipe_all(directory: Path) -> None:
+    """Remove every backup of ``directory``, and what ``wipe_leftovers`` removes. Raises OSError."""
+    for path in (directory / BACKUPS).glob("*"):
         path.unlink()
-    wipe_leftovers(folder)
+    wipe_leftovers(directory)
 
 
 @contextmanager
@@ -279,7 +279,7 @@ def _wipe_rows(db: sqlite3.Connection, words: Words) -> None:
         for table in _TEXTS:
             if table in there:
                 found = db.execute(f"SELECT id, text FROM {table}")  # noqa: S608 - our names
-                gone = [(id_,) for id_, text in found if words.stand_in(text)]
-                db.executemany(f"DELETE FROM {table} WHERE id = ?", gone)  # noqa: S608 - our names
+                matches = [(id_,) for id_, text in found if words.stand_in(text)]
+                db.executemany(f"DELETE FROM {table} WHERE id = ?", matches)  # noqa: S608 - our names
         if "purges" in there:
             db.execute("DELETE FROM purges")

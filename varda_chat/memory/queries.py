@@ -17,8 +17,8 @@ from varda_chat.memory.records import (
     MemoryEvent,
     NewStatement,
     NewVector,
-    Record,
     Statement,
+    StoredVector,
     normal_form,
     statement_key,
 )
@@ -31,7 +31,7 @@ _STATEMENT = "SELECT id, text, role, session, created_at, pinned, vector_count, 
 _NEWEST_FIRST = _STATEMENT + "ORDER BY id DESC LIMIT ?"
 _OLDEST_FIRST = _STATEMENT + "ORDER BY id LIMIT ?"
 _AMONG = _STATEMENT + "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"  # noqa: S608 - only constants
-_RECORD_FIELDS = tuple(field.name for field in fields(Record))
+_STORED_VECTOR_FIELDS = tuple(field.name for field in fields(StoredVector))
 
 
 def _statement(row: tuple[int, str, str, str, float, int, int, int]) -> Statement:
@@ -72,8 +72,8 @@ def foreign_statements(db: sqlite3.Connection, fingerprint: str) -> tuple[Statem
     return tuple(map(_statement, db.execute(_STATEMENT + "WHERE fingerprint != ? ORDER BY id", (fingerprint,))))
 
 
-def record(db: sqlite3.Connection, vector_id: int) -> Record | None:
-    """The record of that vector, if there is one."""
+def stored_vector(db: sqlite3.Connection, vector_id: int) -> StoredVector | None:
+    """What is known of that vector, if there is one."""
     row = db.execute(
         "SELECT v.id, s.id, s.text, v.token, v.token_id, s.role, s.session, s.created_at, s.recalled_at, "
         "s.recall_count, s.pinned, s.fingerprint, v.strength "
@@ -82,7 +82,7 @@ def record(db: sqlite3.Connection, vector_id: int) -> Record | None:
     ).fetchone()
     if row is None:
         return None
-    return Record(**dict(zip(_RECORD_FIELDS, row, strict=True)) | {"pinned": bool(row[10])})
+    return StoredVector(**dict(zip(_STORED_VECTOR_FIELDS, row, strict=True)) | {"pinned": bool(row[10])})
 
 
 def tokens(db: sqlite3.Connection, statement_id: int) -> tuple[str, ...]:
@@ -176,23 +176,23 @@ def insert_statement(
     return Statement(id_, new.text, new.role, session, created_at, False, len(ids), 0), ids
 
 
-def take_in(db: sqlite3.Connection, records: Iterable[Imported], now: float, act: int) -> list[Statement]:
+def take_in(db: sqlite3.Connection, imported: Iterable[Imported], now: float, act: int) -> list[Statement]:
     """Store statements of another memory, but for those that are here already; returns the new ones."""
     return [
-        _insert_imported(db, record, now, act)
-        for record in records
-        if statement_like(db, record.new.role, record.new.text) is None
+        _insert_imported(db, each, now, act)
+        for each in imported
+        if statement_like(db, each.new.role, each.new.text) is None
     ]
 
 
-def _insert_imported(db: sqlite3.Connection, record: Imported, now: float, act: int) -> Statement:
+def _insert_imported(db: sqlite3.Connection, imported: Imported, now: float, act: int) -> Statement:
     """Store a statement of another memory with what that one knew of it; returns it."""
     statement, _ = insert_statement(
-        db, record.new, session=record.session, fingerprint=record.fingerprint, now=now, act=act
+        db, imported.new, session=imported.session, fingerprint=imported.fingerprint, now=now, act=act
     )
     db.execute(
         "UPDATE statements SET created_at = ?, recalled_at = ?, recall_count = ?, pinned = ? WHERE id = ?",
-        (record.created_at, record.recalled_at, record.recall_count, record.pinned, statement.id),
+        (imported.created_at, imported.recalled_at, imported.recall_count, imported.pinned, statement.id),
     )
     return statement
 

@@ -14,7 +14,7 @@ from varda_chat.errors import VardaError
 from varda_chat.memory import queries, schema, undo
 from varda_chat.memory.core import OpenMemory
 from varda_chat.memory.index.arrays import is_tensor, same_kind
-from varda_chat.memory.records import Imported, MemoryEvent, Record, Removed, SearchResults, Statement
+from varda_chat.memory.records import Imported, MemoryEvent, Removed, SearchResults, Statement, StoredVector
 from varda_chat.storage.files import DATABASE
 from varda_chat.storage.sqlite import connect_reader, disk_errors
 
@@ -27,14 +27,11 @@ Ids = npt.NDArray[np.int64]
 class MemoryReader:
     """A memory as one looks at it: searching it, and what is known of each statement. Nothing of it changes the memory.
 
-    core: what is open. notices: one line each for the user, on how the memory was opened or closed.
+    core: what is open.
     """
 
     def __init__(self, core: OpenMemory) -> None:
         self.core = core
-        self.folder = core.folder
-        self.read_only = core.read_only
-        self.notices = core.notices
 
     # Searching
 
@@ -92,13 +89,13 @@ class MemoryReader:
         with self.core.reading():
             return int(self.core.db.execute("SELECT count(*) FROM statements").fetchone()[0])
 
-    def get(self, vector_id: int) -> Record:
-        """The record of a vector; raises VardaError where there is none of that id."""
+    def get(self, vector_id: int) -> StoredVector:
+        """What is known of a vector; raises VardaError where there is none of that id."""
         with self.core.reading():
-            record = queries.record(self.core.db, int(vector_id))
-        if record is None:
+            vector = queries.stored_vector(self.core.db, int(vector_id))
+        if vector is None:
             raise VardaError(f"There is no vector {vector_id} in this memory.")
-        return record
+        return vector
 
     def statement(self, statement_id: int) -> Statement:
         """One statement; raises VardaError where there is none of that id."""
@@ -165,8 +162,8 @@ class MemoryReader:
         """The last stores and deletes, newest first. Does not wait for a search or store under way."""
         self.core.check_open()
         with disk_errors("The recent events cannot be read"):
-            if not self.read_only:
-                with closing(connect_reader(self.folder / DATABASE, in_use=True)) as db:
+            if not self.core.read_only:
+                with closing(connect_reader(self.core.directory / DATABASE, in_use=True)) as db:
                     return queries.events(db, limit)
             with self.core.reading():
                 return queries.events(self.core.db, limit)

@@ -63,7 +63,7 @@ class NewVector:
 
 @dataclass(frozen=True)
 class NewStatement:
-    """An utterance to store. Without vectors, it waits among ``MemoryStore.foreign_statements``."""
+    """An utterance to store. Without vectors, it waits among ``MemoryReader.foreign_statements``."""
 
     text: str
     role: str
@@ -84,7 +84,7 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class Record:
+class StoredVector:
     """What the id map keeps of a vector. Times are unix seconds; recalls and pin are its statement's."""
 
     id: int

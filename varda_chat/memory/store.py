@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,8 +19,17 @@ from varda_chat.memory.index.checks import check_text, checked, checked_vector
 from varda_chat.memory.index_cache import IndexMirror
 from varda_chat.memory.opening import open_for_reading, open_for_writing
 from varda_chat.memory.purge import Purging
-from varda_chat.memory.reading import MemoryReader
-from varda_chat.memory.records import Imported, NewVector, Statement, TurnApplied, TurnChanges, Undone
+from varda_chat.memory.reading import Ids, MemoryReader
+from varda_chat.memory.records import (
+    Imported,
+    NewVector,
+    Removed,
+    SearchResults,
+    Statement,
+    TurnApplied,
+    TurnChanges,
+    Undone,
+)
 from varda_chat.memory.retention import share_of
 from varda_chat.memory.schema import MemorySettings, Wanted, bump_generation, settle
 from varda_chat.memory.turn import apply_turn
@@ -30,18 +39,24 @@ BATCH = 500
 """Statements of an import that are one transaction."""
 
 
-class MemoryStore(MemoryReader):
+class MemoryStore:
     """A memory that is open: ``MemoryStore.open`` or ``open_records``. Any thread may call any method.
 
     Methods raise VardaError for arguments they cannot accept and after ``close``, StorageError where the disk
     refuses a write or the store is read-only; either way memory and disk are as before the call.
 
-    purging: takes statements out of every file. capacity: the most vectors that it holds after a store.
+    reader: looks at it; what models and sessions ask most often is handed on here. purging: takes statements out of
+    every file. capacity: the most vectors that it holds after a store. notices: one line each for the user, on how the
+    memory was opened or closed.
     """
 
     def __init__(self, core: OpenMemory, settings: MemorySettings) -> None:
         """Not for callers: ``open`` them."""
-        super().__init__(core)
+        self.core = core
+        self.directory = core.directory
+        self.read_only = core.read_only
+        self.notices = core.notices
+        self.reader = MemoryReader(core)
         self.purging = Purging(core)
         self.capacity = settings.size
         self.forgetfulness_factor = settings.forgetfulness
@@ -49,7 +64,7 @@ class MemoryStore(MemoryReader):
     @classmethod
     def open(
         cls,
-        folder: str | Path,
+        directory: str | Path,
         *,
         embedding_dim: int,
         fingerprint: str,
@@ -60,18 +75,18 @@ class MemoryStore(MemoryReader):
         vocabulary: int | None = None,
         wait: float = 0.0,
     ) -> MemoryStore:
-        """Open the memory in ``folder``, creating it where there is none.
+        """Open the memory in ``directory``, creating it where there is none.
 
         Args:
-            folder: the profile's directory; it and its files are made private (0700, 0600).
+            directory: the profile's directory; it and its files are made private (0700, 0600).
             embedding_dim: floats a vector.
-            fingerprint: of the model; only its vectors are searched, others are ``foreign_statements``.
+            fingerprint: of the model; only its vectors are searched, others are ``reader.foreign_statements``.
             memory_size: capacity in vectors from now on (None: its own). More may be there; the next store makes room.
             read_only: work on a copy in RAM of the memory as it is now. Takes no lock and writes nothing.
             forgetfulness_factor: share (0..1) of the unpinned statements that ``close`` forgets, at random (None: its
                 own).
             begin_with: what a new memory's own settings are.
-            vocabulary: how many tokens the model knows; statements with others are ``foreign_statements`` too.
+            vocabulary: how many tokens the model knows; statements with others are foreign too.
             wait: seconds to wait for another process that is writing it.
 
         Raises MemoryLockedError where another process is writing it, StorageError where the disk does not
@@ -85,7 +100,7 @@ class MemoryStore(MemoryReader):
         new = begin_with or MemorySettings()
         check_index_type(new.index_type)
         wanted = Wanted(memory_size, forgetfulness_factor)
-        store = cls._from(Path(folder), read_only, new, wanted, (embedding_dim, fingerprint), wait)
+        store = cls._from(Path(directory), read_only, new, wanted, (embedding_dim, fingerprint), wait)
         try:
             store.core.keep_to(vocabulary)
         except BaseException:
@@ -96,7 +111,7 @@ class MemoryStore(MemoryReader):
     @classmethod
     def open_records(
         cls,
-        folder: str | Path,
+        directory: str | Path,
         *,
         read_only: bool = False,
         begin_with: MemorySettings | None = None,
@@ -104,26 +119,65 @@ class MemoryStore(MemoryReader):
     ) -> MemoryStore:
         """Open the memory without a model or FAISS, to list, show, pin and forget; raises as ``open``. ``close`` then
         forgets nothing."""
-        return cls._from(Path(folder), read_only, begin_with, Wanted(forgetfulness=0.0), None, wait)
+        return cls._from(Path(directory), read_only, begin_with, Wanted(forgetfulness=0.0), None, wait)
 
     @classmethod
     def _from(
         cls,
-        folder: Path,
+        directory: Path,
         read_only: bool,
         new: MemorySettings | None,
         wanted: Wanted,
         model: tuple[int, str] | None,
         wait: float,
     ) -> MemoryStore:
-        with disk_errors(f"The memory in {folder} cannot be opened"):
-            opened = open_for_reading(folder) if read_only else open_for_writing(folder, wait)
+        with disk_errors(f"The memory in {directory} cannot be opened"):
+            opened = open_for_reading(directory) if read_only else open_for_writing(directory, wait)
             try:
                 settings = settle(opened.db, new, wanted)
                 return cls(OpenMemory(opened, model), settings)
             except BaseException:
                 opened.close()
                 raise
+
+    # Looking: as the reader's
+
+    @property
+    def size(self) -> int:
+        """As ``MemoryReader.size``."""
+        return self.reader.size
+
+    def search(self, query: Any, k: int) -> SearchResults:
+        """As ``MemoryReader.search``."""
+        return self.reader.search(query, k)
+
+    def successors(self, ids: Any) -> tuple[Any, Any]:
+        """As ``MemoryReader.successors``."""
+        return self.reader.successors(ids)
+
+    def vectors_of(self, ids: Any) -> tuple[Any, None]:
+        """As ``MemoryReader.vectors_of``."""
+        return self.reader.vectors_of(ids)
+
+    def statement_ids(self, ids: Any) -> Ids:
+        """As ``MemoryReader.statement_ids``."""
+        return self.reader.statement_ids(ids)
+
+    def statement(self, statement_id: int) -> Statement:
+        """As ``MemoryReader.statement``."""
+        return self.reader.statement(statement_id)
+
+    def statements(self, limit: int | None = None, newest_first: bool = True) -> tuple[Statement, ...]:
+        """As ``MemoryReader.statements``."""
+        return self.reader.statements(limit, newest_first)
+
+    def texts(self, statement_ids: Sequence[int]) -> list[str]:
+        """As ``MemoryReader.texts``."""
+        return self.reader.texts(statement_ids)
+
+    def removed(self) -> tuple[Removed, ...]:
+        """As ``MemoryReader.removed``."""
+        return self.reader.removed()
 
     # Turns
 
@@ -154,14 +208,14 @@ class MemoryStore(MemoryReader):
         """
         if purge:
             begun = self.purging.begin(statement_ids)
-            gone = self.purging.wipe(begun)
+            forgotten = self.purging.wipe(begun)
             self.purging.end(begun)
-            return gone
+            return forgotten
         with self.core.changing("Nothing was forgotten"):
-            gone = queries.statements_of(self.core.db, statement_ids)
-            if gone:
-                self.core.delete(gone)
-            return gone
+            forgotten = queries.statements_of(self.core.db, statement_ids)
+            if forgotten:
+                self.core.delete(forgotten)
+            return forgotten
 
     def undo_last(self) -> Undone:
         """Take back one part of the last act: bring back what it deleted or, where that is done, remove what it
@@ -190,7 +244,7 @@ class MemoryStore(MemoryReader):
             return restored
 
     def edit(self, statement_id: int, text: str) -> Statement:
-        """Give a statement other words. It then waits among ``foreign_statements`` to be read again."""
+        """Give a statement other words. It then waits among ``reader.foreign_statements`` to be read again."""
         check_text(text)
         with self.core.changing("The memory was not changed"):
             with transaction(self.core.db):
@@ -212,10 +266,10 @@ class MemoryStore(MemoryReader):
             raise VardaError(f"The share to forget is {share}; it goes from 0 to 1.")
         with self.core.changing("Nothing was forgotten"):
             free = [each for each in queries.statements(self.core.db, None, newest_first=False) if not each.pinned]
-            gone = tuple(free[place] for place in share_of(len(free), share, np.random.default_rng(seed)))
-            if gone:
-                self.core.delete(gone)
-            return gone
+            forgotten = tuple(free[place] for place in share_of(len(free), share, np.random.default_rng(seed)))
+            if forgotten:
+                self.core.delete(forgotten)
+            return forgotten
 
     def pin(self, statement_id: int, pinned: bool = True) -> None:
         """Keep a statement from being deleted by a turn or by a full memory (or, False, no longer)."""
@@ -267,18 +321,20 @@ class MemoryStore(MemoryReader):
         with self.core.changing("It was not noted how far the file was read"), transaction(self.core.db):
             queries.set_passages_learned(self.core.db, digest, passages)
 
-    def take_in(self, records: Iterable[Imported], report: Callable[[int, int], None] | None = None) -> tuple[int, int]:
+    def take_in(
+        self, imported: Iterable[Imported], report: Callable[[int, int], None] | None = None
+    ) -> tuple[int, int]:
         """Take in statements of another memory; returns how many were new and how many are here already.
 
         One act, which ``undo_last`` takes back whole, in transactions of BATCH: where it is cut off, what was taken
         in is there, and taking in the rest goes on. Vectors are kept; statements without any wait among
-        ``foreign_statements``. May pass ``capacity``: the next ``apply`` makes room.
+        ``reader.foreign_statements``. May pass ``capacity``: the next ``apply`` makes room.
 
         report: is told both numbers after each transaction.
         """
         added = known = 0
         act: int | None = None
-        coming = iter(records)
+        coming = iter(imported)
         while batch := list(islice(coming, BATCH)):
             with self.core.changing("The import stopped"):
                 with transaction(self.core.db):

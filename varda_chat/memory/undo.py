@@ -1,4 +1,4 @@
-"""What was deleted can be brought back for a while: moved aside in the database, not gone. The caller holds the
+"""What was deleted can be brought back for a while: moved aside in the database, not purged. The caller holds the
 transaction.
 
 An act is what one turn or one command did. Statements keep their ids when they come back; vectors get new ones.
@@ -15,7 +15,7 @@ from varda_chat.memory.records import Removed, Statement, Undone
 
 ACTS_KEPT = 100
 DAYS_KEPT = 7.0
-"""What was removed before the last ACTS_KEPT acts, or more than DAYS_KEPT of use ago, is gone for good."""
+"""What was removed before the last ACTS_KEPT acts, or more than DAYS_KEPT of use ago, is erased for good."""
 
 _DAY = 24 * 3600.0
 _COLUMNS = (
@@ -40,10 +40,10 @@ def next_act(db: sqlite3.Connection) -> int:
     return (last_act(db) or 0) + 1
 
 
-def remove(db: sqlite3.Connection, gone: Sequence[Statement], now: float, act: int | None) -> None:
+def remove(db: sqlite3.Connection, deleted: Sequence[Statement], now: float, act: int | None) -> None:
     """Take statements out of the memory, each with a "deleted" event, keeping them aside."""
-    if gone:
-        ids = json.dumps([each.id for each in gone])
+    if deleted:
+        ids = json.dumps([each.id for each in deleted])
         db.execute(
             f"INSERT OR REPLACE INTO removed_statements ({_COLUMNS}, stored_act, act, removed_at, removed_age) "
             f"SELECT {_COLUMNS}, act, ?, ?, ? FROM statements WHERE id {_AMONG}",
@@ -55,7 +55,7 @@ def remove(db: sqlite3.Connection, gone: Sequence[Statement], now: float, act: i
             (ids,),
         )
         db.execute(f"DELETE FROM statements WHERE id {_AMONG}", (ids,))
-        queries.insert_events(db, "deleted", [(each.id, each.text) for each in gone], now)
+        queries.insert_events(db, "deleted", [(each.id, each.text) for each in deleted], now)
     expire(db, now)
 
 

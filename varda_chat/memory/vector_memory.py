@@ -149,10 +149,10 @@ class AssociativeMemory:
 
     def remove(self, ids: Any) -> None:
         """Remove ``ids`` (n,) for good; other ids stay as they are. An unknown id is refused."""
-        gone = np.unique(self._known(as_ids(ids)))
-        if len(gone):
-            self.index.remove(gone)
-            for id_ in gone.tolist():
+        removed = np.unique(self._known(as_ids(ids)))
+        if len(removed):
+            self.index.remove(removed)
+            for id_ in removed.tolist():
                 del self._born[id_]
 
     def update(self, ids: Any, vectors: Any) -> None:
@@ -188,17 +188,17 @@ class AssociativeMemory:
         too.
         """
         chosen = share_of(len(self._born), self.forgetfulness_factor, np.random.default_rng(seed))
-        gone: Ids = self.ids()[chosen]
-        self.remove(gone)
-        return gone
+        removed: Ids = self.ids()[chosen]
+        self.remove(removed)
+        return removed
 
     def garbage_collect(self, threshold: float = 1e-6) -> Ids:
         """Remove vectors with an L2 norm below ``threshold`` and free unused room; returns their ids (n,)."""
         norms = np.linalg.norm(self.get_all_embeddings(), axis=1)
-        gone: Ids = self.ids()[norms < threshold]
-        self.remove(gone)
+        removed: Ids = self.ids()[norms < threshold]
+        self.remove(removed)
         self.index.compact()
-        return gone
+        return removed
 
     def refresh(self) -> None:
         """Empty the memory. Ids already used stay used."""

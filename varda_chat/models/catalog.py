@@ -63,11 +63,11 @@ def look(source: str) -> Model:
 
 def note_used(data_dir: Path, source: str) -> None:
     """Remember that ``source`` was used. Raises StorageError where that cannot be written."""
-    from varda_chat.storage.files import make_private_folder, replace_file
+    from varda_chat.storage.files import make_private_directory, replace_file
 
     used = [source, *(each for each in _used(data_dir) if each != source)][:_MOST_USED]
     try:
-        make_private_folder(data_dir)
+        make_private_directory(data_dir)
         replace_file(data_dir / _USED, [json.dumps(used).encode()])
     except OSError as error:
         raise StorageError(f"That {source} was used could not be noted: {error.strerror}.") from error

@@ -58,12 +58,12 @@ class ContextWindow:
         chat, store = self._state.chat, self._state.store
         live = {normal_form(each.text): each.id for each in store.statements()}
         removed = store.removed()
-        gone_ids = {each.id for each in removed}
-        gone_texts = {normal_form(each.text) for each in removed} - live.keys()
+        removed_ids = {each.id for each in removed}
+        removed_texts = {normal_form(each.text) for each in removed} - live.keys()
         for exchange in exchanges[-RESUMED_TURNS:]:
             line, reply = chat.encode("user", exchange.prompt), chat.encode("assistant", exchange.reply)
             said = {normal_form(sentence) for sentence in (*line.sentences, *reply.sentences)}
-            if exchange.mentions & gone_ids or said & gone_texts:
+            if exchange.mentions & removed_ids or said & removed_texts:
                 continue
             told = frozenset(live[text] for text in said & live.keys())
             self.messages += [line, replace(reply, mentions=exchange.mentions | told)]
@@ -102,10 +102,10 @@ class ContextWindow:
     def leave(self, statement_ids: Iterable[int]) -> None:
         """Take the turns that told or named deleted statements out of the window: what is forgotten is not answered
         from there either."""
-        gone = frozenset(statement_ids)
-        self.messages = _without(self.messages, gone)
+        deleted = frozenset(statement_ids)
+        self.messages = _without(self.messages, deleted)
         if self.past is not None:
-            self.past = replace(self.past, window=tuple(_without(self.past.window, gone)))
+            self.past = replace(self.past, window=tuple(_without(self.past.window, deleted)))
 
     def _messages_of(self, stored: StoredTurn) -> list[EncodedMessage]:
         """A turn of the transcripts, as the messages that the window has of it."""
@@ -114,7 +114,7 @@ class ContextWindow:
         return [chat.encode("user", stored.prompt), answer]
 
 
-def _without(messages: Sequence[EncodedMessage], gone: frozenset[int]) -> list[EncodedMessage]:
-    """``messages``, a line and its reply in turn, without the turns that mention statements that are ``gone``."""
+def _without(messages: Sequence[EncodedMessage], deleted: frozenset[int]) -> list[EncodedMessage]:
+    """``messages``, a line and its reply in turn, without the turns that mention statements of ``deleted``."""
     turns = zip(messages[::2], messages[1::2], strict=True)
-    return [message for line, reply in turns if not reply.mentions & gone for message in (line, reply)]
+    return [message for line, reply in turns if not reply.mentions & deleted for message in (line, reply)]

@@ -49,7 +49,7 @@ class SessionMemory:
     @property
     def count(self) -> int:
         """Memories, as a person counts them: statements."""
-        return self.store.statement_count
+        return self.store.reader.statement_count
 
     @property
     def capacity(self) -> int:
@@ -58,7 +58,7 @@ class SessionMemory:
 
     def recent(self, limit: int = 20) -> list[MemoryEvent]:
         """The last stores and deletes, newest first."""
-        return self.store.recent(limit)
+        return self.store.reader.recent(limit)
 
     def statement(self, statement_id: int) -> Statement:
         """One statement of the memory; raises VardaError where there is none of that id."""
@@ -75,11 +75,11 @@ class SessionMemory:
     def means(self, statement_ids: Iterable[int]) -> tuple[Any, Any]:
         """Those of ``statement_ids`` that the model can find, ascending (n,), and the means of their vectors (n, dim),
         both numpy."""
-        return self.store.means(statement_ids)
+        return self.store.reader.means(statement_ids)
 
     def tokens(self, statement_id: int) -> tuple[str, ...]:
         """The tokens that a statement's vectors were taken at."""
-        return self.store.tokens(statement_id)
+        return self.store.reader.tokens(statement_id)
 
     def look_up(self, statement_id: int) -> tuple[Statement | None, Removed | None]:
         """A statement, or else what was deleted under that id and can be brought back; (None, None) for neither."""
@@ -166,8 +166,8 @@ class SessionMemory:
 
         self.check_writable("Nothing was purged")
         ids = frozenset(statement_ids)
-        gone, words = purge(self.store, ids, ())
-        self._context.leave(ids | {each.id for each in gone})
+        purged, words = purge(self.store, ids, ())
+        self._context.leave(ids | {each.id for each in purged})
         return words.texts
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
@@ -202,13 +202,13 @@ class SessionMemory:
         OSError."""
         from varda_chat.memory.export import format_of, write_export
 
-        return write_export(path, self.store.exported(statement_ids), vectors=True, kind=format_of(path))
+        return write_export(path, self.store.reader.exported(statement_ids), vectors=True, kind=format_of(path))
 
     def exported_lines(self, statement_ids: Iterable[int]) -> Iterator[bytes]:
         """The lines of such a file."""
         from varda_chat.memory.export import lines_of
 
-        return lines_of(self.store.exported(statement_ids), vectors=True)
+        return lines_of(self.store.reader.exported(statement_ids), vectors=True)
 
     def undo(self) -> Undone:
         """Take back the last stores and deletes. Raises VardaError while incognito."""
@@ -217,7 +217,7 @@ class SessionMemory:
 
     def passages_learned(self, digest: str) -> int:
         """How many passages of the file whose content has that digest are in memory."""
-        return self.store.passages_learned(digest)
+        return self.store.reader.passages_learned(digest)
 
     def set_passages_learned(self, digest: str, passages: int) -> None:
         """Note how far a file has been read into memory."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from varda_chat.memory.maintenance import Peek
 
 
-def folders(data_dir: Path | None = None) -> list[Path]:
+def directories(data_dir: Path | None = None) -> list[Path]:
     """The directory of each, by name. Raises VardaError where no data directory can be, OSError as reading does."""
     home = paths.data_dir(data_dir) / "profiles"
     return sorted(each for each in (home.iterdir() if home.is_dir() else ()) if each.is_dir())
@@ -22,22 +22,22 @@ def folders(data_dir: Path | None = None) -> list[Path]:
 
 def known(data_dir: Path | None = None) -> dict[str, Peek]:
     """What is in each profile, by its name; of one that cannot be read, the ``problem``."""
-    return {folder.name: _peek(folder) for folder in folders(data_dir)}
+    return {directory.name: _peek(directory) for directory in directories(data_dir)}
 
 
-def _peek(folder: Path) -> Peek:
+def _peek(directory: Path) -> Peek:
     from varda_chat.memory.maintenance import Peek, peek
 
     try:
-        found = peek(folder)
+        found = peek(directory)
     except (VardaError, OSError) as error:
-        return Peek(folder / DATABASE, 0, 0, 0, 0, problem=str(error))
+        return Peek(directory / DATABASE, 0, 0, 0, 0, problem=str(error))
     return replace(found, problem=f"{found.path} is damaged.") if found.damaged else found
 
 
-def check_free(folder: Path) -> None:
-    """Raise MemoryLockedError where another process writes the memory in ``folder``."""
-    if (folder / DATABASE).exists():
+def check_free(directory: Path) -> None:
+    """Raise MemoryLockedError where another process writes the memory in ``directory``."""
+    if (directory / DATABASE).exists():
         from varda_chat.storage.locks import take_lock
 
-        take_lock(folder).release()
+        take_lock(directory).release()

@@ -71,16 +71,16 @@ def prove(session: ChatSession, question: str, texts: Sequence[str]) -> Proof:
         reply = now.reply(question).reply
     never_window = _never_told(window, texts)
     with (
-        tempfile.TemporaryDirectory(prefix=PROOFS, dir=session.profile_dir) as folder,
+        tempfile.TemporaryDirectory(prefix=PROOFS, dir=session.profile_dir) as directory,
         MemoryStore.open(
-            Path(folder),
+            Path(directory),
             embedding_dim=model.config.memory_dim,
             fingerprint=session.checkpoint.fingerprint,
             memory_size=max(1, store.capacity),
             vocabulary=int(model.config.vocab_size),
         ) as other,
     ):
-        other.take_in(store.exported())
+        other.take_in(store.reader.exported())
         never = session.beside(other, generation)
         never.context.follow_messages(never_window)
         with _logits_of(model) as without_it:
@@ -121,9 +121,9 @@ def _logits_of(model: Any) -> Iterator[list[torch.Tensor]]:
         hook.remove()
 
 
-def files_that_hold(folder: Path, texts: Sequence[str]) -> tuple[Read, ...]:
+def files_that_hold(directory: Path, texts: Sequence[str]) -> tuple[Read, ...]:
     """``purging.trace``, in a process of its own: this one may have the databases open. Raises VardaError."""
-    asked = json.dumps({"folder": str(folder), "texts": list(texts)})
+    asked = json.dumps({"folder": str(directory), "texts": list(texts)})
     line = [sys.executable, "-m", "varda_chat.session.purging"]
     try:
         done = subprocess.run(  # noqa: S603 - our own module

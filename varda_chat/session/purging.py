@@ -1,4 +1,4 @@
-"""Purging: what a person wants gone leaves every file of the profile, also where a kill or a full disk comes between.
+"""Purging: what a person purges leaves every file of the profile, also where a kill or a full disk comes between.
 
 The purge is written down in memory.db before it begins (``Purging.begin``), ``finish`` does the rest as
 often as it takes, and ``trace`` proves it. Imports nothing heavy.
@@ -54,12 +54,12 @@ def purge(store: MemoryStore, statement_ids: Iterable[int], texts: Iterable[str]
     be cleaned: that is then tried again at each start, and when the same is purged again.
     """
     words = store.purging.begin(statement_ids, texts).words
-    gone, left = _finish(store)
+    purged, left = _finish(store)
     if left:
         raise VardaError(
             f"The purge is not finished: {' '.join(left)} The next start resumes it, and so does this command."
         )
-    return gone, words
+    return purged, words
 
 
 def finish(store: MemoryStore) -> list[str]:
@@ -71,7 +71,7 @@ def finish(store: MemoryStore) -> list[str]:
 
 
 def _finish(store: MemoryStore) -> tuple[list[Statement], list[str]]:
-    gone: list[Statement] = []
+    purged: list[Statement] = []
     left: list[str] = []
     for begun in store.purging.begun():
         failed: list[str] = []
@@ -80,51 +80,51 @@ def _finish(store: MemoryStore) -> tuple[list[Statement], list[str]]:
         ):  # fmt: skip
             try:
                 with disk_errors(f"{name} could not be cleaned", name):
-                    clean(store.folder, begun.words)
+                    clean(store.directory, begun.words)
             except VardaError as error:
                 failed.append(str(error))
         try:
-            gone += store.purging.wipe(begun)
+            purged += store.purging.wipe(begun)
         except VardaError as error:
             failed.append(str(error))
         if not failed:
             store.purging.end(begun)
         left += [line for line in failed if line not in left]
-    return gone, left
+    return purged, left
 
 
-def _forget_typing(folder: Path, words: Words) -> None:
+def _forget_typing(directory: Path, words: Words) -> None:
     """Take the entries that hold one of ``words`` out of the list of what was typed."""
-    path = folder / HISTORY
+    path = directory / HISTORY
     if path.is_file() and not path.is_symlink():
         lines = path.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if not (words.stand_in(_typed(line)) or words.stand_in_bytes(line))]
         if len(kept) < len(lines):
             replace_file(path, kept, temporary=beside(path, ".new"))
-    wipe_leftovers(folder, (HISTORY,))
+    wipe_leftovers(directory, (HISTORY,))
 
 
-def _forget_persona(folder: Path, words: Words) -> None:
+def _forget_persona(directory: Path, words: Words) -> None:
     """Remove a persona that holds one of ``words``."""
-    path = folder / PERSONA
+    path = directory / PERSONA
     if path.is_file() and words.stand_in_bytes(path.read_bytes()):
         path.unlink()
 
 
-def _forget_proofs(folder: Path, words: Words) -> None:
+def _forget_proofs(directory: Path, words: Words) -> None:
     """Remove the memories that proofs of forgetting were made with, where a kill left one."""
-    for left in folder.glob(f"{PROOFS}*"):
+    for left in directory.glob(f"{PROOFS}*"):
         shutil.rmtree(left)
 
 
-def _forget_saying(folder: Path, words: Words) -> None:
+def _forget_saying(directory: Path, words: Words) -> None:
     """Take ``words`` out of the saved sessions; damaged ones that were set aside go."""
-    if (folder / SESSIONS).exists():
+    if (directory / SESSIONS).exists():
         from varda_chat.transcripts import Transcripts
 
-        with Transcripts.open(folder) as transcripts:
+        with Transcripts.open(directory) as transcripts:
             transcripts.purge(words.texts)
-    wipe_leftovers(folder, (SESSIONS,))
+    wipe_leftovers(directory, (SESSIONS,))
 
 
 def _typed(line: bytes) -> str:
@@ -137,16 +137,16 @@ def _typed(line: bytes) -> str:
 # The proof
 
 
-def trace(folder: Path, words: Words) -> tuple[Read, ...]:
-    """Search every byte of every file in ``folder`` for ``words``; databases row by row as well.
+def trace(directory: Path, words: Words) -> tuple[Read, ...]:
+    """Search every byte of every file in ``directory`` for ``words``; databases row by row as well.
 
     Not while this process has one of the databases open: closing a file drops the locks that SQLite has on it.
     """
-    return tuple(_search(path, str(path.relative_to(folder)), words) for path in _files(folder))
+    return tuple(_search(path, str(path.relative_to(directory)), words) for path in _files(directory))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
+def _files(directory: Path) -> Iterator[Path]:
+    for path in sorted(directory.rglob("*")):
         if stat.S_ISREG(path.lstat().st_mode):
             yield path
 

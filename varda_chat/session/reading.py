@@ -71,7 +71,7 @@ class TextReader:
 
     def read_foreign(self, report: Callable[[str, float], None]) -> None:
         """Read the texts of statements that another model stored through this one, which then knows them too."""
-        foreign = self._state.store.foreign_statements()
+        foreign = self._state.store.reader.foreign_statements()
         what = f"reading {len(foreign):,} {'memory' if len(foreign) == 1 else 'memories'} of another model"
         for number, statement in enumerate(foreign):
             report(what, 0.85 + 0.15 * number / len(foreign))

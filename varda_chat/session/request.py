@@ -39,7 +39,7 @@ class Request:
     usual_system: str = ""
 
     @property
-    def folder(self) -> Path:
+    def directory(self) -> Path:
         """The profile's directory. Raises VardaError where the profile has no proper name."""
         return paths.profile_dir(self.profile, self.data_dir)
 
@@ -52,7 +52,7 @@ class Request:
         """Where sessions are kept; incognito, a copy in RAM. Raises VardaError."""
         from varda_chat.transcripts import Transcripts
 
-        return Transcripts.open(self.folder, read_only=self.incognito)
+        return Transcripts.open(self.directory, read_only=self.incognito)
 
     def open(
         self,
@@ -63,11 +63,11 @@ class Request:
         from varda_chat.session.profiles import check_free
 
         if not self.incognito:
-            check_free(self.folder)
+            check_free(self.directory)
         from varda_chat.session.session import ChatSession
 
         session = ChatSession.open(
-            self.folder,
+            self.directory,
             self.checkpoint,
             incognito=self.incognito,
             generation=self.generation,
@@ -87,13 +87,13 @@ class Request:
     @property
     def persona(self) -> str:
         """How Varda shall speak in a session. Raises VardaError where the profile's cannot be read."""
-        return self.system if self.system is not None else persona.kept(self.folder) or self.usual_system
+        return self.system if self.system is not None else persona.kept(self.directory) or self.usual_system
 
 
 def transcripts_of(request: Request, *, needed: bool) -> Transcripts | None:
     """Where sessions are kept; where that cannot be opened and is not ``needed``, the chat goes on without. Raises
     VardaError where the profile has no proper name."""
-    _ = request.folder
+    _ = request.directory
     try:
         transcripts = request.transcripts()
     except VardaError as error:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.config.paths import profile_dir
-from varda_chat.errors import VardaError
 from varda_chat.memory.records import MemoryEvent
 from varda_chat.session.confirming import Confirm
 from varda_chat.session.context import RESUMED_TURNS, ContextWindow
+from varda_chat.session.incognito import Incognito
 from varda_chat.session.memory_actions import SessionMemory
 from varda_chat.session.opening import Progress, load_model, memory_opener
 from varda_chat.session.reading import TextReader
@@ -65,7 +65,7 @@ class ChatSession:
         self._reader = TextReader(self._state)
         self.memory = SessionMemory(self._state, self.context, self._reader)
         self._turns = TurnRunner(self._state, self.context, self.memory, self._reader, answerer(self._state, writer))
-        self._open_to_write: Callable[[], MemoryStore] | None = None
+        self._incognito = Incognito(self._state, self._reader)
         if self.generation.seed is not None:
             import torch
 
@@ -110,13 +110,13 @@ class ChatSession:
         report("opening the memory", 0.85)
         from varda_chat.session.purging import finish as finish_purges
 
-        folder = profile if isinstance(profile, Path) else profile_dir(profile)
-        open_store = memory_opener(folder, loaded, memory_size, forgetfulness_factor, wait)
+        directory = profile if isinstance(profile, Path) else profile_dir(profile)
+        open_store = memory_opener(directory, loaded, memory_size, forgetfulness_factor, wait)
         store = open_store(read_only=incognito or read_only)
         try:
             store.notices += finish_purges(store)
             session = cls(loaded, store, incognito=incognito, generation=generation, transcripts=transcripts)
-            session._open_to_write = None if read_only else open_store
+            session._incognito.open_to_write = None if read_only else open_store
             if notice:
                 session.notices.append(notice)
             session._reader.read_foreign(report)
@@ -176,11 +176,11 @@ class ChatSession:
 
     @property
     def profile(self) -> str:
-        return self._state.store.folder.name
+        return self._state.store.directory.name
 
     @property
     def profile_dir(self) -> Path:
-        return self._state.store.folder
+        return self._state.store.directory
 
     @property
     def window(self) -> int:
@@ -272,26 +272,7 @@ class ChatSession:
 
         Raises as ``MemoryStore.open`` does, VardaError where the session was opened read-only; it then stays as it is.
         """
-        if not incognito and self._state.store.read_only:
-            self._leave_copy()
-            self.recording.move_to(transcripts)
-        self._state.incognito = self.recording.paused = incognito
-
-    def _leave_copy(self) -> None:
-        """Switch to the memory itself in place of its copy in RAM. Raises as ``MemoryStore.open`` does, VardaError
-        where that may not be; nothing has changed then."""
-        if self._open_to_write is None:
-            raise VardaError("This memory was opened read-only: nothing can be stored in it.")
-        store = self._open_to_write()
-        copy, self._state.store = self._state.store, store
-        try:
-            self._reader.read_foreign(lambda what, share: None)
-        except BaseException:
-            self._state.store = copy
-            store.close()
-            raise
-        store.notices[:0] = copy.notices
-        copy.close()
+        self._incognito.set(incognito, transcripts)
 
     def close(self) -> None:
         """Write the index and let go of the memory. May be called again."""

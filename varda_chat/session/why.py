@@ -75,7 +75,7 @@ class MaskedStore:
     def mask(self, masked: Collection[int]) -> None:
         """Let these, and no others, not be found from here on."""
         self._masked = sorted(masked)
-        self._hidden = sum(len(self._store.tokens(each)) for each in self._masked)
+        self._hidden = sum(len(self._store.reader.tokens(each)) for each in self._masked)
         self.used.clear()
 
     def __getattr__(self, name: str) -> Any:
@@ -97,15 +97,15 @@ class MaskedStore:
         masked = torch.isin(statements, torch.tensor(self._masked, dtype=statements.dtype, device=statements.device))
         # all masked vectors are among the results or fewer than k others are there: the first k left are the nearest
         first = masked.long().argsort(dim=-1, stable=True)[..., :k]
-        gone = masked.gather(-1, first)
+        hidden = masked.gather(-1, first)
         return replace(
             found,
-            ids=found.ids.gather(-1, first).masked_fill(gone, -1),
-            distances=found.distances.gather(-1, first).masked_fill(gone, torch.inf),
+            ids=found.ids.gather(-1, first).masked_fill(hidden, -1),
+            distances=found.distances.gather(-1, first).masked_fill(hidden, torch.inf),
             vectors=found.vectors.gather(
                 -2, first.unsqueeze(-1).expand(*first.shape, found.vectors.shape[-1])
-            ).masked_fill(gone.unsqueeze(-1), 0.0),
-            token_ids=found.token_ids.gather(-1, first).masked_fill(gone, -1),
+            ).masked_fill(hidden.unsqueeze(-1), 0.0),
+            token_ids=found.token_ids.gather(-1, first).masked_fill(hidden, -1),
         )
 
     def statement(self, statement_id: int) -> Any:

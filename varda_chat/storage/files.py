@@ -49,17 +49,17 @@ def beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
 
-def make_private_folder(folder: Path) -> None:
-    """Create ``folder`` and its missing parents as 0700, or tighten ``folder`` to that. Raises OSError."""
-    if not folder.is_dir():
-        for parent in reversed(folder.parents):
+def make_private_directory(directory: Path) -> None:
+    """Create ``directory`` and its missing parents as 0700, or tighten ``directory`` to that. Raises OSError."""
+    if not directory.is_dir():
+        for parent in reversed(directory.parents):
             if not parent.exists():
                 parent.mkdir(mode=0o700, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        to_disk(folder.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        to_disk(directory.parent)
     with suppress(PermissionError):  # another user's directory, which we may yet be allowed to write
-        if folder.stat().st_mode & 0o077:
-            folder.chmod(0o700)
+        if directory.stat().st_mode & 0o077:
+            directory.chmod(0o700)
 
 
 def make_private_file(path: Path) -> None:
@@ -73,12 +73,12 @@ def make_private_file(path: Path) -> None:
                 path.chmod(0o600)
 
 
-def refuse_links(folder: Path) -> None:
-    """Raise StorageError where a file of the memory in ``folder`` is a link, NotRegularError where it is a pipe or a
+def refuse_links(directory: Path) -> None:
+    """Raise StorageError where a file of the memory in ``directory`` is a link, NotRegularError where it is a pipe or a
     device: what it leads to is not ours to write."""
-    database = folder / DATABASE
-    files = (database, *(beside(database, ending) for ending in COMPANIONS), folder / LOCK)
-    for path in (*files, folder / BACKUPS):
+    database = directory / DATABASE
+    files = (database, *(beside(database, ending) for ending in COMPANIONS), directory / LOCK)
+    for path in (*files, directory / BACKUPS):
         if path.is_symlink():
             raise StorageError(f"{path} is a link; the files of a memory lie in its own folder. Move it there.")
     for path in files:
@@ -88,9 +88,9 @@ def refuse_links(folder: Path) -> None:
 def check_target(path: Path) -> None:
     """Raise StorageError where a file that a person asks for must not be written as ``path``: over a file of a memory,
     a directory or a device. Raises OSError as ``stat`` does."""
-    folder = path.parent.resolve()
-    of_backups = folder.name == BACKUPS
-    home = folder.parent if of_backups else folder
+    directory = path.parent.resolve()
+    of_backups = directory.name == BACKUPS
+    home = directory.parent if of_backups else directory
     if any((home / name).exists() for name in (DATABASE, LOCK, "sessions.db")):
         names = _OWN_BACKUP if of_backups else _OWN
         if names.fullmatch(path.name):
@@ -126,12 +126,12 @@ def replace_file(path: Path, chunks: Iterable[Any], *, temporary: Path | None = 
 def to_disk(path: Path) -> None:
     """Make what was written to the file ``path``, or renamed and removed in the directory ``path``, durable;
     directories where the platform can open them. Raises OSError."""
-    is_folder = path.is_dir()
+    is_directory = path.is_dir()
     try:
         # Windows flushes only what is open for writing, and opens no directory
-        handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+        handle = os.open(path, os.O_RDONLY if is_directory else os.O_RDWR)
     except PermissionError:
-        if is_folder:
+        if is_directory:
             return
         raise
     try:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 FORGOTTEN_TEXT = "(forgotten)"
-"""What an event shows for a text that the user had forgotten: the text itself is gone from the disk."""
+"""What an event shows for a text that the user had forgotten: the text itself is purged from the disk."""
 
 _SPACE = re.compile(r"(\s+)")
 _BYTE_SPACE = rb"(?:\s|\\[nrt]|\xc2\xa0|\\u00[aA]0)+"

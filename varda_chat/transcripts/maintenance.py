@@ -9,22 +9,22 @@ from varda_chat.text import numbered, were
 from varda_chat.transcripts.store import FILE_NAME, Transcripts
 
 
-def verify_sessions(folder: Path) -> tuple[str, ...]:
-    """Read every byte of the sessions in ``folder``; returns what is wrong, one line each. Changes nothing.
+def verify_sessions(directory: Path) -> tuple[str, ...]:
+    """Read every byte of the sessions in ``directory``; returns what is wrong, one line each. Changes nothing.
 
     Raises as ``Transcripts.open`` does.
     """
-    path = folder / FILE_NAME
+    path = directory / FILE_NAME
     if not path.is_file():
         return ()
     torn = torn_log(path)
-    with Transcripts.open(folder, read_only=True) as transcripts:
+    with Transcripts.open(directory, read_only=True) as transcripts:
         return (*([] if torn is None else [torn]), *transcripts.notices)
 
 
-def repair_sessions(folder: Path) -> list[str]:
+def repair_sessions(directory: Path) -> list[str]:
     """Set damaged sessions aside, and keep altered ones as they can be read; returns what was done, one line each."""
-    with Transcripts.open(folder) as transcripts:
+    with Transcripts.open(directory) as transcripts:
         done = list(transcripts.notices)
         kept = transcripts.accept_altered()
     if kept:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from varda_chat.text import one_line
+
+NAME_LENGTH = 60
 TurnState = Literal["open", "done", "stopped", "failed"]
 """open: the answer is being written, or never came to its end, as after a kill."""
 
@@ -50,3 +53,8 @@ class FoundTurn:
     at: float
     role: Literal["user", "assistant"]
     excerpt: str
+
+
+def name_after(first_words: str) -> str:
+    """What a session is called that begins with ``first_words``, until the person names it."""
+    return one_line(first_words, NAME_LENGTH) or "(no words)"

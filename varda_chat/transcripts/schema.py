@@ -66,6 +66,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 SCHEMA_VERSION = len(MIGRATIONS)
 SEALED = "prompt, reply, state, details, session_id, at"
 """The columns of a turn that its checksum is of."""
+SEAL_TURN = f"UPDATE turns SET crc = text_crc({SEALED}) WHERE id = ?"  # noqa: S608 - our names
 
 
 def schema_version(db: sqlite3.Connection) -> int:

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory.purge import empty_the_log
 from varda_chat.memory.recovery import set_aside
-from varda_chat.storage.files import COMPANIONS, beside, make_private_folder
+from varda_chat.storage.files import COMPANIONS, beside, make_private_directory
 from varda_chat.storage.row_checksums import text_crc
 from varda_chat.storage.sqlite import connect_copy, connect_writer, disk_errors, is_damage, mend_indexes, transaction
 from varda_chat.storage.value_types import put_types_right
 from varda_chat.storage.words import Words
 from varda_chat.text import numbered, one_line, sanitize
+from varda_chat.transcripts import purging
 from varda_chat.transcripts import search as searching
-from varda_chat.transcripts.records import FoundTurn, SessionInfo, StoredTurn, TurnState
+from varda_chat.transcripts.records import NAME_LENGTH, FoundTurn, SessionInfo, StoredTurn, TurnState, name_after
 from varda_chat.transcripts.schema import (
     SCHEMA_VERSION,
+    SEAL_TURN,
     SEALED,
     altered,
     altered_rows,
@@ -37,12 +39,10 @@ if TYPE_CHECKING:
     from typing import Self
 
 FILE_NAME = "sessions.db"
-NAME_LENGTH = 60
 _SESSION = (
     "SELECT s.id, s.name, s.named, s.created_at, s.updated_at, (SELECT count(*) FROM turns WHERE session_id = s.id), "
     "s.branch_of FROM sessions s"
 )
-_SEAL_TURN = f"UPDATE turns SET crc = text_crc({SEALED}) WHERE id = ?"  # noqa: S608 - our names
 # how much the memory held then is not told a second time
 _COPY_TURNS = (
     "INSERT INTO turns (session_id, prompt, reply, state, at, details) SELECT ?, prompt, reply, state, at, "
@@ -67,21 +67,21 @@ class Transcripts:
         self._lock = threading.RLock()
 
     @classmethod
-    def open(cls, folder: str | Path, *, read_only: bool = False) -> Self:
-        """Open the transcripts in ``folder``, made where there are none, or (``read_only``) a copy in RAM of them,
+    def open(cls, directory: str | Path, *, read_only: bool = False) -> Self:
+        """Open the transcripts in ``directory``, made where there are none, or (``read_only``) a copy in RAM of them,
         which takes changes and never writes them.
 
         A damaged file is set aside under another name. Raises StorageError where the disk does not allow it,
         VardaError where a newer varda-chat wrote it.
         """
-        path = Path(folder) / FILE_NAME
-        with disk_errors(f"The sessions in {folder} cannot be opened", FILE_NAME):
+        path = Path(directory) / FILE_NAME
+        with disk_errors(f"The sessions in {directory} cannot be opened", FILE_NAME):
             if not read_only:
                 if path.is_symlink():
                     raise StorageError(
                         f"{path} is a link; the sessions lie in the profile's own folder. Move it there."
                     )
-                make_private_folder(path.parent)
+                make_private_directory(path.parent)
             try:
                 db, notices = _connect(path, read_only)
                 return cls(path, db, writable=not read_only, notices=notices)
@@ -103,7 +103,7 @@ class Transcripts:
         """A new session, called after its ``first_words``; returns its id."""
         now = time.time()
         with self._changing("The session was not saved"):
-            name = _name(first_words)
+            name = name_after(first_words)
             query = "INSERT INTO sessions (name, created_at, updated_at, crc) VALUES (?, ?, ?, ?)"
             return int(self._db.execute(query, (name, now, now, text_crc(name))).lastrowid or 0)
 
@@ -134,7 +134,7 @@ class Transcripts:
                 "UPDATE turns SET reply = ?, state = ?, details = ? WHERE id = ?",
                 (sanitize(reply), state, json.dumps(details or {}), turn_id),
             )
-            self._db.execute(_SEAL_TURN, (turn_id,))
+            self._db.execute(SEAL_TURN, (turn_id,))
             if replaces is not None:
                 self._db.execute("DELETE FROM turns WHERE id = ?", (replaces,))
 
@@ -233,11 +233,11 @@ class Transcripts:
 
     def delete(self, session_id: int) -> SessionInfo:
         """Delete a session with all that was said in it, for good."""
-        gone = self.session(session_id)
+        deleted = self.session(session_id)
         with self._changing("The session was not deleted"):
-            self._db.execute("DELETE FROM sessions WHERE id = ?", (gone.id,))
+            self._db.execute("DELETE FROM sessions WHERE id = ?", (deleted.id,))
         self._leave_no_trace()
-        return gone
+        return deleted
 
     def purge(self, texts: Iterable[str]) -> int:
         """Put "(forgotten)" where a turn or a name holds one of ``texts``, for good; returns how many turns did.
@@ -247,26 +247,8 @@ class Transcripts:
         words = Words(texts)
         if not words:
             return 0
-        changed = 0
         with self._changing("Nothing was purged"):
-            for turn_id, prompt, reply, details in self._db.execute(
-                "SELECT id, prompt, reply, details FROM turns"
-            ).fetchall():
-                less = searching.turn_without(prompt, reply, details, words)
-                if less != (prompt, reply, details):
-                    self._db.execute(
-                        "UPDATE turns SET prompt = ?, reply = ?, details = ? WHERE id = ?", (*less, turn_id)
-                    )
-                    self._db.execute(_SEAL_TURN, (turn_id,))
-                    changed += 1
-            for session_id, name, named in self._db.execute("SELECT id, name, named FROM sessions").fetchall():
-                first = self._db.execute(
-                    "SELECT prompt FROM turns WHERE session_id = ? ORDER BY id LIMIT 1", (session_id,)
-                ).fetchone()
-                new = words.taken_out(name) if named or first is None else _name(first[0])
-                if new != name:
-                    query = "UPDATE sessions SET name = ?, crc = ? WHERE id = ?"
-                    self._db.execute(query, (new, text_crc(new), session_id))
+            changed = purging.purge(self._db, words)
         self._leave_no_trace()  # also where nothing was found: an earlier purge may have been cut off before this
         return changed
 
@@ -274,7 +256,7 @@ class Transcripts:
         """Take what the disk has made of altered turns and names for what they are; returns how many there were."""
         with self._changing("The sessions were not repaired"):
             turns, sessions = altered_rows(self._db)
-            self._db.executemany(_SEAL_TURN, [(id_,) for id_ in turns])
+            self._db.executemany(SEAL_TURN, [(id_,) for id_ in turns])
             self._db.executemany("UPDATE sessions SET crc = text_crc(name) WHERE id = ?", [(id_,) for id_ in sessions])
         return len(turns) + len(sessions)
 
@@ -311,9 +293,9 @@ class Transcripts:
             yield
 
 
-def remove_file(folder: Path) -> bool:
-    """Remove sessions.db of ``folder`` with all that lies beside it; whether there was one. Raises OSError."""
-    found = [folder / FILE_NAME, *folder.glob(f"{FILE_NAME}.damaged-*")]
+def remove_file(directory: Path) -> bool:
+    """Remove sessions.db of ``directory`` with all that lies beside it; whether there was one. Raises OSError."""
+    found = [directory / FILE_NAME, *directory.glob(f"{FILE_NAME}.damaged-*")]
     found += [beside(path, ending) for path in list(found) for ending in COMPANIONS]
     there = [path for path in found if path.exists()]
     for path in there:
@@ -372,10 +354,6 @@ def _while_open() -> Iterator[None]:
 
 def _limit(limit: int | None) -> int:
     return -1 if limit is None else limit
-
-
-def _name(first_words: str) -> str:
-    return one_line(first_words, NAME_LENGTH) or "(no words)"
 
 
 def _session(row: tuple[Any, ...]) -> SessionInfo:

@@ -157,7 +157,7 @@ class VardaApp(App[None]):
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss(None)
         elif not isinstance(self.screen, CommandPalette):
-            help_screen = HelpScreen(self.screen, self.keymap, profile_dir=self.chat.request.folder)
+            help_screen = HelpScreen(self.screen, self.keymap, profile_dir=self.chat.request.directory)
             self.push_screen(help_screen)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

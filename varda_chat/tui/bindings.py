@@ -97,10 +97,10 @@ def places() -> tuple[Place, ...]:
     from varda_chat.tui.screens.path import PathScreen
     from varda_chat.tui.screens.picking import PickScreen
     from varda_chat.tui.screens.proof import ProofScreen
-    from varda_chat.tui.screens.record import RecordScreen
     from varda_chat.tui.screens.sessions import SessionsScreen
     from varda_chat.tui.screens.settings import SettingsScreen
     from varda_chat.tui.screens.sources import SourcesScreen
+    from varda_chat.tui.screens.statement import StatementScreen
     from varda_chat.tui.widgets.memory_map import MemoryMap
     from varda_chat.tui.widgets.statement_list import StatementList
 
@@ -113,7 +113,7 @@ def places() -> tuple[Place, ...]:
         Place("List of memories", (StatementList, BrowserScreen), "Memory browser"),
         Place("Map of the memory", (MapScreen,)),
         Place("Points of the map", (MemoryMap, MapScreen), "Map of the memory"),
-        Place("A memory", (RecordScreen,), "Any card"),
+        Place("A memory", (StatementScreen,), "Any card"),
         Place("Editing a memory", (EditScreen,), "Any card"),
         Place("Where to write", (PathScreen,), "Any card", (("Enter", "write the file"),)),
         Place("Forgetting", (ForgetScreen,), "Any card"),

@@ -24,7 +24,7 @@ _SELECT_SECONDS = 0.1
 
 
 class _Output:
-    """A terminal to draw on. Once it is gone, what is drawn is dropped: a writer that failed would block the app."""
+    """A terminal to draw on. Once it is closed, what is drawn is dropped: a writer that failed would block the app."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from varda_chat.tui.state import MemoryView, Progress, SessionFacts
+from varda_chat.tui.state import MemoryView, Progress, SessionDetails
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
@@ -27,7 +27,7 @@ class LoadProgressed(Message):
 class SessionOpened(Message):
     """The model and the memory are there."""
 
-    facts: SessionFacts
+    details: SessionDetails
     memory: MemoryView
 
 
@@ -78,4 +78,4 @@ class ReplyFailed(Message):
 
 @dataclass
 class HungUp(Message):
-    """The terminal, or the page that the chat is shown in, is gone."""
+    """The terminal, or the page that the chat is shown in, is closed."""

@@ -22,7 +22,7 @@ LEFT_TO_THE_SCREEN = 1
 
 def check(request: Request, settings: SettingsFile, theme: str) -> None:
     """Raise VardaError, naming the settings file where it is to blame, for what the app cannot begin with."""
-    _ = request.folder
+    _ = request.directory
     try:
         checked_theme(theme)
     except VardaError as error:
@@ -36,7 +36,7 @@ def check(request: Request, settings: SettingsFile, theme: str) -> None:
 def chat(request: Request, settings: SettingsFile, theme: str, resume: int | None, resume_last: bool) -> None:
     """Chat until the person leaves. Raises VardaError where what was asked for is not there."""
     check(request, settings, theme)
-    first_run = not (request.folder / DATABASE).exists()
+    first_run = not (request.directory / DATABASE).exists()
     transcripts = transcripts_of(request, needed=resume is not None)
     threads = (os.cpu_count() or 1) - LEFT_TO_THE_SCREEN
     app = VardaApp(

@@ -35,7 +35,7 @@ class PanelPlace(Enum):
 
 
 @dataclass(frozen=True)
-class SessionFacts:
+class SessionDetails:
     """What seldom changes while a session is open. ``window``: tokens that the model reads at once."""
 
     model_name: str

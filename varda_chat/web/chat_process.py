@@ -15,7 +15,7 @@ from varda_chat.web.sizes import bounded
 
 PAGE_DRIVER = "varda_chat.web.page_driver:PageDriver"
 SAVING_SECONDS = 20.0
-"""How long a chat has to save and end after its page has gone, ..."""
+"""How long a chat has to save and end after its page is closed, ..."""
 ENDING_SECONDS = 5.0
 """... and then after SIGTERM."""
 STUCK_SECONDS = 30.0
@@ -25,7 +25,7 @@ STUCK_SECONDS = 30.0
 class ChatProcess(AppService):
     """Runs the command without a shell, in a process group of its own. Sizes from the page are bounded."""
 
-    gone = False
+    closed = False
     """Whether the page is."""
 
     def _build_environment(self, width: int = 80, height: int = 24) -> dict[str, str]:
@@ -57,20 +57,20 @@ class ChatProcess(AppService):
 
     async def on_data(self, payload: bytes) -> None:
         """Pass on what the chat draws. Without a page it is dropped: a full pipe would keep the chat from ending."""
-        if not self.gone:
+        if not self.closed:
             try:
                 await super().on_data(payload)
             except (ConnectionError, RuntimeError):
-                self.gone = True
+                self.closed = True
 
     async def on_meta(self, data: bytes) -> None:
         """Do what the chat asks of the page, while there is one."""
-        if not self.gone:
+        if not self.closed:
             await super().on_meta(data)
 
     async def stop(self) -> None:
         """Let the chat save and end; one that does not is killed."""
-        self.gone = True
+        self.closed = True
         process, self._process = self._process, None
         if process is None:
             return

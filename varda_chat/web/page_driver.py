@@ -8,7 +8,7 @@ from varda_chat.tui.messages import HungUp
 
 
 class PageDriver(WebDriver):
-    """Reads what the page sends until the app ends or the server is gone, however it went."""
+    """Reads what the page sends until the app ends or the server ends, however it does."""
 
     def run_input_thread(self) -> None:
         """Post HungUp where the server closed the pipe first."""

@@ -78,12 +78,12 @@ def test_ids_outside_the_vocabulary_are_read_again(small_profile: Path, tmp_path
     other = small_profile.with_name("other")
     for _ in range(2):  # read from memory.db, then from the index
         with opened(other, vocabulary=1000) as store:
-            assert [each.text for each in store.foreign_statements()] == ["The dog is Rex."]
+            assert [each.text for each in store.reader.foreign_statements()] == ["The dog is Rex."]
             found = store.search(told("The dog is Rex.").vectors[0].vector, 5)
             assert found.token_ids.max() < 1000
     with opened(other, vocabulary=1000) as store:
         store.replace_vectors(1, told("The dog is Rex.").vectors)
-        assert store.foreign_statements() == ()
+        assert store.reader.foreign_statements() == ()
 
 
 @pytest.mark.parametrize("what", DAMAGE)

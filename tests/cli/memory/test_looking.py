@@ -58,7 +58,7 @@ def test_verify_repairs(folder: Path) -> None:
     assert json.loads(done.stdout)["ok"]
     assert run("verify").exit_code == 0
     with opened(folder) as store:
-        assert [each.text for each in store.foreign_statements()] == ["Tea at five."]
+        assert [each.text for each in store.reader.foreign_statements()] == ["Tea at five."]
 
 
 def test_stats_path_and_profiles(folder: Path) -> None:

@@ -180,7 +180,7 @@ def test_reading_through_another_model_goes_on_where_it_was_cut_off(folder: Path
     with pytest.raises(KeyboardInterrupt):
         ChatSession.open(folder, tiny_checkpoint, on_progress=cut_off)
     with opened(folder, read_only=True) as store:  # the old model still finds what was not read yet
-        assert [each.text for each in store.foreign_statements()] == ["The dog is Rex.", "Tea at five."]
+        assert [each.text for each in store.reader.foreign_statements()] == ["The dog is Rex.", "Tea at five."]
         assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
     readings.clear()
     with ChatSession.open(folder, tiny_checkpoint, on_progress=cut_off) as session:

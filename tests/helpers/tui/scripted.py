@@ -170,7 +170,7 @@ class ScriptedSession:
     def means(self, statement_ids: Iterable[int]) -> Any:
         """Of the vectors in ``store``."""
         assert self.store is not None
-        return self.store.means(statement_ids)
+        return self.store.reader.means(statement_ids)
 
     def look_up(self, statement_id: int) -> tuple[Statement, None]:
         """A statement in ``store``."""
@@ -180,7 +180,7 @@ class ScriptedSession:
     def tokens(self, statement_id: int) -> tuple[str, ...]:
         """Of a statement in ``store``."""
         assert self.store is not None
-        return self.store.tokens(statement_id)
+        return self.store.reader.tokens(statement_id)
 
     def candidates(self, text: str) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
         """Those in ``store`` that hold ``text`` word for word."""

@@ -79,7 +79,7 @@ def test_it_chats_over_every_index_type(ancestor: Path, index_type: str, tmp_pat
         tmp_path / "profile", folder, generation=GenerationSettings(0.0, max_new_tokens=4)
     ) as session:
         assert session.memory.capacity == 10_000
-        assert session.memory.store.index_type() == index_type
+        assert session.memory.store.reader.index_type() == index_type
         session.memory.remember("My dog is called Rimba.")
         assert session.memory.size > 0
         assert session.memory.search("What is my dog called?")

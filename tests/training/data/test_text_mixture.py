@@ -81,7 +81,7 @@ def test_rows_are_the_same_whenever_and_in_whatever_order_they_are_read(prepared
 def test_text_alone_trains_a_model_and_its_memory(prepared: PreparedText, tmp_path: Path) -> None:
     config = config_of("nano", {"max_steps": 3, "warmup_steps": 1, "fact_episodes": 2, "dialogue_rows": 1,
                                 "save_every": 3, "validate_every": 3, "mixed_precision": "no",
-                                "datasets": (str(prepared.folder),)})  # fmt: skip
+                                "datasets": (str(prepared.directory),)})  # fmt: skip
     assert build(config, None, tmp_path / "out", QUIET) is None, "nothing was told, so no recall is measured"
     records = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert records[-1]["validation"]["loss"] < math.log(400) + 1

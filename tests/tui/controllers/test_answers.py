@@ -33,8 +33,8 @@ from varda_chat.errors import StorageError
 from varda_chat.session.session import ChatSession, Recalled, Remembered, TokenSources
 from varda_chat.session.why import Without
 from varda_chat.transcripts import Transcripts
-from varda_chat.tui.screens.record import RecordScreen
 from varda_chat.tui.screens.sources import SourcesScreen, recalled_words
+from varda_chat.tui.screens.statement import StatementScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.message import UserMessage, VardaMessage
 from varda_chat.tui.widgets.what_if import Side, WhatIf
@@ -151,7 +151,7 @@ async def test_an_answer_is_opened_to_its_sources_and_those_to_their_record(
         await pilot.press("left")
         assert "“name” came from" in text_of(pilot)
         await pilot.press("right", "enter")
-        await wait_until(pilot, lambda: screen_is(pilot, RecordScreen) and "vectors" in text_of(pilot))
+        await wait_until(pilot, lambda: screen_is(pilot, StatementScreen) and "vectors" in text_of(pilot))
         await pilot.press("escape", "escape")
         await wait_until(pilot, lambda: pilot.app.screen is chat_of(pilot).chat)
         await pilot.press("shift+tab", "enter")

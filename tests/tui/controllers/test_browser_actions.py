@@ -24,7 +24,7 @@ from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
 from varda_chat.tui.screens.path import PathScreen
-from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.screens.statement import StatementScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.browser_lines import SearchField
 
@@ -69,7 +69,7 @@ async def test_pin_edit_forget_undo_and_open(profile_dir: Path, tiny_checkpoint:
         await wait_until(pilot, lambda: listed(pilot) == [CELLO])
 
         await pilot.press("enter")
-        await wait_until(pilot, lambda: screen_is(pilot, RecordScreen) and "number" in text_of(pilot))
+        await wait_until(pilot, lambda: screen_is(pilot, StatementScreen) and "number" in text_of(pilot))
         await pilot.press("f", "escape")
         await wait_until(pilot, lambda: screen_is(pilot, BrowserScreen) and listed(pilot) == [])
         assert on_top(pilot).acts.changed
@@ -144,7 +144,7 @@ async def test_nothing_is_changed_while_varda_writes_or_incognito(
         writing.set()
         await wait_until(pilot, lambda: listed(pilot))
         chat.moving.incognito()
-        await wait_until(pilot, lambda: chat.facts.incognito)
+        await wait_until(pilot, lambda: chat.details.incognito)
         for key in ("p", "e", "f", "u"):
             pilot.app.clear_notifications()
             await pilot.press(key)

@@ -28,7 +28,7 @@ from varda_chat.transcripts import Transcripts
 from varda_chat.tui.controllers.history import FILE_NAME
 from varda_chat.tui.formatting import duration, spark
 from varda_chat.tui.screens.choose import ChooseScreen
-from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.screens.statement import StatementScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.memory_panel import EventRow, History
 
@@ -110,7 +110,7 @@ async def test_a_row_of_the_panel_opens_the_whole_record(profile_dir: Path, tiny
         await pilot.press("tab")
         assert pilot.app.focused is row
         await pilot.press("enter")
-        await wait_until(pilot, lambda: screen_is(pilot, RecordScreen) and "vectors" in text_of(pilot))
+        await wait_until(pilot, lambda: screen_is(pilot, StatementScreen) and "vectors" in text_of(pilot))
         assert long.split("really ")[-1] in text_of(pilot)
         assert "said by   you" in text_of(pilot)
         await pilot.press("p")
@@ -124,7 +124,7 @@ async def test_a_row_of_the_panel_opens_the_whole_record(profile_dir: Path, tiny
         pilot.app.clear_notifications()  # they lie over the rows for a while
         await wait_until(pilot, lambda: not pilot.app.screen.query("Toast"))
         await pilot.click(chat_of(pilot).chat.query(EventRow).first())
-        await wait_until(pilot, lambda: screen_is(pilot, RecordScreen))
+        await wait_until(pilot, lambda: screen_is(pilot, StatementScreen))
 
 
 async def test_incognito_is_entered_and_left(

@@ -76,7 +76,7 @@ def app_for(request: Request) -> Iterator[VardaApp]:
 
 async def ready(pilot: Pilot[None], profile: str = "default") -> None:
     chat = chat_of(pilot).chat
-    await wait_until(pilot, lambda: chat.state is ChatState.READY and chat.facts.profile == profile)
+    await wait_until(pilot, lambda: chat.state is ChatState.READY and chat.details.profile == profile)
 
 
 def told(request: Request, text: str = DOG) -> None:
@@ -141,7 +141,7 @@ async def test_a_profile_in_use_gets_one_line_and_nothing_is_closed(request_: Re
             await command(pilot, "/profile busy")
             await wait_until(pilot, lambda: toasts(pilot))
             assert "Another varda-chat is using this memory" in toasts(pilot)[-1]
-            assert app.chat.facts.profile == "default"
+            assert app.chat.details.profile == "default"
             await ask(pilot, "Are you there?")
             assert len(answers(pilot)) == 2
 
@@ -154,17 +154,17 @@ async def test_incognito_is_kept(way: str, request_: Request, tmp_path: Path) ->
             await ready(pilot)
             if way == "command":
                 await command(pilot, "/incognito")
-                await wait_until(pilot, lambda: app.chat.facts.incognito)
+                await wait_until(pilot, lambda: app.chat.details.incognito)
             await command(pilot, "/profile work")
             await ready(pilot, "work")
-            assert app.chat.facts.incognito
+            assert app.chat.details.incognito
             await ask(pilot, DOG)
             assert app.chat.memory.size == 0
             if way == "flag":
                 assert not (tmp_path / "profiles" / "work").exists()
             if way == "command":
                 await command(pilot, "/incognito")
-                await wait_until(pilot, lambda: not app.chat.facts.incognito)
+                await wait_until(pilot, lambda: not app.chat.details.incognito)
                 assert app.chat.transcripts is not None
                 assert app.chat.transcripts.sessions() == ()
                 await ask(pilot, DOG)
@@ -225,7 +225,7 @@ async def test_another_model_reads_the_memory_and_goes_on(
             assert other != before
             await wait_until(pilot, lambda: f"fingerprint {other}" in text_of(pilot))
             await pilot.press("enter")
-            await wait_until(pilot, lambda: app.chat.facts.model_name == "other")
+            await wait_until(pilot, lambda: app.chat.details.model_name == "other")
             await ready(pilot)
             assert app.chat.host.look(lambda s: s.checkpoint.fingerprint) == other
             assert app.chat.host.session_id == session_id

@@ -28,7 +28,7 @@ from varda_chat.session.session import ChatSession
 from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
-from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.screens.statement import StatementScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.browser_lines import Chip, SearchField
 from varda_chat.tui.widgets.statement_list import StatementList
@@ -157,7 +157,7 @@ async def test_it_takes_any_text(
             on_top(pilot).listed.cursor = number
             await pilot.pause()
             check(pilot)
-        for key, screen in (("f", ForgetScreen), ("e", EditScreen), ("enter", RecordScreen)):
+        for key, screen in (("f", ForgetScreen), ("e", EditScreen), ("enter", StatementScreen)):
             await pilot.press("ctrl+a", key)
             await wait_until(pilot, lambda kind=screen: screen_is(pilot, kind))  # type: ignore[misc]
             await pilot.pause()
@@ -186,6 +186,6 @@ async def test_the_list_by_mouse_and_keys(profile_dir: Path, tiny_checkpoint: Pa
         await pilot.press("home", "up")
         assert statements.cursor == 0
         await pilot.click(offset=(place.x + 5, place.y + 2), times=2)
-        await wait_until(pilot, lambda: screen_is(pilot, RecordScreen))
+        await wait_until(pilot, lambda: screen_is(pilot, StatementScreen))
         await pilot.press("ctrl+q")  # from a card above the browser above the chat
         await wait_until(pilot, lambda: not pilot.app.is_running)

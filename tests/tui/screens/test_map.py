@@ -27,7 +27,7 @@ from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Imported
 from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.map import MOST, MapScreen
-from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.screens.statement import StatementScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.memory_map import MemoryMap
 
@@ -84,7 +84,7 @@ async def test_walking_opening_and_zooming(profile_dir: Path) -> None:
             await pilot.press("minus", "0")
             assert "as near" not in text_of(pilot)
             await pilot.press("enter")
-            await wait_until(pilot, lambda: screen_is(pilot, RecordScreen))
+            await wait_until(pilot, lambda: screen_is(pilot, StatementScreen))
             await pilot.press("escape")
             await wait_until(pilot, lambda: screen_is(pilot, MapScreen))
             await pilot.press("escape")
@@ -102,7 +102,7 @@ async def test_a_click_selects_and_another_opens(profile_dir: Path) -> None:
             await pilot.click(offset=place)
             assert 7 in shown.here
             await pilot.click(offset=place, times=2)
-            await wait_until(pilot, lambda: screen_is(pilot, RecordScreen))
+            await wait_until(pilot, lambda: screen_is(pilot, StatementScreen))
 
 
 async def test_the_browser_maps_what_it_shows(profile_dir: Path) -> None:

@@ -189,10 +189,10 @@ def _training_texts(scans: Sequence[_Scan], seed: int) -> Iterator[str]:
         yield from (" " + text for text in fact_texts(seed))
 
 
-def _write(folder: Path, scans: Sequence[_Scan], tokenizer: Any, how: How, show: Progress) -> None:
+def _write(directory: Path, scans: Sequence[_Scan], tokenizer: Any, how: How, show: Progress) -> None:
     dtype = np.dtype("<u2" if tokenizer.get_vocab_size() <= 2**16 else "<u4")
     encoder = Encoder(tokenizer)
-    writers = {split: _Writer(folder, split, dtype) for split in SPLITS}
+    writers = {split: _Writer(directory, split, dtype) for split in SPLITS}
     try:
         for number, scan in enumerate(scans):
             done, total = 0, int((scan.splits != _DROPPED).sum())
@@ -205,7 +205,7 @@ def _write(folder: Path, scans: Sequence[_Scan], tokenizer: Any, how: How, show:
     finally:
         for writer in writers.values():
             writer.close()
-    tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer.save(str(directory / "tokenizer.json"))
     splits = {split: writer.summary() for split, writer in writers.items()}
     digest = hashlib.blake2b(json.dumps([s["sha256"] for s in splits.values()]).encode(), digest_size=8).hexdigest()
     manifest = {
@@ -220,7 +220,7 @@ def _write(folder: Path, scans: Sequence[_Scan], tokenizer: Any, how: How, show:
         "sources": [_of_source(number, scan, writers) for number, scan in enumerate(scans)],
         "splits": splits,
     }  # fmt: skip
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+    (directory / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _of_source(number: int, scan: _Scan, writers: dict[Split, _Writer]) -> dict[str, Any]:
@@ -251,10 +251,10 @@ def _batches(documents: Iterator[tuple[Split, Document]]) -> Iterator[list[tuple
 class _Writer:
     """Writes one split's files, document by document."""
 
-    def __init__(self, folder: Path, split: Split, dtype: np.dtype[Any]) -> None:
-        self.folder, self.split, self.dtype = folder, split, dtype
-        self.tokens = (folder / f"{split}.tokens.bin").open("wb")
-        self.starts = (folder / f"{split}.starts.bin").open("wb")
+    def __init__(self, directory: Path, split: Split, dtype: np.dtype[Any]) -> None:
+        self.directory, self.split, self.dtype = directory, split, dtype
+        self.tokens = (directory / f"{split}.tokens.bin").open("wb")
+        self.starts = (directory / f"{split}.starts.bin").open("wb")
         self.rows: list[tuple[int, int, int, bool, int, int]] = []
         self.at = 0
 
@@ -283,12 +283,12 @@ class _Writer:
         return int(table["words"][table["source"] == source].sum())
 
     def summary(self) -> dict[str, Any]:
-        np.save(self.folder / f"{self.split}.documents.npy", self.table)
+        np.save(self.directory / f"{self.split}.documents.npy", self.table)
         names = [f"{self.split}.{name}" for name in ("tokens.bin", "starts.bin", "documents.npy")]
         table = self.table
         return {
             "documents": len(table), "tokens": self.at,
             "words": int(table["words"].sum()), "lines": int(table["lines"].sum()),
-            "bytes": {name: (self.folder / name).stat().st_size for name in names},
-            "sha256": {name: checksum(self.folder / name) for name in names},
+            "bytes": {name: (self.directory / name).stat().st_size for name in names},
+            "sha256": {name: checksum(self.directory / name) for name in names},
         }  # fmt: skip

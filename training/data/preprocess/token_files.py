@@ -30,27 +30,29 @@ dialogue, its words (separated by white space) and its line ends."""
 class PreparedText:
     """A directory that ``varda-train prepare`` wrote."""
 
-    folder: Path
+    directory: Path
     manifest: dict[str, Any]
     chat: ChatFormat
 
     @classmethod
-    def open(cls, folder: Path) -> PreparedText:
-        """Raises DataError where ``folder`` holds none, or one that is not whole."""
+    def open(cls, directory: Path) -> PreparedText:
+        """Raises DataError where ``directory`` holds none, or one that is not whole."""
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
             if manifest["format"] != FORMAT:
-                raise DataError(f"{folder} was prepared by another version; prepare it again.")
-            chat = ChatFormat(Tokenizer.from_file(str(folder / "tokenizer.json")))
+                raise DataError(f"{directory} was prepared by another version; prepare it again.")
+            chat = ChatFormat(Tokenizer.from_file(str(directory / "tokenizer.json")))
             for split in SPLITS:
                 for name, size in manifest["splits"][split]["bytes"].items():
-                    if (folder / name).stat().st_size != size:
-                        raise DataError(f"{folder / name} is damaged: it has not its {size:,} bytes. Prepare it again.")
+                    if (directory / name).stat().st_size != size:
+                        raise DataError(
+                            f"{directory / name} is damaged: it has not its {size:,} bytes. Prepare it again."
+                        )
         except DataError:
             raise
         except Exception as error:  # tokenizers raises plain Exception
-            raise DataError(f"{folder} holds no prepared text ({str(error).splitlines()[0]}).") from error
-        return cls(folder, manifest, chat)
+            raise DataError(f"{directory} holds no prepared text ({str(error).splitlines()[0]}).") from error
+        return cls(directory, manifest, chat)
 
     @property
     def fingerprint(self) -> str:
@@ -71,10 +73,10 @@ class PreparedSplit(Sequence[TokenisedDialogue]):
 
     def __init__(self, text: PreparedText, split: Split) -> None:
         self.chat = text.chat
-        self.table: NDArray[Any] = np.load(text.folder / f"{split}.documents.npy", mmap_mode="r")
+        self.table: NDArray[Any] = np.load(text.directory / f"{split}.documents.npy", mmap_mode="r")
         self.sources = text.manifest["sources"]
         dtype = np.dtype(text.manifest["dtype"])
-        tokens, starts = text.folder / f"{split}.tokens.bin", text.folder / f"{split}.starts.bin"
+        tokens, starts = text.directory / f"{split}.tokens.bin", text.directory / f"{split}.starts.bin"
         # a file of no bytes cannot be mapped
         self.tokens: Any = np.memmap(tokens, dtype, "r") if len(self.table) else np.empty(0, dtype)
         self.starts: Any = np.memmap(starts, np.uint8, "r") if len(self.table) else np.empty(0, np.uint8)

@@ -26,7 +26,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     return tokenizer
 
 
-def save_tokenizer(tokenizer: Any, folder: Path, n_positions: int) -> None:
+def save_tokenizer(tokenizer: Any, directory: Path, n_positions: int) -> None:
     """Write ``tokenizer.json`` and the small config that lets AutoTokenizer load it."""
     from transformers import PreTrainedTokenizerFast
 
@@ -40,4 +40,4 @@ def save_tokenizer(tokenizer: Any, folder: Path, n_positions: int) -> None:
         "{% for message in messages %}{{ '<|' + message['role'] + '|> ' + message['content'] + '<|end|>' }}"
         "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
     )
-    fast.save_pretrained(folder)
+    fast.save_pretrained(directory)

@@ -31,8 +31,8 @@ class Named:
     suffix: str = ".jsonl.xz"
     bundled: bool = False
 
-    def paths(self, folder: Path) -> list[tuple[Path, Split | None]]:
-        return [(folder / f"{stem}{self.suffix}", split) for stem, split in self.files]
+    def paths(self, directory: Path) -> list[tuple[Path, Split | None]]:
+        return [(directory / f"{stem}{self.suffix}", split) for stem, split in self.files]
 
 
 NAMED: Final = {named.name: named for named in read_items(Path(__file__).parent / "corpora.jsonl", Named)}

@@ -64,11 +64,11 @@ _NOT_HERS: dict[str, str | None] = {
 }
 
 
-def read_dialogues(folder: Path, corpus: Corpus) -> Iterator[Dialogue]:
-    """The dialogues of ``corpus`` found in ``folder``; raises DataError naming the file that is missing or, with its
+def read_dialogues(directory: Path, corpus: Corpus) -> Iterator[Dialogue]:
+    """The dialogues of ``corpus`` found in ``directory``; raises DataError naming the file that is missing or, with its
     line, malformed."""
     for name in corpus.files:
-        path = folder / f"{name}.jsonl.xz"
+        path = directory / f"{name}.jsonl.xz"
         if not path.exists():
             raise DataError(f"Corpus {corpus.name}: {path} is missing. Give the folder that holds it with --data-dir.")
         number = 0

@@ -67,9 +67,9 @@ class Located:
     files: list[tuple[Path, Split | None]] = field(default_factory=list)
 
 
-def in_folder(named: Named, folder: Path) -> Located:
-    """The corpus in ``folder``; raises DataError naming the file that is missing."""
-    found = named.paths(folder)
+def in_directory(named: Named, directory: Path) -> Located:
+    """The corpus in ``directory``; raises DataError naming the file that is missing."""
+    found = named.paths(directory)
     for path, _ in found:
         if not path.exists():
             raise DataError(f"Corpus {named.name}: {path} is missing.")

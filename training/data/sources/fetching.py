@@ -13,7 +13,7 @@ from pathlib import Path
 from varda_chat.errors import DataError
 
 TIMEOUT = 30.0
-"""Seconds without a byte after which a server counts as gone."""
+"""Seconds without a byte after which a server counts as unreachable."""
 _CHUNK = 1 << 18
 
 Progress = Callable[[int, int | None], None]

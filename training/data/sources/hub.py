@@ -64,12 +64,12 @@ def reachable() -> bool:
     return True
 
 
-def wikitext_from_hub(folder: Path, name: str = "Salesforce/wikitext", config: str | None = "wikitext-2-v1") -> None:
-    """Write WikiText-2's files into ``folder`` from the hub, where each line is a row and blank ones are empty. Raises
-    DataError where they are not what they were."""
+def wikitext_from_hub(directory: Path, name: str = "Salesforce/wikitext", config: str | None = "wikitext-2-v1") -> None:
+    """Write WikiText-2's files into ``directory`` from the hub, where each line is a row and blank ones are empty.
+    Raises DataError where they are not what they were."""
     found = _loaded(name, config)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, split in zip(map(folder.joinpath, CHECKSUMS), ("train", "validation", "test"), strict=True):
+    directory.mkdir(parents=True, exist_ok=True)
+    for path, split in zip(map(directory.joinpath, CHECKSUMS), ("train", "validation", "test"), strict=True):
         part = path.with_name(path.name + ".part")
         with part.open("w", encoding="utf-8", newline="") as file:
             file.writelines(row["text"] or " \n" for row in found[split])

@@ -83,8 +83,9 @@ ORIGINALS: Final[dict[str, list[tuple[str, list[str], Records]]]] = {
 """For each corpus: the files it becomes, from which of the repository's, and how."""
 
 
-def fetch_original(name: str, home: str, folder: Path, licence: str, say: Callable[[str], None]) -> None:
-    """Make the corpus' files in ``folder`` from its repository ``home``, OWNER/REPOSITORY@COMMIT. Raises DataError."""
+def fetch_original(name: str, home: str, directory: Path, licence: str, say: Callable[[str], None]) -> None:
+    """Make the corpus' files in ``directory`` from its repository ``home``, OWNER/REPOSITORY@COMMIT. Raises
+    DataError."""
     repository, _, commit = home.partition("@")
     say(f"Fetching {name} from https://github.com/{repository} at {commit} ({licence}) …")
     found = _answer(f"{API}/{repository}/commits/{commit}")
@@ -97,21 +98,21 @@ def fetch_original(name: str, home: str, folder: Path, licence: str, say: Callab
     except (KeyError, TypeError) as error:
         raise DataError(f"{API}/{repository} does not answer as GitHub does ({error!r}).") from error
     for stem, paths, records in ORIGINALS[name]:
-        made = folder / f"{stem}.jsonl.xz"
+        made = directory / f"{stem}.jsonl.xz"
         part = made.with_name(made.name + ".part")
         for path in paths:
             if path not in blobs:
                 raise DataError(f"{repository} at {commit} has no {path}.")
-            fetch(f"{RAW}/{repository}/{whole}/{path}", _kept(folder, path), Digest(blobs[path], of_git=True))
+            fetch(f"{RAW}/{repository}/{whole}/{path}", _kept(directory, path), Digest(blobs[path], of_git=True))
         with lzma.open(part, "wt", encoding="utf-8") as file:
             for path in paths:
-                for record in records(_kept(folder, path), path):
+                for record in records(_kept(directory, path), path):
                     file.write(json.dumps({"source": name, **record}, ensure_ascii=False) + "\n")
         part.replace(made)
 
 
-def _kept(folder: Path, path: str) -> Path:
-    return folder / "original" / path.replace("/", "-")
+def _kept(directory: Path, path: str) -> Path:
+    return directory / "original" / path.replace("/", "-")
 
 
 def _answer(url: str) -> Any:

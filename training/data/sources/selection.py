@@ -9,7 +9,7 @@ from typing import Final
 
 from training.data.sources import wikitext
 from training.data.sources.catalogue import NAMED, WIKITEXT, Named, find
-from training.data.sources.corpus_documents import Located, in_folder, named_documents
+from training.data.sources.corpus_documents import Located, in_directory, named_documents
 from training.data.sources.documents import SPLITS, Source
 from training.data.sources.fetching import Digest, fetch
 from training.data.sources.originals import ORIGINALS, fetch_original
@@ -69,26 +69,26 @@ def _of_corpus(located: Located) -> Source:
 
 
 def _located(named: Named, places: Places, say: Say) -> Located:
-    folders = [folder for folder in (places.data_dir, places.fetched / named.name) if folder is not None]
-    for folder in folders:
-        if all(path.exists() for path, _ in named.paths(folder)):
-            return in_folder(named, folder)
+    directories = [directory for directory in (places.data_dir, places.fetched / named.name) if directory is not None]
+    for directory in directories:
+        if all(path.exists() for path, _ in named.paths(directory)):
+            return in_directory(named, directory)
     if named is WIKITEXT:
         return _fetched_wikitext(places.fetched / named.name, say)
     if named.name in ORIGINALS:
         fetch_original(named.name, named.home, places.fetched / named.name, f"licence: {named.licence}", say)
-        return in_folder(named, places.fetched / named.name)
-    missing = next(path for path, _ in named.paths(folders[0]) if not path.exists())
+        return in_directory(named, places.fetched / named.name)
+    missing = next(path for path, _ in named.paths(directories[0]) if not path.exists())
     raise DataError(
         f"Corpus {named.name}: {missing} is missing, and it cannot be fetched as it is: it was made from "
         f"https://github.com/{named.home.replace('@', '/tree/')}. Give a folder that holds it with --data-dir."
     )
 
 
-def _fetched_wikitext(folder: Path, say: Say) -> Located:
+def _fetched_wikitext(directory: Path, say: Say) -> Located:
     """WikiText-2 from its public address, else from the hub; either must have the same checksums."""
     say(f"Fetching {WIKITEXT.name} from {wikitext.ADDRESS} (licence: {WIKITEXT.licence}) …")
-    paths = [folder / name for name in wikitext.CHECKSUMS]
+    paths = [directory / name for name in wikitext.CHECKSUMS]
     try:
         for path in paths:
             fetch(f"{wikitext.ADDRESS}/{path.name}", path, Digest(wikitext.CHECKSUMS[path.name]))
@@ -98,7 +98,7 @@ def _fetched_wikitext(folder: Path, say: Say) -> Located:
         if not reachable():
             raise
         say(f"{error} Trying the Hugging Face hub …")
-        wikitext_from_hub(folder)
+        wikitext_from_hub(directory)
     return Located(WIKITEXT, [(path, split) for path, (_, split) in zip(paths, WIKITEXT.files, strict=True)])
 
 

@@ -44,21 +44,21 @@ class Plain:
 def load_plain(source: str, chat: ChatFormat) -> Plain:
     """The model ``source``: a varda-chat checkpoint, whose memory is not read, or a plain GPT-2, a directory or hub id.
     Raises CheckpointError."""
-    folder = fetched(source)
+    directory = fetched(source)
     name = Path(source).name
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        kind = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"There is no model in {source} to compare with ({error}).") from error
     if kind != "gpt2":
-        loaded = load_checkpoint(folder)
+        loaded = load_checkpoint(directory)
         same = loaded.chat.tokenizer.get_vocab() == chat.tokenizer.get_vocab()
         return Plain(name, loaded.model, None if same else loaded.chat.tokenizer, loaded.chat.end_id)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = GPT2LMHeadModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        model = GPT2LMHeadModel.from_pretrained(directory, local_files_only=True, dtype=torch.float32).eval()
     except Exception as error:  # tokenizers and safetensors raise classes of their own
-        raise CheckpointError(f"The model in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"The model in {directory} cannot be read: {str(error).splitlines()[0]}") from error
     if tokenizer.eos_token_id is None:
-        raise CheckpointError(f"The model in {folder} has no end token to begin a text with.")
+        raise CheckpointError(f"The model in {directory} has no end token to begin a text with.")
     return Plain(name, model, tokenizer.backend_tokenizer, tokenizer.eos_token_id)

@@ -236,30 +236,30 @@ class _Run:
         self.done += 1
         self._note(self.doing)
 
-    def _task(self, task: Task, tier: Tier, scripts: Sequence[Script], folder: Path) -> None:
+    def _task(self, task: Task, tier: Tier, scripts: Sequence[Script], directory: Path) -> None:
         people = []
         for number, script in enumerate(scripts):
-            person = tell(self.checkpoint, script, folder / "told" / str(number), self._step)
+            person = tell(self.checkpoint, script, directory / "told" / str(number), self._step)
             questions = script.questions
             if script.changes:
                 if task == "forget":
                     questions = self._answerable(person)
                 tell_changes(self.checkpoint, person, self._step)
-                self._records(person)
+                self._measure_changes(person)
             people.append(person)
             if task != "recall":
-                with questioning(self.checkpoint, person.folder) as ask:
+                with questioning(self.checkpoint, person.directory) as ask:
                     self._ask(person, questions, ask, "memory", 0)
         if task == "recall":
-            self.economy.append(measure_economy(self.checkpoint, tier, people, folder))
-            self._controls(people, folder)
+            self.economy.append(measure_economy(self.checkpoint, tier, people, directory))
+            self._controls(people, directory)
             self._among_distractors(people)
 
     def _answerable(self, person: Person) -> tuple[Question, ...]:
         """The questions, without those for what is to be forgotten whose value the model does not name before either:
         what it never knew, it cannot forget."""
         kept = []
-        with questioning(self.checkpoint, person.folder) as ask:
+        with questioning(self.checkpoint, person.directory) as ask:
             for question in person.script.questions:
                 if question.measure == "not named any more":
                     self._step()
@@ -269,33 +269,37 @@ class _Run:
                 kept.append(question)
         return tuple(kept)
 
-    def _records(self, person: Person) -> None:
-        """Which records the changes deleted: of those they outdate (where they were stored), and of the others."""
-        gone = person.deleted_by_changes()
+    def _measure_changes(self, person: Person) -> None:
+        """Which statements the changes deleted: of those they outdate (where they were stored), and of the others."""
+        deleted = person.deleted_by_changes()
         script = person.script
         outdating = [line for line in script.changes if line.outdates]
         told = {value: line.text for line in script.facts for value in line.values}
         doomed: set[int] = set()
         for line in outdating:
-            records = person.records(line.outdates)
-            doomed |= records
-            if records:
-                self._record(script, "old record deleted", told[line.outdates[0]], line.text, records, records <= gone)
+            outdated = person.stored_ids(line.outdates)
+            doomed |= outdated
+            if outdated:
+                self._add_change(
+                    script, "old record deleted", told[line.outdates[0]], line.text, outdated, outdated <= deleted
+                )
         texts = {stored.id: stored.text for _, turn in person.told for stored in turn.stored}
         messages = " / ".join(line.text for line in script.changes)
         for statement in sorted(texts.keys() - doomed):
-            right = statement not in gone
-            self._record(script, "other records kept", texts[statement], messages, {statement}, right)
+            right = statement not in deleted
+            self._add_change(script, "other records kept", texts[statement], messages, {statement}, right)
 
-    def _record(self, script: Script, measure: Measure, told: str, said: str, records: set[int], right: bool) -> None:
-        gone = right if measure == "old record deleted" else not right
-        shown = f"({'deleted' if gone else 'kept'}: {len(records)} of the memory's records)"
+    def _add_change(
+        self, script: Script, measure: Measure, told: str, said: str, statements: set[int], right: bool
+    ) -> None:
+        was_deleted = right if measure == "old record deleted" else not right
+        shown = f"({'deleted' if was_deleted else 'kept'}: {len(statements)} of the memory's records)"
         self.outcomes.append(Outcome(script.task, script.tier, measure, "memory", 0, told, said, shown, right))
 
-    def _controls(self, people: Sequence[Person], folder: Path) -> None:
+    def _controls(self, people: Sequence[Person], directory: Path) -> None:
         for control in self.plan.controls:
             for number, person in enumerate(people):
-                with asking(control, self.checkpoint, people, number, folder, self.plan.seed) as ask:
+                with asking(control, self.checkpoint, people, number, directory, self.plan.seed) as ask:
                     self._ask(person, person.script.questions, ask, control, 0)
 
     def _among_distractors(self, people: Sequence[Person]) -> None:
@@ -303,12 +307,12 @@ class _Run:
             there = 0
             for level in self.levels:
                 if level > there:
-                    with open_store(self.checkpoint, person.folder) as store:
+                    with open_store(self.checkpoint, person.directory) as store:
                         self.distractors.add(store, there, level)
                     there = level
-                with questioning(self.checkpoint, person.folder) as ask:
+                with questioning(self.checkpoint, person.directory) as ask:
                     self._ask(person, person.script.questions, ask, "memory", level)
-            shutil.rmtree(person.folder)  # 10,000 vectors are 10 MB a person
+            shutil.rmtree(person.directory)  # 10,000 vectors are 10 MB a person
 
     def _ask(
         self,

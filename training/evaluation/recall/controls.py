@@ -52,16 +52,16 @@ def asking(
     """
     person = people[number]
     if control == "no-memory":
-        with questioning(checkpoint, person.folder, use_memory=False) as ask:
+        with questioning(checkpoint, person.directory, use_memory=False) as ask:
             yield ask
     elif control == "shuffled-memory":
-        with questioning(checkpoint, somebody_else(people, number).folder) as ask:
+        with questioning(checkpoint, somebody_else(people, number).directory) as ask:
             yield ask
     elif control in ("store-everything", "random-store"):
-        folder = scratch / control / str(number)
+        directory = scratch / control / str(number)
         budget = vectors_held(checkpoint, person) if control == "random-store" else None
-        store_blindly(checkpoint, person, folder, budget, random.Random(f"{seed}/{number}"))
-        with questioning(checkpoint, folder) as ask:
+        store_blindly(checkpoint, person, directory, budget, random.Random(f"{seed}/{number}"))
+        with questioning(checkpoint, directory) as ask:
             yield ask
     elif control == "facts-in-prompt":
         facts = [(turn.prompt, turn.reply) for line, turn in person.told if line.values]
@@ -81,12 +81,14 @@ def somebody_else(people: Sequence[Person], number: int) -> Person:
 
 def vectors_held(checkpoint: Checkpoint, person: Person) -> int:
     """Vectors in a person's memory."""
-    with open_store(checkpoint, person.folder, read_only=True) as store:
+    with open_store(checkpoint, person.directory, read_only=True) as store:
         return store.size
 
 
-def store_blindly(checkpoint: Checkpoint, person: Person, folder: Path, budget: int | None, rng: random.Random) -> None:
-    """Fill a new memory in ``folder`` with the tokens of what the person said: all, or ``budget`` random ones."""
+def store_blindly(
+    checkpoint: Checkpoint, person: Person, directory: Path, budget: int | None, rng: random.Random
+) -> None:
+    """Fill a new memory in ``directory`` with the tokens of what the person said: all, or ``budget`` random ones."""
     tokens: list[ReadToken] = []
     for session in person.sessions:
         first = tokens[-1].message + 1 if tokens else 0
@@ -94,7 +96,7 @@ def store_blindly(checkpoint: Checkpoint, person: Person, folder: Path, budget: 
     if budget is not None:
         places = sorted(rng.sample(range(len(tokens)), min(budget, len(tokens))))
         tokens = [tokens[place] for place in places]
-    with open_store(checkpoint, folder) as store:
+    with open_store(checkpoint, directory) as store:
         store.apply(TurnChanges(stores=as_statements(tokens)), session="control")
 
 

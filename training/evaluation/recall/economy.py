@@ -92,20 +92,20 @@ def measure_economy(checkpoint: Checkpoint, tier: Tier, people: Sequence[Person]
                 facts_stored += bool(hits)
                 statements += len(turn.stored)
                 deleted += len(turn.deleted)
-        with open_store(checkpoint, person.folder, read_only=True) as store:
+        with open_store(checkpoint, person.directory, read_only=True) as store:
             vectors += store.size
             reply_vectors += sum(s.vector_count for s in store.statements() if s.role == "assistant")
-        file_bytes += folder_bytes(person.folder)
+        file_bytes += directory_bytes(person.directory)
     with open_store(checkpoint, scratch / "empty"):
         pass
     return Economy(
         tier=tier, facts=facts, facts_stored=facts_stored, user_tokens=user_tokens, stored=stored,
         stored_in_value=in_value, stored_in_fact=in_fact, vectors=vectors, reply_vectors=reply_vectors,
         vector_bytes=vectors * checkpoint.model.config.memory_dim * 4, file_bytes=file_bytes,
-        empty_bytes=folder_bytes(scratch / "empty") * len(people), statements=statements, deleted=deleted,
+        empty_bytes=directory_bytes(scratch / "empty") * len(people), statements=statements, deleted=deleted,
     )  # fmt: skip
 
 
-def folder_bytes(folder: Path) -> int:
+def directory_bytes(directory: Path) -> int:
     """Bytes of all files in a profile's directory: database, index, lock."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

@@ -108,7 +108,7 @@ def measure(
         for tier, group in scripts.items():
             for number, script in enumerate(group):
                 told = tell(checkpoint, script, Path(scratch) / tier / str(number), partial(step, tier))
-                with open_store(checkpoint, told.folder, read_only=True) as store:
+                with open_store(checkpoint, told.directory, read_only=True) as store:
                     for question in script.questions:
                         rng = random.Random(f"{seed}/{tier}/{number}/{question.text}")
                         answers.append(_answer(checkpoint, store, tier, number, question, rng))

@@ -31,7 +31,7 @@ class Person:
     """A script that has been told: its memory's directory, and what was said in each session."""
 
     script: Script
-    folder: Path
+    directory: Path
     sessions: list[list[tuple[Line, Turn]]] = field(default_factory=list)
     changes: list[tuple[Line, Turn]] = field(default_factory=list)
 
@@ -39,7 +39,7 @@ class Person:
     def told(self) -> list[tuple[Line, Turn]]:
         return [exchange for session in self.sessions for exchange in session]
 
-    def records(self, values: Sequence[str]) -> set[int]:
+    def stored_ids(self, values: Sequence[str]) -> set[int]:
         """Ids of the statements stored before the changes that name one of ``values``."""
         return {stored.id for _, turn in self.told for stored in turn.stored if names_any(stored.text, values)}
 
@@ -47,10 +47,10 @@ class Person:
         return {deleted.id for _, turn in self.changes for deleted in turn.deleted}
 
 
-def open_store(checkpoint: Checkpoint, folder: Path, *, read_only: bool = False) -> MemoryStore:
-    """The memory in ``folder``, of this checkpoint's vectors."""
+def open_store(checkpoint: Checkpoint, directory: Path, *, read_only: bool = False) -> MemoryStore:
+    """The memory in ``directory``, of this checkpoint's vectors."""
     return MemoryStore.open(
-        folder,
+        directory,
         embedding_dim=checkpoint.model.config.memory_dim,
         fingerprint=checkpoint.fingerprint,
         memory_size=CAPACITY,
@@ -59,23 +59,23 @@ def open_store(checkpoint: Checkpoint, folder: Path, *, read_only: bool = False)
     )
 
 
-def tell(checkpoint: Checkpoint, script: Script, folder: Path, on_step: Step) -> Person:
-    """Tell the script's sessions, without its changes, to a new memory in ``folder``."""
-    person = Person(script, folder)
+def tell(checkpoint: Checkpoint, script: Script, directory: Path, on_step: Step) -> Person:
+    """Tell the script's sessions, without its changes, to a new memory in ``directory``."""
+    person = Person(script, directory)
     for lines in script.sessions:
-        person.sessions.append(_session(checkpoint, folder, lines, on_step))
+        person.sessions.append(_session(checkpoint, directory, lines, on_step))
     return person
 
 
 def tell_changes(checkpoint: Checkpoint, person: Person, on_step: Step) -> None:
     """Tell the corrections and requests to forget, in one more session."""
     if person.script.changes:
-        person.changes = _session(checkpoint, person.folder, person.script.changes, on_step)
+        person.changes = _session(checkpoint, person.directory, person.script.changes, on_step)
 
 
-def _session(checkpoint: Checkpoint, folder: Path, lines: Sequence[Line], on_step: Step) -> list[tuple[Line, Turn]]:
+def _session(checkpoint: Checkpoint, directory: Path, lines: Sequence[Line], on_step: Step) -> list[tuple[Line, Turn]]:
     exchanges = []
-    with ChatSession(checkpoint, open_store(checkpoint, folder), generation=GREEDY) as session:
+    with ChatSession(checkpoint, open_store(checkpoint, directory), generation=GREEDY) as session:
         for line in lines:
             exchanges.append((line, session.reply(line.text)))
             on_step()
@@ -83,12 +83,12 @@ def _session(checkpoint: Checkpoint, folder: Path, lines: Sequence[Line], on_ste
 
 
 @contextmanager
-def questioning(checkpoint: Checkpoint, folder: Path, *, use_memory: bool = True) -> Iterator[Callable[[str], str]]:
+def questioning(checkpoint: Checkpoint, directory: Path, *, use_memory: bool = True) -> Iterator[Callable[[str], str]]:
     """A function that asks one question, in a session of its own, and returns the reply.
 
     The memory is read from disk once and is read-only: no answer leaves anything behind for the next question.
     """
-    with open_store(checkpoint, folder, read_only=True) as store:
+    with open_store(checkpoint, directory, read_only=True) as store:
 
         def ask(question: str) -> str:
             session = ChatSession(checkpoint, store, incognito=True, generation=GREEDY, use_memory=use_memory)

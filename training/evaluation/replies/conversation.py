@@ -196,16 +196,16 @@ def measure(
     replies: list[Reply] = []
     total = len(asked) * len(seeds) * len(states)
     with tempfile.TemporaryDirectory(prefix="varda-conversation-") as scratch:
-        folders = {state: Path(scratch) / state for state in states}
-        for state, folder in folders.items():
-            with ChatSession(checkpoint, open_store(checkpoint, folder)) as session:
+        directories = {state: Path(scratch) / state for state in states}
+        for state, directory in directories.items():
+            with ChatSession(checkpoint, open_store(checkpoint, directory)) as session:
                 for each in memory if state == "full" else ():
                     session.memory.remember(each.text)
-        for state, folder in folders.items():
+        for state, directory in directories.items():
             for seed in seeds:
                 for prompt in asked:
                     copy = Path(scratch) / "copy"
-                    shutil.copytree(folder, copy)
+                    shutil.copytree(directory, copy)
                     replies.append(_ask(checkpoint, copy, prompt, judge, state, replace(settings, seed=seed)))
                     shutil.rmtree(copy)
                     if on_progress is not None:
@@ -215,9 +215,14 @@ def measure(
 
 
 def _ask(
-    checkpoint: Checkpoint, folder: Path, prompt: Prompt, judge: Judge, state: MemoryState, settings: GenerationSettings
+    checkpoint: Checkpoint,
+    directory: Path,
+    prompt: Prompt,
+    judge: Judge,
+    state: MemoryState,
+    settings: GenerationSettings,
 ) -> Reply:
-    store = open_store(checkpoint, folder)
+    store = open_store(checkpoint, directory)
     with ChatSession(checkpoint, store, generation=settings, incognito=prompt.kind == INCOGNITO) as session:
         turn = session.reply(prompt.text)
         # what the model's own reply leaves in memory is not counted as stored of the line

@@ -293,14 +293,14 @@ class _Person:
         before, held = self.known, self.held()
         turn = self.session.reply(text)
         self.known = self._memory()
-        gone = {each.id for each in turn.deleted}
+        deleted = {each.id for each in turn.deleted}
         # a request's own words may name the value and be stored: what counts is what was in memory before it
         lost = tuple(fact for fact, ids in held.items() if not ids & set(self.known))
         self.exchanges.append(
             Exchange(
                 self.facts.number, stage, kind, text, turn.reply,
                 stored=tuple(each for key, each in self.known.items() if key not in before),
-                deleted=tuple(each for key, each in before.items() if key in gone),
+                deleted=tuple(each for key, each in before.items() if key in deleted),
                 lost=lost, target=target, held=target in held,
             )
         )  # fmt: skip

@@ -127,8 +127,8 @@ def _dialogue_ids(evidence: Sequence[Any]) -> list[str]:
     ]
 
 
-def _beam(folder: Path) -> Iterator[Conversation]:
-    for place in [folder, *sorted(folder.iterdir(), key=lambda each: (len(each.name), each.name))]:
+def _beam(directory: Path) -> Iterator[Conversation]:
+    for place in [directory, *sorted(directory.iterdir(), key=lambda each: (len(each.name), each.name))]:
         chat, probes = place / "chat.json", place / "probing_questions" / "probing_questions.json"
         if not (chat.is_file() and probes.is_file()):
             continue

@@ -125,16 +125,16 @@ def model_memory(checkpoint: Checkpoint, conversation: Conversation, *, everythi
     """The memory of a conversation in a temporary profile. Its ``bytes`` are known when the context ends: what it added
     to an empty memory on disk."""
     with tempfile.TemporaryDirectory(prefix="varda-retrieval-") as scratch:
-        empty, folder = Path(scratch) / "empty", Path(scratch) / "memory"
+        empty, directory = Path(scratch) / "empty", Path(scratch) / "memory"
         open_store(checkpoint, empty).close()
-        with ChatSession(checkpoint, open_store(checkpoint, folder)) as session:
+        with ChatSession(checkpoint, open_store(checkpoint, directory)) as session:
             ranker = ModelMemory(session, conversation, everything=everything)
             yield ranker
-        ranker.bytes = _disk(folder) - _disk(empty)
+        ranker.bytes = _disk(directory) - _disk(empty)
 
 
-def _disk(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.name in ("memory.db", "memory.faiss"))
+def _disk(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.name in ("memory.db", "memory.faiss"))
 
 
 def _text_bytes(conversation: Conversation) -> int:

@@ -27,7 +27,7 @@ def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
         return
     statement_id = ID.convert(what, None, click.get_current_context()) if what.isdecimal() else None
     within_words = False
-    with place.records() as store:
+    with place.store() as store:
         if statement_id is not None:
             ids = {statement_id}
         else:
@@ -55,7 +55,7 @@ def undo(place: Place, statement_id: int | None) -> None:
 
     Of a turn that deleted and stored, the first undo brings back what it deleted, the next deletes what it stored.
     """
-    with place.records() as store:
+    with place.store() as store:
         if statement_id is None:
             done = store.undo_last()
             restored, removed, left = done.restored, done.removed, done.left
@@ -96,7 +96,7 @@ def unpin(place: Place, statement_id: int) -> None:
 
 
 def _set_pin(place: Place, statement_id: int, pinned: bool) -> None:
-    with place.records() as store:
+    with place.store() as store:
         store.pin(statement_id, pinned)
         statement = store.statement(statement_id)
     place.say(as_dict(statement), as_line(statement))
@@ -110,7 +110,7 @@ def edit(place: Place, statement_id: int, text: str) -> None:
     """Give a memory other words, which the model then reads."""
     if not sanitize(text).strip():
         raise VardaError("The new text is empty.")
-    with place.records() as store:  # before the model loads for nothing
+    with place.store() as store:  # before the model loads for nothing
         store.statement(statement_id)
     with place.session() as session:
         statement = session.memory.edit(statement_id, text)
@@ -122,7 +122,7 @@ def edit(place: Place, statement_id: int, text: str) -> None:
 @at_a_place()
 def set_index(place: Place, index_type: str) -> None:
     """Search with another index: flat (exact), ivf, compressed or graph; stats compares them."""
-    with place.records() as store:
+    with place.store() as store:
         store.set_index_type(index_type)
     place.say({"index_type": index_type}, f"The memory is searched by {index_type} from the next start on.")
 

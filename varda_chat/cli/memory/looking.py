@@ -20,12 +20,12 @@ from varda_chat.text import counted, numbered, one_line, sanitize, times
 @at_a_place()
 def list_statements(place: Place, limit: int | None, removed: bool) -> None:
     """List the memories, the newest first."""
-    with place.records(read_only=True) as store:
+    with place.store(read_only=True) as store:
         if removed:
             deleted = store.removed()[:limit]
-            for gone in deleted:
-                line = f"{gone.id:>6}   {when(gone.removed_at)}  {gone.role:<9}  {one_line(gone.text)}"
-                place.say(as_dict(gone), line)
+            for each in deleted:
+                line = f"{each.id:>6}   {when(each.removed_at)}  {each.role:<9}  {one_line(each.text)}"
+                place.say(as_dict(each), line)
             if not deleted:
                 place.say_none("No deleted memories can be restored.")
             return
@@ -41,14 +41,14 @@ def list_statements(place: Place, limit: int | None, removed: bool) -> None:
 @at_a_place()
 def show(place: Place, statement_id: int) -> None:
     """Show one memory, or one that was deleted and can be brought back."""
-    with place.records(read_only=True) as store:
-        gone = next((each for each in store.removed() if each.id == statement_id), None)
-        if gone is not None:
-            note = f"deleted {when(gone.removed_at)}; varda-chat memory undo {gone.id} brings it back"
-            place.say(as_dict(gone) | {"removed": True}, f"{sanitize(gone.text)}\n  {note}")
+    with place.store(read_only=True) as store:
+        deleted = next((each for each in store.removed() if each.id == statement_id), None)
+        if deleted is not None:
+            note = f"deleted {when(deleted.removed_at)}; varda-chat memory undo {deleted.id} brings it back"
+            place.say(as_dict(deleted) | {"removed": True}, f"{sanitize(deleted.text)}\n  {note}")
             return
         statement = store.statement(statement_id)
-        tokens = [sanitize(each) for each in store.tokens(statement_id)]
+        tokens = [sanitize(each) for each in store.reader.tokens(statement_id)]
         lines = [
             sanitize(statement.text),
             f"  said by     {statement.role}, {when(statement.created_at)}, session {one_line(statement.session)}",
@@ -65,21 +65,21 @@ def stats(place: Place) -> None:
     """Count what is in the memory."""
     from varda_chat.memory.maintenance import backups, peek
 
-    found = peek(place.folder)
+    found = peek(place.directory)
     if found.damaged:
         raise VardaError(f"{found.path} is damaged; varda-chat memory verify --repair saves what can be read.")
-    with place.records(read_only=True) as store:
+    with place.store(read_only=True) as store:
         statements = store.statements()
         answer = asdict(found) | {
             "path": str(found.path.parent),
             "pinned": sum(each.pinned for each in statements),
             "recalls": sum(each.recall_count for each in statements),
             "removed": len(store.removed()),
-            "models": store.fingerprints(),
-            "backups": len(backups(place.folder)),
-            "index_type": store.index_type(),
+            "models": store.reader.fingerprints(),
+            "backups": len(backups(place.directory)),
+            "index_type": store.reader.index_type(),
         }
-        compared = store.compare_index_types()
+        compared = store.reader.compare_index_types()
     of, to_be_read = answer["models"].items(), "to be read"
     by_model = ", ".join(f"{name or to_be_read} ({numbered(count, 'memory')})" for name, count in of)
     lines = [
@@ -108,13 +108,13 @@ def verify(place: Place, repair: bool) -> None:
     from varda_chat.memory import maintenance
     from varda_chat.transcripts.maintenance import repair_sessions, verify_sessions
 
-    of_memory, of_sessions = maintenance.verify(place.folder), verify_sessions(place.folder)
+    of_memory, of_sessions = maintenance.verify(place.directory), verify_sessions(place.directory)
     problems = (*of_memory, *of_sessions)
     done: list[str] = []
     if repair and problems:
-        done = maintenance.repair(place.folder) if of_memory else []
-        done += repair_sessions(place.folder) if of_sessions else []
-        left = (*maintenance.verify(place.folder), *verify_sessions(place.folder))
+        done = maintenance.repair(place.directory) if of_memory else []
+        done += repair_sessions(place.directory) if of_sessions else []
+        left = (*maintenance.verify(place.directory), *verify_sessions(place.directory))
     else:
         left = problems
     answer = {"problems": [sanitize(each) for each in problems], "repairs": done, "ok": not left}
@@ -129,9 +129,9 @@ def verify(place: Place, repair: bool) -> None:
 def path(place: Place) -> None:
     """Print the folder of the memory."""
     if place.as_json or sys.stdout.isatty():
-        place.say({"path": str(place.folder)}, sanitize(str(place.folder)))
+        place.say({"path": str(place.directory)}, sanitize(str(place.directory)))
     else:  # the bytes themselves, whatever they are: a script goes there
-        sys.stdout.buffer.write(os.fsencode(place.folder) + b"\n")
+        sys.stdout.buffer.write(os.fsencode(place.directory) + b"\n")
 
 
 @click.command()
@@ -141,8 +141,8 @@ def profiles(place: Place) -> None:
     from varda_chat.session.profiles import known
 
     for name, found in known(place.data_dir).items():
-        folder = str(found.path.parent)
-        answer = {"profile": name, "path": folder, "statements": found.statements, "vectors": found.vectors}
+        directory = str(found.path.parent)
+        answer = {"profile": name, "path": directory, "statements": found.statements, "vectors": found.vectors}
         held = f"{counted(found.statements, 'memory', 7)} {counted(found.vectors, 'vector', 8)}"
         if found.problem:
             answer["problem"], held = sanitize(found.problem), one_line(found.problem)

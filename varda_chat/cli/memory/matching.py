@@ -1,4 +1,4 @@
-"""Which statements hold the words that a person wants gone, as whole words or only within others ("ana" in Havana)."""
+"""Which statements hold the words to forget, as whole words or only within others ("ana" in Havana)."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: boo
     from varda_chat.storage.regular import open_output
 
     kind = kind or format_of(file)
-    with place.records(read_only=True) as store:
-        lines = lines_of(store.exported(), vectors=not no_vectors, kind=kind)
+    with place.store(read_only=True) as store:
+        lines = lines_of(store.reader.exported(), vectors=not no_vectors, kind=kind)
         if str(file) == "-":
             for line in lines:
                 sys.stdout.write(line.decode())
@@ -52,7 +52,7 @@ def export_memory(place: Place, file: Path, kind: Format | None, no_vectors: boo
             with stream:
                 stream.writelines(lines)
             return
-        count = write_export(file, store.exported(), vectors=not no_vectors, kind=kind)
+        count = write_export(file, store.reader.exported(), vectors=not no_vectors, kind=kind)
     told = f"{numbered(count, 'memory')} {were(count)} written to {sanitize(str(file))}."
     place.say({"exported": count, "file": str(file), "format": kind}, told)
 
@@ -82,21 +82,21 @@ def import_memory(place: Place, file: Path) -> None:
 
     with open_input(file) as handle:
         found_in_file = read_export(handle, time.time())
-        records = good()
-        first = next(records, None)  # before a memory is made for nothing: the first line must be right
+        statements = good()
+        first = next(statements, None)  # before a memory is made for nothing: the first line must be right
         length = os.fstat(handle.fileno()).st_size if handle.seekable() else 0
         with (
-            MemoryStore.open_records(place.folder, begin_with=place.begin_with(), wait=place.wait) as store,
+            MemoryStore.open_records(place.directory, begin_with=place.begin_with(), wait=place.wait) as store,
             click.progressbar(
                 length=length, label=one_line(file.name, 40), file=sys.stderr, hidden=place.quiet or not length
             ) as bar,
         ):
             added, known = store.take_in(
-                () if first is None else chain([first], records),
+                () if first is None else chain([first], statements),
                 (lambda *_: bar.update(handle.tell() - bar.pos)) if length else None,
             )
             bar.update(length - bar.pos)
-            waiting = store.fingerprints().get("", 0)
+            waiting = store.reader.fingerprints().get("", 0)
             capacity = place.memory_size or store.capacity
             not_kept = max(0, store.size - capacity)
     if waiting:
@@ -132,7 +132,7 @@ def backup(place: Place) -> None:
     """Copy the memory to its folder of backups."""
     from varda_chat.memory import maintenance
 
-    target = maintenance.backup(place.folder)
+    target = maintenance.backup(place.directory)
     place.say({"backup": str(target)}, str(target))
 
 
@@ -145,19 +145,19 @@ def restore(place: Place, file: Path | None, yes: bool) -> None:
     from varda_chat.memory import maintenance
     from varda_chat.storage.files import DATABASE
 
-    source = file or next(iter(maintenance.backups(place.folder)), None)
+    source = file or next(iter(maintenance.backups(place.directory)), None)
     if source is None:
-        raise VardaError(f"There are no backups in {place.folder}.")
+        raise VardaError(f"There are no backups in {place.directory}.")
     if not place.as_json:
-        click.echo(f"Restoring {sanitize(str(source))} into {sanitize(str(place.folder))}.")
+        click.echo(f"Restoring {sanitize(str(source))} into {sanitize(str(place.directory))}.")
     if not confirmed("Replace the memory?", yes, place.as_json):
         return
-    if (place.folder / DATABASE).exists():
-        place.records().close()  # finishes a purge that was cut off, which the backup made now must not undo
-    kept = maintenance.restore(place.folder, source)
-    for problem in maintenance.verify(place.folder):
+    if (place.directory / DATABASE).exists():
+        place.store().close()  # finishes a purge that was cut off, which the backup made now must not undo
+    kept = maintenance.restore(place.directory, source)
+    for problem in maintenance.verify(place.directory):
         click.echo(sanitize(problem), err=True)
-    count = maintenance.peek(place.folder).statements
+    count = maintenance.peek(place.directory).statements
     note = f" The memory before is in {kept}." if kept else ""
     answer = {"restored": str(source), "statements": count, "backup": str(kept) if kept else None}
     place.say(answer, f"{numbered(count, 'memory')} {'is' if count == 1 else 'are'} in memory.{note}")

@@ -32,9 +32,9 @@ def purge(place: Place, what: str, check: bool, yes: bool) -> None:
     from varda_chat.session.purging import trace
     from varda_chat.storage.words import Words
 
-    if not place.folder.is_dir():
-        raise VardaError(f"There is no memory in {place.folder}.")
-    read = trace(place.folder, Words([what]))
+    if not place.directory.is_dir():
+        raise VardaError(f"There is no memory in {place.directory}.")
+    read = trace(place.directory, Words([what]))
     lines = [f"{_verdict(each):<10} {each.bytes:>13,} bytes  {sanitize(each.name)}" for each in read]
     clean = not any(each.holds or each.problem for each in read)
     place.say({"clean": clean, "files": [asdict(each) for each in read]}, "\n".join([*lines, _summary(read)]))
@@ -48,14 +48,14 @@ def purge_everywhere(place: Place, what: str, yes: bool) -> None:
     from varda_chat.session import purging
     from varda_chat.storage.words import Words
 
-    if not place.folder.is_dir():
-        raise VardaError(f"There is no memory in {place.folder}.")
+    if not place.directory.is_dir():
+        raise VardaError(f"There is no memory in {place.directory}.")
     statement_id = ID.convert(what, None, click.get_current_context()) if what.isdecimal() else None
     by_id = statement_id is not None
     # before the memory is open: closing a file drops the locks that SQLite has on it
-    read = () if by_id else purging.trace(place.folder, Words([what]))
+    read = () if by_id else purging.trace(place.directory, Words([what]))
     files = [each.name for each in read if each.holds]
-    with MemoryStore.open_records(place.folder, wait=place.wait) as store:
+    with MemoryStore.open_records(place.directory, wait=place.wait) as store:
         for notice in store.notices:
             click.echo(sanitize(notice), err=True)
         begun = store.purging.begun()
@@ -82,7 +82,7 @@ def purge_everywhere(place: Place, what: str, yes: bool) -> None:
             return
         ids = set() if statement_id is None else {statement_id}
         _, words = purging.purge(store, ids, said)
-    read = purging.trace(place.folder, words)
+    read = purging.trace(place.directory, words)
     shown = [*map(as_dict, found), *map(as_dict, before)]
     answer = {"forgotten": shown, "purged": True, "files": [asdict(each) for each in read]}
     place.say(answer, f"Forgotten: {len(shown)}. {_summary(read)}")

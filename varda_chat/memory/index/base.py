@@ -55,7 +55,7 @@ class VectorIndex(Protocol):
         """Add ``vectors`` (n, dim) under new, distinct ``ids`` (n,)."""
 
     def remove(self, ids: Ids) -> None:
-        """Remove ``ids`` (n,), distinct and all present; they are never found again, and their vectors are gone."""
+        """Remove ``ids`` (n,), distinct and all present; they are never found again, and their vectors are erased."""
 
     def search(self, queries: Vectors, k: int, exact: bool = False) -> Ids:
         """Ids (n, c), c >= k, of candidates for the ``k`` nearest of ``queries`` (n, dim); k is at most the size.

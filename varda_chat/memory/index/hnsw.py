@@ -54,12 +54,12 @@ class GraphIndex:
         self._slots.update(zip(ids.tolist(), range(first, len(self._ids)), strict=True))
 
     def remove(self, ids: Ids) -> None:
-        gone = [self._slots.pop(id_) for id_ in ids.tolist()]
-        self._ids[gone] = -1
+        slots = [self._slots.pop(id_) for id_ in ids.tolist()]
+        self._ids[slots] = -1
         if len(self._ids) - len(self._slots) >= _MOST_HIDDEN * len(self._ids):
             self._rebuild()
         else:
-            self._overwrite(gone)
+            self._overwrite(slots)
 
     def search(self, queries: Vectors, k: int, exact: bool = False) -> Ids:
         hidden = len(self._slots) < len(self._ids)
@@ -107,15 +107,15 @@ class GraphIndex:
         self._graph, self._ids = graph, ids
         self._slots = {int(id_): slot for slot, id_ in enumerate(ids)}
 
-    def _overwrite(self, gone: Sequence[int]) -> None:
-        """Put the vector of the nearest living neighbour, or of any living one, into the slots that are ``gone``."""
+    def _overwrite(self, slots: Sequence[int]) -> None:
+        """Put the vector of the nearest living neighbour, or of any living one, into ``slots``, which were removed."""
         storage, hnsw = self._storage(), self._graph.hnsw
         codes = faiss.rev_swig_ptr(storage.codes.data(), len(self._ids) * storage.code_size)
         codes = codes.reshape(len(self._ids), storage.code_size)
         offsets = faiss.rev_swig_ptr(hnsw.offsets.data(), len(self._ids) + 1)
         links = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
         some_living = int(np.argmax(self._ids >= 0))
-        for slot in gone:
+        for slot in slots:
             near = links[offsets[slot] : offsets[slot] + hnsw.nb_neighbors(0)].astype(np.int64)
             near = near[near >= 0]
             near = near[self._ids[near] >= 0]

@@ -20,7 +20,7 @@ from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
 from varda_chat.tui.screens.map import MapScreen
 from varda_chat.tui.screens.path import PathScreen
-from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.screens.statement import StatementScreen
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
@@ -82,7 +82,7 @@ class BrowserActions:
     async def open(self, statement: Statement) -> None:
         """Show all that is known of it."""
         if await self.screen.app.push_screen_wait(
-            RecordScreen(self.screen.host, statement.id, statement.text, self.screen.clock)
+            StatementScreen(self.screen.host, statement.id, statement.text, self.screen.clock)
         ):
             self.changed = True  # it is shown as it is now when this screen comes back
 
@@ -129,11 +129,11 @@ class BrowserActions:
         if not await self.screen.app.push_screen_wait(ForgetScreen(chosen)):
             return
         ids = [each.id for each in chosen]
-        gone = await self._ask(lambda session: session.memory.forget(ids), "forgetting it")
-        if gone is not None:
+        forgotten = await self._ask(lambda session: session.memory.forget(ids), "forgetting it")
+        if forgotten is not None:
             self._edited.clear()  # what is undone first from here on is this
             self.screen.notify(
-                f"Forgotten: {quoted(gone)} {shown(self.screen.app, 'browser.undo')} brings it back.", markup=False
+                f"Forgotten: {quoted(forgotten)} {shown(self.screen.app, 'browser.undo')} brings it back.", markup=False
             )
             self._note_change()
 

@@ -19,11 +19,11 @@ class Composing:
 
     def __init__(self, screen: ChatScreen, request: Request) -> None:
         self.screen = screen
-        self.history = _history_of(request, writable=not screen.facts.incognito)
+        self.history = _history_of(request, writable=not screen.details.incognito)
 
     def use_profile(self, request: Request) -> None:
         """Go over to the history of another profile."""
-        self.history = _history_of(request, writable=not self.screen.facts.incognito)
+        self.history = _history_of(request, writable=not self.screen.details.incognito)
         self.screen.composer.use_history(self.history)
 
     async def take(self, sent: Composer.Sent) -> None:
@@ -70,4 +70,4 @@ class Composing:
 
 
 def _history_of(request: Request, *, writable: bool) -> InputHistory:
-    return InputHistory(request.folder / FILE_NAME, writable=writable)
+    return InputHistory(request.directory / FILE_NAME, writable=writable)

@@ -38,8 +38,8 @@ def editor_command(environ: Mapping[str, str] | None = None) -> list[str]:
 def edit(app: App[object], text: str) -> str:
     """``text`` as the person leaves it in their editor. Raises VardaError where that cannot be."""
     command = editor_command()
-    with tempfile.TemporaryDirectory(prefix="varda-chat-") as folder:  # 0700
-        path = Path(folder) / "message.md"
+    with tempfile.TemporaryDirectory(prefix="varda-chat-") as directory:  # 0700
+        path = Path(directory) / "message.md"
         path.write_text(text, encoding="utf-8")
         try:
             with app.suspend():

@@ -61,12 +61,12 @@ class MemoryActions:
         chosen = await screen.app.push_screen_wait(dialog)
         if not chosen:
             return
-        gone = await screen.ask_session(lambda session: session.memory.forget(sorted(chosen)), "forgetting it")
-        if gone is not None:
-            self._forgotten = tuple(each.text for each in gone)
+        forgotten = await screen.ask_session(lambda session: session.memory.forget(sorted(chosen)), "forgetting it")
+        if forgotten is not None:
+            self._forgotten = tuple(each.text for each in forgotten)
             undo, proof = shown(screen.app, "undo"), shown(screen.app, "proof")
-            screen.tell(f"Forgotten: {quoted(gone)} {undo} brings it back, {proof} shows the proof.")
-            self._note_changes((each.id for each in gone), in_memory=False)
+            screen.tell(f"Forgotten: {quoted(forgotten)} {undo} brings it back, {proof} shows the proof.")
+            self._note_changes((each.id for each in forgotten), in_memory=False)
             await screen.refresh_memory()
 
     @in_worker("confirm")
@@ -90,16 +90,16 @@ class MemoryActions:
         await screen.conversation.have_end()
         found = screen.conversation.last_exchange()
         turn = found[1].turn if found is not None else None
-        gone = self._forgotten or tuple(each.text for each in (turn.deleted if turn is not None else ()))
-        if not gone:
+        forgotten = self._forgotten or tuple(each.text for each in (turn.deleted if turn is not None else ()))
+        if not forgotten:
             screen.tell("Nothing was forgotten in this session yet.", warning=True)
             return
         if screen.commands.must_wait():
             return
         from varda_chat.tui.screens.proof import ProofScreen  # not needed for the first paint
 
-        question = turn.prompt if turn is not None else gone[0]
-        await screen.app.push_screen_wait(ProofScreen(screen.host, question, gone, screen.request.folder))
+        question = turn.prompt if turn is not None else forgotten[0]
+        await screen.app.push_screen_wait(ProofScreen(screen.host, question, forgotten, screen.request.directory))
 
     @in_worker("dialog")
     async def pin(self, text: str = "") -> None:
@@ -213,10 +213,10 @@ class MemoryActions:
             await screen.refresh_memory()
 
     @in_worker("dialog")
-    async def open_record(self, statement_id: int, text: str) -> None:
+    async def open_statement(self, statement_id: int, text: str) -> None:
         """Show all that is known of one memory."""
-        from varda_chat.tui.screens.record import RecordScreen  # not needed for the first paint
+        from varda_chat.tui.screens.statement import StatementScreen  # not needed for the first paint
 
         screen = self.screen
-        if await screen.app.push_screen_wait(RecordScreen(screen.host, statement_id, text, screen.clock)):
+        if await screen.app.push_screen_wait(StatementScreen(screen.host, statement_id, text, screen.clock)):
             await screen.refresh_memory()

@@ -17,7 +17,7 @@ from varda_chat.session.request import Request
 from varda_chat.text import one_line
 from varda_chat.tui.controllers.session_host import sentence_for
 from varda_chat.tui.controllers.workers import in_worker
-from varda_chat.tui.state import ChatState, MemoryView, Progress, SessionFacts, Vitals
+from varda_chat.tui.state import ChatState, MemoryView, Progress, SessionDetails, Vitals
 from varda_chat.tui.widgets.message import Notice
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ class Moving:
 
     async def _switch_incognito(self) -> None:
         screen = self.screen
-        wanted = not screen.facts.incognito
+        wanted = not screen.details.incognito
         leaving = screen.request.incognito and not wanted
         if not await (self._leave_copies() if leaving else self._ask_incognito(wanted)):
-            screen.composing.history.writable = not screen.facts.incognito
+            screen.composing.history.writable = not screen.details.incognito
             return
         screen.set_incognito(wanted)
         line = (
@@ -116,7 +116,7 @@ class Moving:
         if copy is not None:
             await asyncio.to_thread(copy.close)
         screen.request, screen.session_name = request, ""
-        screen.facts = replace(screen.facts, read_only=False)
+        screen.details = replace(screen.details, read_only=False)
         await screen.refresh_memory()
         return True
 
@@ -132,7 +132,7 @@ class Moving:
         if request.profile != screen.request.profile:
             try:
                 if not request.incognito:
-                    await asyncio.to_thread(profiles.check_free, request.folder)
+                    await asyncio.to_thread(profiles.check_free, request.directory)
                 transcripts = await asyncio.to_thread(request.transcripts)
             except (VardaError, OSError) as error:
                 screen.tell(sentence_for(error, "opening that profile"), warning=True)
@@ -146,10 +146,10 @@ class Moving:
         session_id = None if other_profile else screen.host.session_id
         screen.state, screen.progress = ChatState.LOADING, Progress("saving the memory", 0.0)
         try:
-            await asyncio.to_thread(screen.host.leave, _opener(request, transcripts, screen.facts.incognito))
+            await asyncio.to_thread(screen.host.leave, _opener(request, transcripts, screen.details.incognito))
         except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
             screen.tell(sentence_for(error, "saving the memory"), warning=True)
-        screen.facts = facts_before(request, incognito=screen.facts.incognito)
+        screen.details = details_before(request, incognito=screen.details.incognito)
         screen.vitals = Vitals()
         screen.request = request
         if other_profile:
@@ -162,16 +162,16 @@ class Moving:
         else:
             screen.host.want(session_id)
             await screen.conversation.to_end()
-            await screen.conversation.add(Notice(f"From here on another model answers: {screen.facts.model_name}."))
+            await screen.conversation.add(Notice(f"From here on another model answers: {screen.details.model_name}."))
             screen.conversation.follow()
         screen.talk.open_session()
 
     def note_opened(self) -> None:
-        """The session that was asked for is there: nothing is gone back to."""
+        """The session that was asked for is there: nothing is returned to."""
         screen = self.screen
         moved, self._left = self._left is not None, None
         checkpoint = screen.request.checkpoint
-        if moved and checkpoint is not None and not screen.facts.incognito:
+        if moved and checkpoint is not None and not screen.details.incognito:
             try:
                 catalog.note_used(data_dir(screen.request.data_dir), checkpoint)
             except VardaError as error:
@@ -197,9 +197,9 @@ class Moving:
         return True
 
 
-def facts_before(request: Request, *, incognito: bool) -> SessionFacts:
+def details_before(request: Request, *, incognito: bool) -> SessionDetails:
     """What is known of a session before it is open."""
-    return SessionFacts(one_line(request.model_name, 60), request.profile, incognito=incognito)
+    return SessionDetails(one_line(request.model_name, 60), request.profile, incognito=incognito)
 
 
 def _opener(

@@ -40,7 +40,7 @@ class Pastes:
         return "".join(part for part, _ in parts)
 
     def clear(self) -> None:
-        """Forget them all: the message is gone."""
+        """Forget them all: the message is sent or discarded."""
         self._texts.clear()
 
 

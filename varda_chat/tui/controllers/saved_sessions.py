@@ -47,14 +47,14 @@ class SavedSessions:
         """Show the beginning of a conversation in the profile of ``request``."""
         screen = self.screen
         await screen.conversation.show(None)
-        screen.first_run = not (screen.request.folder / DATABASE).exists()
+        screen.first_run = not (screen.request.directory / DATABASE).exists()
         screen.composing.use_profile(screen.request)
         await self._greet()
 
     async def _greet(self) -> None:
         screen = self.screen
-        folder, incognito = screen.request.folder, screen.facts.incognito
-        await screen.conversation.add(Welcome(profile_dir=folder, first_run=screen.first_run, incognito=incognito))
+        directory, incognito = screen.request.directory, screen.details.incognito
+        await screen.conversation.add(Welcome(profile_dir=directory, first_run=screen.first_run, incognito=incognito))
 
     async def show(self, session_id: int, turn_id: int | None = None) -> None:
         """Show a session of the transcripts, at its end or from a turn on. Raises VardaError where there is none."""

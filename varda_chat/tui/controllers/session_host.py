@@ -22,7 +22,7 @@ from varda_chat.tui.messages import (
     ReplyFinished,
     SessionOpened,
 )
-from varda_chat.tui.state import MemoryView, Progress, SessionFacts
+from varda_chat.tui.state import MemoryView, Progress, SessionDetails
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
@@ -108,7 +108,7 @@ class SessionHost:
                     self._enter(session)
                 except VardaError as error:  # it was deleted meanwhile, say: a new one begins
                     session.notices.append(str(error))
-                opened = SessionOpened(_facts(session), memory_of(session))
+                opened = SessionOpened(_details(session), memory_of(session))
                 self._notices_told = len(session.notices)
             except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
                 self._release_after_failure()
@@ -235,8 +235,8 @@ def sentence_for(error: Exception, doing: str) -> str:
     return f"Something unexpected happened while {doing} ({detail})."
 
 
-def _facts(session: ChatSession) -> SessionFacts:
-    return SessionFacts(
+def _details(session: ChatSession) -> SessionDetails:
+    return SessionDetails(
         model_name=one_line(session.model_name, 60),
         profile=one_line(session.profile, 64),
         parameters=session.parameters,

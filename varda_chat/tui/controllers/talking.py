@@ -84,12 +84,12 @@ class Talk:
     async def note_opened(self, event: messages.SessionOpened) -> None:
         """The session is there: show it, and answer what waits."""
         screen = self.screen
-        screen.facts = event.facts
+        screen.details = event.details
         await self._clear_errors()
         for welcome in screen.query(Welcome):
-            welcome.show_facts(event.facts)
+            welcome.show_details(event.details)
         await screen.show_memory(event.memory)
-        for notice in event.facts.notices:
+        for notice in event.details.notices:
             await screen.conversation.add(Notice(notice))
         self._settle(ChatState.READY)
         await self._answer_next()

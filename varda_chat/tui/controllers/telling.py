@@ -22,7 +22,7 @@ def quoted(statements: Sequence[Statement]) -> str:
 
 
 def undone_lines(undone: Undone) -> str:
-    """What an undo did, a line each for what is back and for what is gone again."""
+    """What an undo did, a line each for what is back and for what is deleted again."""
     if not undone.restored and not undone.removed:
         return "There is nothing to undo."
     lines = (

@@ -25,13 +25,13 @@ from varda_chat.tui.controllers.asking import ask
 from varda_chat.tui.controllers.commanding import CommandRunner
 from varda_chat.tui.controllers.composing import Composing
 from varda_chat.tui.controllers.memory_actions import MemoryActions
-from varda_chat.tui.controllers.moving import Moving, facts_before
+from varda_chat.tui.controllers.moving import Moving, details_before
 from varda_chat.tui.controllers.preferences import Preferences
 from varda_chat.tui.controllers.saved_sessions import SavedSessions
 from varda_chat.tui.controllers.session_host import SessionHost, memory_of, sentence_for
 from varda_chat.tui.controllers.talking import Talk
 from varda_chat.tui.screens.sessions import SessionsScreen
-from varda_chat.tui.state import ChatState, MemoryView, PanelPlace, Progress, SessionFacts, Vitals
+from varda_chat.tui.state import ChatState, MemoryView, PanelPlace, Progress, SessionDetails, Vitals
 from varda_chat.tui.widgets.change_line import ChangeLine
 from varda_chat.tui.widgets.command_menu import CommandMenu
 from varda_chat.tui.widgets.composer import Composer
@@ -73,7 +73,7 @@ class ChatScreen(Screen[None]):
         Binding("f6", "run('memory')", "Browse the memory", id="memory", priority=True),
         Binding("shift+f3,alt+s", "toggle_sessions", "Sessions beside the chat", id="sessions_beside", priority=True),
         Binding("f8", "run('undo')", "Undo the last store or delete", id="undo", priority=True),
-        Binding("alt+p", "run('proof')", "Proof that what was forgotten is gone", id="proof", priority=True),
+        Binding("alt+p", "run('proof')", "Proof that a memory is forgotten", id="proof", priority=True),
         Binding("f9", "run('sources')", "What the answer was recalled from", id="sources", priority=True),
         Binding("f10,ctrl+s", "run('settings')", "Settings", id="settings", priority=True),
         Binding("ctrl+g", "run('editor')", "Write in $EDITOR", id="editor", priority=True),
@@ -83,7 +83,7 @@ class ChatScreen(Screen[None]):
 
     state: var[ChatState] = var(ChatState.LOADING)
     progress: var[Progress] = var(Progress())
-    facts: var[SessionFacts] = var(SessionFacts("", ""))
+    details: var[SessionDetails] = var(SessionDetails("", ""))
     memory: var[MemoryView] = var(MemoryView())
     vitals: var[Vitals] = var(Vitals())
     waiting: var[int] = var(0)
@@ -117,7 +117,7 @@ class ChatScreen(Screen[None]):
         self.preferences = Preferences(self)
         self.moving = Moving(self)
         self.arrangement = Arrangement(self)
-        self.set_reactive(ChatScreen.facts, facts_before(request, incognito=request.incognito))
+        self.set_reactive(ChatScreen.details, details_before(request, incognito=request.incognito))
         self.composing = Composing(self, request)
         self.first_run = first_run
         self._resume_id = resume
@@ -135,7 +135,7 @@ class ChatScreen(Screen[None]):
                 yield Composer(self.composing.history, menu).data_bind(ChatScreen.state)
             yield MemoryPanel(self.clock)
         yield StatusBar().data_bind(
-            ChatScreen.state, ChatScreen.progress, ChatScreen.facts, ChatScreen.vitals, ChatScreen.waiting,
+            ChatScreen.state, ChatScreen.progress, ChatScreen.details, ChatScreen.vitals, ChatScreen.waiting,
             ChatScreen.writing,
         )  # fmt: skip
 
@@ -185,7 +185,7 @@ class ChatScreen(Screen[None]):
 
     def set_incognito(self, incognito: bool) -> None:
         """Let the screen, and what is kept of what is typed, follow."""
-        self.facts = replace(self.facts, incognito=incognito)
+        self.details = replace(self.details, incognito=incognito)
         self.composing.history.writable = not incognito
         for welcome in self.query(Welcome):
             welcome.show_incognito(incognito)
@@ -311,7 +311,7 @@ class ChatScreen(Screen[None]):
 
     @on(StatementRow.Opened)
     def _open_row(self, event: StatementRow.Opened) -> None:
-        self.memories.open_record(event.statement_id, event.text)
+        self.memories.open_statement(event.statement_id, event.text)
 
     @on(SessionsScreen.Export)
     def _export(self, event: SessionsScreen.Export) -> None:

@@ -18,7 +18,7 @@ from varda_chat.tui.controllers.asking import ask
 from varda_chat.tui.controllers.browsing import Entry, entries_of
 from varda_chat.tui.controllers.mapping import project
 from varda_chat.tui.controllers.session_host import SessionHost
-from varda_chat.tui.screens.record import RecordScreen
+from varda_chat.tui.screens.statement import StatementScreen
 from varda_chat.tui.widgets.browser_lines import Detail, HeadLine, KeyLine
 from varda_chat.tui.widgets.memory_map import Chart, MemoryMap
 
@@ -89,11 +89,11 @@ class MapScreen(Screen[bool]):
 
     @on(MemoryMap.Opened)
     def _open(self, event: MemoryMap.Opened) -> None:
-        self._open_record(event.entry)
+        self._open_statement(event.entry)
 
     @work(group="dialog", exit_on_error=False)
-    async def _open_record(self, entry: Entry) -> None:
-        screen = RecordScreen(self._host, entry.statement.id, entry.statement.text, self._clock)
+    async def _open_statement(self, entry: Entry) -> None:
+        screen = StatementScreen(self._host, entry.statement.id, entry.statement.text, self._clock)
         self._changed = await self.app.push_screen_wait(screen) or self._changed
 
     def action_back(self) -> None:

@@ -73,10 +73,10 @@ class PickScreen(Card[str | None]):
         here = name == self._current
         mark = ("● " if here else "  ", "$accent")
         words = one_line(self.words(name), _NAME_CELLS)
-        facts = self.facts(name)
+        columns = self.columns(name)
         if not self.is_narrow:
-            return Content.assemble(mark, words.ljust(_NAME_CELLS), "  ", (" ".join(facts), "$quiet"))
-        most_telling = dict.fromkeys((facts[0].strip(), facts[-1].strip()))
+            return Content.assemble(mark, words.ljust(_NAME_CELLS), "  ", (" ".join(columns), "$quiet"))
+        most_telling = dict.fromkeys((columns[0].strip(), columns[-1].strip()))
         return Content.assemble(mark, words, ("\n    ", ""), (", ".join(most_telling), "$quiet"))
 
     @property
@@ -113,7 +113,7 @@ class PickScreen(Card[str | None]):
         """How it is called in the list."""
         return name
 
-    def facts(self, name: str) -> tuple[str, ...]:
+    def columns(self, name: str) -> tuple[str, ...]:
         """What stands beside it, each of one width; where it is narrow, the first and the last below it."""
         raise NotImplementedError
 
@@ -140,7 +140,7 @@ class ProfilesScreen(PickScreen):
         super().__init__(list(profiles), current)
         self._profiles = profiles
 
-    def facts(self, name: str) -> tuple[str, ...]:
+    def columns(self, name: str) -> tuple[str, ...]:
         found = self._profiles[name]
         if found.damaged:
             return ("damaged",)
@@ -177,7 +177,7 @@ class ModelsScreen(PickScreen):
     def words(self, name: str) -> str:
         return self._models[name].name
 
-    def facts(self, name: str) -> tuple[str, ...]:
+    def columns(self, name: str) -> tuple[str, ...]:
         model = self._models[name]
         if model.folder is None:
             return ("on the hub, or in its cache",)

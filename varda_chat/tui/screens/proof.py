@@ -29,14 +29,14 @@ class ProofScreen(Card[None]):
 
     BINDINGS = [Binding("q", "close", "Close", show=False, id="proof.close")]  # noqa: RUF012 - Textual's own declaration
 
-    def __init__(self, host: SessionHost, question: str, gone: Sequence[str], folder: Path) -> None:
-        """``gone``: what was forgotten. ``folder``: the profile's."""
+    def __init__(self, host: SessionHost, question: str, forgotten: Sequence[str], directory: Path) -> None:
+        """``forgotten``: texts of memories. ``directory``: the profile's."""
         super().__init__()
-        self._host, self._question, self._gone, self._folder = host, question, gone, folder
+        self._host, self._question, self._forgotten, self._directory = host, question, forgotten, directory
 
     def compose(self) -> ComposeResult:
         with self.card("Proof", [(self.key("card.close"), "close")], name="proof"), VerticalScroll():
-            for text in self._gone[:_SHOWN]:
+            for text in self._forgotten[:_SHOWN]:
                 words = f"“{one_line(text, _CHARACTERS)}”"
                 yield Static(Content.assemble(("− ", "$error bold"), (words, "strike $text-muted")))
             question = one_line(self._question, _CHARACTERS)
@@ -52,8 +52,8 @@ class ProofScreen(Card[None]):
         from varda_chat.session.proof import files_that_hold, prove
 
         try:
-            proof = self._host.call(lambda session: prove(session, self._question, self._gone))
-            shown = _verdict(proof, files_that_hold(self._folder, self._gone))
+            proof = self._host.call(lambda session: prove(session, self._question, self._forgotten))
+            shown = _verdict(proof, files_that_hold(self._directory, self._forgotten))
         except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app
             shown = Content.styled(sentence_for(error, "proving it"), "$error")
         if self.is_attached:

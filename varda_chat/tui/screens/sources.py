@@ -60,7 +60,7 @@ class SourcesScreen(Card[None]):
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
         Binding("left,h,shift+tab", "walk(-1)", "Word before", priority=True, id="sources.before"),
         Binding("right,l,tab", "walk(1)", "Word after", priority=True, id="sources.after"),
-        Binding("enter", "open_record", "Open the memory", priority=True, id="sources.open"),
+        Binding("enter", "open_statement", "Open the memory", priority=True, id="sources.open"),
         Binding("s", "stop", "Stop answering it without memories", id="sources.stop"),
         Binding("q", "close", "Close", show=False, id="sources.close"),
     ]
@@ -163,7 +163,7 @@ class SourcesScreen(Card[None]):
         if self._words:
             self.place = (self.place + steps) % len(self._words)
 
-    def action_open_record(self) -> None:
+    def action_open_statement(self) -> None:
         """Show the memory that the word came from most."""
         if self._words:
             from varda_chat.tui.widgets.memory_panel import EventRow

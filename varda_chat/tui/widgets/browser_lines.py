@@ -88,10 +88,10 @@ class Detail(Static):
     def render(self) -> Content:
         if self.entry is None:
             return Content("")
-        return Content.assemble(facts_line(self.entry, self._clock()), "\n", words_of(self.entry))
+        return Content.assemble(details_line(self.entry, self._clock()), "\n", words_of(self.entry))
 
 
-def facts_line(entry: Entry, now: float) -> Content:
+def details_line(entry: Entry, now: float) -> Content:
     """Who said it and when, how often it was recalled, and whether it is pinned."""
     statement = entry.statement
     who = ("you", "$primary bold") if entry.is_yours else ("Varda", "$accent bold")
@@ -100,12 +100,12 @@ def facts_line(entry: Entry, now: float) -> Content:
     times = {0: "never recalled", 1: "recalled once"}.get(
         statement.recall_count, f"recalled {statement.recall_count:,} times"
     )
-    facts = Content.assemble(who, (f"  {ago(statement.created_at, now)}  ·  {times}", "$quiet"))
+    details = Content.assemble(who, (f"  {ago(statement.created_at, now)}  ·  {times}", "$quiet"))
     if statement.pinned:
-        facts += Content.assemble(("  ·  ", "$quiet"), ("◆ pinned", "$accent"))
+        details += Content.assemble(("  ·  ", "$quiet"), ("◆ pinned", "$accent"))
     if not statement.vector_count:
-        facts += Content.styled("  ·  not read by the model yet", "$warning")
-    return facts
+        details += Content.styled("  ·  not read by the model yet", "$warning")
+    return details
 
 
 def words_of(entry: Entry) -> Content:

@@ -52,7 +52,7 @@ class Conversation(VerticalScroll, can_focus=False):
         """Show ``turns`` in place of everything; more of them come from ``pages`` at the edges of what is mounted."""
         self._pages = pages
         self._more_above, self._more_below = bool(turns), not at_end
-        self._loading = True  # emptying scrolls to the top, where nobody has gone to read on
+        self._loading = True  # emptying scrolls to the top, where nobody has scrolled to read on
         with self.app.batch_update():
             await self.remove_children()
             await self.mount_all(_messages(turns))
@@ -75,7 +75,7 @@ class Conversation(VerticalScroll, can_focus=False):
                 child.turn_id = None
 
     async def have_end(self) -> None:
-        """Mount the end of the session again, where the reader has gone so far above it that it is not there."""
+        """Mount the end of the session again, where the reader has scrolled so far above it that it is not there."""
         if self._more_below and (turns := self._page()):
             await self.show(self._pages, turns)
 
@@ -164,19 +164,19 @@ class Conversation(VerticalScroll, can_focus=False):
     async def _drop_from_the_top(self) -> None:
         surplus = len(self.children) - MOUNTED_MESSAGES
         if surplus > 0:
-            gone = list(self.children)[:surplus]
-            self._more_above = self._more_above or any(_turn_id(child) is not None for child in gone)
-            await self.remove_children(gone)
+            dropped = list(self.children)[:surplus]
+            self._more_above = self._more_above or any(_turn_id(child) is not None for child in dropped)
+            await self.remove_children(dropped)
 
     async def _drop_from_the_bottom(self) -> None:
         surplus = len(self.children) - MOUNTED_MESSAGES
-        gone = list(self.children)[-surplus:] if surplus > 0 else []
+        dropped = list(self.children)[-surplus:] if surplus > 0 else []
         # what was not written, or is being written, could not be loaded again
-        kept = any(isinstance(child, (UserMessage, VardaMessage)) and child.turn_id is None for child in gone)
-        if gone and not kept:
+        kept = any(isinstance(child, (UserMessage, VardaMessage)) and child.turn_id is None for child in dropped)
+        if dropped and not kept:
             self._more_below = True
             self.release_anchor()
-            await self.remove_children(gone)
+            await self.remove_children(dropped)
 
 
 def _turn_id(child: Widget) -> int | None:

@@ -64,7 +64,7 @@ class MemoryMap(Widget, can_focus=True):
 
     @dataclass
     class Opened(Message):
-        """The person wants to see the whole record."""
+        """The person opens a memory."""
 
         entry: Entry
 

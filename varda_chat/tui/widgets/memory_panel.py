@@ -106,14 +106,14 @@ class StatementRow:
     """A row about a statement: ``open`` it by Enter or a click. Mixed into a widget."""
 
     ROW_BINDINGS = (
-        Binding("enter,space", "open_record", "Show the whole record", id="row.open"),
+        Binding("enter,space", "open_statement", "Open the memory", id="row.open"),
         Binding("up,k", "app.focus_previous", "Earlier", show=False, id="row.earlier"),
         Binding("down,j", "app.focus_next", "Later", show=False, id="row.later"),
     )
 
     @dataclass
     class Opened(Message):
-        """The person wants to see the whole record of a statement; ``text`` is what is known of it here."""
+        """The person opens a memory; ``text`` is what is known of it here."""
 
         statement_id: int
         text: str
@@ -148,10 +148,10 @@ class RecalledRow(Vertical, StatementRow, can_focus=True):
         yield WeightBar(self._recalled.weight)
 
     def on_click(self) -> None:
-        self.action_open_record()
+        self.action_open_statement()
 
-    def action_open_record(self) -> None:
-        """Show the whole record."""
+    def action_open_statement(self) -> None:
+        """Open it."""
         self.post_message(self.Opened(self._recalled.id, self._recalled.text, "recalled"))
 
 
@@ -177,10 +177,10 @@ class EventRow(Horizontal, StatementRow, can_focus=True):
         yield Static(self._told, classes="age", markup=False)
 
     def on_click(self) -> None:
-        self.action_open_record()
+        self.action_open_statement()
 
-    def action_open_record(self) -> None:
-        """Show the whole record."""
+    def action_open_statement(self) -> None:
+        """Open it."""
         self.post_message(self.Opened(self.event.id, self.event.text, self.event.kind))
 
     def tell_time(self) -> None:

@@ -55,7 +55,7 @@ class StatementList(ScrollView, can_focus=True):
 
     @dataclass
     class Opened(Message):
-        """The person wants to see the whole record."""
+        """The person opens a memory."""
 
         entry: Entry
 

@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from varda_chat.tui.formatting import duration, magnitude
-from varda_chat.tui.state import ChatState, Progress, SessionFacts, Vitals
+from varda_chat.tui.state import ChatState, Progress, SessionDetails, Vitals
 
 _SHOWN = {
     ChatState.LOADING: ("◌", "$accent", "loading"),
@@ -24,7 +24,7 @@ class StatusBar(Static):
 
     state: reactive[ChatState] = reactive(ChatState.LOADING)
     progress: reactive[Progress] = reactive(Progress())
-    facts: reactive[SessionFacts] = reactive(SessionFacts("", ""))
+    details: reactive[SessionDetails] = reactive(SessionDetails("", ""))
     vitals: reactive[Vitals] = reactive(Vitals())
     waiting: reactive[int] = reactive(0)
     writing: reactive[bool] = reactive(False)
@@ -38,7 +38,7 @@ class StatusBar(Static):
         left = Content.assemble((f"{sign} ", colour), (word, f"{colour} bold"))
         marks = Content("  ").join(self._marks())
         room = self.content_size.width - left.cell_length - marks.cell_length - 2
-        for detail in self._details():
+        for detail in self._figures():
             part = Content.assemble(("  ·  ", "$quiet"), (detail, "$quiet"))
             if part.cell_length > room:
                 continue
@@ -50,13 +50,13 @@ class StatusBar(Static):
 
     def _marks(self) -> list[Content]:
         marks = []
-        if self.facts.incognito:
+        if self.details.incognito:
             marks.append(Content.styled("incognito", "$secondary bold"))
-        if self.facts.read_only:
+        if self.details.read_only:
             marks.append(Content.styled("read-only", "$warning bold"))
         return marks
 
-    def _details(self) -> list[str]:
+    def _figures(self) -> list[str]:
         """Most telling first."""
         details = []
         if self.waiting:
@@ -64,11 +64,11 @@ class StatusBar(Static):
         speed = self.vitals.speed
         if speed:
             details.append(f"{speed:.0f} tokens/s" if speed >= 10 else f"{speed:.1f} tokens/s")
-        if self.vitals.context and self.facts.window:
-            details.append(f"context {self.vitals.context}/{self.facts.window}")
+        if self.vitals.context and self.details.window:
+            details.append(f"context {self.vitals.context}/{self.details.window}")
         if self.vitals.lookup_seconds:
             details.append(f"look-up {duration(self.vitals.lookup_seconds)}")
-        model = self.facts.model_name
-        if self.facts.parameters:
-            model += f" {magnitude(self.facts.parameters)}"
-        return [*details, f"model {model}", f"profile {self.facts.profile}"]
+        model = self.details.model_name
+        if self.details.parameters:
+            model += f" {magnitude(self.details.parameters)}"
+        return [*details, f"model {model}", f"profile {self.details.profile}"]

@@ -13,14 +13,14 @@ from varda_chat.config.paths import reset_command
 from varda_chat.text import one_line
 from varda_chat.tui.bindings import shown
 from varda_chat.tui.formatting import magnitude
-from varda_chat.tui.state import SessionFacts
+from varda_chat.tui.state import SessionDetails
 
 TRY = "My favourite tea is Assam."
 """What a newcomer may say first."""
 
 
 class Welcome(Vertical):
-    """The greeting above the first message; ``show_facts`` adds what only a loaded model tells."""
+    """The greeting above the first message; ``show_details`` adds what only a loaded model tells."""
 
     def __init__(self, *, profile_dir: Path, first_run: bool, incognito: bool) -> None:
         super().__init__(classes="-first-run" if first_run else "")
@@ -37,10 +37,10 @@ class Welcome(Vertical):
                 yield Static(words, classes="words")
             row.display = name != "incognito" or self._incognito
 
-    def show_facts(self, facts: SessionFacts) -> None:
+    def show_details(self, details: SessionDetails) -> None:
         """Name the model's size."""
         for row in self.query("#size .words").results(Static):
-            row.update(_size(facts.parameters))
+            row.update(_size(details.parameters))
 
     def show_incognito(self, incognito: bool) -> None:
         """Say so, or no longer."""

@@ -107,11 +107,11 @@ def test_a_deleted_record_counts_as_deleted(checkpoint: Checkpoint, tmp_path: Pa
     script = make_scripts("forget", "seen", facts=4, per_person=4, seed=0)[0]
     person = tell(checkpoint, script, tmp_path / "m", lambda: None)
     line = script.changes[0]
-    records = person.records(line.outdates)
+    records = person.stored_ids(line.outdates)
     assert records <= {stored.id for _, turn in person.told for stored in turn.stored}
     tell_changes(checkpoint, person, lambda: None)
     assert len(person.changes) == len(script.changes)
-    with open_store(checkpoint, person.folder) as store:
+    with open_store(checkpoint, person.directory) as store:
         there = {statement.id for statement in store.statements()}
     assert not person.deleted_by_changes() & there
 

@@ -52,8 +52,8 @@ def test_a_shuffled_memory_is_somebody_elses(
     for control in ("shuffled-memory", "no-memory", "store-everything"):
         with asking(control, checkpoint, people, 0, tmp_path, 0) as ask:
             assert isinstance(ask("What is my dog called?"), str)
-    assert opened[0] == (people[1].folder, True)
-    assert opened[1] == (people[0].folder, False)
+    assert opened[0] == (people[1].directory, True)
+    assert opened[1] == (people[0].directory, False)
     assert opened[2][0].is_relative_to(tmp_path)
 
 
@@ -105,7 +105,7 @@ def test_a_prompt_that_is_too_long_loses_its_first_turns_and_keeps_the_question(
 
 def test_asking_leaves_nothing_behind(checkpoint: Checkpoint, people: list[Person]) -> None:
     before = vectors_held(checkpoint, people[0])
-    with questioning(checkpoint, people[0].folder) as ask:
+    with questioning(checkpoint, people[0].directory) as ask:
         first = ask("My dog is called Rimba.")
         assert ask("My dog is called Rimba.") == first
     assert vectors_held(checkpoint, people[0]) == before

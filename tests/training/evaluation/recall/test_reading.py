@@ -28,9 +28,9 @@ def test_what_is_read_again_is_what_the_chat_stored(tiny_checkpoint: Path, tmp_p
         tokens = read_session(keeping, [(turn.prompt, turn.reply) for _, turn in session])
         kept = kept_by_chat(tokens, keeping.model.config.store_threshold)
         read += [vector.token for statement in as_statements(kept) for vector in statement.vectors]
-    with open_store(keeping, person.folder, read_only=True) as store:
+    with open_store(keeping, person.directory, read_only=True) as store:
         mine = [s for s in store.statements(newest_first=False) if s.role == "user"]
-        records = [store.get(number) for number in range(1, store.size + 1)]
+        records = [store.reader.get(number) for number in range(1, store.size + 1)]
     stored = [record.token for record in records if record.statement_id in {s.id for s in mine}]
     assert read == stored
     assert len(stored) > 5

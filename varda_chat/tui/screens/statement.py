@@ -1,4 +1,4 @@
-"""The whole record of one statement: what was said, when, by whom; to pin it, forget it or bring it back."""
+"""One memory: what was said, when, by whom; to pin it, forget it or bring it back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ACTS_ON_REMOVED = ("bring_back", "copy")
 
 
 @dataclass(frozen=True)
-class Record:
+class Found:
     """A statement with the tokens of its vectors, or (``removed``) one that can be brought back."""
 
     statement: Statement | None
@@ -39,13 +39,13 @@ class Record:
     removed: Removed | None = None
 
 
-def look_up(memory: SessionMemory, statement_id: int) -> Record:
-    """What the memory knows of a statement; both None where it is gone for good."""
+def look_up(memory: SessionMemory, statement_id: int) -> Found:
+    """What the memory knows of a statement; both None where it cannot be brought back."""
     statement, removed = memory.look_up(statement_id)
-    return Record(statement, memory.tokens(statement_id) if statement is not None else (), removed)
+    return Found(statement, memory.tokens(statement_id) if statement is not None else (), removed)
 
 
-class RecordScreen(Card[bool]):
+class StatementScreen(Card[bool]):
     """Answers whether the memory was changed."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own declaration
@@ -63,22 +63,22 @@ class RecordScreen(Card[bool]):
         self._statement_id = statement_id
         self._text = sanitize(text)
         self._clock = clock
-        self._record = Record(None)
+        self._found = Found(None)
         self._changed = False
 
     def compose(self) -> ComposeResult:
-        with self.card("Memory", (), name="record"), VerticalScroll():
+        with self.card("Memory", (), name="statement"), VerticalScroll():
             yield Static(Content(self._text[:_SHOWN_CHARACTERS]), classes="said")
-            yield Static("", classes="facts")
+            yield Static("", classes="details")
 
     def on_mount(self) -> None:
         self._load()
 
     @work(exclusive=True, exit_on_error=False)
     async def _load(self) -> None:
-        record = await self._do(lambda memory: look_up(memory, self._statement_id), wait=False)
-        if record is not None:
-            self._record = record
+        found = await self._do(lambda memory: look_up(memory, self._statement_id), wait=False)
+        if found is not None:
+            self._found = found
             self._show()
 
     async def _do(self, act: Callable[[SessionMemory], Any], *, wait: bool = True) -> Any:
@@ -89,16 +89,16 @@ class RecordScreen(Card[bool]):
         self.show_hints((*hints, (self.key("card.close"), "close")))
 
     def _show(self) -> None:
-        card = self.query_one("#record")
-        facts = self.query_one(".facts", Static)
-        statement, removed = self._record.statement, self._record.removed
+        card = self.query_one("#statement")
+        details = self.query_one(".details", Static)
+        statement, removed = self._found.statement, self._found.removed
         if statement is None:
             if removed is not None:
                 when = f"{moment(removed.removed_at)}  ({self.key('record.bring_back')} brings it back)"
-                facts.update(_facts([("deleted", when)]))
+                details.update(_details([("deleted", when)]))
                 self._show_acts(_ACTS_ON_REMOVED)
             else:
-                facts.update(_facts([("gone", "this is no longer in memory, and cannot be brought back")]))
+                details.update(_details([("deleted", "this is no longer in memory, and cannot be brought back")]))
                 self.show_hints(())
                 card.border_subtitle = ""
             return
@@ -107,9 +107,9 @@ class RecordScreen(Card[bool]):
         self._show_acts(_ACTS)
         now = self._clock()
         who = speaker(statement.role)
-        tokens = [repr(sanitize(each))[1:-1].strip() or "␣" for each in self._record.tokens[:_TOKENS_SHOWN]]
-        facts.update(
-            _facts(
+        tokens = [repr(sanitize(each))[1:-1].strip() or "␣" for each in self._found.tokens[:_TOKENS_SHOWN]]
+        details.update(
+            _details(
                 [
                     ("said by", f"{who}, {moment(statement.created_at)} ({ago(statement.created_at, now)})"),
                     ("session", one_line(statement.session, 60)),
@@ -124,7 +124,7 @@ class RecordScreen(Card[bool]):
     @work(exclusive=True, exit_on_error=False)
     async def action_pin(self) -> None:
         """Pin it, or no longer."""
-        statement = self._record.statement
+        statement = self._found.statement
         if (
             statement is not None
             and await self._do(lambda memory: memory.pin(statement.id, not statement.pinned)) is not None
@@ -136,7 +136,7 @@ class RecordScreen(Card[bool]):
     async def action_forget(self) -> None:
         """Forget it; it can be brought back."""
         if (
-            self._record.statement is not None
+            self._found.statement is not None
             and await self._do(lambda memory: memory.forget([self._statement_id])) is not None
         ):
             self._changed = True
@@ -148,7 +148,7 @@ class RecordScreen(Card[bool]):
     async def action_bring_back(self) -> None:
         """Put a deleted statement back into the memory."""
         if (
-            self._record.removed is not None
+            self._found.removed is not None
             and await self._do(lambda memory: memory.bring_back([self._statement_id])) is not None
         ):
             self._changed = True
@@ -164,5 +164,5 @@ class RecordScreen(Card[bool]):
         self.dismiss(self._changed)
 
 
-def _facts(rows: list[tuple[str, str]]) -> Content:
+def _details(rows: list[tuple[str, str]]) -> Content:
     return Content("\n").join(Content.assemble((f"{name:<10}", "$quiet"), value) for name, value in rows)

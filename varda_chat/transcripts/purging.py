@@ -1,0 +1,74 @@
+"""Taking words out of all that was said, for good. The caller holds the connection and the transaction."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from typing import Any
+
+from varda_chat.storage.row_checksums import text_crc
+from varda_chat.storage.words import FORGOTTEN_TEXT, Words
+from varda_chat.transcripts.records import name_after
+from varda_chat.transcripts.schema import SEAL_TURN
+
+
+def purge(db: sqlite3.Connection, words: Words) -> int:
+    """Put "(forgotten)" where a turn or a name holds ``words``; returns how many turns did.
+
+    Of an answer that was recalled from one of them, their words go too, one by one.
+    """
+    changed = 0
+    for turn_id, prompt, reply, details in db.execute("SELECT id, prompt, reply, details FROM turns").fetchall():
+        less = _turn_without(prompt, reply, details, words)
+        if less != (prompt, reply, details):
+            db.execute("UPDATE turns SET prompt = ?, reply = ?, details = ? WHERE id = ?", (*less, turn_id))
+            db.execute(SEAL_TURN, (turn_id,))
+            changed += 1
+    for session_id, name, named in db.execute("SELECT id, name, named FROM sessions").fetchall():
+        first = db.execute(
+            "SELECT prompt FROM turns WHERE session_id = ? ORDER BY id LIMIT 1", (session_id,)
+        ).fetchone()
+        new = words.taken_out(name) if named or first is None else name_after(first[0])
+        if new != name:
+            db.execute("UPDATE sessions SET name = ?, crc = ? WHERE id = ?", (new, text_crc(new), session_id))
+    return changed
+
+
+def _turn_without(prompt: str, reply: str, details: str, words: Words) -> tuple[str, str, str]:
+    """Prompt, reply and details (JSON) of a turn without ``words``; details that cannot be read become empty."""
+    try:
+        known = json.loads(details)
+    except (ValueError, RecursionError):
+        known = {}
+    cleaned = _cleaned(known, words)
+    reply = words.taken_out(reply)
+    for text in _recalled(known):
+        if words.stand_in(text):
+            reply = _without_each_word(reply, text)
+    return words.taken_out(prompt), reply, details if cleaned == known and known else json.dumps(cleaned)
+
+
+def _recalled(details: Any) -> list[str]:
+    entries = details.get("recalled") if isinstance(details, dict) else None
+    found = [each.get("text") for each in entries or () if isinstance(each, dict)] if isinstance(entries, list) else []
+    return [text for text in found if isinstance(text, str)]
+
+
+def _without_each_word(reply: str, text: str) -> str:
+    """``reply`` without any word of ``text``: the answer says it in other words than the statement does."""
+    said = sorted(set(re.findall(r"\w+", text)), key=len, reverse=True)
+    if not said:
+        return reply
+    one = rf"(?:\b(?:{'|'.join(map(re.escape, said))})\b|{re.escape(FORGOTTEN_TEXT)})"
+    return re.sub(rf"{one}(?:\s+{one})*", FORGOTTEN_TEXT, reply, flags=re.IGNORECASE)
+
+
+def _cleaned(value: Any, words: Words) -> Any:
+    if isinstance(value, str):
+        return words.taken_out(value)
+    if isinstance(value, list):
+        return [_cleaned(each, words) for each in value]
+    if isinstance(value, dict):
+        return {key: _cleaned(each, words) for key, each in value.items()}
+    return value
