@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.tiny_gpt2 import tiny_model
+
 if TYPE_CHECKING:
     from varda_chat.models.chat_format import ChatFormat
-    from varda_chat.models.gpt2 import VardaGPTAssociative
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads cost more than they give
@@ -33,28 +34,20 @@ def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+@pytest.fixture
+def small_profile(own_data_folder: Path) -> Path:
+    """The default profile, with a memory of three statements."""
+    from tests.helpers.hostile import three_statements
+
+    return three_statements(own_data_folder / "profiles" / "default")
+
+
 @pytest.fixture(scope="session")
 def chat_format() -> ChatFormat:
     from training.data.preprocess.tokenizer import train_tokenizer
     from varda_chat.models.chat_format import ChatFormat
 
     return ChatFormat(train_tokenizer([" " + text for text in TEXTS] * 4, 300))
-
-
-def tiny_model(chat: ChatFormat, **overrides: object) -> VardaGPTAssociative:
-    """A fresh model of 2 blocks and width 32 for ``chat``'s tokenizer, seeded, in evaluation mode."""
-    import torch
-
-    from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
-
-    torch.manual_seed(0)
-    settings: dict[str, object] = {
-        "vocab_size": chat.tokenizer.get_vocab_size(), "n_positions": 128, "n_embd": 32, "n_layer": 2, "n_head": 2,
-        "memory_dim": 16, "num_search_results": 3, "bos_token_id": chat.end_id, "eos_token_id": chat.end_id,
-        "pad_token_id": chat.end_id, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
-    }  # fmt: skip
-    model: VardaGPTAssociative = VardaGPTAssociative(VardaGPTConfig(**(settings | overrides))).eval()
-    return model
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tests.tui.terminal import hear_signals
+from tests.helpers.terminal import hear_signals
 from varda_chat.cli.main import main
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import TOKEN, Served
+from tests.helpers.endpoint import TOKEN, Served
 
 
 def send(url: str, body: bytes | None = None, token: str = TOKEN, method: str | None = None) -> tuple[int, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import TOKEN, Served, served, until
+from tests.helpers.endpoint import TOKEN, Served, served, until
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.session.session import ChatSession
 

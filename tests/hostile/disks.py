@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.helpers.paths import ROOT
 from tests.hostile.attacks import Attack, SkippedError, Tries
 
-ROOT = Path(__file__).parents[2]
 PRIVATE = ("unshare", "--map-root-user", "--mount")
 
 

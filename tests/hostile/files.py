@@ -17,18 +17,19 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from tests.hostile.attacks import Attack, Tries
-from tests.unit.test_cli_output import HOSTILE, OBEYED
-from tests.unit.test_hostile_files import (
+from tests.helpers.hostile import (
     DAMAGE,
+    HOSTILE,
     HUGE,
+    OBEYED,
     empty_checkpoint,
     program,
     refuses_to_restore,
     run,
     three_statements,
 )
-from tests.unit.test_store import opened, some, texts
+from tests.helpers.stores import opened, some, texts
+from tests.hostile.attacks import Attack, Tries
 from varda_chat.errors import CheckpointError
 
 VALUES: tuple[Any, ...] = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.helpers.damage import flips_of_a_backup, flips_of_memory, flips_of_sessions, lived_in, torn_logs
+from tests.helpers.harms import HARMED_FILES, cut, flipped, harms
 from tests.hostile.attacks import Attack, Tries
-from tests.unit.test_damage import flips_of_a_backup, flips_of_memory, flips_of_sessions, lived_in, torn_logs
-from tests.unit.test_store_faults import HARMED_FILES, cut, flipped, harms
 
 
 def _of(flips: Callable[[Path, int], Iterator[None]]) -> Callable[[Path, int], Tries]:

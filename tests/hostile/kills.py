@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.helpers.purges import full_of_it, kills_in_purges
+from tests.helpers.store_kills import kills_during_changes, kills_while_storing
 from tests.hostile.attacks import Attack, Tries
-from tests.unit.test_purging import full_of_it, kills_in_purges
-from tests.unit.test_store_kills import kills_during_changes, kills_while_storing
 
 
 def _purges(work: Path, tries: int) -> Tries:

@@ -19,13 +19,13 @@ from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.helpers.paths import ROOT
 from tests.hostile.attacks import Attack, SkippedError, Tries
 
 if TYPE_CHECKING:
     import aiohttp
     from aiohttp.test_utils import TestServer
 
-ROOT = Path(__file__).parents[2]
 TOKEN = "the-token-of-these-tries"  # noqa: S105
 COOKIE = f"varda-chat-8000={TOKEN}"
 SECONDS = 60

@@ -11,15 +11,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.helpers.hostile import run, three_statements
+from tests.helpers.paths import ROOT
+from tests.helpers.purges import told
+from tests.helpers.terminal import Terminal, hear_signals
 from tests.hostile.attacks import Attack, Tries
-from tests.tui.terminal import Terminal, hear_signals
-from tests.unit.test_hostile_files import run, three_statements
-from tests.unit.test_purging import told
 from varda_chat.memory import MemoryStore, verify
 from varda_chat.transcripts import Transcripts
 from varda_chat.tui.controllers.history import InputHistory
 
-ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 SECONDS = 60
 ENVIRONMENT = {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}

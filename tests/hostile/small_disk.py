@@ -19,7 +19,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from tests.unit.test_purging import CAT, full_of_it, holding, told
+from tests.helpers.purges import CAT, full_of_it, holding, told
 from varda_chat.cli.main import main
 from varda_chat.errors import VardaError
 from varda_chat.memory import maintenance, verify

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.conftest import tiny_model
+from tests.helpers.tiny_gpt2 import tiny_model
 from training.growth import deepened, widened, with_fresh_matching
 from varda_chat.errors import DataError
 from varda_chat.memory import AssociativeMemory

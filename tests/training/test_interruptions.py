@@ -17,9 +17,9 @@ from click.testing import CliRunner
 from rich.console import Console
 from safetensors.torch import load_file
 
-from tests.training.test_preparation import source
-from tests.training.test_text_training import long_texts
-from tests.training.test_train import tiny
+from tests.helpers.paths import ROOT
+from tests.helpers.texts import long_texts, source
+from tests.helpers.tiny_training import tiny
 from training.checkpointing import Saves, saved_config
 from training.cli import train
 from training.data.preprocess.pipeline import How, prepare_text
@@ -27,7 +27,6 @@ from training.run import build
 from training.trainer import Trainer
 from varda_chat.errors import VardaError
 
-ROOT = Path(__file__).parents[2]
 QUIET = Console(quiet=True)
 STEPS = 12
 FLAGS = ["--preset", "nano", "--max-steps", str(STEPS), "--warmup-steps", "2", "--batch-size", "1", "--save-every", "2",

@@ -20,7 +20,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.tui.terminal import Terminal
+from tests.helpers.terminal import Terminal
 from varda_chat.transcripts.store import FILE_NAME
 
 MOST_FIRST_PAINT_MS = 250

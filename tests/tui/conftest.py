@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.memories import DIM, lived_in
-from tests.tui.scripted import ScriptedSession
+from tests.helpers.tui.memories import DIM, lived_in
+from tests.helpers.tui.scripted import ScriptedSession
 from varda_chat.memory import MemoryStore
 from varda_chat.transcripts import Transcripts
 

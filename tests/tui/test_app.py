@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from textual import events
 from textual.command import CommandPalette
-from textual.widgets._toast import Toast
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     ask,
     chat_of,
@@ -28,10 +28,11 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import Line, ScriptedSession
+from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.session.session import ChatSession
 from varda_chat.tui.clipboard import copy_natively, native_command
+from varda_chat.tui.screens.chat import ChatScreen
 from varda_chat.tui.screens.help import HelpScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.composer import Composer
@@ -137,7 +138,7 @@ async def test_quitting_stops_the_answer_and_closes_the_session(way: str, profil
             await say(pilot, way)
         else:
             await pilot.press("f1", way)
-        await wait_until(pilot, lambda: not pilot.app.is_running or pilot.app._exit)
+        await wait_until(pilot, lambda: pilot.app.return_code is not None)
     assert session.closed == 1
 
 
@@ -153,7 +154,7 @@ async def test_quitting_while_loading_closes_what_was_opened(profile_dir: Path) 
         await pilot.press("ctrl+q")
         await wait_until(pilot, lambda: "saving memory" in status(pilot))
         gate.set()
-        await wait_until(pilot, lambda: pilot.app._exit)
+        await wait_until(pilot, lambda: pilot.app.return_code is not None)
     assert session.closed == 1
 
 
@@ -164,7 +165,7 @@ async def test_a_failed_saving_is_told_after_the_screen_is_gone(
     async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         await pilot.press("ctrl+q")
-        await wait_until(pilot, lambda: pilot.app._exit)
+        await wait_until(pilot, lambda: pilot.app.return_code is not None)
     assert pilot.app.return_code == 1
     assert "The disk [/x] is full." in capsys.readouterr().err
 
@@ -269,6 +270,25 @@ async def test_a_long_notice_covers_nothing_that_one_writes(profile_dir: Path) -
         for text in ("Short.", "Forgotten: “My dog is called Rimba.” F8 brings it back, Alt+P shows the proof."):
             pilot.app.notify(text, timeout=1.0)
             await wait_until(pilot, lambda text=text: text[-6:] in text_of(pilot))  # type: ignore[misc]
-            toast = chat_of(pilot).chat.query(Toast).last()
+            toast = chat_of(pilot).chat.query("Toast").last()
             assert field.region.bottom <= toast.region.y
         await wait_until(pilot, lambda: field.region.bottom == 19)
+
+
+async def test_keys_that_come_before_the_first_screen_is_made_do_no_harm(
+    profile_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = ChatScreen._compose
+    early = ("f1", "f2", "f3", "f6", "f9", "ctrl+n", "alt+p", "alt+left", "ctrl+p", "ctrl+q", "escape")
+
+    async def make_late(chat: ChatScreen) -> None:
+        for key in early:
+            await chat.app.on_event(events.Key(key, None))
+        await make(chat)
+
+    monkeypatch.setattr(ChatScreen, "_compose", make_late)
+    session = ScriptedSession()
+    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "Hello")
+        assert session.prompts == ["Hello"]

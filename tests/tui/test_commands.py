@@ -9,7 +9,7 @@ from textual.command import CommandPalette
 from textual.events import Key
 from textual.widgets.markdown import MarkdownFence
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     answers,
     ask,
@@ -23,7 +23,7 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import Line, ScriptedSession
+from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.command_menu import CommandMenu
 

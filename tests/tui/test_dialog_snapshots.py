@@ -12,9 +12,9 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import OptionList
 
-from tests.tui.driver import chat_of, command, make_app, screen_is, text_of, wait_until
-from tests.tui.pictures import begin, by_night_and_by_day, still, told_session
-from tests.tui.scripted import NOW, ScriptedSession
+from tests.helpers.tui.driver import chat_of, command, make_app, screen_is, text_of, wait_until
+from tests.helpers.tui.pictures import begin, by_night_and_by_day, still, told_session
+from tests.helpers.tui.scripted import NOW, ScriptedSession
 from varda_chat.memory.maintenance import Peek
 from varda_chat.models import catalog
 from varda_chat.models.catalog import BUNDLED, Model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.driver import (
+from tests.helpers.tui.driver import (
     WIDE,
     answers,
     ask,
@@ -23,7 +23,7 @@ from tests.tui.driver import (
     wait_for_state,
     wait_until,
 )
-from tests.tui.scripted import Line, ScriptedSession
+from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.session.session import ChatSession
 from varda_chat.storage.locks import take_lock
 from varda_chat.transcripts import Recording, Transcripts

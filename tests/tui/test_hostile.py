@@ -5,13 +5,22 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 from textual.events import Paste
-from textual.pilot import Pilot
 
-from tests.tui.driver import WIDE, ask, chat_of, composer, make_app, screen_is, text_of, wait_for_state, wait_until
-from tests.tui.scripted import NOW, Line, ScriptedSession
+from tests.helpers.transcript_file import another_program
+from tests.helpers.tui.driver import (
+    WIDE,
+    ask,
+    chat_of,
+    composer,
+    make_app,
+    screen_is,
+    text_of,
+    wait_for_state,
+    wait_until,
+)
+from tests.helpers.tui.hostile_texts import check, examples
+from tests.helpers.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.memory.records import Statement
 from varda_chat.session.session import MemoryEvent, Recalled, TokenSources
 from varda_chat.transcripts import Recording, Transcripts
@@ -21,52 +30,6 @@ from varda_chat.tui.screens.sessions import SessionsScreen
 from varda_chat.tui.screens.sources import SourcesScreen
 from varda_chat.tui.screens.statement import StatementScreen
 from varda_chat.tui.state import ChatState
-
-PARTS = st.sampled_from(
-    [
-        "[/]", "[/x]", "[red]", "[@click=app.quit]", "[b]x[/b]", "[link=file:///etc]", "\\[", "[[", "]", "$accent",
-        "\x1b[2J", "\x1b]52;c;aGk=\x07", "\x1b]8;;http://x\x1b\\", "\x9b31m", "\x1bP", "\x07", "\x00", "\x7f", "\r",
-        "\u202e", "\u2066", "\u200b", "\ufeff", "\ud800", "\U000e0041", "\ufffd", "e\u0301" * 20, "👩\u200d👩\u200d👧",
-        "# ", "```", "~~~\n", "| a | b |\n|--|--|\n| [/c] | d |\n", "- [ ] x\n", "> ", "1. ", "***", "<b>x</b>",
-        "[x](javascript:1)", "![i](y)", "<http://x>", "&lt;", "\n\n", "\t", "words ", "ぁ" * 50, "x" * 300, "مرحبا",
-        "{}",
-    ]
-)  # fmt: skip
-TEXTS = st.lists(st.one_of(PARTS, st.text(max_size=12)), max_size=14).map("".join)
-FORBIDDEN = {*map(chr, (*range(0x20), *range(0x7F, 0xA0))), *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
-
-
-def check(pilot: Pilot[None]) -> None:
-    """No control code is on the screen, and no link or action that a text made for itself."""
-    for strip in pilot.app.screen._compositor.render_strips():
-        for segment in strip:
-            assert not FORBIDDEN & set(segment.text), segment
-            if segment.style is not None:
-                assert segment.style.link is None
-                act = (segment.style.meta or {}).get("@click", "")
-                assert act == "" or act.startswith("link("), act  # a link of Markdown's, which is only copied
-
-
-@given(TEXTS, TEXTS, TEXTS)
-@settings(
-    max_examples=12,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate],
-)
-def fuzz(one: str, two: str, three: str) -> None:
-    """Collected by ``examples``: hypothesis makes the texts, the app runs once for all of them."""
-    _FOUND.append((one, two, three))
-
-
-_FOUND: list[tuple[str, str, str]] = []
-
-
-def examples() -> list[tuple[str, str, str]]:
-    """Triples of hostile texts."""
-    _FOUND.clear()
-    fuzz()
-    return list(_FOUND)
 
 
 async def test_the_chat_and_its_dialogs_take_any_text(profile_dir: Path, transcripts: Transcripts) -> None:
@@ -107,9 +70,9 @@ async def test_sessions_take_any_text(profile_dir: Path, transcripts: Transcript
     for said, answered, _ in examples():
         number = transcripts.begin(said)
         transcripts.answer(transcripts.ask(number, said), answered)
-        with transcripts._changing("raw"):  # as another program may have written it
+        with another_program(transcripts) as db:
             name = answered.encode("utf-8", "replace").decode()
-            transcripts._db.execute("UPDATE sessions SET name = ? WHERE id = ?", (name, number))
+            db.execute("UPDATE sessions SET name = ? WHERE id = ?", (name, number))
     session = ScriptedSession(recording=Recording(transcripts))
     async with make_app(session, profile_dir, transcripts=transcripts).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)

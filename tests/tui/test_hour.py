@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 from textual.pilot import Pilot
 
-from tests.tui.driver import WIDE, ask, chat_of, command, toasts, wait_for_state, wait_until
-from tests.tui.scripted import NOW, Line, ScriptedSession
+from tests.helpers.tui.driver import WIDE, ask, chat_of, command, toasts, wait_for_state, wait_until
+from tests.helpers.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.session.request import Request
 from varda_chat.session.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources
 from varda_chat.transcripts import Recording, Transcripts

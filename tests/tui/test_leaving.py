@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.terminal import Terminal
+from tests.helpers.paths import ROOT
+from tests.helpers.terminal import Terminal
 
 SECONDS = 120
 XTERM = {"TERM": "xterm-256color"}
@@ -121,7 +122,7 @@ def test_where_nothing_can_be_drawn_each_line_is_a_turn(
     term: str, redirect: str, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = os.environ.get("PYTHONPATH") or str(Path(__file__).parents[2])
+    path = os.environ.get("PYTHONPATH") or str(ROOT)
     with Terminal(
         program(tiny_checkpoint, redirect=redirect), {"TERM": term, "PYTHONPATH": path}, (80, 24)
     ) as terminal:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.terminal import Terminal
+from tests.helpers.terminal import Terminal
 
 SECONDS = 60
 COLOUR = re.compile(rb"[34]8;2;(\d+);(\d+);(\d+)(?=[;m])")  # whole: what was read may end within one

@@ -10,8 +10,18 @@ import pytest
 from textual import events
 from textual.app import App, ComposeResult
 
-from tests.tui.driver import WIDE, answers, ask, chat_of, composer, make_app, text_of, wait_for_state, wait_until
-from tests.tui.scripted import NOW, Line, ScriptedSession
+from tests.helpers.tui.driver import (
+    WIDE,
+    answers,
+    ask,
+    chat_of,
+    composer,
+    make_app,
+    text_of,
+    wait_for_state,
+    wait_until,
+)
+from tests.helpers.tui.scripted import NOW, Line, ScriptedSession
 from varda_chat.session.session import MemoryEvent, Remembered
 from varda_chat.tui.controllers.collecting import OVERDUE, WORTH_IT, Collector, loading, starting
 from varda_chat.tui.controllers.session_host import DeltaStream

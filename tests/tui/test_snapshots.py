@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.tui.driver import chat_of, command, make_app, text_of, wait_until
-from tests.tui.pictures import begin, by_night_and_by_day, still, talk, told_session
-from tests.tui.scripted import ScriptedSession
+from tests.helpers.tui.driver import chat_of, command, make_app, text_of, wait_until
+from tests.helpers.tui.pictures import begin, by_night_and_by_day, still, talk, told_session
+from tests.helpers.tui.scripted import ScriptedSession
 from varda_chat.config.settings import Settings, SettingsFile
 
 SnapCompare = Callable[..., bool]

@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from click.testing import CliRunner
 
-from tests.web.browser import CHROMIUM, open_page
+from tests.helpers.chromium import CHROMIUM, open_page
 from varda_chat.cli.main import main
 from varda_chat.web.server import ChatServer
 from varda_chat.web.sizes import bounded

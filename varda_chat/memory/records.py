@@ -51,6 +51,15 @@ class NewVector:
     token: str
     strength: float
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NewVector):
+            return NotImplemented
+        same = (self.token_id, self.token, self.strength) == (other.token_id, other.token, other.strength)
+        # Python 3.13 compares what a dataclass holds one by one, and an array has no truth value
+        return same and self.vector.tobytes() == other.vector.tobytes()
+
+    __hash__ = None  # type: ignore[assignment]  # as an array's
+
 
 @dataclass(frozen=True)
 class NewStatement:

@@ -142,7 +142,7 @@ class VardaApp(App[None]):
                 yield SystemCommand(command.title, hint, partial(self._run_from_palette, command))
 
     async def _run_from_palette(self, command: Command) -> None:
-        await self.chat.commands.obey(command)
+        await self.chat.commands.obey_when_loaded(command)
 
     def _collect(self) -> None:
         self._collector.look(busy=not self.chat.is_idle)
@@ -161,8 +161,8 @@ class VardaApp(App[None]):
             self.push_screen(help_screen)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """No key acts while one is asked for, to be bound."""
-        return not isinstance(self.screen, PressScreen)
+        """No key acts while one is asked for, to be bound, or before the first screen is made."""
+        return self.chat.is_mounted and not isinstance(self.screen, PressScreen)
 
     def use_keys(self, keymap: Mapping[str, str]) -> None:
         """Let the person's keys count, and be named, from now on."""

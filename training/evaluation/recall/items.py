@@ -1,8 +1,8 @@
 """The hand-written tier of the memory benchmark: people's own words, every value of the test split, no template.
 
 Each statement and question was written one by one, without looking at the training phrasings, and each question can be
-answered from its statement alone. `tests/training/test_handwritten.py` holds the tables to these promises. The
-items are data: `training/evaluation/data/`, whose README says what a line of each file holds.
+answered from its statement alone. `tests/training/evaluation/recall/test_handwritten.py` holds the tables to these
+promises. The items are data: `training/evaluation/data/`, whose README says what a line of each file holds.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from varda_chat.tui.bindings import shown
 from varda_chat.tui.commands import Command
 from varda_chat.tui.controllers.session_host import sentence_for
 from varda_chat.tui.controllers.workers import in_worker
@@ -15,11 +16,12 @@ from varda_chat.tui.widgets.message import Notice
 if TYPE_CHECKING:
     from varda_chat.tui.screens.chat import ChatScreen
 
-WAITING = ("remember", "forget", "pin", "undo", "persona", "memory", "map")
+WAITING = ("remember", "forget", "pin", "undo", "persona", "set", "memory", "map")
 """Commands that wait, in sight, while the model loads."""
 _DIALOGS = ("forget", "pin", "memory", "map")
 _LOOK_SECONDS = 0.2
 STILL_LOADING = "The model is still loading. Try again when it is ready."
+NOT_LOADED = "What you sent still waits for the model. {} tries to load it again."
 WAIT_FIRST = "Varda is still answering. Esc stops her; then try again."
 
 
@@ -92,9 +94,12 @@ class CommandRunner:
     def must_wait(self) -> bool:
         """Whether something is being answered or waits to be, which was then told."""
         screen = self.screen
-        if screen.is_idle:
+        if screen.talk.takes_commands:
             return False
-        screen.tell(STILL_LOADING if screen.state is ChatState.LOADING else WAIT_FIRST, warning=True)
+        if screen.state is ChatState.FAILED:
+            screen.tell(NOT_LOADED.format(shown(screen.app, "retry")), warning=True)
+        else:
+            screen.tell(STILL_LOADING if screen.state is ChatState.LOADING else WAIT_FIRST, warning=True)
         return True
 
     def must_load(self) -> bool:

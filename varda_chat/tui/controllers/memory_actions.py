@@ -74,8 +74,10 @@ class MemoryActions:
         """Show what the turn would delete; what is marked goes, and the turn goes on."""
         from varda_chat.tui.screens.choose import ConfirmScreen  # not needed for the first paint
 
+        screen = self.screen
+        dialog = ConfirmScreen(event.going, clock=screen.clock, stop=screen.host.stop)
         try:
-            chosen = await self.screen.app.push_screen_wait(ConfirmScreen(event.going, clock=self.screen.clock))
+            chosen = await screen.app.push_screen_wait(dialog)
         except BaseException:
             event.answer(())
             raise

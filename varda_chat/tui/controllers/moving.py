@@ -4,7 +4,7 @@ and out of incognito."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -61,13 +61,26 @@ class Moving:
         if chosen is not None and chosen != current:
             await self._move(replace(screen.request, checkpoint=chosen or None))
 
+    def incognito(self) -> Awaitable[None] | None:
+        """Store and save nothing from here on, or do so again: once what was sent before is answered. What is typed
+        from here on is not written down meanwhile."""
+        screen = self.screen
+        screen.composing.history.writable = False
+        if screen.state is ChatState.LOADING:
+            return screen.talk.run_when_loaded("/incognito", self._switch_incognito)
+        self._begin_incognito()
+        return None
+
     @in_worker("memory")
-    async def incognito(self) -> None:
-        """Store and save nothing from here on, or do so again."""
+    async def _begin_incognito(self) -> None:
+        await self._switch_incognito()
+
+    async def _switch_incognito(self) -> None:
         screen = self.screen
         wanted = not screen.details.incognito
         leaving = screen.request.incognito and not wanted
         if not await (self._leave_copies() if leaving else self._ask_incognito(wanted)):
+            screen.composing.history.writable = not screen.facts.incognito
             return
         screen.set_incognito(wanted)
         line = (

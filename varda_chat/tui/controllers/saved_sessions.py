@@ -93,12 +93,16 @@ class SavedSessions:
         name, branches = transcripts.session(session_id).name, transcripts.branches(session_id)
         return name if len(branches) < 2 else f"{name}, branch {branches.index(session_id) + 1} of {len(branches)}"
 
-    @in_worker("session", exclusive=True)
-    async def switch(self, session_id: int | None) -> None:
+    def switch(self, session_id: int | None) -> None:
         """Let the model resume a session, or begin a new one (None)."""
         self.screen.vitals = Vitals()
+        self.screen.host.want(session_id)  # at once: a message that is sent now belongs there
+        self._enter()
+
+    @in_worker("session", exclusive=True)
+    async def _enter(self) -> None:
         try:
-            await asyncio.to_thread(self.screen.host.switch, session_id)
+            await asyncio.to_thread(self.screen.host.enter)
         except VardaError as error:
             self.screen.tell(str(error), warning=True)
         else:
@@ -109,12 +113,13 @@ class SavedSessions:
     async def new(self) -> None:
         """Begin a new session; the memory stays."""
         screen = self.screen
-        if screen.commands.must_wait():
+        if await screen.talk.waits_for_model("/new", self.new) or screen.commands.must_wait():
             return
         await screen.conversation.show(None)
         screen.session_name = ""
         await screen.conversation.add(Notice("A new session. What was stored in the memory is still known."))
         self.switch(None)
+        await screen.talk.show_queue()
 
     @in_worker("dialog")
     async def choose(self, wanted: str = "") -> None:
@@ -144,14 +149,17 @@ class SavedSessions:
             await self._resume(Chosen(int(argument)))
 
     async def _resume(self, chosen: Chosen) -> None:
-        if self.screen.commands.must_wait():
+        screen = self.screen
+        again = partial(self._resume, chosen)
+        if await screen.talk.waits_for_model(f"/resume {chosen.session_id}", again) or screen.commands.must_wait():
             return
         try:
             await self.show(chosen.session_id, chosen.turn_id)
         except VardaError as error:
-            self.screen.tell(str(error), warning=True)
+            screen.tell(str(error), warning=True)
         else:
             self.switch(chosen.session_id)
+            await screen.talk.show_queue()
 
     # branches
 
@@ -180,8 +188,7 @@ class SavedSessions:
     async def _show_branch(self, session_id: int) -> None:
         """Show a branch and let the model resume it. Raises VardaError."""
         await self.show(session_id)
-        await asyncio.to_thread(self.screen.host.switch, session_id)
-        self.note()
+        self.switch(session_id)
 
     async def walk_branch(self, steps: int) -> None:
         """Go to the next branch of this session, or the one before."""

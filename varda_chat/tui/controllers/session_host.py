@@ -85,6 +85,7 @@ class SessionHost:
         self._session: ChatSession | None = None
         self._closed = False
         self._wanted: int | None = None
+        self._entered = False  # whether the session has gone to what is wanted
         self._notices_told = 0
         self._busy = threading.Lock()  # held through every call into the session, so close() waits its turn
         self._stop = threading.Event()
@@ -98,6 +99,7 @@ class SessionHost:
         with self._busy:
             if self._closed or self._session is not None:
                 return
+            self._entered = False
             try:
                 with loading():
                     session = self._open_session(on_progress)
@@ -132,6 +134,7 @@ class SessionHost:
             if session is None or self._closed:
                 return
             try:
+                self._enter(session)
                 turn = session.reply(prompt, on_text=deltas.write, stop=self._stop, instead=instead, confirm=confirm)
                 deltas.flush()
                 finished = ReplyFinished(turn, memory_of(session), self._new_notices(session))
@@ -166,13 +169,13 @@ class SessionHost:
                 session.close()
 
     def want(self, session_id: int | None) -> None:
-        """Resume this session of the transcripts once the model is loaded."""
-        self._wanted = session_id
+        """Resume this session of the transcripts, or begin a new one (None), before the next turn at the latest, once
+        the model is loaded; returns at once."""
+        self._wanted, self._entered = session_id, False
 
-    def switch(self, session_id: int | None) -> None:
-        """Resume a session of the transcripts, or begin a new one (None); as soon as the model is loaded. Raises
-        VardaError where there is no such session."""
-        self.want(session_id)
+    def enter(self) -> None:
+        """Go to the session that is wanted, as soon as the model is loaded. Raises VardaError where there is no such
+        session."""
         with self._busy:
             if self._session is not None:
                 self._enter(self._session)
@@ -181,7 +184,7 @@ class SessionHost:
     def session_id(self) -> int | None:
         """The session that is going on, in the transcripts; None where it is not there yet."""
         session = self._session
-        return self._wanted if session is None else session.recording.session_id
+        return session.recording.session_id if session is not None and self._entered else self._wanted
 
     def prepare(self) -> None:
         """Forget an earlier ``stop``; call it before the thread of a new reply is started."""
@@ -201,7 +204,9 @@ class SessionHost:
                 session.close()
 
     def _enter(self, session: ChatSession) -> None:
-        wanted = self._wanted
+        if self._entered:
+            return
+        self._entered, wanted = True, self._wanted
         if wanted is None:
             session.new()
         elif session.recording.session_id != wanted:

@@ -41,6 +41,7 @@ class Waiting:
 
     run: Callable[[], Awaitable[None]]
     line: Notice
+    text: str
 
 
 class Talk:
@@ -52,6 +53,7 @@ class Talk:
         self._now: Sent | None = None
         self._failed: Sent | None = None
         self._answer: VardaMessage | None = None
+        self._runs_command = False
         self._told_of_window = False
         self._errors: list[Notice] = []  # shown, and true until the next success
 
@@ -59,6 +61,11 @@ class Talk:
     def is_idle(self) -> bool:
         """Whether nothing is being answered or waits to be."""
         return self.screen.state is not ChatState.THINKING and not self._queue
+
+    @property
+    def takes_commands(self) -> bool:
+        """Whether a command may act now. For one that waited, what was sent after it waits in its turn."""
+        return self.is_idle or (self._runs_command and self.screen.state.can_answer)
 
     def begin_anew(self) -> None:
         """Another session is shown: what failed in the one before is not tried again."""
@@ -128,13 +135,37 @@ class Talk:
         await self._enqueue(Sent(prompt, bubble, True, hidden))
 
     async def run_when_loaded(self, text: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Show the command ``text`` as waiting, and ``run`` it once the model is loaded."""
+        """Show the command ``text`` as waiting, and ``run`` it once the model is loaded. A key that is pressed once
+        more asks for nothing more."""
+        if self._queue and isinstance(self._queue[-1], Waiting) and self._queue[-1].text == text:
+            return
         conversation = self.screen.conversation
         await conversation.to_end()
-        line = Notice(text, "… waits for the model")
-        await conversation.add(line)
+        waiting = Waiting(run, _waiting_line(text), text)
+        await conversation.add(waiting.line)
         conversation.follow()
-        await self._enqueue(Waiting(run, line))
+        await self._enqueue(waiting)
+
+    async def waits_for_model(self, text: str, run: Callable[[], Awaitable[None]]) -> bool:
+        """Whether the model is loading and something was sent before the command ``text``, which then waits in sight
+        too."""
+        if self.screen.state is not ChatState.LOADING or not self._queue:
+            return False
+        await self.run_when_loaded(text, run)
+        return True
+
+    async def show_queue(self) -> None:
+        """Another session is shown: show what waits at its end."""
+        for place, each in enumerate(self._queue):
+            if isinstance(each, Waiting):
+                line = _waiting_line(each.text)
+                self._queue[place] = replace(each, line=line)
+                await self.screen.conversation.add(line)
+            else:
+                bubble = UserMessage(each.prompt)
+                bubble.wait_for("the model" if place == 0 else "the answer before it")
+                self._queue[place] = replace(each, bubble=bubble)
+                await self.screen.conversation.add(bubble)
 
     async def retry(self) -> bool:
         """Send the prompt that failed once more, or load the model once more; whether there was anything to try."""
@@ -165,7 +196,11 @@ class Talk:
             self.screen.waiting = len(self._queue)
             if first.line.is_attached:
                 await first.line.remove()
-            await first.run()
+            self._runs_command = True
+            try:
+                await first.run()
+            finally:
+                self._runs_command = False
 
     # a turn
 
@@ -255,3 +290,7 @@ class Talk:
 
     def _in_thread(self, group: str, work: Callable[[], None]) -> None:
         self.screen.run_worker(work, thread=True, exclusive=True, group=group, exit_on_error=False)
+
+
+def _waiting_line(command: str) -> Notice:
+    return Notice(command, "… waits for the model")

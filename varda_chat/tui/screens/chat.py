@@ -207,9 +207,13 @@ class ChatScreen(Screen[None]):
 
     # -- keys -----------------------------------------------------------------------------------------------
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """No key acts before there is something to act on."""
+        return self.is_mounted
+
     async def action_run(self, name: str) -> None:
         """Do what the command ``name`` does without an argument."""
-        await self.commands.obey(named(name))
+        await self.commands.obey_when_loaded(named(name))
 
     def action_stop(self) -> None:
         """Stop the answer; what is written stays."""

@@ -107,7 +107,10 @@ class ConfirmScreen(ChooseScreen):
     """What a turn is about to delete, all of it marked. It opens unasked, so a letter of a message that is being
     written must not let anything go."""
 
-    def __init__(self, statements: Sequence[Statement], *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, statements: Sequence[Statement], *, clock: Callable[[], float], stop: Callable[[], None]
+    ) -> None:
+        """``stop`` stops the answer."""
         super().__init__(
             "Varda would delete",
             "forget",
@@ -116,14 +119,24 @@ class ConfirmScreen(ChooseScreen):
             note="Your message makes her delete what is marked.",
             clock=clock,
         )
-        self._last_key = time.monotonic()
+        self._stop = stop
+        self._key_before = self._last_key = 0.0
+
+    def on_mount(self) -> None:
+        self._key_before = self._last_key = time.monotonic()
 
     def on_key(self, event: events.Key) -> None:
-        """Note when it was."""
-        self._last_key = time.monotonic()
+        """Note when it was, which is before it acts. Ctrl+C stops the answer, as everywhere."""
+        self._key_before, self._last_key = self._last_key, time.monotonic()
+        if event.key == "ctrl+c":
+            event.stop()
+            event.prevent_default()
+            self._stop()
+            self.dismiss(None)
 
     def action_forget(self) -> None:
         """Let what is marked go, unless somebody is writing."""
-        since, self._last_key = time.monotonic() - self._last_key, time.monotonic()
-        if since >= QUIET_SECONDS:
+        if self._last_key - self._key_before >= QUIET_SECONDS:
             super().action_forget()
+        else:
+            self.notify(f"Nothing is deleted yet: wait a moment, then press {self.key('choose.forget')} again.")

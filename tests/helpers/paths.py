@@ -1,0 +1,10 @@
+"""Where the project lies, and what its tests read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+"""The directory of the project: the packages, docs/ and tests/ lie in it."""
+EXPORTS = Path(__file__).parent / "exports"
+"""Files of the shapes that other programs export, one of each."""

@@ -1,0 +1,188 @@
+"""A session of a model that decides before it answers: what leaves the window, and what an error leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
+from varda_chat import ChatSession
+from varda_chat.config.defaults import GenerationSettings
+from varda_chat.memory import MemoryStore
+from varda_chat.models import reply
+from varda_chat.models.chat_format import ChatMLFormat
+from varda_chat.models.checkpoint import Checkpoint
+from varda_chat.models.configuration import INTENTS
+from varda_chat.models.decoding import decode
+from varda_chat.session.confirming import KEPT
+
+CHAT = ChatMLFormat(chatml_tokenizer())
+GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)
+NEVER = 1.1
+TOLD, ASKED = "My dog is called Rimba.", "What is my dog called?"
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    """A model that stores all it is told, and does nothing else."""
+    model = chatml_model(CHAT)
+    memory = model.config.memory
+    memory.store_threshold = 0.0
+    memory.change_threshold = memory.ask_threshold = memory.other_threshold = NEVER
+    return model
+
+
+def opened(model: Any, folder: Path) -> ChatSession:
+    store = MemoryStore.open(folder, embedding_dim=model.config.memory_dim, fingerprint="tiny")
+    return ChatSession(Checkpoint(model, CHAT, "tiny", "tiny"), store, generation=GREEDY)
+
+
+@pytest.fixture
+def session(model: Any, tmp_path: Path) -> Iterator[ChatSession]:
+    with opened(model, tmp_path / "profile") as session:
+        yield session
+
+
+@pytest.fixture
+def tokens_alone(model: Any, tmp_path: Path) -> int:
+    """Tokens of a prompt that only holds the question."""
+    with opened(model, tmp_path / "other") as other:
+        return other.reply(ASKED).prompt_tokens
+
+
+def test_a_turn_stays_in_the_window(session: ChatSession, tokens_alone: int) -> None:
+    assert session.reply(TOLD).stored
+    assert session.reply(ASKED).prompt_tokens > tokens_alone
+
+
+def test_what_is_forgotten_leaves_the_window(session: ChatSession, tokens_alone: int) -> None:
+    session.memory.forget(each.id for each in session.reply(TOLD).stored)
+    assert session.reply(ASKED).prompt_tokens == tokens_alone
+
+
+def test_a_regenerated_answer_does_not_see_what_was_forgotten_since(session: ChatSession, tokens_alone: int) -> None:
+    told = session.reply(TOLD).stored
+    session.reply(ASKED)
+    session.memory.forget(each.id for each in told)
+    assert session.reply(ASKED, instead=True).prompt_tokens == tokens_alone
+
+
+def test_of_a_regenerated_answer_its_own_turn_leaves(session: ChatSession, model: Any, tmp_path: Path) -> None:
+    session.reply("I live in Lisbon.")
+    session.reply(TOLD)
+    again = session.reply(TOLD, instead=True)
+    session.memory.forget(each.id for each in again.stored)
+    with opened(model, tmp_path / "other") as other:
+        other.reply("I live in Lisbon.")
+        assert session.reply(ASKED).prompt_tokens == other.reply(ASKED).prompt_tokens
+
+
+@pytest.fixture
+def asking(model: Any) -> Iterator[Any]:
+    """The model, taking every line for a question that all it finds answers."""
+    memory = model.config.memory
+    before = memory.ask_threshold, memory.recall_threshold
+    memory.ask_threshold = memory.recall_threshold = -1.0
+    yield model
+    memory.ask_threshold, memory.recall_threshold = before
+
+
+def test_what_is_found_is_read_word_for_word(session: ChatSession, asking: Any, monkeypatch: Any) -> None:
+    asking.config.memory.ask_threshold = NEVER
+    session.reply(TOLD)
+    asking.config.memory.ask_threshold = -1.0
+    read: list[str] = []
+
+    def decoding(model: Any, prompt: list[int], *others: Any, **given: Any) -> list[int]:
+        read.append(CHAT.decode(prompt))
+        return decode(model, prompt, *others, **given)
+
+    monkeypatch.setattr(reply, "decode", decoding)
+    turn = session.reply(ASKED)
+    assert turn.status == "recalled"
+    assert read[0].endswith(f"memory\nFound:\n- {TOLD}\nassistant\n")
+    session.reply(ASKED)
+    assert read[1].startswith(read[0]), "what was read is read once"
+
+
+def test_a_turn_that_found_what_is_forgotten_leaves_the_window(
+    session: ChatSession, tokens_alone: int, asking: Any
+) -> None:
+    asking.config.memory.ask_threshold = NEVER
+    told = session.reply(TOLD).stored
+    session.new()
+    asking.config.memory.ask_threshold = -1.0
+    session.reply(ASKED)
+    session.memory.forget(each.id for each in told)
+    asking.config.memory.ask_threshold = NEVER
+    assert session.reply(ASKED).prompt_tokens == tokens_alone
+
+
+def test_an_error_while_a_reply_is_written_leaves_the_session_as_it_was(
+    session: ChatSession, model: Any, tmp_path: Path
+) -> None:
+    def fail(_piece: str) -> None:
+        raise OSError("the screen is gone")
+
+    session.reply(TOLD)
+    with pytest.raises(OSError, match="screen is gone"):
+        session.reply(ASKED, on_text=fail)
+    found = session.reply(ASKED)
+    with opened(model, tmp_path / "other") as other:
+        other.reply(TOLD)
+        expected = other.reply(ASKED)
+    assert (found.reply, found.prompt_tokens) == (expected.reply, expected.prompt_tokens)
+
+
+@pytest.fixture
+def forgetting(model: Any) -> Iterator[Any]:
+    """The model, taking every line for a wish to forget what is nearest to it."""
+    memory = model.config.memory
+    before = memory.change_threshold, memory.delete_threshold
+    yield model
+    memory.change_threshold, memory.delete_threshold = before
+
+
+def _forgetful(model: Any, monkeypatch: Any) -> None:
+    memory = model.config.memory
+    memory.change_threshold = memory.delete_threshold = -1.0
+    layer = model.memory_layer
+    logits = layer.intent_logits
+
+    def forget(address: Any) -> Any:
+        found = logits(address)
+        found[..., INTENTS.index("forget")] += 1000.0
+        return found
+
+    monkeypatch.setattr(layer, "intent_logits", forget)
+
+
+@pytest.mark.parametrize(
+    ("when", "pinned", "asked"),
+    [("auto", False, False), ("auto", True, True), ("always", False, True), ("never", True, False)],
+)
+def test_a_turn_asks_before_it_deletes(
+    when: str, pinned: bool, asked: bool, session: ChatSession, forgetting: Any, monkeypatch: Any
+) -> None:
+    told = session.reply(TOLD).stored[0]
+    session.memory.pin(told.id, pinned)
+    session.confirm_deletes = when
+    _forgetful(forgetting, monkeypatch)
+    questions: list[list[str]] = []
+
+    def keep(going: Any) -> list[int]:
+        questions.append([each.text for each in going])
+        return []
+
+    turn = session.reply("Forget that.", confirm=keep)
+    assert questions == ([[TOLD]] if asked else [])
+    if asked:
+        assert (turn.reply, turn.deleted) == (KEPT, ())
+    assert bool(session.memory.statements()) == (asked or pinned)
+    if asked:
+        turn = session.reply("Forget that.", confirm=lambda going: [each.id for each in going])
+        assert [each.text for each in turn.deleted] == [TOLD]
+        assert session.memory.statements() == ()
