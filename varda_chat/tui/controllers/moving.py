@@ -80,7 +80,7 @@ class Moving:
         wanted = not screen.details.incognito
         leaving = screen.request.incognito and not wanted
         if not await (self._leave_copies() if leaving else self._ask_incognito(wanted)):
-            screen.composing.history.writable = not screen.facts.incognito
+            screen.composing.history.writable = not screen.details.incognito
             return
         screen.set_incognito(wanted)
         line = (
