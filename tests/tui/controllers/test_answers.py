@@ -279,6 +279,7 @@ async def test_why_shows_the_answer_without_each_memory(size: tuple[int, int], p
         await ask(pilot, "What is my dog called?")
         await command(pilot, "/why")
         await wait_until(pilot, lambda: len(pilot.app.screen.query(Side)) == 2)
+        await wait_until(pilot, lambda: "S stop" not in text_of(pilot))  # there is nothing to stop any more
         pilot.app.screen.query_one(WhatIf).scroll_visible(animate=False, top=True)
         await wait_until(pilot, lambda: other in text_of(pilot))
         assert "without “My dog is Rimba.” 6 of 6 tokens differ" in words_of(pilot)

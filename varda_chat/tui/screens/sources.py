@@ -152,6 +152,8 @@ class SourcesScreen(Card[None]):
     def _end_without(self, problem: str) -> None:
         if self.is_attached:
             self.query_one(WhatIf).end(problem, stopped=self._stop.is_set())
+            stop = self.key("sources.stop")
+            self.show_hints([each for each in self._foot if each[0] != stop])
 
     def watch_place(self) -> None:
         if self.is_mounted:
