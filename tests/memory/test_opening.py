@@ -68,7 +68,8 @@ def test_another_model_reads_the_texts_again(tmp_path: Path) -> None:
 
 
 def test_read_only_is_a_copy_that_writes_nothing(tmp_path: Path) -> None:
-    assert opened(tmp_path / "none", read_only=True).size == 0
+    with opened(tmp_path / "none", read_only=True) as nothing:
+        assert nothing.size == 0
     assert not (tmp_path / "none").exists()
     with opened(tmp_path) as writer:
         stored = writer.apply(turn(told("a")), session="s").stored
