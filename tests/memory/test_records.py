@@ -20,5 +20,5 @@ def test_vectors_are_equal_by_what_they_hold() -> None:
 
 def test_another_vector_or_token_is_not_equal() -> None:
     assert replace(VECTOR, vector=VECTOR.vector + 1) != VECTOR
-    assert replace(VECTOR, token="cat") != VECTOR
+    assert replace(VECTOR, token_id=9) != VECTOR
     assert VECTOR != "dog"
