@@ -258,6 +258,23 @@ def test_only_what_is_likeliest_a_request_forgets(careful: Any, store: MemorySto
     assert (asked.status_name, asked.deletes) == ("recalled", frozenset())
 
 
+def test_a_request_must_be_surer_than_a_correction(
+    careful: Any, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves nothing behind, and "don't forget ..." resembles it."""
+    for name, value in (("search_weight", 0.0), ("end_threshold", 0.6), ("forget_threshold", 0.9)):
+        monkeypatch.setattr(careful.config.memory, f"rerank_{name}", value)
+
+    def beside(ends: float) -> Any:
+        return lambda statements: [(0.1, ends) for _ in statements]
+
+    lean(careful, forget=12.0)
+    assert decided(careful, store, read_beside=beside(0.8)).status_name == "nothing_to_delete"
+    assert len(decided(careful, store, read_beside=beside(0.95)).deletes) == 1
+    lean(careful, correct=12.0)
+    assert len(decided(careful, store, read_beside=beside(0.8)).deletes) == 1
+
+
 def test_what_the_search_says_counts_beside_what_is_read(careful: Any, store: MemoryStore) -> None:
     memory = careful.config.memory
     before, memory.rerank_search_weight = memory.rerank_search_weight, 0.5

@@ -105,8 +105,8 @@ class DrawnPairs:
 
     def group(self, rng: random.Random) -> list[Pair]:
         """The pairs of one line."""
-        kinds = (self._of_fact, self._noted, self._exchange, self._overview)
-        return rng.choices(kinds, (0.6, 0.2, 0.14, 0.06))[0](rng)
+        kinds = (self._of_fact, self._noted, self._exchange, self._overview, self._insisted)
+        return rng.choices(kinds, (0.54, 0.2, 0.12, 0.06, 0.08))[0](rng)
 
     def _of_fact(self, rng: random.Random) -> list[Pair]:
         fact = rng.choice(self.facts)
@@ -146,6 +146,16 @@ class DrawnPairs:
         """A question for all that is remembered: anything answers it."""
         line = rng.choice(self.lines.replies["overview"])
         return [Pair(line, each, answers=True) for each in self.anything(4, rng)]
+
+    def _insisted(self, rng: random.Random) -> list[Pair]:
+        """A line that asks for a fact to be kept ("don't forget where I live"), beside the request to forget it."""
+        fact = rng.choice(self.facts)
+        request = rng.choice(fact.requests)
+        if not request.lower().startswith("forget "):
+            return []
+        what = request[len("forget ") :].rstrip(".! ")
+        kept = rng.choice(self.lines.replies["insist"]).replace("{w}", what)
+        return [Pair(kept, fact.statement), Pair(request, fact.statement, ends=True)]
 
     def _exchange(self, rng: random.Random) -> list[Pair]:
         line = rng.choice(self.lines.exchanges).user

@@ -67,7 +67,8 @@ class Noted:
 @dataclass(frozen=True)
 class Lines:
     """Everything that is said between facts. dialogues: lists of (role, text); noted: lines with statements of their
-    own; replies: what is said on a decision, by kind, and the questions for all that is remembered ("overview")."""
+    own; replies: what is said on a decision, by kind, the questions for all that is remembered
+    ("overview"), and what asks for something to be kept ("insist", with {w} for it)."""
 
     exchanges: tuple[Exchange, ...]
     noted: tuple[Noted, ...]

@@ -27,7 +27,7 @@ class RerankConfig:
     rank: int = 8
     pairs: int = 32
     judged: float = 0.6
-    max_steps: int = 400
+    max_steps: int = 900
     warmup_steps: int = 15
     map_rate: float = 1.5e-3
     decision_rate: float = 1e-3
@@ -35,8 +35,9 @@ class RerankConfig:
     seed: int = 1
     save_every: int = 25
     search_weight: float = 0.3
-    answer_threshold: float = 0.6
-    end_threshold: float = 0.65
+    answer_threshold: float = 0.73
+    end_threshold: float = 0.6
+    forget_threshold: float = 0.9
     change_threshold: float = 0.1
 
 

@@ -45,6 +45,7 @@ def write_adapter(source: Path, output: Path, model: Any, config: RerankConfig) 
         "rerank_search_weight": config.search_weight,
         "rerank_answer_threshold": config.answer_threshold,
         "rerank_end_threshold": config.end_threshold,
+        "rerank_forget_threshold": config.forget_threshold,
         "change_threshold": config.change_threshold,
     }
     (output / "config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")

@@ -48,6 +48,7 @@ class MemoryConfig(PreTrainedConfig):
         rerank_rank: rank of the maps by which found statements are read once more, beside the line; 0 for none.
         rerank_search_weight: weight of what the search says of them, in log-odds, beside what is read so.
         rerank_answer_threshold, rerank_end_threshold: as recall_threshold and delete_threshold, of both together.
+        rerank_forget_threshold: in place of the latter, where a line asks for something to be forgotten.
         memory_size, index_type, num_clusters, forgetfulness_factor: what a new memory of this model begins with.
     """
 
@@ -79,6 +80,7 @@ class MemoryConfig(PreTrainedConfig):
     rerank_search_weight: float = 0.0
     rerank_answer_threshold: float = 0.5
     rerank_end_threshold: float = 0.5
+    rerank_forget_threshold: float = 0.5
     memory_size: int = 10_000
     index_type: str = "flat"
     num_clusters: int = 1024

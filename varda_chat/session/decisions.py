@@ -168,7 +168,9 @@ def decide(
     if read_beside is not None and candidates and (changes or chance["ask"] > config.ask_threshold):
         by_ends = changes and likeliest != "ask"
         candidates = _reranked(candidates, read_beside, config.rerank_search_weight, by_ends=by_ends)
-        answers_above, ends_above = config.rerank_answer_threshold, config.rerank_end_threshold
+        answers_above = config.rerank_answer_threshold
+        # a correction leaves a new statement behind, a request to forget nothing
+        ends_above = config.rerank_forget_threshold if likeliest == "forget" else config.rerank_end_threshold
     # a line means one statement, and what resembles it stays
     meant = max(candidates, key=lambda each: each.ends, default=None)
     goes = changes and meant is not None and meant.ends > ends_above
