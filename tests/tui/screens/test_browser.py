@@ -16,8 +16,6 @@ from tests.helpers.tui.driver import (
     real_opener,
     screen_is,
     text_of,
-    toasts,
-    wait_for_state,
     wait_until,
 )
 from tests.helpers.tui.hostile_texts import check, examples
@@ -29,7 +27,6 @@ from varda_chat.tui.screens.browser import BrowserScreen
 from varda_chat.tui.screens.editing import EditScreen
 from varda_chat.tui.screens.forgetting import ForgetScreen
 from varda_chat.tui.screens.statement import StatementScreen
-from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.browser_lines import Chip, SearchField
 from varda_chat.tui.widgets.statement_list import StatementList
 
@@ -104,11 +101,10 @@ async def test_an_empty_memory_and_one_that_is_not_loaded(profile_dir: Path, tin
         return opener(on_progress)
 
     async with make_app(later, profile_dir).run_test(size=(40, 16), notifications=True) as pilot:
-        await pilot.press("f6")
-        await wait_until(pilot, lambda: toasts(pilot) and "not loaded yet" in toasts(pilot)[-1])
+        await pilot.press("f6")  # waits for the model
+        await wait_until(pilot, lambda: "/memory" in text_of(pilot))
+        assert not screen_is(pilot, BrowserScreen)
         loading.set()
-        await wait_for_state(pilot, ChatState.READY)
-        await pilot.press("f6")
         await wait_until(
             pilot, lambda: screen_is(pilot, BrowserScreen) and "Nothing is in memory yet" in text_of(pilot)
         )

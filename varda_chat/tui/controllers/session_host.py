@@ -85,7 +85,7 @@ class SessionHost:
         self._session: ChatSession | None = None
         self._closed = False
         self._wanted: int | None = None
-        self._entered = False  # whether the session has gone to what is wanted
+        self._entered = False  # whether the session is where it is wanted
         self._notices_told = 0
         self._busy = threading.Lock()  # held through every call into the session, so close() waits its turn
         self._stop = threading.Event()

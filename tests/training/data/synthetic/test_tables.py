@@ -159,7 +159,7 @@ def test_the_same_seed_draws_the_same_sessions() -> None:
     lines, facts = load_lines(validation=False), load_facts(validation=False)
     drawn = SessionBuilder(CHAT, lines, TALK, facts).draw_people("fixed", range(4), 2, 500)
     arrays = [array for session in drawn for array in (*vars(session.arrays).values(), session.status)]
-    assert digest(*arrays, [session.turns for session in drawn]) == "498ec906e52e1c3b"
+    assert digest(*arrays, [session.turns for session in drawn]) == "b4778f43e9ebc61a"
 
 
 def test_the_same_seed_draws_the_same_benchmark() -> None:
