@@ -60,7 +60,7 @@ def harms(work: Path, name: str, harm: Harm, tries: int) -> Iterator[None]:
                 newer = name == "memory.db" and db.execute("PRAGMA user_version").fetchone()[0] > SCHEMA_VERSION
             except sqlite3.DatabaseError:
                 newer = False
-        if newer:  # the bit lies in the schema's version: told, and nothing touched
+        if newer:  # the bit is in the schema's version: reported, and nothing is changed
             with pytest.raises(VardaError, match="newer varda-chat"):
                 opened(copy)
             yield

@@ -5,6 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-"""The directory of the project: the packages, docs/ and tests/ lie in it."""
+"""The project's root directory: it contains the packages, docs/ and tests/."""
 EXPORTS = Path(__file__).parent / "exports"
 """Files of the shapes that other programs export, one of each."""

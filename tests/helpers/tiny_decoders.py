@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import pytest
 import torch
 from torch import Tensor
 from transformers import (
@@ -139,3 +140,16 @@ class ChainedMemory(ExactMemory):
 
     def vectors_of(self, ids: Tensor) -> tuple[Tensor, None]:
         return self.vectors[ids.clamp_min(0)] * (ids >= 0).unsqueeze(-1), None
+
+
+def check_tuples(model: Any, ids: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That ``model`` gives a tuple, of the same loss and logits, where no dict is wanted."""
+    with torch.no_grad():
+        expected = model(ids, labels=ids)
+        found = model(ids, labels=ids, return_dict=False)
+        monkeypatch.setattr(model.config, "return_dict", False)
+        configured = model(ids, labels=ids)
+    for each in (found, configured):
+        assert isinstance(each, tuple)
+        assert torch.equal(each[0], expected.loss)
+        assert torch.equal(each[1], expected.logits)

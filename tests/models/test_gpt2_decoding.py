@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
-from tests.helpers.tiny_decoders import ChainedMemory, checkpoint_layers
+from tests.helpers.tiny_decoders import ChainedMemory, check_tuples, checkpoint_layers
 from tests.helpers.tiny_gpt2 import tiny_model
 from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.models import SearchResults, VardaGPTAssociative
@@ -152,15 +152,7 @@ def test_padded_prompts_are_continued_as_if_alone(
 def test_a_tuple_comes_where_no_dict_is_wanted(
     model: VardaGPTAssociative, ids: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with torch.no_grad():
-        expected = model(ids, labels=ids)
-        found = model(ids, labels=ids, return_dict=False)
-        monkeypatch.setattr(model.config, "return_dict", False)
-        configured = model(ids, labels=ids)
-    for each in (found, configured):
-        assert isinstance(each, tuple)
-        assert torch.equal(each[0], expected.loss)
-        assert torch.equal(each[1], expected.logits)
+    check_tuples(model, ids, monkeypatch)
 
 
 def test_the_loss_is_divided_by_what_the_trainer_says(model: VardaGPTAssociative, ids: Tensor) -> None:

@@ -24,6 +24,7 @@ from tests.helpers.tiny_decoders import (
     ChainedMemory,
     ExactMemory,
     as_row,
+    check_tuples,
     checkpoint_layers,
     conversation,
     decoder_settings,
@@ -199,15 +200,7 @@ def test_the_loss_is_divided_by_what_the_trainer_says(model: Any, ids: Tensor) -
 
 
 def test_a_tuple_comes_where_no_dict_is_wanted(model: Any, ids: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    with torch.no_grad():
-        expected = model(ids, labels=ids)
-        found = model(ids, labels=ids, return_dict=False)
-        monkeypatch.setattr(model.config, "return_dict", False)
-        configured = model(ids, labels=ids)
-    for each in (found, configured):
-        assert isinstance(each, tuple)
-        assert torch.equal(each[0], expected.loss)
-        assert torch.equal(each[1], expected.logits)
+    check_tuples(model, ids, monkeypatch)
 
 
 def test_a_later_token_changes_nothing_earlier(model: Any, ids: Tensor, memory: ChainedMemory) -> None:

@@ -1,4 +1,4 @@
-"""Bases that were converted, as they lie in the cache: built once, rebuilt where damaged, whole after a kill."""
+"""Converted bases in the cache: built once, rebuilt where damaged, whole after a kill."""
 
 from __future__ import annotations
 

@@ -32,7 +32,11 @@ def train(context: click.Context, /, **_: Any) -> None:
 
 @train.command("prepare")
 @click.argument("sources", nargs=-1, metavar="[NAME|PATH]...")
-@flag("data-dir", **directory(), help="Folder where corpora lie already (NAME.jsonl.xz); else they are fetched.")
+@flag(
+    "data-dir",
+    **directory(),
+    help="Directory that already holds the corpora (NAME.jsonl.xz); otherwise they are fetched.",
+)
 @flag(
     "output-dir",
     **directory(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 PACKAGE = "varda-chat"
@@ -29,6 +28,8 @@ def _installer() -> list[str]:
 
 def _installed_by() -> str:
     """What its installation records: "pip", "uv", ...; "" where it was not installed."""
+    from importlib.metadata import PackageNotFoundError, distribution  # only a hint needs it
+
     try:
         return (distribution(PACKAGE).read_text("INSTALLER") or "").strip()
     except PackageNotFoundError:
