@@ -102,8 +102,9 @@ def build(
     first = accelerator.is_main_process
     if not first:
         console = Console(quiet=True)
-    for line in launch_notices(accelerator):
+    for line in launch_notices(accelerator, config):
         console.print(line, markup=False)
+    config = replace(config, mixed_precision=accelerator.mixed_precision)
     source = source_of_run(config, data_dir, console)
     torch.manual_seed(config.seed)
     if first and not resume:

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from varda_chat.errors import CheckpointError
 from varda_chat.models.adapters import LORA, LORA_CONFIG, MEMORY
 from varda_chat.models.chat_format import ChatFormat, chat_format_of
+from varda_chat.models.linear_maps import widen
 from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
 
 MEMORY_PARTS = ("memory_layer.", "memory_heads.", "reranker.")
@@ -44,6 +45,7 @@ def with_memory(base: Path, memory: dict[str, Any] | None = None) -> tuple[ChatF
     if lost:
         raise CheckpointError(f"The base model in {base} has weights that are not used ({lost[0]}).")
     model.tie_weights()
+    widen(model)
     model.memory_layer.float()
     model.memory_heads.float()
     with torch.no_grad():  # bf16 rounded the initial values

@@ -22,6 +22,7 @@ from training.adapter.rerank import RerankConfig, RerankTrainer
 from training.sentence_encoder import packaged_encoder
 from varda_chat.models.adapters import MEMORY
 from varda_chat.models.checkpoint import load_checkpoint
+from varda_chat.models.linear_maps import widen
 from varda_chat.models.reranker import Reranker
 
 
@@ -58,6 +59,7 @@ def train_reranker(
     """Train a reranker for ``adapter``, resuming from what is in ``saves``, and write both to ``output``. ``encoder``:
     unit vectors of texts, by which near statements are found."""
     checkpoint = load_checkpoint(adapter)
+    widen(checkpoint.model)
     torch.manual_seed(config.seed)
     add_reranker(checkpoint.model, config.rank)
     facts, lines = load_facts(validation=False), load_lines(validation=False)

@@ -35,6 +35,7 @@ from training.adapter.decisions import train_decisions, turn_ends
 from training.adapter.progress import shown
 from training.adapter.read_sessions import ReadSessions, lower_pass, read_sessions
 from training.optimizer import descend, schedule
+from training.precision import autocast
 from varda_chat.models.adapters import LORA_CONFIG
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.llama import VardaLlamaAssociative
@@ -111,7 +112,7 @@ class AdapterTrainer:
         terms: dict[str, Tensor] = {}
         output: Any = None
         if reading:
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 output = model(
                     batch.rows, memory=memory, statements=batch.statements(), status=batch.status.flatten(0, 1),
                     with_logits=False, use_cache=False,
@@ -134,7 +135,7 @@ class AdapterTrainer:
             self._add_decisions(terms, counts, lower, batch)
         else:
             terms["quiet"] = L.quiet(lower, layer, batch, output.read_weights)
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 terms["speech"], said = L.speech(model, output, batch)
             counts |= said
         self._remember(lower, batch)

@@ -23,6 +23,8 @@ from training.adapter.assemble import add_lora, load_lora, save_lora
 from training.adapter.batch import SessionBatch
 from training.adapter.sessions import SessionBuilder
 from training.optimizer import descend, warm_cosine
+from training.precision import autocast
+from varda_chat.models.linear_maps import widen
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class SpeechTrainer:
         builder.talkative = validation.talkative = config.talkative
         self.model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
         self.model.requires_grad_(False)
+        widen(self.model)
         add_lora(self.model, config.rank, config.alpha)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=config.lora_rate, betas=(0.9, 0.98), weight_decay=0.0)
@@ -70,7 +73,7 @@ class SpeechTrainer:
         """Weighted cross-entropy (nats a token) of the replies' tokens."""
         ids, weight = batch.rows, batch.target_weight.flatten(0, 1)
         chosen = weight > 0
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             hidden = self.model.model(ids, use_cache=False).last_hidden_state
             logits = self.model.lm_head(hidden[chosen])
         lost = F.cross_entropy(logits.float(), torch.roll(ids, -1, 1)[chosen], reduction="none")

@@ -24,7 +24,7 @@ from varda_chat.models import SearchResults, VardaGPTAssociative
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.models.generation import generate_reply
-from varda_chat.models.packed import pack
+from varda_chat.models.linear_maps import suit
 from varda_chat.models.reply import ReplyWriter
 from varda_chat.session.decisions import FoundMemory, decide
 
@@ -92,7 +92,7 @@ class ModelBench:
     def __init__(self, name: str, checkpoint: Checkpoint, folder: Path, vectors: int = VECTORS) -> None:
         self.name, self.model, self.vectors = name, checkpoint.model, vectors
         self.plain = plain_base(self.model)
-        pack(self.model)  # as the chat does
+        suit(self.model)  # as the chat does
         self.chat: ChatFormat = copy.copy(checkpoint.chat)
         self.chat.banned = [*self.chat.banned, self.chat.end_id]  # each writes as many tokens as the other
         self.decides = hasattr(self.model, "memory_layer")

@@ -239,9 +239,9 @@ def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
 def _load(source: str) -> Any:
     from training.quiet import quiet_libraries
     from varda_chat.models.checkpoint import load_checkpoint
-    from varda_chat.models.packed import pack
+    from varda_chat.models.linear_maps import suit
 
     quiet_libraries()
     checkpoint = load_checkpoint(source)
-    pack(checkpoint.model)
+    suit(checkpoint.model)
     return checkpoint

@@ -90,7 +90,8 @@ OBJECTIVE = (
 
 MACHINE = (
     flag("use-gpu/no-use-gpu", default=None, help="Insist on a GPU, or leave it alone. [default: use what is there]"),
-    flag("mixed-precision", type=click.Choice(["no", "bf16", "fp16"]), default=None, help="[default: bf16]"),
+    flag("mixed-precision", type=click.Choice(["no", "bf16", "fp16"]), default=None,
+         help="[default: bf16; no, where the processor lacks it]"),
     flag("save-every", type=_COUNT, default=None, help="Steps between saves. [default: 250]"),
     flag("validate-every", type=_COUNT, default=None, help="Steps between validations. [default: 500]"),
     flag("log-with", type=click.Choice(["tensorboard"]), default=None,

@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, LlamaRMSNorm, rotate_half
 
+from varda_chat.models.linear_maps import LINEAR_MAPS
 from varda_chat.models.memory_cache import MemoryCache
-from varda_chat.models.packed import PackedLinear
 
 
 class OneToken:
@@ -33,7 +33,7 @@ class OneToken:
             type(layer.self_attn) is LlamaAttention
             and type(layer.mlp) is LlamaMLP
             and type(layer.input_layernorm) is LlamaRMSNorm
-            and all(type(each) in (nn.Linear, PackedLinear) and each.bias is None for each in _linears(layer))
+            and all(type(each) in LINEAR_MAPS and each.bias is None for each in _linears(layer))
             for layer in decoder.layers
         )
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import initialization as init
 
 from varda_chat.models.decision_heads import Decision
+from varda_chat.models.linear_maps import product
 
 ANSWERS, ENDS = 0, 1
 """Columns of the logits."""
@@ -39,7 +39,7 @@ class LowRank(nn.Module):
         init.zeros_(self.up)
 
     def forward(self, state: Tensor) -> Tensor:
-        return SCALE * F.linear(F.linear(state, self.down.to(state.dtype)), self.up.to(state.dtype))
+        return SCALE * product(product(state, self.down.to(state.dtype)), self.up.to(state.dtype))
 
 
 class Reranker(nn.Module):

@@ -30,13 +30,13 @@ def load_model(checkpoint: str | Path | None, threads: int | None, report: Progr
     transformers.logging.set_verbosity_error()
     report("loading the model", 0.5)
     from varda_chat.models.checkpoint import load_checkpoint, load_default
-    from varda_chat.models.packed import pack
+    from varda_chat.models.linear_maps import suit
 
     if checkpoint is None:
         loaded, note = load_default(lambda what: report(what, 0.5))
     else:
         loaded, note = load_checkpoint(checkpoint, lambda what: report(what, 0.5)), ""
-    pack(loaded.model)
+    suit(loaded.model)
     return loaded, note
 
 
