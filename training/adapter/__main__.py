@@ -15,6 +15,8 @@ from training.adapter.assemble import with_memory
 from training.adapter.config import AdapterConfig
 from training.adapter.data import load_data
 from training.adapter.finish import finish
+from training.adapter.intents import IntentConfig
+from training.adapter.intents_command import learn_intents
 from training.adapter.progress import say
 from training.adapter.rerank import RerankConfig
 from training.adapter.rerank_command import train_reranker
@@ -23,7 +25,7 @@ from training.adapter.speech import SpeechConfig, SpeechTrainer
 from training.sentence_encoder import SentenceEncoder, packaged_encoder
 from varda_chat.models.bases import SMOLLM2, resolve_base, source_digest
 
-STAGES = ("speech", "memory", "reranker")
+STAGES = ("speech", "memory", "reranker", "intents")
 
 
 def settings_of(texts: tuple[str, ...], stage: str, config: type[Any]) -> Any:
@@ -57,15 +59,16 @@ def settings_of(texts: tuple[str, ...], stage: str, config: type[Any]) -> Any:
     "--from", "source", type=click.Path(path_type=Path, exists=True), help="Speech to start with: an adapter."
 )
 @click.option("--teacher", type=click.Path(path_type=Path, exists=True), help="A sentence-transformers directory.")
-@click.option("--set", "settings", multiple=True, help="STAGE.NAME=VALUE: a setting of speech, memory or reranker.")
+@click.option("--set", "settings", multiple=True, help="STAGE.NAME=VALUE: a setting of one of the stages.")
 def main(
     base: Path | None, data_dir: Path, output_dir: Path, source: Path | None, teacher: Path | None,
     settings: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Train an adapter: its speech, its memory, then its reranker. Started again, it resumes from its last save."""
+    """Train an adapter: speech, memory, reranker, intents. Started again, it resumes from its last save."""
     speaking = settings_of(settings, "speech", SpeechConfig)
     remembering = settings_of(settings, "memory", AdapterConfig)
     reranking = settings_of(settings, "reranker", RerankConfig)
+    wanting = settings_of(settings, "intents", IntentConfig)
     directory = resolve_base(SMOLLM2, base, say)
     digest = source_digest(directory)
     if digest not in SMOLLM2.digests:
@@ -84,9 +87,9 @@ def main(
     )  # fmt: skip
     trainer.run()
     finish(trainer, directory, output_dir / "memory" / "adapter", say)
-    train_reranker(
-        output_dir / "memory" / "adapter", output_dir / "reranker", output_dir / "adapter", reranking, encoder, say
-    )
+    judging = output_dir / "reranker"
+    train_reranker(output_dir / "memory" / "adapter", judging, judging / "adapter", reranking, encoder, say)
+    learn_intents(judging / "adapter", output_dir / "intents", output_dir / "adapter", wanting, lambda _: data, say)
 
 
 if __name__ == "__main__":

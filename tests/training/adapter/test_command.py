@@ -19,7 +19,7 @@ def test_a_setting_counts_for_the_stage_that_it_names() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("voice.max_steps=7", "begins with none of speech, memory, reranker"),
+        ("voice.max_steps=7", "begins with none of speech, memory, reranker, intents"),
         ("reranker.colour=7", "not a number that can be set"),
         ("reranker.max_steps=many", "invalid literal"),
     ],

@@ -1,0 +1,109 @@
+"""The intents' stage: every kind of line is drawn, read where a chat decides, and learned; the rest stays as it is."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
+from training.adapter.intents import (
+    SHARES,
+    IntentConfig,
+    LineEnds,
+    WantingLine,
+    held_out,
+    intent_loss,
+    read_ends,
+    train_intents,
+    wanting_lines,
+)
+from training.adapter.judged import load_judged
+from training.adapter.labels import INTENT, UNLABELLED
+from training.adapter.lines import load_facts, load_lines
+from training.data.synthetic.relations import ALL_RELATIONS
+from varda_chat.models.chat_format import ChatMLFormat
+from varda_chat.models.configuration import INTENTS
+
+CHAT = ChatMLFormat(chatml_tokenizer())
+LINES = [
+    WantingLine("My dog is called Rimba.", "tell"),
+    WantingLine("Who is my dog?", "ask"),
+    WantingLine("No, she is called Tava.", "correct", ("My dog is called Rimba.", "A fine name.")),
+    WantingLine("Forget my dog.", "forget"),
+    WantingLine("Good morning!", "other"),
+    WantingLine("never forget a face", None),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    torch.manual_seed(0)
+    return chatml_model(CHAT)
+
+
+def silent(_: str) -> None:
+    pass
+
+
+def drawn(seed: int) -> list[WantingLine]:
+    return wanting_lines(
+        load_lines(validation=True), load_facts(validation=True), ALL_RELATIONS[:9], load_judged(validation=True),
+        ["nice weather here"], "train", random.Random(seed),
+    )  # fmt: skip
+
+
+def test_every_intent_is_drawn_alone_and_behind_another_exchange() -> None:
+    lines = drawn(1)
+    assert {line.intent for line in lines} == {*INTENTS, None} == set(SHARES)
+    assert {line.intent for line in lines if line.before} == {*INTENTS, None}
+    assert all(line.text and "{" not in line.text for line in lines)
+    assert lines == drawn(1) != drawn(2)
+
+
+def test_what_only_seems_to_ask_for_a_change_is_not_labelled_as_one() -> None:
+    texts = {each.pairs[0].line for each in load_judged(validation=True) if each.kind == "none"}
+    found = [line.intent for line in drawn(1) if line.text in texts]
+    assert found and set(found) == {None}
+
+
+def test_a_line_is_read_at_its_end_whatever_is_read_beside_it(model: Any) -> None:
+    ends = read_ends(model, CHAT, LINES, silent)
+    assert ends.intent.tolist() == [*(INTENT[str(line.intent)] for line in LINES[:-1]), UNLABELLED]
+    for number, line in enumerate(LINES):
+        alone = read_ends(model, CHAT, [line], silent)
+        torch.testing.assert_close(alone.address[0], ends.address[number], rtol=1e-2, atol=1e-2)
+    output = model.lower_pass(torch.tensor([[*CHAT.opening, *CHAT.encode("user", LINES[0].text).ids]]))
+    end = -CHAT.encode("user", LINES[0].text).footer
+    torch.testing.assert_close(ends.address[0, 0].float(), output.address.mean[0, end], rtol=1e-2, atol=1e-2)
+
+
+def test_lines_are_learned_and_nothing_but_the_intents_changes(model: Any) -> None:
+    ends = read_ends(model, CHAT, LINES, silent)
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    first, _ = held_out(model.memory_layer, ends)
+    train_intents(model.memory_layer, ends, ends, IntentConfig(max_steps=120, batch=64, rate=5e-3), silent)
+    last, shares = held_out(model.memory_layer, ends)
+    assert last < first / 2
+    assert shares.split(" changing")[0] == "other 1/1 tell 1/1 ask 1/1 correct 1/1 forget 1/1"
+    changed = {name for name, each in model.state_dict().items() if not torch.equal(each, before[name])}
+    assert changed and all(name.startswith("memory_layer.fc_intent.") for name in changed)
+
+
+def test_what_does_best_on_held_out_lines_is_kept(model: Any) -> None:
+    """Lines whose labels are the opposite of what is learned: nothing is better than what was there."""
+    ends = read_ends(model, CHAT, LINES, silent)
+    wrong = LineEnds(ends.address, torch.tensor([1, 0, 4, 2, 3, UNLABELLED]))
+    before = [each.clone() for each in model.memory_layer.fc_intent.parameters()]
+    train_intents(model.memory_layer, wrong, ends, IntentConfig(max_steps=60, batch=64, rate=5e-3), silent)
+    for one, other in zip(before, model.memory_layer.fc_intent.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_line_without_a_label_is_only_kept_from_changing() -> None:
+    tells, forgets = (torch.nn.functional.one_hot(torch.tensor([INTENT[each]]), 5) * 9.0 for each in ("tell", "forget"))
+    none = torch.tensor([UNLABELLED])
+    assert intent_loss(tells, none) < 0.01 < 5 < intent_loss(forgets, none)
+    assert intent_loss(tells, torch.tensor([INTENT["ask"]])) > 5
