@@ -20,7 +20,7 @@ from training.adapter.judged import Judged
 from training.adapter.labels import INTENT, UNLABELLED
 from training.adapter.lines import Lines, fixed_value
 from training.adapter.losses import CHANGES
-from training.data.synthetic.messages import Message, telling, typed, user_message
+from training.data.synthetic.messages import telling, typed, user_message
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import Split, draw
 from training.optimizer import warm_cosine
@@ -30,7 +30,7 @@ from varda_chat.models.configuration import INTENTS
 
 READ_TOKENS: Final = 3072
 """Tokens that are read at once."""
-BEHIND: Final = 0.3
+BEHIND: Final = 0.1
 """Share of lines that are read once more, behind another exchange."""
 SHARES: Final = {"other": 0.35, "tell": 0.2, "ask": 0.2, "correct": 0.12, "forget": 0.08, None: 0.05}
 """What a step is made of, by intent; None: lines that change nothing, whatever else they want."""
@@ -47,7 +47,7 @@ class IntentConfig:
     rate: float = 5e-4
     weight_decay: float = 0.1
     drop: float = 0.1
-    real: int = 1500
+    real: int = 600
     seed: int = 1
 
 
@@ -82,7 +82,7 @@ def wanting_lines(
     found += [WantingLine(text, "ask") for text in lines.replies["overview"]]
     found += [WantingLine(each.pairs[0].line, None if each.kind == "none" else each.kind) for each in judged]
     for fact in facts:
-        found += _as_written(fact)
+        found += _as_written(fact, rng)
     for relation in relations:
         found += _drawn(relation, split, rng)
     found += [WantingLine(text, None) for text in real]
@@ -91,13 +91,13 @@ def wanting_lines(
     return found + [WantingLine(line.text, line.intent, rng.choice(behind)) for line in again]
 
 
-def _as_written(fact: Relation) -> list[WantingLine]:
+def _as_written(fact: Relation, rng: random.Random) -> list[WantingLine]:
     values = fixed_value(fact)
     assert values is not None
     old, new = values
     return [
         WantingLine(render(fact.tell[0], old), "tell"),
-        *(WantingLine(text, "ask") for text in fact.ask),
+        WantingLine(rng.choice(fact.ask), "ask"),
         *(WantingLine(render(text, new), "correct") for text in fact.correct),
         *(WantingLine(text, "forget") for text in fact.forget),
     ]
@@ -107,18 +107,14 @@ def _drawn(relation: Relation, split: Split, rng: random.Random) -> list[Wanting
     def value() -> str:
         return typed(rng, draw(relation.kind, split, rng))
 
-    def said(text: str) -> Message:
-        return user_message(rng, [(text, -1)])
-
-    messages = [
-        (telling(rng, draw_tell(relation, rng), value(), 0), "tell"),
-        (said(draw_ask(relation, rng)), "ask"),
-        (said(draw_ask(relation, rng)), "ask"),
-        (said(draw_forget(relation, rng)), "forget"),
+    told = "correct" if relation.correct and rng.random() < 0.5 else "tell"
+    template = draw_correct(relation, rng) if told == "correct" else draw_tell(relation, rng)
+    wanted = "forget" if rng.random() < 0.4 else "ask"
+    text = draw_forget(relation, rng) if wanted == "forget" else draw_ask(relation, rng)
+    return [
+        WantingLine(telling(rng, template, value(), 0).text, told),
+        WantingLine(user_message(rng, [(text, -1)]).text, wanted),
     ]
-    if relation.correct:
-        messages.append((telling(rng, draw_correct(relation, rng), value(), 0), "correct"))
-    return [WantingLine(message.text, intent) for message, intent in messages]
 
 
 @torch.no_grad()
