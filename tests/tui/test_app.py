@@ -56,6 +56,16 @@ async def test_first_run_explains_itself(profile_dir: Path) -> None:
         assert str(profile_dir) in re.sub(r"[\s│]|MEMORY.*", "", screen)  # it may take two lines
 
 
+@pytest.mark.parametrize("size", [(40, 20), (40, 15), (80, 24), (120, 40)])
+async def test_what_a_newcomer_may_try_is_in_sight(size: tuple[int, int], home_profile: Path) -> None:
+    app = make_app(ScriptedSession(), home_profile, first_run=True)
+    async with app.run_test(size=size) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        screen = re.sub(r"[\s│]+|▇|MEMORY.*", " ", text_of(pilot))
+        assert "still know tomorrow" in screen
+        assert "Try it: tell me My favourite tea is Assam. Then type /new and ask me." in screen
+
+
 async def test_notices_and_marks_of_the_session_are_shown(profile_dir: Path) -> None:
     session = ScriptedSession(notices=["The index was rebuilt."], incognito=True, read_only=True)
     async with make_app(session, profile_dir, incognito=True).run_test(size=WIDE) as pilot:
