@@ -60,8 +60,8 @@ def test_commands_and_messages_on_a_pipe(tiny_checkpoint: Path) -> None:
     assert "There is nothing to undo." in done.stderr
     assert "Stored: “My dog is called Rimba.”" in done.stderr
     assert "you: My dog is called Rimba." in done.stdout
-    assert "temperature 0.9" in done.stderr
-    assert "/set NAME VALUE changes one of" in done.stderr
+    assert "temperature is 0.9 in this session." in done.stderr
+    assert "There is nothing called 'colour' to set; there is temperature (0 to 10)," in done.stderr
     assert "Nothing was forgotten." in done.stderr
     assert "Forgotten: 1. /undo restores what went." in done.stderr
     assert "No memory holds 'rimba'." in done.stdout
@@ -75,7 +75,7 @@ def test_what_goes_wrong_is_told_and_the_chat_goes_on(tiny_checkpoint: Path) -> 
     done = plain(tiny_checkpoint, "/remember I bake.\n/set temperature 99\nHello\n", "--incognito")
     assert done.returncode == 0, done.stderr
     assert "Error: Nothing was stored: this session is incognito." in done.stderr
-    assert "Error: The temperature must lie between 0 and 10" in done.stderr
+    assert "Error: temperature must be a number, 0 to 10, not '99'. Also to set: top_p" in done.stderr
     assert done.stdout.strip()
 
 

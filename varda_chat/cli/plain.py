@@ -8,16 +8,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
 
-from varda_chat.config.settings import DRAWN, drawing, parsed, setting_typed
 from varda_chat.errors import VardaError
 from varda_chat.session.request import Request, session_to_resume, transcripts_of
 from varda_chat.text import one_line, sanitize, speaker
 from varda_chat.tui import commands
+from varda_chat.tui.controllers.drawing import change_drawing
 from varda_chat.tui.controllers.personas import change_persona
 from varda_chat.tui.controllers.telling import undone_lines, without_lines
 
@@ -200,14 +200,8 @@ class _Talk:
             _say(f"Looked at and not used, {each.weight:.0%}: {_quoted(each.text)}")
 
     def set(self, text: str) -> None:
-        name, value = setting_typed(text)
-        session = self.session
-        if name in DRAWN and value:
-            session.generation = replace(session.generation, **{name: parsed(name, value)})
-        elif name:
-            _tell(f"/set NAME VALUE changes one of {', '.join(DRAWN)}.")
-            return
-        _tell(f"{drawing(session.generation)}, for this session.")
+        self.session.generation, line = change_drawing(self.session.generation, text)
+        _tell(line)
 
     def persona(self, text: str) -> None:
         _tell(change_persona(self.session, text))
