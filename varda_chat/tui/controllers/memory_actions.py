@@ -75,7 +75,7 @@ class MemoryActions:
         from varda_chat.tui.screens.choose import ConfirmScreen  # not needed for the first paint
 
         screen = self.screen
-        dialog = ConfirmScreen(event.going, clock=screen.clock, stop=screen.host.stop)
+        dialog = ConfirmScreen(event.going, clock=screen.clock, stop=screen.host.stop, composer=screen.composer)
         try:
             chosen = await screen.app.push_screen_wait(dialog)
         except BaseException:

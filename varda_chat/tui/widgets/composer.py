@@ -179,6 +179,10 @@ class Composer(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.text = self._pastes.fold(sanitize(event.text))
 
+    def paste(self, text: str) -> None:
+        """Insert ``text`` as a paste does."""
+        self.insert(self._pastes.fold(sanitize(text)))
+
     def _enter(self, chosen: Command | None) -> None:
         if chosen is not None and self.text.strip().lower() != f"/{chosen.name}":
             self.complete(chosen)
