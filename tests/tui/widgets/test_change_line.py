@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -199,6 +201,19 @@ async def test_control_c_stops_what_asks_and_keeps_everything(profile_dir: Path)
         await say(pilot, "Forget that I bake.")
         await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
         await pilot.press("ctrl+c")
+        await wait_for_state(pilot, ChatState.STOPPED)
+        assert not screen_is(pilot, ConfirmScreen)
+        assert not [each for each in session.events if each.kind == "deleted"]
+
+
+async def test_an_interrupt_from_outside_is_a_no(profile_dir: Path) -> None:
+    session = ScriptedSession([Line(("Done.",), asks=GOING)])
+    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
+        chat_of(pilot).obey_signals()
+        await wait_for_state(pilot, ChatState.READY)
+        await say(pilot, "Forget that I bake.")
+        await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
+        os.kill(os.getpid(), signal.SIGINT)
         await wait_for_state(pilot, ChatState.STOPPED)
         assert not screen_is(pilot, ConfirmScreen)
         assert not [each for each in session.events if each.kind == "deleted"]

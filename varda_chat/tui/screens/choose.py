@@ -144,8 +144,7 @@ class ConfirmScreen(ChooseScreen):
         into the composer."""
         self._key_before, self._last_key = self._last_key, time.monotonic()
         if event.key == "ctrl+c":
-            self._stop()
-            self.dismiss(None)
+            self.stop()
         elif not self._written(event):
             self._held = ""
             self._letter = event.character or ""
@@ -166,6 +165,12 @@ class ConfirmScreen(ChooseScreen):
             self._composer.action_delete_left()
         self._wrote_at = self._last_key
         return True
+
+    def stop(self) -> None:
+        """Stop the answer, and change nothing."""
+        self._stop()
+        if self.is_current:
+            self.dismiss(None)
 
     def on_paste(self, event: events.Paste) -> None:
         """A paste is part of a message."""
