@@ -29,6 +29,7 @@ from tests.helpers.tui.driver import (
     wait_until,
 )
 from tests.helpers.tui.scripted import Line, ScriptedSession
+from varda_chat.config.defaults import LOADING_MINI
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.session.session import ChatSession
 from varda_chat.tui.clipboard import copy_natively, native_command
@@ -74,6 +75,28 @@ async def test_notices_and_marks_of_the_session_are_shown(profile_dir: Path) -> 
         assert "incognito" in status(pilot)
         assert "read-only" in status(pilot)
         assert "profile default" in status(pilot)
+
+
+@pytest.mark.parametrize("falls_back", [False, True], ids=["VARDA_CHAT_MODEL", "no base"])
+async def test_the_model_that_is_loading_is_named(
+    falls_back: bool, profile_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads, session = threading.Event(), ScriptedSession()
+    if not falls_back:
+        monkeypatch.setenv("VARDA_CHAT_MODEL", "mini")
+
+    def open_session(on_progress: Callable[[str, float], None]) -> ChatSession:
+        on_progress(LOADING_MINI if falls_back else "loading the model", 0.5)
+        loads.wait(60)
+        return session.opener()(on_progress)
+
+    async with make_app(open_session, profile_dir).run_test(size=WIDE) as pilot:
+        try:
+            await wait_until(pilot, lambda: "50%" in status(pilot))
+            assert "model mini" in status(pilot)
+        finally:
+            loads.set()
+        await wait_for_state(pilot, ChatState.READY)
 
 
 @pytest.mark.parametrize("way", ["f1", "/help"])
