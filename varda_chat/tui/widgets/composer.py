@@ -134,7 +134,7 @@ class Composer(TextArea):
             hints = [("Tab", "complete"), ("Enter", "run"), ("Esc", "close")]
         elif self.editing:
             hints = [("Enter", "send in its place"), ("Esc", "leave it as it was")]
-        elif self._pastes:
+        elif self.whole_text != self.text:  # a label may have been deleted
             hints = [(shown(self.app, "unfold"), "show what was pasted"), ("Enter", "send")]
         elif self.state is ChatState.THINKING:
             hints = [(shown(self.app, "stop"), "stop")]
