@@ -29,7 +29,8 @@ def test_what_takes_the_default_models_place_is_named_while_it_loads(monkeypatch
     monkeypatch.delenv("VARDA_CHAT_MODEL", raising=False)
     monkeypatch.setattr(checkpoint, "load_checkpoint", load)
     told: list[str] = []
-    assert checkpoint.load_default(told.append) == ("mini", "Using the small model, mini: There is no base.")
+    _, note = checkpoint.load_default(told.append)
+    assert note == "Using the small model, mini: There is no base."
     assert told == [LOADING_MINI]
 
 
