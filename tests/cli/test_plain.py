@@ -11,6 +11,7 @@ import pytest
 
 from tests.helpers.paths import ROOT
 from tests.helpers.terminal import Terminal
+from varda_chat.tui.commands import COMMANDS
 
 SECONDS = 120
 
@@ -60,10 +61,10 @@ def test_commands_and_messages_on_a_pipe(tiny_checkpoint: Path) -> None:
     assert "There is nothing to undo." in done.stderr
     assert "Stored: “My dog is called Rimba.”" in done.stderr
     assert "you: My dog is called Rimba." in done.stdout
-    assert "temperature 0.9" in done.stderr
-    assert "/set NAME VALUE changes one of" in done.stderr
+    assert "temperature is 0.9 in this session." in done.stderr
+    assert "There is nothing called 'colour' to set; there is temperature (0 to 10)," in done.stderr
     assert "Nothing was forgotten." in done.stderr
-    assert "Forgotten: 1. /undo restores what went." in done.stderr
+    assert "Forgotten: 1. /undo restores what went, /proof shows the proof." in done.stderr
     assert "No memory holds 'rimba'." in done.stdout
     assert "Back in memory: “My dog is called Rimba.”" in done.stderr
     assert "/theme is for the chat on a whole screen." in done.stderr
@@ -75,8 +76,120 @@ def test_what_goes_wrong_is_told_and_the_chat_goes_on(tiny_checkpoint: Path) -> 
     done = plain(tiny_checkpoint, "/remember I bake.\n/set temperature 99\nHello\n", "--incognito")
     assert done.returncode == 0, done.stderr
     assert "Error: Nothing was stored: this session is incognito." in done.stderr
-    assert "Error: The temperature must lie between 0 and 10" in done.stderr
+    assert "Error: temperature must be a number, 0 to 10, not '99'. Also to set: top_p" in done.stderr
     assert done.stdout.strip()
+
+
+def test_pins_proof_and_incognito(tiny_checkpoint: Path) -> None:
+    said = (
+        "/proof",
+        "/pin",
+        "/remember I bake.",
+        "/remember I bake bread.",
+        "/remember I swim.",
+        "/pin bake",
+        "1",  # of the two that were listed
+        "/pin",
+        "/pin bake bread",
+        "n",
+        "/forget bake",
+        "2, 99",
+        "/proof",
+        "/incognito",
+        "/remember Nobody shall know.",
+        "/incognito",
+        "/remember Everybody may know.",
+        "/copy",
+    )
+    done = plain(tiny_checkpoint, "\n".join(said) + "\n")
+    assert done.returncode == 0, done.stderr
+    assert "Nothing was forgotten in this session yet." in done.stderr
+    assert "Nothing is pinned. /pin TEXT pins what holds TEXT." in done.stdout
+    assert "Pin these 2? Type y for all, numbers for some, or anything else to change nothing." in done.stderr
+    assert "Pinned: 1." in done.stderr
+    assert "1: I bake.\n" in done.stdout
+    assert "Nothing was changed." in done.stderr
+    assert "Forgotten: 1." in done.stderr
+    assert "Forgotten: “I bake bread.”" in done.stdout
+    assert "logits were compared" in done.stdout
+    assert "Incognito from here on" in done.stderr
+    assert "Error: Nothing was stored: this session is incognito." in done.stderr
+    assert "No longer incognito" in done.stderr
+    assert "Stored: “Everybody may know.”" in done.stderr
+    assert "Error: There is no answer to copy yet." in done.stderr
+
+
+def test_all_that_holds_a_text_is_pinned_and_unpinned(tiny_checkpoint: Path) -> None:
+    said = "/remember I bake.\n/remember I bake bread.\n/pin bake\ny\n/pin bake\ny\n/pin\n"
+    done = plain(tiny_checkpoint, said)
+    assert "Pinned: 2." in done.stderr
+    assert "Unpin these 2?" in done.stderr
+    assert "Unpinned: 2." in done.stderr
+    assert "Nothing is pinned." in done.stdout
+
+
+def test_saved_sessions_are_listed_resumed_renamed_and_exported(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = plain(tiny_checkpoint, "/sessions\n/rename Tea\n/export\nI drink tea.\n/rename Tea\n/export tea.md\n")
+    assert "No sessions yet." in first.stdout
+    assert "Error: There is no session to rename yet: say something first." in first.stderr
+    assert "Error: There is nothing to export yet: say something first." in first.stderr
+    assert "This session is called 'Tea'." in first.stderr
+    assert "I drink tea." in (tmp_path / "tea.md").read_text()
+    said = ("Hello", "/resume", "/resume tea", "/resume 99", "/resume 1", "/edit", "I drink mate.", "/export", "/retry")
+    second = plain(tiny_checkpoint, "\n".join(said) + "\n")
+    assert second.returncode == 0, second.stderr
+    assert "1 turn   Tea" in second.stdout.replace("turns", "turn ")
+    assert "/resume ID resumes one." in second.stdout
+    assert "Error: There is no session 99" in second.stderr
+    assert "Resumed: Tea" in second.stderr
+    assert "you: I drink tea.\n" in second.stdout
+    assert "Your last message: “I drink tea.”" in second.stderr
+    assert "There is nothing to try again." in second.stderr
+    assert "I drink mate." in (tmp_path / "varda-1-Tea.md").read_text()
+    assert "I drink tea." not in (tmp_path / "varda-1-Tea.md").read_text()
+
+
+def test_other_profiles_and_models(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    said = (
+        "/remember I bake.",
+        "/profile work",
+        "/memory",
+        "/remember I swim.",
+        f"/model {tmp_path / 'nothing'}",
+        "/memory",
+        "/incognito",
+        "/profile default",
+        "/remember Nobody shall know.",
+        "/memory",
+        "/profile",
+        "/model mini",
+        "/remember Nor this.",
+    )
+    done = plain(tiny_checkpoint, "\n".join(said) + "\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("No memories yet.\n1: you: I swim.\n1: you: I bake.\n"), done.stdout
+    assert "default: 1 memory (this one)\nwork: 1 memory\n" in done.stdout
+    assert "Error: " in done.stderr
+    assert "From here on another model answers: mini." in done.stderr
+    assert done.stderr.count("Error: Nothing was stored: this session is incognito.") == 2
+
+
+def test_incognito_by_the_flag_is_ended(tiny_checkpoint: Path) -> None:
+    said = "/remember Nobody shall know.\n/incognito\n/remember I bake.\nHello\n/sessions\n"
+    done = plain(tiny_checkpoint, said, "--incognito")
+    assert done.returncode == 0, done.stderr
+    assert "Error: Nothing was stored: this session is incognito." in done.stderr
+    assert "Stored: “I bake.”" in done.stderr
+    assert "Hello (this one)" in done.stdout
+
+
+def test_the_commands_are_those_of_the_screen_but_for_what_is_drawn(tiny_checkpoint: Path) -> None:
+    done = plain(tiny_checkpoint, "/help\n")
+    missing = {each.name for each in COMMANDS if f"{each.usage}: {each.help}\n" not in done.stdout}
+    assert missing == {"editor", "map", "panel", "theme", "keys", "settings"}
 
 
 @pytest.mark.parametrize("flags", [("-p", "Hello"), ("--json",)])

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from varda_chat.cli.main import main
 from varda_chat.config import paths
-from varda_chat.config.settings import Settings, parsed, read, save
+from varda_chat.config.defaults import DRAWN
+from varda_chat.config.settings import Settings, drawn_typed, parsed, read, save
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory import MemoryStore
 
@@ -138,6 +139,23 @@ def test_what_a_person_writes(name: str, text: str, value: object) -> None:
 def test_what_a_person_cannot_write(name: str, text: str) -> None:
     with pytest.raises(VardaError):
         parsed(name, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most", "beyond"),
+    [
+        ("temperature", "0", "10", ("-0.1", "10.1", "nan", "warm")),
+        ("top_p", "0.001", "1", ("0", "1.1")),
+        ("max_new_tokens", "1", "1000000", ("0", "1000001", "1.5")),
+    ],
+)
+def test_what_may_be_set_is_what_its_error_says(name: str, least: str, most: str, beyond: tuple[str, ...]) -> None:
+    assert f"{drawn_typed(name, least):g}" == least
+    assert f"{drawn_typed(name, most):.10g}" == most
+    for text in beyond:
+        with pytest.raises(VardaError, match=f"^{name} must be a .*number, {DRAWN[name]}, not '{text}'") as raised:
+            drawn_typed(name, text)
+        assert all(f"{other} ({DRAWN[other]})" in str(raised.value) for other in DRAWN.keys() - {name})
 
 
 def test_flag_before_variable_before_file_before_default(

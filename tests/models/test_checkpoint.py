@@ -9,13 +9,29 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from varda_chat.config.defaults import LOADING_MINI
 from varda_chat.errors import CheckpointError
+from varda_chat.models import checkpoint
 from varda_chat.models.checkpoint import load_checkpoint
 
 
 @pytest.fixture
 def copy(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_checkpoint, tmp_path / "copy"))
+
+
+def test_what_takes_the_default_models_place_is_named_while_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(source: Path, on_progress: object = None) -> str:
+        if source.name == "default":
+            raise CheckpointError("There is no base.")
+        return source.name
+
+    monkeypatch.delenv("VARDA_CHAT_MODEL", raising=False)
+    monkeypatch.setattr(checkpoint, "load_checkpoint", load)
+    told: list[str] = []
+    _, note = checkpoint.load_default(told.append)
+    assert note == "Using the small model, mini: There is no base."
+    assert told == [LOADING_MINI]
 
 
 def test_loading_twice_gives_the_same_fingerprint(tiny_checkpoint: Path) -> None:

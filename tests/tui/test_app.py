@@ -29,6 +29,7 @@ from tests.helpers.tui.driver import (
     wait_until,
 )
 from tests.helpers.tui.scripted import Line, ScriptedSession
+from varda_chat.config.defaults import LOADING_MINI
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.session.session import ChatSession
 from varda_chat.tui.clipboard import copy_natively, native_command
@@ -56,6 +57,16 @@ async def test_first_run_explains_itself(profile_dir: Path) -> None:
         assert str(profile_dir) in re.sub(r"[\s│]|MEMORY.*", "", screen)  # it may take two lines
 
 
+@pytest.mark.parametrize("size", [(40, 20), (40, 15), (80, 24), (120, 40)])
+async def test_what_a_newcomer_may_try_is_in_sight(size: tuple[int, int], home_profile: Path) -> None:
+    app = make_app(ScriptedSession(), home_profile, first_run=True)
+    async with app.run_test(size=size) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        screen = re.sub(r"[\s│]+|▇|MEMORY.*", " ", text_of(pilot))
+        assert "still know tomorrow" in screen
+        assert "Try it: tell me My favourite tea is Assam. Then type /new and ask me." in screen
+
+
 async def test_notices_and_marks_of_the_session_are_shown(profile_dir: Path) -> None:
     session = ScriptedSession(notices=["The index was rebuilt."], incognito=True, read_only=True)
     async with make_app(session, profile_dir, incognito=True).run_test(size=WIDE) as pilot:
@@ -64,6 +75,28 @@ async def test_notices_and_marks_of_the_session_are_shown(profile_dir: Path) -> 
         assert "incognito" in status(pilot)
         assert "read-only" in status(pilot)
         assert "profile default" in status(pilot)
+
+
+@pytest.mark.parametrize("falls_back", [False, True], ids=["VARDA_CHAT_MODEL", "no base"])
+async def test_the_model_that_is_loading_is_named(
+    falls_back: bool, profile_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads, session = threading.Event(), ScriptedSession()
+    if not falls_back:
+        monkeypatch.setenv("VARDA_CHAT_MODEL", "mini")
+
+    def open_session(on_progress: Callable[[str, float], None]) -> ChatSession:
+        on_progress(LOADING_MINI if falls_back else "loading the model", 0.5)
+        loads.wait(60)
+        return session.opener()(on_progress)
+
+    async with make_app(open_session, profile_dir).run_test(size=WIDE) as pilot:
+        try:
+            await wait_until(pilot, lambda: "50%" in status(pilot))
+            assert "model mini" in status(pilot)
+        finally:
+            loads.set()
+        await wait_for_state(pilot, ChatState.READY)
 
 
 @pytest.mark.parametrize("way", ["f1", "/help"])

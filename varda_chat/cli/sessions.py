@@ -41,7 +41,7 @@ def list_sessions(place: Place, limit: int | None) -> None:
     with _opened(place) as transcripts:
         found = transcripts.sessions(limit)
     for info in found:
-        place.say(asdict(info), _line(info))
+        place.say(asdict(info), line_of(info))
     if not found:
         place.say_none("No sessions yet.")
 
@@ -86,7 +86,7 @@ def rename(place: Place, session_id: int, name: str) -> None:
     with _opened(place, read_only=False) as transcripts:
         transcripts.session(session_id)
         info = transcripts.rename(session_id, name)
-    place.say(asdict(info), _line(info))
+    place.say(asdict(info), line_of(info))
 
 
 @sessions.command()
@@ -98,7 +98,7 @@ def delete(place: Place, session_id: int, yes: bool) -> None:
     with _opened(place, read_only=False) as transcripts:
         info = transcripts.session(session_id)
         if not place.as_json:
-            click.echo(sanitize(_line(info)))
+            click.echo(sanitize(line_of(info)))
         if not confirmed("Delete it for good?", yes, place.as_json):
             return
         transcripts.delete(session_id)
@@ -123,7 +123,8 @@ def export(place: Place, session_id: int, file: Path | None) -> None:
     place.say({"exported": info.id, "file": str(path)}, f"The session was written to {sanitize(str(path))}.")
 
 
-def _line(info: SessionInfo) -> str:
+def line_of(info: SessionInfo) -> str:
+    """A session in a list."""
     return f"{info.id:>6}  {moment(info.updated_at)}  {counted(info.turns, 'turn', 5)}  {info.name}"
 
 

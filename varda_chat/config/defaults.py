@@ -14,6 +14,10 @@ WAIT_SECONDS = 10.0
 """How long an answer without a screen waits for another varda-chat that is using the memory."""
 DEFAULT_PROFILE = "default"
 DEFAULT_THEME = "varda-dark"
+DRAWN = {"temperature": "0 to 10", "top_p": "above 0, up to 1", "max_new_tokens": f"1 to {MAX_NEW_TOKENS:,}"}
+"""What says how answers are drawn, which ``/set`` changes for a session, and what each may be."""
+LOADING_MINI = "loading mini"
+"""What is done where the default model cannot be had."""
 CONFIRM_DELETES = ("auto", "always", "never")
 """When a turn asks before it deletes. auto: where more than one memory would go, or a pinned one. never: pinned ones
 then stay, unasked."""

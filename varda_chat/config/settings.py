@@ -14,6 +14,7 @@ from varda_chat.config.defaults import (
     DEFAULT_MEMORY_SIZE,
     DEFAULT_PROFILE,
     DEFAULT_THEME,
+    DRAWN,
     MAX_MEMORY_SIZE,
     GenerationSettings,
 )
@@ -73,8 +74,6 @@ HELP = {
     "system": "how Varda shall speak",
 }
 """The settings of one value each, and what they are about."""
-DRAWN = ("temperature", "top_p", "max_new_tokens")
-"""Those that say how answers are drawn, which ``/set`` changes for a session."""
 CHOICES: dict[str, tuple[str, ...]] = {"confirm_deletes": CONFIRM_DELETES}
 """The values that a setting may have, where there are few."""
 _KINDS: dict[str, type] = {name: type(getattr(Settings(), name)) for name in HELP}
@@ -169,9 +168,29 @@ def setting_typed(text: str) -> tuple[str, str]:
     return name.replace("-", "_").lower(), value.strip()
 
 
+def check_drawn(name: str) -> None:
+    """Raise VardaError, which names those there are, where ``name`` is nothing that says how answers are drawn."""
+    if name not in DRAWN:
+        raise VardaError(f"There is nothing called {one_line(name, 40)!r} to set; there is {_may_be(*DRAWN)}.")
+
+
+def drawn_typed(name: str, text: str) -> Any:
+    """As ``parsed``, of what says how answers are drawn; the error names what ``name`` may be, and the others."""
+    try:
+        return parsed(name, text)
+    except VardaError as error:
+        others = _may_be(*(each for each in DRAWN if each != name))
+        may_be = f"{_WORDS[_KINDS[name]]}, {DRAWN[name]}"
+        raise VardaError(f"{name} must be {may_be}, not {one_line(text, 40)!r}. Also to set: {others}.") from error
+
+
+def _may_be(*names: str) -> str:
+    return ", ".join(f"{each} ({DRAWN[each]})" for each in names)
+
+
 def drawing(generation: GenerationSettings) -> str:
     """How answers are drawn, in one line."""
-    return ", ".join(f"{each} {getattr(generation, each):g}" for each in DRAWN)
+    return ", ".join(f"{each} {getattr(generation, each):.10g}" for each in DRAWN)
 
 
 def save(file: SettingsFile, wanted: Settings) -> SettingsFile:

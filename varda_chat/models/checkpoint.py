@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
+from varda_chat.config.defaults import LOADING_MINI
 from varda_chat.config.paths import base_directory, bundled_checkpoint, default_checkpoint, shipped_checkpoints
 from varda_chat.errors import CheckpointError
 from varda_chat.models.adapters import base_needed, complete_checkpoint
@@ -92,6 +93,8 @@ def load_default(on_progress: Progress | None = None) -> tuple[Checkpoint, str]:
         if chosen == bundled_checkpoint() or base_needed(chosen) is None:
             raise
         reason = _first_line(error)
+    if on_progress is not None:
+        on_progress(LOADING_MINI)
     return load_checkpoint(bundled_checkpoint()), f"Using the small model, mini: {reason}"
 
 

@@ -46,7 +46,7 @@ class Request:
     @property
     def model_name(self) -> str:
         """How the model is called before it is loaded."""
-        return "default" if self.checkpoint is None else Path(self.checkpoint).name
+        return paths.default_checkpoint().name if self.checkpoint is None else Path(self.checkpoint).name
 
     def transcripts(self) -> Transcripts:
         """Where sessions are kept; incognito, a copy in RAM. Raises VardaError."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from varda_chat.errors import VardaError
-from varda_chat.storage.files import check_target, replace_file
+from varda_chat.storage.files import check_target, replace_file, unused
 from varda_chat.text import sanitize, to_json
 from varda_chat.transcripts.records import SessionInfo, StoredTurn
 from varda_chat.transcripts.store import Transcripts
@@ -55,6 +55,18 @@ def export(transcripts: Transcripts, session_id: int, path: Path) -> Path:
     check_target(path)
     replace_file(path, [render(info, transcripts.turns(session_id), kind).encode()])
     return path
+
+
+def export_typed(transcripts: Transcripts, session_id: int, where: str = "") -> Path:
+    """``export`` to a new file ``where``, as a person types it, or to one here that is named for the session. Raises
+    VardaError where that cannot be."""
+    try:
+        path = Path(where).expanduser() if where else unused(Path.cwd() / file_name(transcripts.session(session_id)))
+        if path.exists():
+            raise VardaError(f"{path} is there already; choose another name.")
+        return export(transcripts, session_id, path)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise VardaError(f"The session could not be written: {error}.") from error
 
 
 def file_name(info: SessionInfo, ending: str = ".md") -> str:

@@ -167,11 +167,12 @@ async def test_set_changes_how_answers_are_drawn_for_this_session(
         chat = chat_of(pilot).chat
         for typed, told in (
             ("/set ", "Now: temperature 0.5"),
-            ("/set colour 1", "There is nothing called 'colour' to set."),
+            ("/set colour 1", "nothing called 'colour' to set; there is temperature (0 to 10), top_p (above 0"),
             ("/set temperature", "temperature is 0.5."),
-            ("/set temperature 99", "The temperature must lie between 0 and 10"),
-            ("/set temperature much", "It must be a number."),
-            ("/set temperature nan", "The temperature must lie between 0 and 10"),
+            ("/set temperature 99", "temperature must be a number, 0 to 10, not '99'. Also to set: top_p (above 0, up"),
+            ("/set temperature much", "temperature must be a number, 0 to 10, not 'much'."),
+            ("/set temperature nan", "temperature must be a number, 0 to 10, not 'nan'."),
+            ("/set max-new-tokens 1.5", "max_new_tokens must be a whole number, 1 to 1,000,000, not '1.5'."),
             ("/set temperature 0.9", "temperature is 0.9 in this session."),
             ("/set top-p 0.5", "top_p is 0.5 in this session."),
         ):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
+from textual.events import Paste
 
 from tests.helpers.tui.driver import (
     WIDE,
@@ -139,6 +142,8 @@ async def test_a_turn_that_would_delete_much_asks_first(
         monkeypatch.setattr(choose, "QUIET_SECONDS", 60.0)
         await pilot.press("y")  # it opened this moment: that was meant for the message
         assert screen_is(pilot, ConfirmScreen)
+        await pilot.press(*"es")
+        assert composer(pilot).text == "yes"
         await pilot.press("escape")
         await wait_for_state(pilot, ChatState.READY)
         turn = answers(pilot)[-1].turn
@@ -161,12 +166,32 @@ async def test_what_is_asked_about_goes_by_a_key_that_was_not_written(
         await say(pilot, "Forget that I bake.")
         await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
         await pilot.press("m", "y")
-        assert "press Y again" in toasts(pilot)[-1]
         assert screen_is(pilot, ConfirmScreen)
         monkeypatch.setattr(choose, "QUIET_SECONDS", 0.05)
         await pilot.pause(0.1)
         await pilot.press("y")
         await wait_until(pilot, lambda: "− “I bake bread.”" in text_of(pilot))
+
+
+async def test_what_is_written_while_it_is_asked_waits_in_the_composer(
+    profile_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "QUIET_SECONDS", 60.0)
+    session = ScriptedSession([Line(("Done.",), asks=GOING)])
+    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await say(pilot, "Forget that I bake.")
+        await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen) and "Y forget 2" in text_of(pilot))
+        await pilot.press(*"my key", "x", "backspace", "enter")  # with the dialog's own: y, space and Enter
+        assert screen_is(pilot, ConfirmScreen)
+        assert "Y forget 2" in text_of(pilot)
+        await wait_until(pilot, lambda: "│ my key " in text_of(pilot))
+        pilot.app.post_message(Paste(" of\nlife"))
+        await wait_until(pilot, lambda: composer(pilot).text == "my key of\nlife")
+        await pilot.press("escape")
+        await wait_for_state(pilot, ChatState.READY)
+        assert composer(pilot).text == "my key of\nlife"
+        assert session.prompts == ["Forget that I bake."]
 
 
 async def test_control_c_stops_what_asks_and_keeps_everything(profile_dir: Path) -> None:
@@ -176,6 +201,19 @@ async def test_control_c_stops_what_asks_and_keeps_everything(profile_dir: Path)
         await say(pilot, "Forget that I bake.")
         await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
         await pilot.press("ctrl+c")
+        await wait_for_state(pilot, ChatState.STOPPED)
+        assert not screen_is(pilot, ConfirmScreen)
+        assert not [each for each in session.events if each.kind == "deleted"]
+
+
+async def test_an_interrupt_from_outside_is_a_no(profile_dir: Path) -> None:
+    session = ScriptedSession([Line(("Done.",), asks=GOING)])
+    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
+        chat_of(pilot).obey_signals()
+        await wait_for_state(pilot, ChatState.READY)
+        await say(pilot, "Forget that I bake.")
+        await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
+        os.kill(os.getpid(), signal.SIGINT)
         await wait_for_state(pilot, ChatState.STOPPED)
         assert not screen_is(pilot, ConfirmScreen)
         assert not [each for each in session.events if each.kind == "deleted"]

@@ -63,6 +63,16 @@ async def test_a_large_paste_is_one_label_until_it_is_sent_or_shown(profile_dir:
         assert composer(pilot).text == pasted
 
 
+async def test_a_label_that_was_deleted_is_no_longer_to_be_shown(profile_dir: Path) -> None:
+    async with make_app(ScriptedSession(), profile_dir).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        pilot.app.post_message(events.Paste("\n".join(f"line {n}" for n in range(214))))
+        await wait_until(pilot, lambda: "show what was pasted" in text_of(pilot))
+        await pilot.press("ctrl+u")
+        await wait_until(pilot, lambda: "show what was pasted" not in text_of(pilot))
+        assert "/ commands" in text_of(pilot)
+
+
 async def test_a_megabyte_on_one_line_is_pasted_and_sent_quickly(profile_dir: Path) -> None:
     session = ScriptedSession()
     async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:

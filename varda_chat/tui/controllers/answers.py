@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-
 from varda_chat.errors import VardaError
 from varda_chat.tui.controllers import editor
+from varda_chat.tui.controllers.copying import to_copy
 from varda_chat.tui.controllers.workers import in_worker
 from varda_chat.tui.state import ChatState
 
@@ -64,16 +63,7 @@ class Answers:
         await screen.conversation.have_end()
         found = screen.conversation.last_exchange()
         text = found[1].text if found is not None else ""
-        if what.strip().lower() == "code":
-            blocks = [token.content for token in MarkdownIt("gfm-like").parse(text) if token.type == "fence"]
-            if not blocks:
-                screen.tell("There is no code in the last answer.", warning=True)
-            else:
-                self.copy_text(blocks[-1].rstrip("\n"), "The code")
-        elif not text:
-            screen.tell("There is no answer to copy yet.", warning=True)
-        else:
-            self.copy_text(text, "The last answer")
+        self.copy_text(*to_copy(text, what))  # where there is none, its sentence is told
 
     def copy_text(self, text: str, what: str) -> None:
         """Into the clipboard, and say so."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
     from varda_chat.session.session import ChatSession
     from varda_chat.tui.screens.chat import ChatScreen
+    from varda_chat.tui.screens.choose import ConfirmScreen
 
 
 class MemoryActions:
@@ -24,6 +25,7 @@ class MemoryActions:
     def __init__(self, screen: ChatScreen) -> None:
         self.screen = screen
         self._forgotten: tuple[str, ...] = ()  # what the person forgot last
+        self._asking: ConfirmScreen | None = None
 
     @in_worker("memory")
     async def remember(self, text: str) -> None:
@@ -75,13 +77,19 @@ class MemoryActions:
         from varda_chat.tui.screens.choose import ConfirmScreen  # not needed for the first paint
 
         screen = self.screen
-        dialog = ConfirmScreen(event.going, clock=screen.clock, stop=screen.host.stop)
+        dialog = ConfirmScreen(event.going, clock=screen.clock, stop=screen.host.stop, composer=screen.composer)
+        self._asking = dialog
+        chosen = None
         try:
             chosen = await screen.app.push_screen_wait(dialog)
-        except BaseException:
-            event.answer(())
-            raise
-        event.answer(chosen or ())
+        finally:
+            self._asking = None
+            event.answer(chosen or ())
+
+    def stop_asking(self) -> None:
+        """Let a question that is open be answered by nothing: the answer it belongs to is stopped."""
+        if self._asking is not None:
+            self._asking.stop()
 
     @in_worker("dialog")
     async def proof(self) -> None:

@@ -16,6 +16,7 @@ from varda_chat.session import profiles
 from varda_chat.session.request import Request
 from varda_chat.text import one_line
 from varda_chat.tui.controllers.session_host import sentence_for
+from varda_chat.tui.controllers.telling import INCOGNITO, NOT_INCOGNITO
 from varda_chat.tui.controllers.workers import in_worker
 from varda_chat.tui.state import ChatState, MemoryView, Progress, SessionDetails, Vitals
 from varda_chat.tui.widgets.message import Notice
@@ -83,12 +84,7 @@ class Moving:
             screen.composing.history.writable = not screen.details.incognito
             return
         screen.set_incognito(wanted)
-        line = (
-            "Incognito from here on: I recall, but store nothing, and no word is saved. /incognito ends it."
-            if wanted
-            else "No longer incognito: I store again, and the session is saved from here on."
-        )
-        await screen.conversation.add(Notice(line))
+        await screen.conversation.add(Notice(INCOGNITO if wanted else NOT_INCOGNITO))
         screen.conversation.follow()
 
     async def _ask_incognito(self, wanted: bool, transcripts: Transcripts | None = None) -> bool:

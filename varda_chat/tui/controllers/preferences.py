@@ -6,10 +6,11 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from varda_chat.config.defaults import GenerationSettings
-from varda_chat.config.settings import DRAWN, Settings, drawing, parsed, read, setting_typed
+from varda_chat.config.settings import Settings, read
 from varda_chat.errors import VardaError
 from varda_chat.text import one_line
 from varda_chat.tui.bindings import shown
+from varda_chat.tui.controllers.drawing import change_drawing
 from varda_chat.tui.controllers.personas import change_persona
 from varda_chat.tui.controllers.workers import in_worker
 from varda_chat.tui.screens.keys import KeysScreen
@@ -59,25 +60,18 @@ class Preferences:
         if screen.commands.must_load():
             return
         now = screen.request.generation
-        name, value = setting_typed(text)
-        if name not in DRAWN:
-            problem = f"There is nothing called {one_line(name, 40)!r} to set. " if name else ""
-            line = f"{problem}Now: {drawing(now)}. /set NAME VALUE changes one for this session."
-            screen.tell(line, warning=bool(problem))
+        wanted, line = change_drawing(now, text)  # where it is wrong, its sentence is told
+        if wanted == now:
+            screen.tell(line)
             return
-        if not value:
-            screen.tell(f"{name} is {getattr(now, name):g}.")
-            return
-        changed = {name: parsed(name, value)}  # where it is wrong, its sentence is told
 
         def change(session: ChatSession) -> bool:
-            session.generation = replace(session.generation, **changed)
+            session.generation = wanted
             return True
 
         if await screen.ask_session(change, "changing how answers are drawn"):
-            screen.request = replace(screen.request, generation=replace(now, **changed))
-            keeps = shown(screen.app, "settings")
-            screen.tell(f"{name} is {changed[name]:g} in this session. {keeps} (/settings) keeps it.")
+            screen.request = replace(screen.request, generation=wanted)
+            screen.tell(f"{line} {shown(screen.app, 'settings')} (/settings) keeps it.")
 
     @in_worker("settings")
     async def persona(self, text: str = "") -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varda_chat.errors import VardaError
-from varda_chat.storage.files import DATABASE, unused
+from varda_chat.storage.files import DATABASE
 from varda_chat.text import one_line
-from varda_chat.transcripts.export import export, file_name, render
+from varda_chat.transcripts.export import export_typed, file_name, render
 from varda_chat.tui.bindings import shown
 from varda_chat.tui.controllers.workers import in_worker
 from varda_chat.tui.screens.sessions import Chosen, SessionsScreen
@@ -234,18 +233,13 @@ class SavedSessions:
         if screen.transcripts is None:
             return
         try:
-            info = screen.transcripts.session(session_id)
             if screen.app.is_web and not where:
+                info = screen.transcripts.session(session_id)
                 text = render(info, screen.transcripts.turns(session_id), "markdown")
                 screen.app.deliver_text(io.StringIO(text), save_filename=file_name(info))
                 return
-            path = Path(where).expanduser() if where else unused(Path.cwd() / file_name(info))
-            if path.exists():
-                raise VardaError(f"{path} is there already; choose another name.")
-            path = export(screen.transcripts, session_id, path)
+            path = export_typed(screen.transcripts, session_id, where)
         except VardaError as error:
             screen.tell(str(error), warning=True)
-        except (OSError, RuntimeError, ValueError) as error:
-            screen.tell(f"The session could not be written: {error}.", warning=True)
         else:
             screen.tell(f"The session was written to {path}.")

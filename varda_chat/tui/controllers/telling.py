@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from varda_chat.memory.records import Statement, Undone
     from varda_chat.session.why import Without
 
+INCOGNITO = "Incognito from here on: I recall, but store nothing, and no word is saved. /incognito ends it."
+NOT_INCOGNITO = "No longer incognito: I store again, and the session is saved from here on."
 _SHOWN = 3
 _CHARACTERS = 80
 

@@ -219,6 +219,7 @@ class ChatScreen(Screen[None]):
         """Stop the answer; what is written stays."""
         if self.state is ChatState.THINKING:
             self.host.stop()
+            self.memories.stop_asking()
         else:
             self.composer.focus()
 

@@ -20,8 +20,11 @@ from varda_chat.tui.widgets.ticks import TickList
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
+    from varda_chat.tui.widgets.composer import Composer
 
 _TEXT_CHARACTERS = 300
+_EDITING_KEYS = ("backspace", "enter")
+"""Keys that are part of writing; Enter sends nothing while it is asked."""
 QUIET_SECONDS = 1.0
 """A question that nobody asked for takes its key only so long after the last other one: who is writing means no act."""
 
@@ -105,38 +108,79 @@ class ChooseScreen(Card[frozenset[int] | None]):
 
 class ConfirmScreen(ChooseScreen):
     """What a turn is about to delete, all of it marked. It opens unasked, so a letter of a message that is being
-    written must not let anything go."""
+    written must not let anything go; it goes into the composer, where it was meant to go."""
 
     def __init__(
-        self, statements: Sequence[Statement], *, clock: Callable[[], float], stop: Callable[[], None]
+        self,
+        statements: Sequence[Statement],
+        *,
+        clock: Callable[[], float],
+        stop: Callable[[], None],
+        composer: Composer,
     ) -> None:
-        """``stop`` stops the answer."""
+        """``stop`` stops the answer. ``composer``: takes what is written meanwhile."""
         super().__init__(
             "Varda would delete",
             "forget",
             statements,
             marked=frozenset(each.id for each in statements),
-            note="Your message makes her delete what is marked.",
+            note="Your message makes her delete what is marked. What you write meanwhile waits below.",
             clock=clock,
         )
         self._stop = stop
+        self._composer = composer
         self._key_before = self._last_key = 0.0
+        self._wrote_at = float("-inf")
+        self._letter = ""  # of the last key that was the dialog's
+        self._held = ""  # such a letter that came too early: if others follow, it was written
 
     def on_mount(self) -> None:
         self._key_before = self._last_key = time.monotonic()
+        if self._composer.text:  # somebody is writing
+            self._wrote_at = self._last_key
 
     def on_key(self, event: events.Key) -> None:
-        """Note when it was, which is before it acts. Ctrl+C stops the answer, as everywhere."""
+        """Note when it was, which is before it acts. Ctrl+C stops the answer, as everywhere; what is written goes on
+        into the composer."""
         self._key_before, self._last_key = self._last_key, time.monotonic()
         if event.key == "ctrl+c":
-            event.stop()
-            event.prevent_default()
-            self._stop()
+            self.stop()
+        elif not self._written(event):
+            self._held = ""
+            self._letter = event.character or ""
+            return
+        event.stop()
+        event.prevent_default()
+
+    def _written(self, event: events.Key) -> bool:
+        """Whether ``event`` is part of a message, which then has it. A key of this dialog is, right after a letter."""
+        writing = self._last_key - self._wrote_at < QUIET_SECONDS
+        own = not event.is_printable or event.key in self.active_bindings
+        if own and not (writing and (event.is_printable or event.key in _EDITING_KEYS)):
+            return False
+        if event.is_printable:
+            self._composer.insert(self._held + (event.character or ""))
+            self._held = ""
+        elif event.key == "backspace":
+            self._composer.action_delete_left()
+        self._wrote_at = self._last_key
+        return True
+
+    def stop(self) -> None:
+        """Stop the answer, and change nothing."""
+        self._stop()
+        if self.is_current:
             self.dismiss(None)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A paste is part of a message."""
+        event.stop()
+        self._composer.paste(event.text)
 
     def action_forget(self) -> None:
         """Let what is marked go, unless somebody is writing."""
         if self._last_key - self._key_before >= QUIET_SECONDS:
             super().action_forget()
         else:
+            self._held = self._letter
             self.notify(f"Nothing is deleted yet: wait a moment, then press {self.key('choose.forget')} again.")

@@ -134,7 +134,7 @@ class Composer(TextArea):
             hints = [("Tab", "complete"), ("Enter", "run"), ("Esc", "close")]
         elif self.editing:
             hints = [("Enter", "send in its place"), ("Esc", "leave it as it was")]
-        elif self._pastes:
+        elif self.whole_text != self.text:  # a label may have been deleted
             hints = [(shown(self.app, "unfold"), "show what was pasted"), ("Enter", "send")]
         elif self.state is ChatState.THINKING:
             hints = [(shown(self.app, "stop"), "stop")]
@@ -178,6 +178,10 @@ class Composer(TextArea):
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.text = self._pastes.fold(sanitize(event.text))
+
+    def paste(self, text: str) -> None:
+        """Insert ``text`` as a paste does."""
+        self.insert(self._pastes.fold(sanitize(text)))
 
     def _enter(self, chosen: Command | None) -> None:
         if chosen is not None and self.text.strip().lower() != f"/{chosen.name}":

@@ -6,6 +6,8 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from varda_chat.config.defaults import LOADING_MINI
+from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.tui.formatting import duration, magnitude
 from varda_chat.tui.state import ChatState, Progress, SessionDetails, Vitals
 
@@ -68,7 +70,8 @@ class StatusBar(Static):
             details.append(f"context {self.vitals.context}/{self.details.window}")
         if self.vitals.lookup_seconds:
             details.append(f"look-up {duration(self.vitals.lookup_seconds)}")
-        model = self.details.model_name
+        falls_back = self.state is ChatState.LOADING and self.progress.what == LOADING_MINI
+        model = bundled_checkpoint().name if falls_back else self.details.model_name
         if self.details.parameters:
             model += f" {magnitude(self.details.parameters)}"
         return [*details, f"model {model}", f"profile {self.details.profile}"]

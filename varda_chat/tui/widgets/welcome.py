@@ -17,6 +17,8 @@ from varda_chat.tui.state import SessionDetails
 
 TRY = "My favourite tea is Assam."
 """What a newcomer may say first."""
+_FRAMED_FROM = 64
+"""Columns of a terminal from which the newcomer's greeting has a frame."""
 
 
 class Welcome(Vertical):
@@ -37,6 +39,10 @@ class Welcome(Vertical):
                 yield Static(words, classes="words")
             row.display = name != "incognito" or self._incognito
 
+    def on_resize(self) -> None:
+        """Leave the frame out where its room is needed for words."""
+        self.set_class(self.app.size.width < _FRAMED_FROM, "-slim")
+
     def show_details(self, details: SessionDetails) -> None:
         """Name the model's size."""
         for row in self.query("#size .words").results(Static):
@@ -55,13 +61,14 @@ class Welcome(Vertical):
         return [("✦", hello, None), ("", incognito, "incognito")]
 
     def _newcomer_rows(self) -> list[tuple[str, Content, str | None]]:
+        """What matters first comes first: a small terminal shows the rest only when one scrolls."""
         help_key, panel_key = _name(shown(self.app, "help")), _name(shown(self.app, "panel"))
         return [
             ("✦", Content.styled("Welcome. What you tell me today, I still know tomorrow.", "bold"), None),
+            ("→", Content.assemble("Try it: tell me ", _name(TRY), " Then type ", _name("/new"), " and ask me."), None),
             ("≈", _size(0), "size"),
             ("⌂", Content.assemble("Private: no account, no network. Your data lies in ", _name(self._where)), None),
             ("−", Content.assemble("I forget one thing by ", _name("/forget"), ", all by ", _name(self._reset)), None),
-            ("→", Content.assemble("Try it: tell me ", _name(TRY), " Then type ", _name("/new"), " and ask me."), None),
             ("?", Content.assemble(help_key, " shows the keys, ", panel_key, " the memory at work."), None),
         ]
 
