@@ -38,7 +38,7 @@ def harms(work: Path, name: str, harm: Harm, tries: int) -> Iterator[None]:
     memory = work / "memory"
     filled(memory, 40)
     left = child(
-        "store = opened(folder)\n"
+        "store = opened(directory)\n"
         "for number in range(40, 45): store.apply(TurnChanges((told(number),)), session='s')\n"
         "store.flush_index()\n"
         "store.apply(TurnChanges((told(45),)), session='s')\n"

@@ -18,11 +18,15 @@ from varda_chat.memory import NewStatement, NewVector, backup, reset
 
 @pytest.mark.parametrize("name", ["memory.db", "memory.db-wal", "memory.lock", "backups"])
 def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None:
-    folder, outside = tmp_path / "memory", tmp_path / "outside"
-    folder.mkdir()
+    directory, outside = tmp_path / "memory", tmp_path / "outside"
+    directory.mkdir()
     outside.write_bytes(b"of someone else")
-    (folder / name).symlink_to(outside)
-    for use in (lambda: opened(folder), lambda: opened(folder, read_only=True), lambda: reset(folder, purge=True)):
+    (directory / name).symlink_to(outside)
+    for use in (
+        lambda: opened(directory),
+        lambda: opened(directory, read_only=True),
+        lambda: reset(directory, purge=True),
+    ):
         with pytest.raises(StorageError, match="is a link"):
             use()
     assert outside.read_bytes() == b"of someone else"
@@ -30,19 +34,19 @@ def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None
 
 @pytest.mark.parametrize("name", ["memory.faiss", "memory.faiss.new", "backups/memory-1.db"])
 def test_a_link_that_need_not_be_followed_is_not(tmp_path: Path, name: str) -> None:
-    folder, outside = tmp_path / "memory", tmp_path / "outside"
-    with opened(folder) as store:
+    directory, outside = tmp_path / "memory", tmp_path / "outside"
+    with opened(directory) as store:
         store.apply(turn(told("a"), told("b")), session="s")
-        backup(folder)
-    shutil.copy(folder / "memory.faiss", outside)
+        backup(directory)
+    shutil.copy(directory / "memory.faiss", outside)
     before = outside.read_bytes()
-    (folder / name).unlink(missing_ok=True)
-    (folder / name).symlink_to(outside)
-    with opened(folder) as store:
+    (directory / name).unlink(missing_ok=True)
+    (directory / name).symlink_to(outside)
+    with opened(directory) as store:
         store.forget([1], purge=True)
         agrees(store)
     assert outside.read_bytes() == before
-    assert not (folder / "memory.faiss").is_symlink()
+    assert not (directory / "memory.faiss").is_symlink()
 
 
 def test_another_model_reads_the_texts_again(tmp_path: Path) -> None:
@@ -162,15 +166,15 @@ def test_a_closed_store_says_so_and_closes_again(tmp_path: Path) -> None:
 
 
 def test_everything_is_private(tmp_path: Path) -> None:
-    folder = tmp_path / "profiles" / "me"
-    with opened(folder) as store:
+    directory = tmp_path / "profiles" / "me"
+    with opened(directory) as store:
         store.apply(turn(told("a")), session="s")
         store.flush_index()
-        backup(folder)
-        for path in [folder.parent, folder, *folder.rglob("*")]:
+        backup(directory)
+        for path in [directory.parent, directory, *directory.rglob("*")]:
             assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
-    folder.chmod(0o755)
-    (folder / "memory.db").chmod(0o644)
-    opened(folder).close()
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert (folder / "memory.db").stat().st_mode & 0o777 == 0o600
+    directory.chmod(0o755)
+    (directory / "memory.db").chmod(0o644)
+    opened(directory).close()
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert (directory / "memory.db").stat().st_mode & 0o777 == 0o600

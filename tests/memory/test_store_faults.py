@@ -133,13 +133,13 @@ def test_a_second_process_is_told_and_may_read(tmp_path: Path) -> None:
         store.apply(turn(told("a")), session="s")
         result = child(
             """
-for use in (lambda: opened(folder), lambda: reset(folder)):
+for use in (lambda: opened(directory), lambda: reset(directory)):
     try:
         use()
     except MemoryLockedError as error:
         print(error)
-with opened(folder, read_only=True) as store:
-    print([each.text for each in store.statements()], peek(folder).vectors, store.size)
+with opened(directory, read_only=True) as store:
+    print([each.text for each in store.statements()], peek(directory).vectors, store.size)
 """,
             tmp_path,
         )

@@ -184,7 +184,7 @@ def slowly(part, stopped):
     return type(part)(part.nbytes, chunks)
 
 snapshot._stoppable = slowly
-store = opened(folder)
+store = opened(directory)
 for number in range(20):
     store.apply(TurnChanges((told(number),)), session="s")
 time.sleep(60)

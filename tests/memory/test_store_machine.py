@@ -63,15 +63,15 @@ class AgainstADict(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.home = Path(tempfile.mkdtemp())
-        self.folder = self.home / "0"
+        self.directory = self.home / "0"
         self.model = Model()
         self.used: set[int] = set()
         self.count = 0
-        self.store = opened(self.folder, memory_size=self.capacity)
+        self.store = opened(self.directory, memory_size=self.capacity)
 
     def teardown(self) -> None:
         self.store.close()
-        assert verify(self.folder) == ()
+        assert verify(self.directory) == ()
         shutil.rmtree(self.home)
 
     def _some(self, data: st.DataObject, among: dict[int, Known]) -> list[int]:
@@ -187,7 +187,7 @@ class AgainstADict(RuleBasedStateMachine):
             other: each for other, each in self.model.aside.items() if other != id_ and each.text != known.text
         }
         if known.text not in {each.text for each in self.model.there.values()}:
-            for path in self.folder.rglob("*"):
+            for path in self.directory.rglob("*"):
                 content = path.read_bytes() if path.is_file() else b""
                 assert known.text.encode() not in content
                 assert not any(each.vector.tobytes() in content for each in known.vectors)
@@ -224,16 +224,16 @@ class AgainstADict(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["closed", "without index", "crashed"]))
     def reopen(self, how: str) -> None:
         if how == "crashed":  # what another process would find, were this one killed now
-            crashed = self.home / str(int(self.folder.name) + 1)
-            shutil.copytree(self.folder, crashed)
+            crashed = self.home / str(int(self.directory.name) + 1)
+            shutil.copytree(self.directory, crashed)
             self.store.close()
-            shutil.rmtree(self.folder)
-            self.folder = crashed
+            shutil.rmtree(self.directory)
+            self.directory = crashed
         else:
             self.store.close()
             if how == "without index":
-                (self.folder / "memory.faiss").unlink()
-        self.store = opened(self.folder, memory_size=self.capacity)
+                (self.directory / "memory.faiss").unlink()
+        self.store = opened(self.directory, memory_size=self.capacity)
         assert how != "closed" or self.store.notices == []
         assert not any("damaged" in notice for notice in self.store.notices)
 

@@ -181,10 +181,10 @@ def test_one_turn_says_it_twice(tmp_path: Path) -> None:
 # An old memory
 
 
-def of_schema_1(folder: Path) -> None:
+def of_schema_1(directory: Path) -> None:
     """A memory as the first schema had it, with two statements and their vectors and events."""
-    folder.mkdir(exist_ok=True)
-    with closing(sqlite3.connect(folder / "memory.db")) as db:
+    directory.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(directory / "memory.db")) as db:
         db.execute("PRAGMA journal_mode = WAL")
         for statement in MIGRATIONS[0]:
             db.execute(statement)

@@ -46,7 +46,7 @@ def source_of(name: str, places: Places, say: Say) -> Source:
     path = Path(name).expanduser()
     if not path.exists():
         raise DataError(
-            f"There is no file or folder {name}, and no corpus of that name (varda-train prepare --list shows them)."
+            f"There is no file or directory {name}, and no corpus of that name (varda-train prepare --list shows them)."
         )
     files = own_files(path)
     root = path
@@ -81,7 +81,7 @@ def _located(named: Named, places: Places, say: Say) -> Located:
     missing = next(path for path, _ in named.paths(directories[0]) if not path.exists())
     raise DataError(
         f"Corpus {named.name}: {missing} is missing, and it cannot be fetched as it is: it was made from "
-        f"https://github.com/{named.home.replace('@', '/tree/')}. Give a folder that holds it with --data-dir."
+        f"https://github.com/{named.home.replace('@', '/tree/')}. Give a directory that holds it with --data-dir."
     )
 
 
