@@ -23,7 +23,7 @@ from varda_chat.transcripts import Transcripts
 def lived_in(directory: Path) -> Path:
     """A memory and sessions, with words to flip bits in."""
     with MemoryStore.open_records(directory) as store:
-        store.take_in(told(f"fact {number} is here", number) for number in range(55))
+        store.importing.add(told(f"fact {number} is here", number) for number in range(55))
         store.forget([3])
     with Transcripts.open(directory) as transcripts:
         for number in range(4):

@@ -30,7 +30,7 @@ def told(text: str, seed: int = 0) -> Imported:
 def full_of_it(directory: Path) -> Path:
     """A profile with the word in every kind of file that there is, and other things beside it."""
     with MemoryStore.open_records(directory) as store:
-        store.take_in([told(CAT), told("I live in Lisbon.", 1), told("Zyxw is ill.", 2), told("I like tea.", 3)])
+        store.importing.add([told(CAT), told("I live in Lisbon.", 1), told("Zyxw is ill.", 2), told("I like tea.", 3)])
         store.forget([3])
     maintenance.backup(directory)
     with Transcripts.open(directory) as transcripts:

@@ -24,7 +24,7 @@ with opened(directory, memory_size=60) as store:
         delete = frozenset(each.id for each in oldest) if number % 3 == 0 else frozenset()
         applied = store.apply(TurnChanges((told(number),), delete), session="s")
         if flush:
-            store.flush_index()
+            store.indexing.flush()
         gone = ",".join(each.text.split()[1] for each in applied.deleted)
         print(f"{number} {gone}", flush=True)
         number += 1
@@ -128,7 +128,7 @@ while True:
     if what == "add":
         store.apply(TurnChanges(tuple(map(named, added))), session="s")
     elif what == "import":
-        store.take_in(Imported(named(each), "s", 1.0, None, 0, False, "model-a") for each in added)
+        store.importing.add(Imported(named(each), "s", 1.0, None, 0, False, "model-a") for each in added)
     elif what == "delete":
         store.apply(TurnChanges((), frozenset(ids)), session="s")
     elif what in ("forget", "purge"):

@@ -104,7 +104,7 @@ def _commands(work: Path, tries: int) -> Tries:
     """Commands in processes of their own, the signal at any moment of what they take."""
     rng, directory = random.Random(7), work / "home" / "profiles" / "default"
     with MemoryStore.open_records(directory.with_name("other")) as store:
-        store.take_in(told(f"fact {number}", number) for number in range(2000))
+        store.importing.add(told(f"fact {number}", number) for number in range(2000))
     assert run("memory", "export", work / "more.jsonl", "--profile", "other").exit_code == 0
     takes = dict.fromkeys(COMMANDS, 3.0)
     three_statements(directory)

@@ -81,7 +81,7 @@ def command(*arguments: object) -> Result:
 
 def store(directory: Path) -> None:
     with MemoryStore.open_records(directory) as memory:
-        memory.take_in([told("It rains here.", 7), told("Bread at noon.", 8)])
+        memory.importing.add([told("It rains here.", 7), told("Bread at noon.", 8)])
 
 
 def forget(directory: Path) -> None:
@@ -224,7 +224,7 @@ def prepare(template: Path) -> None:
     """A data directory with a lived-in profile, and an export of thirty other statements beside it."""
     other = template / "other"
     with MemoryStore.open_records(other) as memory:
-        memory.take_in([told(f"fact {number}", number) for number in range(30)])
+        memory.importing.add([told(f"fact {number}", number) for number in range(30)])
     os.environ["VARDA_CHAT_HOME"] = str(template)
     full_of_it(template / "profiles" / "default")
     (template / "profiles" / "other").symlink_to(other)

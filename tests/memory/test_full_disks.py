@@ -27,10 +27,10 @@ def check(store, fill, empty):
     coming = [Imported(told(number, 50), "s", 1.0, None, 0, False, "model-a") for number in range(10, 20)]
     for _ in range(2):
         refused(lambda: store.apply(change, session="s"))
-        refused(lambda: store.take_in(coming))
+        refused(lambda: store.importing.add(coming))
         refused(store.undo_last)
         refused(lambda: store.forget([4]))
-        refused(lambda: store.replace_vectors(1, told(9, 200).vectors))
+        refused(lambda: store.indexing.replace_vectors(1, told(9, 200).vectors))
         assert state(store) == before
     empty()
     assert state(store) == before
@@ -49,7 +49,7 @@ with opened(directory) as store:
     wal = directory / "memory.db-wal"
     check(store, lambda: limit(wal.stat().st_size + 5000), lambda: limit(resource.RLIM_INFINITY))
     limit(1000)
-    refused(store.flush_index)
+    refused(store.indexing.flush)
 assert "The memory itself is safe" in store.notices[-1]
 limit(resource.RLIM_INFINITY)
 assert not (directory / "memory.faiss.new").exists()
@@ -88,7 +88,7 @@ with opened(directory / "memory") as store:
     fill()
     refused(lambda: backup(directory / "memory"))
     assert not list((directory / "memory" / "backups").iterdir())
-    refused(store.flush_index)
+    refused(store.indexing.flush)
 """,
         tmp_path,
         wrap=(*private, "sh", "-c", f'{mount} && exec "$@"', "sh"),

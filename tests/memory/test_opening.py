@@ -57,9 +57,9 @@ def test_another_model_reads_the_texts_again(tmp_path: Path) -> None:
         assert store.size == 0
         assert store.reader.foreign_statements() == stored
         vector = NewVector(np.ones(4, dtype=np.float32), 5, "five", 0.7)
-        store.replace_vectors(stored[0].id, [vector])
+        store.indexing.replace_vectors(stored[0].id, [vector])
         with pytest.raises(VardaError):
-            store.replace_vectors(stored[1].id, [vector, NewVector(np.ones(DIM), 5, "five", 0.7)])
+            store.indexing.replace_vectors(stored[1].id, [vector, NewVector(np.ones(DIM), 5, "five", 0.7)])
         assert store.reader.foreign_statements() == stored[1:]
         assert store.search(np.ones(4), 2).ids.tolist() == [6, -1]
         assert store.reader.get(6).fingerprint == "model-b"
@@ -88,13 +88,13 @@ def test_read_only_is_a_copy_that_writes_nothing(tmp_path: Path) -> None:
                 lambda: copy.forget([1]),
                 lambda: copy.pin(1),
                 lambda: copy.forget_randomly(1.0),
-                copy.flush_index,
+                copy.indexing.flush,
             ):
                 with pytest.raises(StorageError, match="read-only"):
                     change()
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     with opened(tmp_path, read_only=True, fingerprint="model-b") as copy:
-        copy.replace_vectors(stored[0].id, told("a").vectors)
+        copy.indexing.replace_vectors(stored[0].id, told("a").vectors)
         assert copy.size == 2
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
@@ -152,7 +152,7 @@ def test_a_closed_store_says_so_and_closes_again(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.close()
     store.close()
-    for use in (store.statements, store.reader.recent, lambda: store.search(some(1), 1), store.flush_index):
+    for use in (store.statements, store.reader.recent, lambda: store.search(some(1), 1), store.indexing.flush):
         with pytest.raises(VardaError, match="closed"):
             use()
     with pytest.raises(VardaError):
@@ -162,14 +162,14 @@ def test_a_closed_store_says_so_and_closes_again(tmp_path: Path) -> None:
             with pytest.raises(VardaError, match="There is no"):
                 unknown(77)
         with pytest.raises(VardaError, match="There is no"):
-            store.replace_vectors(77, ())
+            store.indexing.replace_vectors(77, ())
 
 
 def test_everything_is_private(tmp_path: Path) -> None:
     directory = tmp_path / "profiles" / "me"
     with opened(directory) as store:
         store.apply(turn(told("a")), session="s")
-        store.flush_index()
+        store.indexing.flush()
         backup(directory)
         for path in [directory.parent, directory, *directory.rglob("*")]:
             assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path

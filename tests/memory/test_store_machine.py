@@ -174,7 +174,7 @@ class AgainstADict(RuleBasedStateMachine):
         assert id_ in {each.id for each in self.store.reader.foreign_statements()}
         if read:
             known.vectors = told(known.text, 2, self.count).vectors
-            self.store.replace_vectors(id_, known.vectors)
+            self.store.indexing.replace_vectors(id_, known.vectors)
 
     @precondition(lambda self: bool(self.model.there or self.model.aside))
     @rule(data=st.data())
@@ -199,7 +199,7 @@ class AgainstADict(RuleBasedStateMachine):
         known = [self.model.there[id_].text for id_ in self._some(data, self.model.there)] if self.model.there else []
         coming = [*new, *(told(text, 1, 5) for text in known)]
         records = [Imported(each, "s", 1.0, None, 0, False, "model-a" if each.vectors else "") for each in coming]
-        assert self.store.take_in(records) == (len(new), len(known))
+        assert self.store.importing.add(records) == (len(new), len(known))
         ids = [each.id for each in self.store.statements(len(new))][::-1]
         assert not self.used & set(ids)
         self.used |= set(ids)
@@ -208,7 +208,7 @@ class AgainstADict(RuleBasedStateMachine):
     @rule()
     def export_and_take_in_elsewhere(self) -> None:
         with opened(self.home / f"copy {self.count}") as copy:
-            count, known = copy.take_in(self.store.reader.exported())
+            count, known = copy.importing.add(self.store.reader.exported())
             assert count + known == len(self.model.there)
             assert {each.text for each in copy.statements()} == {each.text for each in self.model.there.values()}
             agrees(copy)

@@ -279,7 +279,7 @@ def test_a_hundred_thousand_vectors_are_searched_soon_after_the_start(
                 NewStatement(f"fact {start + place}", "user", tuple(NewVector(row, 7, "t", 0.5) for row in each))
                 for place, each in enumerate(rows)
             ]
-            store.take_in(Imported(each, "s", 1.0, None, 0, False, "m") for each in new)
+            store.importing.add(Imported(each, "s", 1.0, None, 0, False, "m") for each in new)
     seconds = []
     for with_index in (True, False):
         if not with_index:

@@ -67,7 +67,7 @@ def measure_turns(vectors: Vectors, kinds: tuple[str, ...], directory: Path) -> 
             directory, embedding_dim=dim, fingerprint="bench", memory_size=10 * count + 10**6
         ) as store:
             began = time.perf_counter()
-            store.set_index_type(kind)
+            store.indexing.set_type(kind)
             build = time.perf_counter() - began
             seconds, processor = np.array([turn_seconds(store, rng, dim) for _ in range(TURNS)]).T
         line = [sys.executable, "-c", _START, str(directory), str(dim)]
@@ -92,7 +92,7 @@ def fill(directory: Path, vectors: Vectors) -> None:
     starts = range(0, len(vectors), PER_STATEMENT)
     new = (_statement(f"fact {at}", vectors[at : at + PER_STATEMENT]) for at in starts)
     with MemoryStore.open_records(directory) as store:
-        store.take_in(Imported(each, "s", 1.0, None, 0, False, "bench") for each in new)
+        store.importing.add(Imported(each, "s", 1.0, None, 0, False, "bench") for each in new)
 
 
 def turn_table(rows: list[TurnFigures], readable: Callable[[float], str]) -> Table:

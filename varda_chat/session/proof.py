@@ -80,7 +80,7 @@ def prove(session: ChatSession, question: str, texts: Sequence[str]) -> Proof:
             vocabulary=int(model.config.vocab_size),
         ) as other,
     ):
-        other.take_in(store.reader.exported())
+        other.importing.add(store.reader.exported())
         never = session.beside(other, generation)
         never.context.follow_messages(never_window)
         with _logits_of(model) as without_it:

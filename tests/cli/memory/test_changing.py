@@ -45,7 +45,7 @@ def test_store_and_delete_of_one_turn_are_undone_one_by_one(directory: Path) -> 
 
 def test_recall_is_measured_where_the_types_differ(directory: Path) -> None:
     with opened(directory) as store:
-        store.take_in(
+        store.importing.add(
             Imported(told(f"n{number}", 100, number), "s", 1.0, None, 0, False, "model-a") for number in range(26)
         )
     found = {each["index_type"]: each for each in answers("stats")[0]["search"]}
@@ -67,7 +67,7 @@ def test_the_index_type_is_chosen_and_kept(directory: Path, kind: str) -> None:
         assert store.notices == []
         assert store.core.index().memory.index_type == kind
         agrees(store)
-        store.set_index_type("flat")
+        store.indexing.set_type("flat")
         agrees(store)
 
 

@@ -55,7 +55,7 @@ def lived_in(directory: Path, fingerprint: str, statements: Iterable[Imported] |
         said = [(text, topic) for topic, texts in TOPICS.items() for text in texts]
         statements = [told(text, len(said) - place, topic=topic) for place, (text, topic) in enumerate(said)]
     with MemoryStore.open(directory, embedding_dim=DIM, fingerprint=fingerprint, memory_size=100_000) as store:
-        store.take_in(
+        store.importing.add(
             Imported(
                 each.new, each.session, each.created_at, each.recalled_at, each.recall_count, each.pinned, fingerprint
             )
