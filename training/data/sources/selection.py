@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from training.data.sources import wikitext
-from training.data.sources.catalogue import NAMED, WIKITEXT, Named, find
+from training.data.sources.catalogue import WIKITEXT, Named, find
 from training.data.sources.corpus_documents import Located, in_directory, named_documents
 from training.data.sources.documents import SPLITS, Source
 from training.data.sources.fetching import Digest, fetch
@@ -105,7 +105,3 @@ def _fetched_wikitext(directory: Path, say: Say) -> Located:
 def is_prepared(name: str) -> bool:
     """Whether ``name`` is a directory of prepared text."""
     return (Path(name).expanduser() / MANIFEST).is_file()
-
-
-def known_names() -> Sequence[Named]:
-    return tuple(NAMED.values())
