@@ -26,7 +26,7 @@ TEXTS = (
 
 
 @pytest.fixture(autouse=True)
-def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test touches the user's memory."""
     home = tmp_path / "varda-home"
     monkeypatch.setenv("VARDA_CHAT_HOME", str(home))
@@ -35,11 +35,11 @@ def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def small_profile(own_data_folder: Path) -> Path:
+def small_profile(own_data_directory: Path) -> Path:
     """The default profile, with a memory of three statements."""
     from tests.helpers.hostile import three_statements
 
-    return three_statements(own_data_folder / "profiles" / "default")
+    return three_statements(own_data_directory / "profiles" / "default")
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +56,8 @@ def tiny_checkpoint(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFa
     from training.data.preprocess.tokenizer import save_tokenizer
     from training.run import export
 
-    folder = tmp_path_factory.mktemp("checkpoint")
+    directory = tmp_path_factory.mktemp("checkpoint")
     model = tiny_model(chat_format)
-    save_tokenizer(chat_format.tokenizer, folder, 128)
-    export(model, folder)
-    return folder
+    save_tokenizer(chat_format.tokenizer, directory, 128)
+    export(model, directory)
+    return directory

@@ -69,8 +69,8 @@ what it finds, and decides by learned gates what to store and what to delete. Ma
 
 ## How to use it
 
-`varda-chat --checkpoint FOLDER`; or, in Python, `varda_chat.register_models()` and then
-`transformers.AutoModelForCausalLM.from_pretrained(FOLDER)`.
+`varda-chat --checkpoint DIRECTORY`; or, in Python, `varda_chat.register_models()` and then
+`transformers.AutoModelForCausalLM.from_pretrained(DIRECTORY)`.
 
 ## How it was made
 

@@ -55,7 +55,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
 """The pictures, and the keys that lead to each from the chat."""
 
 
-async def main(folder: Path) -> None:
+async def main(directory: Path) -> None:
     """Play both sessions and export the screens of the second."""
     with tempfile.TemporaryDirectory() as scratch:
         request = Request(data_dir=Path(scratch), generation=GREEDY)
@@ -79,7 +79,7 @@ async def main(folder: Path) -> None:
                     # SVG renderers other than browsers fold spaces unless told not to
                     picture = app.export_screenshot(title="varda-chat")
                     picture = picture.replace("<text ", '<text xml:space="preserve" ')
-                    (folder / f"{name}.svg").write_text(picture, encoding="utf-8")
+                    (directory / f"{name}.svg").write_text(picture, encoding="utf-8")
                     app.chat.query_one(Composer).focus()
                     while app.screen is not app.chat:
                         await pilot.press("escape")

@@ -15,12 +15,12 @@ from varda_chat.transcripts import Transcripts
 
 @pytest.fixture
 def endpoint(tiny_checkpoint: Path, tmp_path: Path) -> Iterator[Served]:
-    folder = tmp_path / "profile"
+    directory = tmp_path / "profile"
     session = ChatSession.open(
-        folder,
+        directory,
         tiny_checkpoint,
         generation=GenerationSettings(temperature=0.0, max_new_tokens=8),
-        transcripts=Transcripts.open(folder),
+        transcripts=Transcripts.open(directory),
     )
     with served(session) as one:
         yield one

@@ -81,7 +81,7 @@ def test_latin_1_on_a_pipe_and_as_an_argument(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("size", [99_000, 994_000])
-def test_a_line_that_is_too_long_is_refused_in_one_sentence(own_data_folder: Path, size: int) -> None:
+def test_a_line_that_is_too_long_is_refused_in_one_sentence(own_data_directory: Path, size: int) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     result = program(stdin=b"word " * (size // 5) + b"\n")
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 5, "seconds of a processor"
@@ -115,8 +115,8 @@ sys.stdin.read()
 """
 
 
-def test_after_a_kill_the_next_start_says_nothing(tiny_checkpoint: Path, own_data_folder: Path) -> None:
-    place = own_data_folder / "profiles" / "default"
+def test_after_a_kill_the_next_start_says_nothing(tiny_checkpoint: Path, own_data_directory: Path) -> None:
+    place = own_data_directory / "profiles" / "default"
     with subprocess.Popen(
         [sys.executable, "-c", TOLD_UNTIL_KILLED, str(place), str(tiny_checkpoint)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,

@@ -32,11 +32,11 @@ def profile(home: Path, name: str = "default") -> Path:
     return home / "profiles" / name
 
 
-def test_prompt_answers_on_stdout(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+def test_prompt_answers_on_stdout(tiny_checkpoint: Path, own_data_directory: Path) -> None:
     result = run("-p", "My dog is called Rimba.", checkpoint=tiny_checkpoint)
     assert result.exit_code == 0
     assert len(result.stdout.strip().splitlines()) <= 1
-    assert peek(profile(own_data_folder)).vectors > 0
+    assert peek(profile(own_data_directory)).vectors > 0
 
 
 def test_json_is_one_object_with_the_keys_of_the_design(tiny_checkpoint: Path) -> None:
@@ -61,19 +61,19 @@ def test_broken_utf8_and_control_codes_on_the_pipe_are_survived(tiny_checkpoint:
 
 
 def test_profiles_and_data_dir_are_separate_memories(
-    tiny_checkpoint: Path, own_data_folder: Path, tmp_path: Path
+    tiny_checkpoint: Path, own_data_directory: Path, tmp_path: Path
 ) -> None:
     run("-p", "I live in Lisbon.", "--profile", "work", checkpoint=tiny_checkpoint)
     run("-p", "I live in Lisbon.", "--data-dir", str(tmp_path / "else"), checkpoint=tiny_checkpoint)
-    assert peek(profile(own_data_folder, "work")).vectors > 0
+    assert peek(profile(own_data_directory, "work")).vectors > 0
     assert peek(profile(tmp_path / "else")).vectors > 0
-    assert peek(profile(own_data_folder)).vectors == 0
+    assert peek(profile(own_data_directory)).vectors == 0
 
 
-def test_incognito_leaves_no_trace(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+def test_incognito_leaves_no_trace(tiny_checkpoint: Path, own_data_directory: Path) -> None:
     result = run("-p", "I live in Lisbon.", "--incognito", "--json", checkpoint=tiny_checkpoint)
     assert json.loads(result.stdout)["stored"] == []
-    assert peek(profile(own_data_folder)).vectors == 0
+    assert peek(profile(own_data_directory)).vectors == 0
 
 
 def test_sampling_flags_reach_the_model(tiny_checkpoint: Path) -> None:
@@ -84,18 +84,18 @@ def test_sampling_flags_reach_the_model(tiny_checkpoint: Path) -> None:
     assert first["reply_tokens"] <= 5
 
 
-def test_reset_asks_backs_up_and_clears(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+def test_reset_asks_backs_up_and_clears(tiny_checkpoint: Path, own_data_directory: Path) -> None:
     run("-p", "My dog is called Rimba.", checkpoint=tiny_checkpoint)
-    folder = profile(own_data_folder)
-    held = peek(folder).vectors
+    directory = profile(own_data_directory)
+    held = peek(directory).vectors
     refused = run("--reset-memory", stdin="n\n")
     assert refused.exit_code == 0
-    assert str(folder) in refused.stdout
+    assert str(directory) in refused.stdout
     assert str(held) in refused.stdout
-    assert peek(folder).vectors == held
+    assert peek(directory).vectors == held
     done = run("--reset-memory", "--yes")
     assert done.exit_code == 0
-    assert peek(folder).vectors == 0
+    assert peek(directory).vectors == 0
     backup = Path(done.stdout.split("A backup is in ")[1].strip().replace("\n", ""))
     assert backup.is_file()
     assert "empty already" in run("--reset-memory", "--yes").stdout
@@ -113,7 +113,7 @@ def test_reset_asks_backs_up_and_clears(tiny_checkpoint: Path, own_data_folder: 
         (["--profile", "../up", "-p", "x"], 1, "profile name"),
         (["--profile", "", "-p", "x"], 1, "profile name"),
         (["-p", ""], 1, "empty"),
-        (["-p", "x", "--checkpoint", "/no/such/folder"], 1, "no checkpoint folder"),
+        (["-p", "x", "--checkpoint", "/no/such/directory"], 1, "no checkpoint folder"),
     ],
 )
 def test_bad_input_gets_one_clear_line(arguments: list[str], code: int, word: str) -> None:
@@ -161,8 +161,8 @@ def test_the_shell_is_told_how_to_complete(shell: str) -> None:
         ("varda-chat memory list --profile wo", ["work"]),
     ],
 )
-def test_what_the_shell_completes(typed: str, completed: list[str], own_data_folder: Path) -> None:
-    profile(own_data_folder, "work").mkdir(parents=True)
+def test_what_the_shell_completes(typed: str, completed: list[str], own_data_directory: Path) -> None:
+    profile(own_data_directory, "work").mkdir(parents=True)
     words = str(len(typed.split()) - 1)
     done = command(_VARDA_CHAT_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD=words)
     assert [line.partition(",")[2] for line in done.stdout.splitlines()] == completed, done.stderr
@@ -196,29 +196,29 @@ def test_a_reader_that_leaves_early_is_no_crash(tiny_checkpoint: Path) -> None:
     process.stderr.close()
 
 
-def test_reset_also_clears_deleted_words_and_what_was_typed(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+def test_reset_also_clears_deleted_words_and_what_was_typed(tiny_checkpoint: Path, own_data_directory: Path) -> None:
     run("-p", "My PIN is 1234.", checkpoint=tiny_checkpoint)
-    folder = profile(own_data_folder)
-    with MemoryStore.open_records(folder) as store:
+    directory = profile(own_data_directory)
+    with MemoryStore.open_records(directory) as store:
         store.forget_randomly(1.0)
-    assert peek(folder).statements == 0
-    (folder / "history.jsonl").write_text('{"text": "My PIN is 1234."}\n')
+    assert peek(directory).statements == 0
+    (directory / "history.jsonl").write_text('{"text": "My PIN is 1234."}\n')
     assert run("--reset-memory", "--yes").exit_code == 0
-    left = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith("sessions.db")]
+    left = [path for path in directory.iterdir() if path.is_file() and not path.name.startswith("sessions.db")]
     assert not any(b"1234" in path.read_bytes() for path in left)  # sessions are kept, as the command says
     assert run("--reset-memory", "--purge", "--yes").exit_code == 0
-    assert not any(b"1234" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert not any(b"1234" in path.read_bytes() for path in directory.rglob("*") if path.is_file())
 
 
-def test_reset_sets_a_damaged_memory_aside(own_data_folder: Path) -> None:
-    folder = profile(own_data_folder)
-    folder.mkdir(parents=True)
-    (folder / "memory.db").write_bytes(b"this was a database once " * 100)
+def test_reset_sets_a_damaged_memory_aside(own_data_directory: Path) -> None:
+    directory = profile(own_data_directory)
+    directory.mkdir(parents=True)
+    (directory / "memory.db").write_bytes(b"this was a database once " * 100)
     done = run("--reset-memory", "--yes")
     assert done.exit_code == 0
     assert "damaged" in done.stdout
-    assert not (folder / "memory.db").exists()
-    assert any(b"once" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert not (directory / "memory.db").exists()
+    assert any(b"once" in path.read_bytes() for path in directory.rglob("*") if path.is_file())
 
 
 def test_interrupted_question_exits_130(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

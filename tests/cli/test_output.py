@@ -69,16 +69,16 @@ def test_an_empty_list_says_so_and_empty_json_is_empty() -> None:
         assert CliRunner().invoke(main, [*arguments, "--json"]).output == ""
 
 
-def test_where_nobody_can_be_asked_yes_is_needed(own_data_folder: Path) -> None:
-    folder = own_data_folder / "profiles" / "default"
-    folder.mkdir(parents=True)
-    (folder / "history.jsonl").write_text('{"text": "Hi"}\n')
+def test_where_nobody_can_be_asked_yes_is_needed(own_data_directory: Path) -> None:
+    directory = own_data_directory / "profiles" / "default"
+    directory.mkdir(parents=True)
+    (directory / "history.jsonl").write_text('{"text": "Hi"}\n')
     result = CliRunner().invoke(main, ["--reset-memory"], input="")
     assert result.exit_code == 2
     assert "--yes must say that it is meant" in result.output
-    assert (folder / "history.jsonl").exists()
+    assert (directory / "history.jsonl").exists()
     assert CliRunner().invoke(main, ["--reset-memory"], input="y\n").exit_code == 0
-    assert not (folder / "history.jsonl").exists()
+    assert not (directory / "history.jsonl").exists()
 
 
 def test_themes_are_completed() -> None:

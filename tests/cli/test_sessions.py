@@ -19,18 +19,18 @@ def run(*arguments: str, stdin: str | None = None, checkpoint: Path | None = Non
 
 
 @pytest.fixture
-def folder(own_data_folder: Path) -> Path:
-    return own_data_folder / "profiles" / "default"
+def directory(own_data_directory: Path) -> Path:
+    return own_data_directory / "profiles" / "default"
 
 
 @pytest.fixture
-def two_sessions(folder: Path) -> Path:
-    with Transcripts.open(folder) as transcripts:
+def two_sessions(directory: Path) -> Path:
+    with Transcripts.open(directory) as transcripts:
         for prompts in (("My dog is called Rimba.", "Is she well?"), ("I live in Lisbon.",)):
             session = transcripts.begin(prompts[0])
             for prompt in prompts:
                 transcripts.answer(transcripts.ask(session, prompt), "I see.\nVery good.")
-    return folder
+    return directory
 
 
 def test_list_search_show(two_sessions: Path) -> None:
@@ -58,15 +58,15 @@ def test_rename_export_delete(two_sessions: Path, tmp_path: Path, monkeypatch: p
     assert run("sessions", "show", "1").exit_code == 1
 
 
-def test_where_there_are_none_nothing_is_made(folder: Path) -> None:
+def test_where_there_are_none_nothing_is_made(directory: Path) -> None:
     assert run("sessions", "list").stdout == "No sessions yet.\n"
     for arguments in (("show", "1"), ("delete", "1", "--yes"), ("rename", "1", "x"), ("export", "1", "-")):
         failed = run("sessions", *arguments)
         assert (failed.exit_code, failed.stderr) == (1, "Error: There is no session 1.\n")
-    assert not folder.exists()
+    assert not directory.exists()
 
 
-def test_prompts_are_saved_and_gone_on_with(tiny_checkpoint: Path, folder: Path) -> None:
+def test_prompts_are_saved_and_gone_on_with(tiny_checkpoint: Path, directory: Path) -> None:
     def tokens(*arguments: str) -> int:
         done = run("-p", "I live in Lisbon.", "--json", *arguments, checkpoint=tiny_checkpoint)
         return int(json.loads(done.stdout)["prompt_tokens"])
@@ -75,18 +75,18 @@ def test_prompts_are_saved_and_gone_on_with(tiny_checkpoint: Path, folder: Path)
     assert tokens() == first
     assert tokens("--continue") > first
     assert tokens("--resume", "1") > first
-    with Transcripts.open(folder, read_only=True) as transcripts:
+    with Transcripts.open(directory, read_only=True) as transcripts:
         assert {info.id: info.turns for info in transcripts.sessions()} == {1: 2, 2: 2}
     assert tokens("--incognito", "--continue") > first
-    with Transcripts.open(folder, read_only=True) as transcripts:
+    with Transcripts.open(directory, read_only=True) as transcripts:
         assert sum(info.turns for info in transcripts.sessions()) == 4
     refused = run("-p", "x", "--resume", "77", checkpoint=tiny_checkpoint)
     assert (refused.exit_code, refused.stderr) == (1, "Error: There is no session 77.\n")
     assert run("-p", "x", "--resume", "1", "--continue").exit_code == 2
 
 
-def test_a_prompt_is_answered_where_sessions_cannot_be_kept(tiny_checkpoint: Path, folder: Path) -> None:
-    (folder / FILE_NAME).mkdir(parents=True)
+def test_a_prompt_is_answered_where_sessions_cannot_be_kept(tiny_checkpoint: Path, directory: Path) -> None:
+    (directory / FILE_NAME).mkdir(parents=True)
     done = run("-p", "Hello!", "--json", checkpoint=tiny_checkpoint)
     assert done.exit_code == 0
     assert "not saved" in done.stderr
@@ -101,7 +101,7 @@ def test_reset_keeps_sessions_and_purge_removes_them(two_sessions: Path, tiny_ch
     assert "empty already" in run("--reset-memory", "--purge", "--yes").stdout
 
 
-def test_what_is_purged_from_memory_leaves_the_sessions(tiny_checkpoint: Path, folder: Path) -> None:
+def test_what_is_purged_from_memory_leaves_the_sessions(tiny_checkpoint: Path, directory: Path) -> None:
     run("-p", "I live in Quetzaltenango.", checkpoint=tiny_checkpoint)
     assert run("memory", "forget", "Quetzaltenango", "--purge", "--yes").exit_code == 0
-    assert b"uetzal" not in (folder / FILE_NAME).read_bytes()
+    assert b"uetzal" not in (directory / FILE_NAME).read_bytes()

@@ -31,8 +31,8 @@ def model() -> Any:
     return chatml_model(CHAT)
 
 
-def opened(model: Any, folder: Path) -> ChatSession:
-    store = MemoryStore.open(folder, embedding_dim=model.config.memory_dim, fingerprint="tiny")
+def opened(model: Any, directory: Path) -> ChatSession:
+    store = MemoryStore.open(directory, embedding_dim=model.config.memory_dim, fingerprint="tiny")
     generation = GenerationSettings(temperature=0.0, max_new_tokens=4)
     return ChatSession(Checkpoint(model, CHAT, "tiny", "tiny"), store, generation=generation)
 

@@ -114,7 +114,7 @@ def test_a_new_file_is_private_and_a_link_stays_one(file: Path, tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written(file: Path) -> None:
+def test_a_directory_that_cannot_be_written(file: Path) -> None:
     written(file, "")
     file.parent.chmod(0o500)
     with pytest.raises(StorageError, match=r"config\.toml"):
@@ -122,7 +122,7 @@ def test_a_folder_that_cannot_be_written(file: Path) -> None:
     file.parent.chmod(0o700)
 
 
-def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(VardaError, match="cannot be read: Not a directory"):
         read(tmp_path / "file" / "config.toml")
@@ -159,28 +159,28 @@ def test_what_may_be_set_is_what_its_error_says(name: str, least: str, most: str
 
 
 def test_flag_before_variable_before_file_before_default(
-    tiny_checkpoint: Path, own_data_folder: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Path, own_data_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def profile(*flags: str) -> str:
         result = CliRunner().invoke(main, [*flags, "memory", "path", "--json"])
         assert result.exit_code == 0, result.output
         return Path(json.loads(result.stdout)["path"]).name
 
-    assert paths.config_file() == own_data_folder / "config.toml"
+    assert paths.config_file() == own_data_directory / "config.toml"
     assert profile() == "default"
-    own_data_folder.mkdir()
-    written(own_data_folder / "config.toml", 'profile = "file"')
+    own_data_directory.mkdir()
+    written(own_data_directory / "config.toml", 'profile = "file"')
     assert profile() == "file"
     monkeypatch.setenv("VARDA_CHAT_PROFILE", "variable")
     assert profile() == "variable"
     assert profile("--profile", "flag") == "flag"
     monkeypatch.delenv("VARDA_CHAT_PROFILE")
-    monkeypatch.setenv("VARDA_CHAT_CONFIG", str(written(own_data_folder / "other.toml", 'profile = "other"')))
+    monkeypatch.setenv("VARDA_CHAT_CONFIG", str(written(own_data_directory / "other.toml", 'profile = "other"')))
     assert profile() == "other"
-    assert profile("--config", str(own_data_folder / "config.toml")) == "file"
+    assert profile("--config", str(own_data_directory / "config.toml")) == "file"
 
 
-def test_the_file_reaches_the_session(tiny_checkpoint: Path, own_data_folder: Path, tmp_path: Path) -> None:
+def test_the_file_reaches_the_session(tiny_checkpoint: Path, own_data_directory: Path, tmp_path: Path) -> None:
     lines = [f"checkpoint = '{tiny_checkpoint}'", "memory_size = 6", "max_new_tokens = 3", "temperature = 0"]
     file = written(tmp_path / "mine.toml", "\n".join(lines))
     flags = ["--config", str(file), "--json"]
@@ -190,7 +190,7 @@ def test_the_file_reaches_the_session(tiny_checkpoint: Path, own_data_folder: Pa
         answer = json.loads(result.stdout)
         assert answer["reply_tokens"] <= 3
         assert 0 < answer["memory_size"] <= 6
-    with MemoryStore.open_records(own_data_folder / "profiles" / "default", read_only=True) as store:
+    with MemoryStore.open_records(own_data_directory / "profiles" / "default", read_only=True) as store:
         assert store.size <= 6
 
 

@@ -54,24 +54,24 @@ def steps(page: Path) -> list[tuple[str, list[str]]]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty directory to run in, with varda-chat and llm on the PATH."""
-    programs, folder = tmp_path / "bin", tmp_path / "place"
+    programs, directory = tmp_path / "bin", tmp_path / "place"
     programs.mkdir()
-    folder.mkdir()
+    directory.mkdir()
     for name, module in (("varda-chat", "varda_chat"), ("llm", "llm"), ("python", "")):
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec {sys.executable} {f"-m {module} " if module else ""}"$@"\n')
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.chdir(folder)
-    return folder
+    monkeypatch.chdir(directory)
+    return directory
 
 
-def files_for(page: Path, folder: Path) -> None:
+def files_for(page: Path, directory: Path) -> None:
     for name, export in FILES.get(page.name, {}).items():
-        shutil.copy(EXPORTS / export, folder / name)
+        shutil.copy(EXPORTS / export, directory / name)
     if page.name == "chatgpt.md":
-        with zipfile.ZipFile(folder / "chatgpt-export.zip", "w") as archive:
+        with zipfile.ZipFile(directory / "chatgpt-export.zip", "w") as archive:
             archive.write(EXPORTS / "chatgpt-conversations.json", "conversations.json")
 
 

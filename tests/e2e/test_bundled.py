@@ -87,18 +87,18 @@ def test_correction_and_small_talk_with_the_python_api(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(240)
 async def test_in_the_app_a_fact_crosses_from_one_run_to_the_next(tmp_path: Path) -> None:
-    folder = tmp_path / "profile"
+    directory = tmp_path / "profile"
 
     def open_session(on_progress: Any) -> ChatSession:
-        return ChatSession.open(folder, generation=GREEDY, on_progress=on_progress)
+        return ChatSession.open(directory, generation=GREEDY, on_progress=on_progress)
 
-    async with make_app(open_session, folder, first_run=True).run_test(size=(120, 36)) as pilot:
+    async with make_app(open_session, directory, first_run=True).run_test(size=(120, 36)) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         await ask(pilot, TOLD)
         screen = text_of(pilot)
         assert "+ " + TOLD in screen, screen
         assert f"+ “{TOLD}”" in screen
-    async with make_app(open_session, folder).run_test(size=(120, 36)) as pilot:
+    async with make_app(open_session, directory).run_test(size=(120, 36)) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         answer = await ask(pilot, ASKED)
         assert "Rimba" in answer.text

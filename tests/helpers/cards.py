@@ -42,7 +42,7 @@ def benchmark() -> Benchmark:
     return Benchmark(plan, (*recalled, *without, *updated), ())
 
 
-def written(folder: Path, chat: ChatFormat, recall: Benchmark | None, credits: Any = CREDITS) -> Any:
+def written(directory: Path, chat: ChatFormat, recall: Benchmark | None, credits: Any = CREDITS) -> Any:
     preset = PRESETS["nano"]
     config = TrainConfig(
         preset="nano", learning_rate=preset.learning_rate, max_steps=2, fact_episodes=1, multi_session_episodes=0,
@@ -50,5 +50,5 @@ def written(folder: Path, chat: ChatFormat, recall: Benchmark | None, credits: A
     )  # fmt: skip
     making = Making("varda-train --preset nano", "", 60.0, "2 CPU threads", 100, 10.0, credits)
     validation = Validation(3.5, 3.0, 0.5, 0.5, 0.0, 0.5, 0.0, 0.2)
-    write_card(folder, tiny_model(chat), config, making, validation, recall)
-    return ModelCard.load(folder / "README.md")
+    write_card(directory, tiny_model(chat), config, making, validation, recall)
+    return ModelCard.load(directory / "README.md")

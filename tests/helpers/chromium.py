@@ -133,13 +133,13 @@ class Page:
 
 
 @asynccontextmanager
-async def open_page(folder: Path) -> AsyncIterator[Page]:
-    """A page of a browser whose profile lies in ``folder``."""
+async def open_page(directory: Path) -> AsyncIterator[Page]:
+    """A page of a browser whose profile lies in ``directory``."""
     assert CHROMIUM is not None
-    command = [CHROMIUM, *_FLAGS, f"--user-data-dir={folder}", "about:blank"]
+    command = [CHROMIUM, *_FLAGS, f"--user-data-dir={directory}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        port = await _port(folder / "DevToolsActivePort", process)
+        port = await _port(directory / "DevToolsActivePort", process)
         async with aiohttp.ClientSession() as http:
             async with http.get(f"http://127.0.0.1:{port}/json/list") as answer:
                 targets = await answer.json()

@@ -20,29 +20,29 @@ from varda_chat.memory.store import MemoryStore
 from varda_chat.transcripts import Transcripts
 
 
-def lived_in(folder: Path) -> Path:
+def lived_in(directory: Path) -> Path:
     """A memory and sessions, with words to flip bits in."""
-    with MemoryStore.open_records(folder) as store:
-        store.take_in(told(f"fact {number} is here", number) for number in range(55))
+    with MemoryStore.open_records(directory) as store:
+        store.importing.add(told(f"fact {number} is here", number) for number in range(55))
         store.forget([3])
-    with Transcripts.open(folder) as transcripts:
+    with Transcripts.open(directory) as transcripts:
         for number in range(4):
             session = transcripts.begin(f"Question {number}")
             for turn in range(5):
                 details = {"recalled": [{"id": 1, "text": "fact 1 is here"}]}
                 asked = transcripts.ask(session, f"What is here at {turn}?")
                 transcripts.answer(asked, f"fact {turn} is here.", "done", details)
-    return folder
+    return directory
 
 
-def memory_texts(folder: Path, **settings: Any) -> tuple[Any, list[str]]:
-    with MemoryStore.open_records(folder, **settings) as store:
+def memory_texts(directory: Path, **settings: Any) -> tuple[Any, list[str]]:
+    with MemoryStore.open_records(directory, **settings) as store:
         held = [(each.id, each.text) for found in (store.statements(), store.removed()) for each in found]
         return (held, [(each.id, each.text) for each in store.reader.recent(1000)]), store.notices
 
 
-def session_texts(folder: Path) -> tuple[Any, list[str]]:
-    with Transcripts.open(folder) as transcripts:
+def session_texts(directory: Path) -> tuple[Any, list[str]]:
+    with Transcripts.open(directory) as transcripts:
         found = [(each.name, transcripts.turns(each.id)) for each in transcripts.sessions()]
         transcripts.search("here")
         transcripts.ask(transcripts.begin("more"), "More?")
@@ -128,7 +128,7 @@ def flips_of_a_backup(profile: Path, tries: int) -> Iterator[None]:
 
 
 TURNS_UNTIL_KILLED = """
-store = opened(folder)
+store = opened(directory)
 for number in range(12):
     store.apply(TurnChanges((told(number),)), session="s")
 print("stored", flush=True)
@@ -139,8 +139,8 @@ sys.stdin.read()
 def torn_logs(work: Path, damage: str, tries: int) -> Iterator[None]:
     """Damage the log that a real kill left; yields after each where all turns are there and nothing is said, or some
     are not and that is said."""
-    folder, log = work / "killed", work / "copy" / "memory.db-wal"
-    line = [sys.executable, "-c", PRELUDE + TURNS_UNTIL_KILLED, str(folder)]
+    directory, log = work / "killed", work / "copy" / "memory.db-wal"
+    line = [sys.executable, "-c", PRELUDE + TURNS_UNTIL_KILLED, str(directory)]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "stored\n"
@@ -148,7 +148,7 @@ def torn_logs(work: Path, damage: str, tries: int) -> Iterator[None]:
     rng = random.Random(1)
     for _ in range(tries):
         shutil.rmtree(log.parent, ignore_errors=True)
-        shutil.copytree(folder, log.parent)
+        shutil.copytree(directory, log.parent)
         content = bytearray(log.read_bytes())
         if damage == "cut":
             del content[rng.randrange(len(content) // 2, len(content)) :]

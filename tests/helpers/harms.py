@@ -38,9 +38,9 @@ def harms(work: Path, name: str, harm: Harm, tries: int) -> Iterator[None]:
     memory = work / "memory"
     filled(memory, 40)
     left = child(
-        "store = opened(folder)\n"
+        "store = opened(directory)\n"
         "for number in range(40, 45): store.apply(TurnChanges((told(number),)), session='s')\n"
-        "store.flush_index()\n"
+        "store.indexing.flush()\n"
         "store.apply(TurnChanges((told(45),)), session='s')\n"
         "os._exit(9)",
         memory,
@@ -67,7 +67,7 @@ def harms(work: Path, name: str, harm: Harm, tries: int) -> Iterator[None]:
             continue
         with opened(copy) as store:
             for statement in store.reader.foreign_statements():  # its vector was hit
-                store.replace_vectors(statement.id, told(statement.text).vectors)
+                store.indexing.replace_vectors(statement.id, told(statement.text).vectors)
             assert all(store.reader.get(id_).token for id_ in store.search(some(1), 200).ids[0] if id_ >= 0)
             if harm is cut and name == "memory.db-wal":  # as if the last turns had not been: a log may end anywhere
                 assert set(texts(store)) == {f"fact {place}" for place in range(len(texts(store)))}

@@ -70,9 +70,9 @@ DAMAGE = {
 }
 
 
-def refuses_to_restore(folder: Path, what: str) -> None:
+def refuses_to_restore(directory: Path, what: str) -> None:
     """Restore a backup with that damage, which is refused; the memory stays."""
-    backup = maintenance.backup(folder)
+    backup = maintenance.backup(directory)
     with closing(sqlite3.connect(backup)) as db, db:
         db.execute("PRAGMA foreign_keys = OFF")
         db.execute(DAMAGE[what])
@@ -80,7 +80,7 @@ def refuses_to_restore(folder: Path, what: str) -> None:
     assert result.exit_code == 1
     assert "cannot be restored" in result.stderr
     assert "\x1b" not in result.output
-    with opened(folder) as store:
+    with opened(directory) as store:
         assert len(texts(store)) == 3
 
 

@@ -12,18 +12,18 @@ from tests.helpers.texts import prose
 from training.data.preprocess.tokenizer import train_tokenizer
 
 
-def make_base(folder: Path, n_positions: int = 128) -> Path:
+def make_base(directory: Path, n_positions: int = 128) -> Path:
     """A plain GPT-2 as ``gpt2`` lies on the hub: vocab.json and merges.txt beside the weights."""
     model = json.loads(train_tokenizer([prose(n) for n in range(40)], 400).to_str())["model"]
     vocab = {"<|endoftext|>" if word == "<|end|>" else word: n for word, n in model["vocab"].items()}
-    (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
+    (directory / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
     merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
-    GPT2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))  # it is one
+    (directory / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
+    GPT2Tokenizer(str(directory / "vocab.json"), str(directory / "merges.txt"))  # it is one
     torch.manual_seed(0)
     end = vocab["<|endoftext|>"]
     GPT2LMHeadModel(
         GPT2Config(vocab_size=400, n_positions=n_positions, n_embd=32, n_layer=2, n_head=2, resid_pdrop=0.0,
                    embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=end, eos_token_id=end)
-    ).save_pretrained(folder)  # fmt: skip
-    return folder
+    ).save_pretrained(directory)  # fmt: skip
+    return directory

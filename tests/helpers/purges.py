@@ -27,13 +27,13 @@ def told(text: str, seed: int = 0) -> Imported:
     return Imported(NewStatement(text, "user", vectors), "1", 1.0, None, 0, False, "model-a")
 
 
-def full_of_it(folder: Path) -> Path:
+def full_of_it(directory: Path) -> Path:
     """A profile with the word in every kind of file that there is, and other things beside it."""
-    with MemoryStore.open_records(folder) as store:
-        store.take_in([told(CAT), told("I live in Lisbon.", 1), told("Zyxw is ill.", 2), told("I like tea.", 3)])
+    with MemoryStore.open_records(directory) as store:
+        store.importing.add([told(CAT), told("I live in Lisbon.", 1), told("Zyxw is ill.", 2), told("I like tea.", 3)])
         store.forget([3])
-    maintenance.backup(folder)
-    with Transcripts.open(folder) as transcripts:
+    maintenance.backup(directory)
+    with Transcripts.open(directory) as transcripts:
         session = transcripts.begin(CAT)
         stored = {"stored": [{"id": 1, "text": CAT}]}
         transcripts.answer(transcripts.ask(session, CAT), "I will remember that.", "done", stored)
@@ -46,17 +46,17 @@ def full_of_it(folder: Path) -> Path:
         third = transcripts.begin("Tea?")
         transcripts.answer(transcripts.ask(third, "Tea?"), "At five.")
     typed = [CAT, "Is zyxw a good name?", "Tea?"]
-    (folder / "history.jsonl").write_text("".join(json.dumps({"text": each}) + "\n" for each in typed))
+    (directory / "history.jsonl").write_text("".join(json.dumps({"text": each}) + "\n" for each in typed))
     for name in ("history.jsonl.new", "sessions.db.damaged-20260101T000000Z", "memory.db.damaged-20260101T000000Z"):
-        (folder / name).write_text(CAT)
-    (folder / "backups" / "memory-20260101T000000Z.db.part").write_text(CAT)
-    return folder
+        (directory / name).write_text(CAT)
+    (directory / "backups" / "memory-20260101T000000Z.db.part").write_text(CAT)
+    return directory
 
 
-def holding(folder: Path, word: str = "zyxw") -> list[str]:
+def holding(directory: Path, word: str = "zyxw") -> list[str]:
     return [
-        str(path.relative_to(folder))
-        for path in folder.rglob("*")
+        str(path.relative_to(directory))
+        for path in directory.rglob("*")
         if path.is_file() and word.encode() in path.read_bytes().lower()
     ]
 
@@ -103,8 +103,11 @@ def kills_in_purges(profile: Path, work: Path, kills: int) -> Iterator[None]:
     assert kills < 50 or half_way > kills // 10
 
 
-def kept(folder: Path) -> bool:
+def kept(directory: Path) -> bool:
     """Whether all that was not to be purged is still there."""
-    with MemoryStore.open_records(folder, read_only=True) as store, Transcripts.open(folder, read_only=True) as said:
+    with (
+        MemoryStore.open_records(directory, read_only=True) as store,
+        Transcripts.open(directory, read_only=True) as said,
+    ):
         texts = {each.text for each in store.statements()}
         return texts == {"I live in Lisbon.", "I like tea."} and said.turns(3)[0].reply == "At five."

@@ -18,20 +18,20 @@ from varda_chat.memory import verify
 
 STORE_UNTIL_KILLED = """
 number, flush = int(sys.argv[2]), sys.argv[3] == "flush"
-with opened(folder, memory_size=60) as store:
+with opened(directory, memory_size=60) as store:
     while True:
         oldest = store.statements(1, newest_first=False)
         delete = frozenset(each.id for each in oldest) if number % 3 == 0 else frozenset()
         applied = store.apply(TurnChanges((told(number),), delete), session="s")
         if flush:
-            store.flush_index()
+            store.indexing.flush()
         gone = ",".join(each.text.split()[1] for each in applied.deleted)
         print(f"{number} {gone}", flush=True)
         number += 1
 """
 
 
-def kills_while_storing(folder: Path, kills: int) -> Iterator[None]:
+def kills_while_storing(directory: Path, kills: int) -> Iterator[None]:
     """Kill a process that stores and deletes; yields after each kill that lost nothing."""
     rng = random.Random(kills)
     there: set[str] = set()
@@ -42,7 +42,7 @@ def kills_while_storing(folder: Path, kills: int) -> Iterator[None]:
                 sys.executable,
                 "-c",
                 PRELUDE + STORE_UNTIL_KILLED,
-                str(folder),
+                str(directory),
                 str(number),
                 "flush" if run % 2 else "no",
             ],
@@ -64,8 +64,8 @@ def kills_while_storing(folder: Path, kills: int) -> Iterator[None]:
             there.add(stored)
             there -= set(gone.split(",")) if gone else set()
         number += len(lines)
-        assert not [problem for problem in verify(folder) if "memory.db" in problem]
-        with opened(folder, memory_size=60) as store:
+        assert not [problem for problem in verify(directory) if "memory.db" in problem]
+        with opened(directory, memory_size=60) as store:
             agrees(store)
             assert all(each.vector_count == 3 for each in store.statements())
             now = {each.text.split()[1] for each in store.statements()}
@@ -96,7 +96,7 @@ def named(number):
     new = told(number)
     return NewStatement(f"fact-{number}-end", new.role, new.vectors)
 
-store = opened(folder)
+store = opened(directory)
 while True:
     there = {int(each.text.split("-")[1]): each.id for each in store.statements()}
     some = rng.sample(sorted(there), min(len(there), rng.randint(1, 3)))
@@ -115,8 +115,8 @@ while True:
         if not there:
             continue
         store.close()
-        kept = maintenance.backup(folder)
-        store = opened(folder)
+        kept = maintenance.backup(directory)
+        store = opened(directory)
         acts, gone = [], some
         say(kind="forget", added=[], gone=gone, next=number)
         store.forget(ids)
@@ -128,7 +128,7 @@ while True:
     if what == "add":
         store.apply(TurnChanges(tuple(map(named, added))), session="s")
     elif what == "import":
-        store.take_in(Imported(named(each), "s", 1.0, None, 0, False, "model-a") for each in added)
+        store.importing.add(Imported(named(each), "s", 1.0, None, 0, False, "model-a") for each in added)
     elif what == "delete":
         store.apply(TurnChanges((), frozenset(ids)), session="s")
     elif what in ("forget", "purge"):
@@ -138,9 +138,9 @@ while True:
         assert sorted(numbers(done.restored)) == sorted(added) and sorted(numbers(done.removed)) == sorted(gone)
     else:
         store.close()
-        maintenance.restore(folder, kept)
+        maintenance.restore(directory, kept)
         kept.unlink()
-        store = opened(folder)
+        store = opened(directory)
     say(done=True)
     if what == "purge":
         acts = []  # what was purged is in no act any more
@@ -157,14 +157,14 @@ def after_a_kill(line: dict[str, Any], before: set[int], now: set[int]) -> bool:
     return now in (before, *(before | set(part) for part in parts), (before | set(added)) - gone)
 
 
-def kills_during_changes(folder: Path, kills: int) -> Iterator[None]:
+def kills_during_changes(directory: Path, kills: int) -> Iterator[None]:
     """Kill a process that stores, deletes, imports, undoes, purges and restores, with the index written beside it all
     the time; yields after each kill that left the change done or not."""
     rng = random.Random(kills)
     there: set[int] = set()
     number, seen = 0, set()
     for _ in range(kills):
-        line = [sys.executable, "-c", PRELUDE + CHANGE_UNTIL_KILLED, str(folder), str(number)]
+        line = [sys.executable, "-c", PRELUDE + CHANGE_UNTIL_KILLED, str(directory), str(number)]
         with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None and process.stderr is not None
             lines = [process.stdout.readline()]
@@ -181,8 +181,8 @@ def kills_during_changes(folder: Path, kills: int) -> Iterator[None]:
                 pending = None
             else:
                 pending, number = said, said["next"]
-        assert not [problem for problem in verify(folder) if "memory.db" in problem]
-        with opened(folder) as store:
+        assert not [problem for problem in verify(directory) if "memory.db" in problem]
+        with opened(directory) as store:
             agrees(store)
             now = {int(each.split("-")[1]) for each in texts(store)}
         assert now == there if pending is None else after_a_kill(pending, there, now), (pending, there, now)

@@ -20,8 +20,8 @@ def told(number, count=3):
     rows = np.random.default_rng(number).standard_normal((count, 8)).astype("f4")
     return NewStatement(f"fact {number}", "user", tuple(NewVector(row, 1, "t", 0.5) for row in rows))
 
-def opened(folder, **changed):
-    return MemoryStore.open(folder, **{"embedding_dim": 8, "fingerprint": "model-a", **changed})
+def opened(directory, **changed):
+    return MemoryStore.open(directory, **{"embedding_dim": 8, "fingerprint": "model-a", **changed})
 
 def refused(change):
     try:
@@ -31,7 +31,7 @@ def refused(change):
         return
     raise AssertionError("it was not refused")
 
-folder = Path(sys.argv[1])
+directory = Path(sys.argv[1])
 """
 
 
@@ -45,9 +45,9 @@ def child(code: str, *arguments: object, wrap: tuple[str, ...] = ()) -> subproce
     )
 
 
-def filled(folder: Path, count: int = 5) -> list[str]:
+def filled(directory: Path, count: int = 5) -> list[str]:
     """A closed memory of ``count`` statements; returns their texts."""
-    with opened(folder) as store:
+    with opened(directory) as store:
         store.apply(turn(*(told(f"fact {number}", seed=number) for number in range(count))), session="s")
         return texts(store)
 

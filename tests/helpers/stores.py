@@ -38,8 +38,8 @@ def turn(*stores: NewStatement, delete: Iterable[Any] = (), recalled: Iterable[A
     return TurnChanges(stores, frozenset(delete), frozenset(recalled))
 
 
-def opened(folder: Path, **changed: Any) -> MemoryStore:
-    return MemoryStore.open(folder, **{"embedding_dim": DIM, "fingerprint": "model-a", **changed})
+def opened(directory: Path, **changed: Any) -> MemoryStore:
+    return MemoryStore.open(directory, **{"embedding_dim": DIM, "fingerprint": "model-a", **changed})
 
 
 def texts(store: MemoryStore) -> list[str]:

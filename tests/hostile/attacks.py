@@ -76,14 +76,14 @@ def make(attack: Attack, work: Path, tries: int) -> Outcome:
     """Make so many tries of ``attack`` in ``work``; after one that fails, the next ones start over."""
     outcome, begun = Outcome(attack), time.monotonic()
     for series in count():
-        folder = work / f"{attack.name.replace(' ', '-').replace('/', '-')}-{series}"
-        folder.mkdir(parents=True)
+        directory = work / f"{attack.name.replace(' ', '-').replace('/', '-')}-{series}"
+        directory.mkdir(parents=True)
         with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("VARDA_CHAT_HOME", str(folder / "home"))
+            environment.setenv("VARDA_CHAT_HOME", str(directory / "home"))
             environment.setenv("VARDA_CHAT_MODEL", "mini")
-            environment.chdir(folder)
+            environment.chdir(directory)
             try:
-                _make_series(attack, folder, tries - outcome.tries, outcome)
+                _make_series(attack, directory, tries - outcome.tries, outcome)
             except SkippedError as error:
                 outcome.skipped = str(error)
                 break
@@ -93,8 +93,8 @@ def make(attack: Attack, work: Path, tries: int) -> Outcome:
     return outcome
 
 
-def _make_series(attack: Attack, folder: Path, tries: int, outcome: Outcome) -> None:
-    going = attack.tries(folder, tries)
+def _make_series(attack: Attack, directory: Path, tries: int, outcome: Outcome) -> None:
+    going = attack.tries(directory, tries)
     for made in range(tries + 1):
         outcome.tries += made < tries
         try:

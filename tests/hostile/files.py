@@ -81,9 +81,9 @@ def _imports(work: Path, tries: int) -> Tries:
         asking = [("search", "dog")] if number % 5 == 0 else []  # which loads the model
         for command in (("import", file), ("list",), ("list", "--json"), *asking):
             checked(run("memory", *command, "--profile", f"p{number}"))
-        folder = work / "home" / "profiles" / f"p{number}"
-        if folder.exists():
-            with opened(folder, vocabulary=1000) as store:
+        directory = work / "home" / "profiles" / f"p{number}"
+        if directory.exists():
+            with opened(directory, vocabulary=1000) as store:
                 assert store.search(some(1), 20).token_ids.max(initial=0) < 1000
                 assert len(texts(store)) <= 4
             assert checked(run("memory", "verify", "--profile", f"p{number}")).exit_code == 0
@@ -94,9 +94,9 @@ def _restores(work: Path, tries: int) -> Tries:
     kinds = list(DAMAGE)
     for number in range(tries):
         home = work / "home" / "profiles" / "default"
-        folder = home if home.exists() else three_statements(home)
-        refuses_to_restore(folder, kinds[number % len(kinds)])
-        for path in (folder / "backups").iterdir():
+        directory = home if home.exists() else three_statements(home)
+        refuses_to_restore(directory, kinds[number % len(kinds)])
+        for path in (directory / "backups").iterdir():
             path.unlink()
         yield
 
@@ -209,7 +209,7 @@ AFTER_DASHES = {"show", "pin", "unpin", "undo", "edit", "forget", "delete"}
 
 def _arguments(work: Path, tries: int) -> Tries:
     """Each command with each argument; each is refused in one line beside click's usage, and the memory stays."""
-    folder = three_statements(work / "home" / "profiles" / "default")
+    directory = three_statements(work / "home" / "profiles" / "default")
     pairs = [(command, argument) for command in COMMANDS for argument in ARGUMENTS]
     random.Random(4).shuffle(pairs)
     for number in range(tries):
@@ -220,7 +220,7 @@ def _arguments(work: Path, tries: int) -> Tries:
         assert result.exit_code in (1, 2), (command, argument, result.output)
         errors = [line for line in result.stderr.strip().splitlines() if not line.startswith(("Usage:", "Try "))]
         assert len([line for line in errors if line]) == 1, result.stderr
-        with opened(folder) as store:
+        with opened(directory) as store:
             assert len(texts(store)) == 3
         yield
 
@@ -240,25 +240,25 @@ def _checkpoints(work: Path, tries: int) -> Tries:
 
     rng, marker = random.Random(3), work / "executed"
     for number in range(tries):
-        folder = work / str(number)
-        folder.mkdir()
-        empty_checkpoint(folder)
-        config = json.loads((folder / "config.json").read_text())
+        directory = work / str(number)
+        directory.mkdir()
+        empty_checkpoint(directory)
+        config = json.loads((directory / "config.json").read_text())
         kind = number % 4
         if kind == 0:
-            (folder / "model.safetensors").unlink()
-            (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Runs(marker)))
+            (directory / "model.safetensors").unlink()
+            (directory / "pytorch_model.bin").write_bytes(pickle.dumps(Runs(marker)))
             code = {"auto_map": {"AutoModelForCausalLM": "evil.Model"}}
-            (folder / "evil.py").write_text(f"import os\nos.mkdir({str(marker)!r})\n")
-            (folder / "config.json").write_text(json.dumps(config | code))
+            (directory / "evil.py").write_text(f"import os\nos.mkdir({str(marker)!r})\n")
+            (directory / "config.json").write_text(json.dumps(config | code))
         elif kind == 1:
             name = rng.choice([*config, "memory_size", "query_decay", "memory_dim", "admission_token_id"])
-            (folder / "config.json").write_text(json.dumps(config | {name: rng.choice(VALUES)}))
+            (directory / "config.json").write_text(json.dumps(config | {name: rng.choice(VALUES)}))
         else:
-            file = folder / ("config.json" if kind == 2 else "model.safetensors")
+            file = directory / ("config.json" if kind == 2 else "model.safetensors")
             file.write_bytes(_flipped(file.read_bytes()[: 400 if kind == 3 else None], rng))
         with pytest.raises(CheckpointError) as caught:  # it has no weights worth the name
-            load_checkpoint(str(folder))
+            load_checkpoint(str(directory))
         assert "\n" not in str(caught.value)
         assert not marker.exists()
         yield
@@ -275,9 +275,9 @@ def _altered_checkpoints(work: Path, tries: int) -> Tries:
     whole = sorted(path for path in bundled.iterdir() if path.suffix in (".json", ".safetensors"))
     loaded = 0
     for number in range(tries):
-        folder = work / str(number)
-        shutil.copytree(bundled, folder)
-        file = folder / rng.choice(whole).name
+        directory = work / str(number)
+        shutil.copytree(bundled, directory)
+        file = directory / rng.choice(whole).name
         content = bytearray(file.read_bytes())
         for _ in range(rng.choice((1, 1, 20))):
             content[rng.randrange(min(len(content), 20_000))] = rng.randrange(256)  # of the weights, their header
@@ -286,12 +286,12 @@ def _altered_checkpoints(work: Path, tries: int) -> Tries:
         file.write_bytes(content)
         try:
             with redirect_stderr(io.StringIO()):  # where transformers draws its progress
-                load_checkpoint(str(folder))
+                load_checkpoint(str(directory))
             loaded += 1
         except VardaError as error:
             one_line = str(error).splitlines() == [str(error)]
             assert one_line, error  # noqa: PT017
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
         yield
     assert tries < 20 or 0 < loaded < tries
 
@@ -300,10 +300,10 @@ def _special_files(work: Path, tries: int) -> Tries:
     own = ("memory.db", "sessions.db", "memory.lock", "memory.faiss", "history.jsonl")
     commands = (("memory", "import"), ("memory", "learn"), ("--config",), ("-p", "Hi", "--checkpoint"))
     for number in range(tries):
-        folder = work / "home" / "profiles" / f"p{number}"
-        three_statements(folder)
+        directory = work / "home" / "profiles" / f"p{number}"
+        three_statements(directory)
         place = number // 2 % (len(own) + len(commands))
-        path = folder / own[place] if place < len(own) else work / f"special{number}"
+        path = directory / own[place] if place < len(own) else work / f"special{number}"
         path.unlink(missing_ok=True)
         if place == len(own) + 3:
             path.mkdir()

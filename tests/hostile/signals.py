@@ -29,14 +29,14 @@ RESTORED = (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l")
 MOMENTS = ("starting", "drawn", "writing", "answered", "answering", "leaving")
 
 
-def said(folder: Path) -> set[str]:
-    with Transcripts.open(folder, read_only=True) as transcripts:
+def said(directory: Path) -> set[str]:
+    with Transcripts.open(directory, read_only=True) as transcripts:
         return {turn.prompt for session in transcripts.sessions() for turn in transcripts.turns(session.id)}
 
 
 def _app(work: Path, tries: int) -> Tries:
     """The chat in a pseudo-terminal, at each of the moments with each of the signals."""
-    rng, folder = random.Random(6), work / "home" / "profiles" / "default"
+    rng, directory = random.Random(6), work / "home" / "profiles" / "default"
     acknowledged: set[str] = set()
     for number in range(tries):
         moment, sent = MOMENTS[number % len(MOMENTS)], SIGNALS[(number + number // len(MOMENTS)) % len(SIGNALS)]
@@ -59,12 +59,12 @@ def _app(work: Path, tries: int) -> Tries:
         early = -sent if moment in ("starting", "leaving") else 128 + sent
         assert code in (128 + sent, early, *([0] if moment == "leaving" else [])), f"{sent.name} {moment}: {code}"
         if moment == "writing":
-            history = InputHistory(folder / "history.jsonl")
+            history = InputHistory(directory / "history.jsonl")
             history.load()
             assert history.older("") == f"half a message {number + 2}", "the draft is gone"
-        if (folder / "memory.db").exists():
-            assert verify(folder) == ()
-        assert not acknowledged or acknowledged <= said(folder)
+        if (directory / "memory.db").exists():
+            assert verify(directory) == ()
+        assert not acknowledged or acknowledged <= said(directory)
         yield
 
 
@@ -102,15 +102,15 @@ COMMANDS = (
 
 def _commands(work: Path, tries: int) -> Tries:
     """Commands in processes of their own, the signal at any moment of what they take."""
-    rng, folder = random.Random(7), work / "home" / "profiles" / "default"
-    with MemoryStore.open_records(folder.with_name("other")) as store:
-        store.take_in(told(f"fact {number}", number) for number in range(2000))
+    rng, directory = random.Random(7), work / "home" / "profiles" / "default"
+    with MemoryStore.open_records(directory.with_name("other")) as store:
+        store.importing.add(told(f"fact {number}", number) for number in range(2000))
     assert run("memory", "export", work / "more.jsonl", "--profile", "other").exit_code == 0
     takes = dict.fromkeys(COMMANDS, 3.0)
-    three_statements(folder)
+    three_statements(directory)
     for number in range(tries):
         command, sent = COMMANDS[number % len(COMMANDS)], SIGNALS[number // len(COMMANDS) % len(SIGNALS)]
-        before = _texts(folder)
+        before = _texts(directory)
         begun = time.monotonic()
         with subprocess.Popen(
             [sys.executable, "-m", "varda_chat", *command],
@@ -125,8 +125,8 @@ def _commands(work: Path, tries: int) -> Tries:
             _, errors = process.communicate(timeout=SECONDS)
         assert b"Traceback" not in errors, errors.decode()
         assert process.returncode in (0, -sent, 128 + sent), (command, process.returncode, errors)
-        assert verify(folder) == ()
-        now = _texts(folder)
+        assert verify(directory) == ()
+        now = _texts(directory)
         gone, added = set(before) - set(now), [text for text in now if text not in before]
         assert gone <= ({"Tea at five."} if command[1] == "forget" else set())
         assert added == ([f"fact {each}" for each in range(len(added))] if command[1] == "import" else added)
@@ -134,16 +134,16 @@ def _commands(work: Path, tries: int) -> Tries:
             assert len(added) == 2000
         if command[1] == "export" and (work / "out.jsonl").exists():
             assert run("memory", "import", work / "out.jsonl", "--profile", f"p{number}").exit_code == 0
-            assert _texts(folder.with_name(f"p{number}")) == before
+            assert _texts(directory.with_name(f"p{number}")) == before
             (work / "out.jsonl").unlink()
         if len(now) > 3 or len(now) < 3:
             assert run("--reset-memory", "--yes", "--purge").exit_code == 0
-            three_statements(folder)
+            three_statements(directory)
         yield
 
 
-def _texts(folder: Path) -> list[str]:
-    with MemoryStore.open_records(folder) as store:
+def _texts(directory: Path) -> list[str]:
+    with MemoryStore.open_records(directory) as store:
         return [each.text for each in store.statements(newest_first=False)]
 
 

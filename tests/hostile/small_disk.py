@@ -41,8 +41,8 @@ class RefusedError(Exception):
     """It was refused, in one sentence."""
 
 
-def state(folder: Path) -> State:
-    with MemoryStore.open_records(folder) as memory, Transcripts.open(folder) as transcripts:
+def state(directory: Path) -> State:
+    with MemoryStore.open_records(directory) as memory, Transcripts.open(directory) as transcripts:
         texts = frozenset(each.text for each in memory.statements())
         said = (turn for session in transcripts.sessions() for turn in transcripts.turns(session.id))
         return texts, frozenset(f"{turn.prompt} {turn.reply}" for turn in said)
@@ -79,67 +79,67 @@ def command(*arguments: object) -> Result:
     return result
 
 
-def store(folder: Path) -> None:
-    with MemoryStore.open_records(folder) as memory:
-        memory.take_in([told("It rains here.", 7), told("Bread at noon.", 8)])
+def store(directory: Path) -> None:
+    with MemoryStore.open_records(directory) as memory:
+        memory.importing.add([told("It rains here.", 7), told("Bread at noon.", 8)])
 
 
-def forget(folder: Path) -> None:
+def forget(directory: Path) -> None:
     command("memory", "forget", "4", "--yes")
 
 
-def undo(folder: Path) -> None:
+def undo(directory: Path) -> None:
     command("memory", "undo")
 
 
-def take_in(folder: Path) -> None:
-    command("memory", "import", folder.parent / "export.jsonl")
+def take_in(directory: Path) -> None:
+    command("memory", "import", directory.parent / "export.jsonl")
 
 
-def say(folder: Path) -> None:
-    with Transcripts.open(folder) as transcripts:
+def say(directory: Path) -> None:
+    with Transcripts.open(directory) as transcripts:
         session = transcripts.begin("Hello")
         transcripts.answer(transcripts.ask(session, "Hello"), "A long answer. " * 2000)
 
 
-def rename(folder: Path) -> None:
-    with Transcripts.open(folder) as transcripts:
+def rename(directory: Path) -> None:
+    with Transcripts.open(directory) as transcripts:
         transcripts.rename(1, "cats")
 
 
-def typed(folder: Path) -> None:
-    history = InputHistory(folder / "history.jsonl")
+def typed(directory: Path) -> None:
+    history = InputHistory(directory / "history.jsonl")
     history.load()
     for line in TYPED:
         history.add(line)
 
 
-def back_up(folder: Path) -> None:
+def back_up(directory: Path) -> None:
     command("memory", "backup")
 
 
-def restore(folder: Path) -> None:
-    (newest,) = (folder / "backups").glob("*.db")
+def restore(directory: Path) -> None:
+    (newest,) = (directory / "backups").glob("*.db")
     command("memory", "restore", newest, "--yes")
 
 
-def reset(folder: Path) -> None:
+def reset(directory: Path) -> None:
     command("--reset-memory", "--yes")
 
 
-def export(folder: Path) -> None:
-    command("memory", "export", folder.parent / "export.jsonl")
+def export(directory: Path) -> None:
+    command("memory", "export", directory.parent / "export.jsonl")
 
 
-def index(folder: Path) -> None:
+def index(directory: Path) -> None:
     command("memory", "index", "graph")
 
 
-def clean(folder: Path) -> None:
+def clean(directory: Path) -> None:
     command("memory", "forget", "zyxw", "--purge", "--yes")
 
 
-def chat(folder: Path) -> None:
+def chat(directory: Path) -> None:
     command("-p", "My aunt is called Rosa.")
 
 
@@ -153,26 +153,26 @@ def attempt(disk: Path, template: Path, change: Callable[[Path], None], left: in
     home = disk / "home"
     shutil.rmtree(home, ignore_errors=True)
     shutil.copytree(template, home)
-    folder = home / "profiles" / "default"
-    before, exported = state(folder), (folder.parent / "export.jsonl").read_bytes()
-    lines = (folder / "history.jsonl").read_text().splitlines()
-    saved = {path.name for path in (folder / "backups").iterdir()}
+    directory = home / "profiles" / "default"
+    before, exported = state(directory), (directory.parent / "export.jsonl").read_bytes()
+    lines = (directory / "history.jsonl").read_text().splitlines()
+    saved = {path.name for path in (directory / "backups").iterdir()}
     refused = ""
     with room(disk, left, how):
         try:
-            change(folder)
+            change(directory)
         except (RefusedError, VardaError, OSError) as error:
             refused = str(error)
             if change in (store, forget, undo, say) and not isinstance(error, AssertionError):
                 assert "--incognito" in refused and "--data-dir" in refused, "it names no way out: " + refused
-    assert (folder / "memory.db").exists() or (change is reset and not refused)
-    assert not (folder / "memory.db").exists() or verify(folder) == (), refused
+    assert (directory / "memory.db").exists() or (change is reset and not refused)
+    assert not (directory / "memory.db").exists() or verify(directory) == (), refused
     if change is clean:
-        with MemoryStore.open_records(folder) as memory:
+        with MemoryStore.open_records(directory) as memory:
             purge(memory, (), ["zyxw"])
-        assert holding(folder) == []
+        assert holding(directory) == []
         return bool(refused)
-    now = state(folder)
+    now = state(directory)
     if change is chat:  # it answers, though what it was told may be remembered or not
         assert before[0] <= now[0] and before[1] <= now[1], "a statement or a turn is gone"
     elif refused:
@@ -180,17 +180,17 @@ def attempt(disk: Path, template: Path, change: Callable[[Path], None], left: in
         assert now == (before[0], before[1] | {*asked}), (
             f"{change.__name__} was refused ({refused}), and yet something is not as it was"
         )
-        assert {path.name for path in (folder / "backups").iterdir()} >= saved, "a backup is gone"
+        assert {path.name for path in (directory / "backups").iterdir()} >= saved, "a backup is gone"
     else:
         assert now == expected(change, before), f"{change.__name__} was said to be done, and is not"
     if change is not reset or refused:
-        check_typed((folder / "history.jsonl").read_text().splitlines(), lines, change is typed, bool(refused))
-    assert (folder.parent / "export.jsonl").read_bytes() == exported or (change is export and not refused)
+        check_typed((directory / "history.jsonl").read_text().splitlines(), lines, change is typed, bool(refused))
+    assert (directory.parent / "export.jsonl").read_bytes() == exported or (change is export and not refused)
     strays = [path for path in home.rglob("*") if path.suffix in (".part", ".new") or ".tmp" in path.name]
     assert [path for path in strays if not (template / path.relative_to(home)).exists()] == []
-    for path in (folder / "backups").glob("*.db"):
-        maintenance.restore(folder, path)
-        assert state(folder)[0] >= {CAT, "I live in Lisbon."}
+    for path in (directory / "backups").glob("*.db"):
+        maintenance.restore(directory, path)
+        assert state(directory)[0] >= {CAT, "I live in Lisbon."}
     return bool(refused)
 
 
@@ -224,7 +224,7 @@ def prepare(template: Path) -> None:
     """A data directory with a lived-in profile, and an export of thirty other statements beside it."""
     other = template / "other"
     with MemoryStore.open_records(other) as memory:
-        memory.take_in([told(f"fact {number}", number) for number in range(30)])
+        memory.importing.add([told(f"fact {number}", number) for number in range(30)])
     os.environ["VARDA_CHAT_HOME"] = str(template)
     full_of_it(template / "profiles" / "default")
     (template / "profiles" / "other").symlink_to(other)

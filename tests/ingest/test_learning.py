@@ -28,8 +28,8 @@ def said(reading: Reading) -> list[tuple[str, str]]:
     return [(each.role, each.text) for each in reading.passages]
 
 
-def written(folder: Path, name: str, content: Any) -> Path:
-    path = folder / name
+def written(directory: Path, name: str, content: Any) -> Path:
+    path = directory / name
     if isinstance(content, bytes):
         path.write_bytes(content)
     else:

@@ -52,7 +52,7 @@ def test_forgetting_leaves_no_trace_in_any_file(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         applied = store.apply(turn(told(private), told("other")), session="s")
         vector = told(private).vectors[0].vector.tobytes()
-        store.flush_index()
+        store.indexing.flush()
         store.pin(applied.stored[0].id)
         assert store.forget([applied.stored[0].id, 999], purge=True)[0].text == private
         assert store.reader.recent(1)[0].text == FORGOTTEN_TEXT

@@ -27,10 +27,10 @@ def check(store, fill, empty):
     coming = [Imported(told(number, 50), "s", 1.0, None, 0, False, "model-a") for number in range(10, 20)]
     for _ in range(2):
         refused(lambda: store.apply(change, session="s"))
-        refused(lambda: store.take_in(coming))
+        refused(lambda: store.importing.add(coming))
         refused(store.undo_last)
         refused(lambda: store.forget([4]))
-        refused(lambda: store.replace_vectors(1, told(9, 200).vectors))
+        refused(lambda: store.indexing.replace_vectors(1, told(9, 200).vectors))
         assert state(store) == before
     empty()
     assert state(store) == before
@@ -45,15 +45,15 @@ def test_a_file_that_may_not_grow_loses_nothing(tmp_path: Path) -> None:
 import resource
 def limit(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-with opened(folder) as store:
-    wal = folder / "memory.db-wal"
+with opened(directory) as store:
+    wal = directory / "memory.db-wal"
     check(store, lambda: limit(wal.stat().st_size + 5000), lambda: limit(resource.RLIM_INFINITY))
     limit(1000)
-    refused(store.flush_index)
+    refused(store.indexing.flush)
 assert "The memory itself is safe" in store.notices[-1]
 limit(resource.RLIM_INFINITY)
-assert not (folder / "memory.faiss.new").exists()
-with opened(folder) as store:
+assert not (directory / "memory.faiss.new").exists()
+with opened(directory) as store:
     assert store.size == 359
 """,
         tmp_path,
@@ -75,7 +75,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     result = child(
         SAME_BEFORE_AND_AFTER
         + """
-filler = folder / "filler"
+filler = directory / "filler"
 def fill():
     with open(filler, "wb", buffering=0) as file:
         try:
@@ -83,12 +83,12 @@ def fill():
                 file.write(bytes(4096))
         except OSError:
             pass
-with opened(folder / "memory") as store:
+with opened(directory / "memory") as store:
     check(store, fill, filler.unlink)
     fill()
-    refused(lambda: backup(folder / "memory"))
-    assert not list((folder / "memory" / "backups").iterdir())
-    refused(store.flush_index)
+    refused(lambda: backup(directory / "memory"))
+    assert not list((directory / "memory" / "backups").iterdir())
+    refused(store.indexing.flush)
 """,
         tmp_path,
         wrap=(*private, "sh", "-c", f'{mount} && exec "$@"', "sh"),
@@ -98,8 +98,8 @@ with opened(folder / "memory") as store:
     assert result.stdout.count("the disk is full") >= 3
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_can_be_read(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
+def test_a_directory_that_cannot_be_written_is_told_and_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
     with pytest.raises(StorageError, match="cannot be opened"):
         opened(tmp_path / "file" / "memory")
     filled(tmp_path / "memory")
@@ -110,13 +110,13 @@ def test_a_folder_that_cannot_be_written_is_told_and_can_be_read(tmp_path: Path)
     except FileNotFoundError:
         pytest.skip("no unshare here")
     if allowed.returncode:
-        pytest.skip("this machine does not let a test mount a folder read-only")
+        pytest.skip("this machine does not let a test mount a directory read-only")
     result = child(
         """
-refused(lambda: opened(folder))
-refused(lambda: reset(folder))
-with opened(folder, read_only=True) as store:
-    print(store.size, peek(folder).statements, store.notices)
+refused(lambda: opened(directory))
+refused(lambda: reset(directory))
+with opened(directory, read_only=True) as store:
+    print(store.size, peek(directory).statements, store.notices)
 """,
         tmp_path / "memory",
         wrap=(*private, "sh", "-c", f'{mount} && exec "$@"', "sh"),

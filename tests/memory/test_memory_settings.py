@@ -28,17 +28,17 @@ SMALL = MemorySettings(size=40, index_type="ivf", num_clusters=3, forgetfulness=
 @pytest.fixture
 def asking(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """A checkpoint that asks for a memory of another kind."""
-    folder = tmp_path / "asking"
-    shutil.copytree(tiny_checkpoint, folder)
-    path = folder / "config.json"
+    directory = tmp_path / "asking"
+    shutil.copytree(tiny_checkpoint, directory)
+    path = directory / "config.json"
     asked = {"memory_size": 40, "index_type": "ivf", "num_clusters": 3, "forgetfulness_factor": 0.5}
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | asked), encoding="utf-8")
-    return folder
+    return directory
 
 
 def test_a_chat_begins_its_memory_as_the_checkpoint_says(asking: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "profile"
-    with ChatSession.open(folder, asking) as session:
+    directory = tmp_path / "profile"
+    with ChatSession.open(directory, asking) as session:
         assert session.memory.capacity == 40
         store = session.memory.store
         assert store.reader.index_type() == "ivf"
@@ -46,13 +46,13 @@ def test_a_chat_begins_its_memory_as_the_checkpoint_says(asking: Path, tiny_chec
         mirror = store.core.mirror
         assert mirror is not None
         assert mirror.memory.settings()["num_clusters"] == 3
-    with ChatSession.open(folder, tiny_checkpoint) as session:
+    with ChatSession.open(directory, tiny_checkpoint) as session:
         assert session.memory.capacity == 40, "another model finds the memory as it is"
         assert session.memory.store.reader.index_type() == "ivf"
-    with ChatSession.open(folder, tiny_checkpoint, memory_size=50, forgetfulness_factor=0.0) as session:
+    with ChatSession.open(directory, tiny_checkpoint, memory_size=50, forgetfulness_factor=0.0) as session:
         assert session.memory.capacity == 50
         assert session.memory.store.forgetfulness_factor == 0.0
-    with MemoryStore.open_records(folder) as records:
+    with MemoryStore.open_records(directory) as records:
         assert records.capacity == 50, "what was asked for stays"
 
 

@@ -18,11 +18,15 @@ from varda_chat.memory import NewStatement, NewVector, backup, reset
 
 @pytest.mark.parametrize("name", ["memory.db", "memory.db-wal", "memory.lock", "backups"])
 def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None:
-    folder, outside = tmp_path / "memory", tmp_path / "outside"
-    folder.mkdir()
+    directory, outside = tmp_path / "memory", tmp_path / "outside"
+    directory.mkdir()
     outside.write_bytes(b"of someone else")
-    (folder / name).symlink_to(outside)
-    for use in (lambda: opened(folder), lambda: opened(folder, read_only=True), lambda: reset(folder, purge=True)):
+    (directory / name).symlink_to(outside)
+    for use in (
+        lambda: opened(directory),
+        lambda: opened(directory, read_only=True),
+        lambda: reset(directory, purge=True),
+    ):
         with pytest.raises(StorageError, match="is a link"):
             use()
     assert outside.read_bytes() == b"of someone else"
@@ -30,19 +34,19 @@ def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None
 
 @pytest.mark.parametrize("name", ["memory.faiss", "memory.faiss.new", "backups/memory-1.db"])
 def test_a_link_that_need_not_be_followed_is_not(tmp_path: Path, name: str) -> None:
-    folder, outside = tmp_path / "memory", tmp_path / "outside"
-    with opened(folder) as store:
+    directory, outside = tmp_path / "memory", tmp_path / "outside"
+    with opened(directory) as store:
         store.apply(turn(told("a"), told("b")), session="s")
-        backup(folder)
-    shutil.copy(folder / "memory.faiss", outside)
+        backup(directory)
+    shutil.copy(directory / "memory.faiss", outside)
     before = outside.read_bytes()
-    (folder / name).unlink(missing_ok=True)
-    (folder / name).symlink_to(outside)
-    with opened(folder) as store:
+    (directory / name).unlink(missing_ok=True)
+    (directory / name).symlink_to(outside)
+    with opened(directory) as store:
         store.forget([1], purge=True)
         agrees(store)
     assert outside.read_bytes() == before
-    assert not (folder / "memory.faiss").is_symlink()
+    assert not (directory / "memory.faiss").is_symlink()
 
 
 def test_another_model_reads_the_texts_again(tmp_path: Path) -> None:
@@ -53,9 +57,9 @@ def test_another_model_reads_the_texts_again(tmp_path: Path) -> None:
         assert store.size == 0
         assert store.reader.foreign_statements() == stored
         vector = NewVector(np.ones(4, dtype=np.float32), 5, "five", 0.7)
-        store.replace_vectors(stored[0].id, [vector])
+        store.indexing.replace_vectors(stored[0].id, [vector])
         with pytest.raises(VardaError):
-            store.replace_vectors(stored[1].id, [vector, NewVector(np.ones(DIM), 5, "five", 0.7)])
+            store.indexing.replace_vectors(stored[1].id, [vector, NewVector(np.ones(DIM), 5, "five", 0.7)])
         assert store.reader.foreign_statements() == stored[1:]
         assert store.search(np.ones(4), 2).ids.tolist() == [6, -1]
         assert store.reader.get(6).fingerprint == "model-b"
@@ -84,13 +88,13 @@ def test_read_only_is_a_copy_that_writes_nothing(tmp_path: Path) -> None:
                 lambda: copy.forget([1]),
                 lambda: copy.pin(1),
                 lambda: copy.forget_randomly(1.0),
-                copy.flush_index,
+                copy.indexing.flush,
             ):
                 with pytest.raises(StorageError, match="read-only"):
                     change()
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     with opened(tmp_path, read_only=True, fingerprint="model-b") as copy:
-        copy.replace_vectors(stored[0].id, told("a").vectors)
+        copy.indexing.replace_vectors(stored[0].id, told("a").vectors)
         assert copy.size == 2
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
@@ -148,7 +152,7 @@ def test_a_closed_store_says_so_and_closes_again(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.close()
     store.close()
-    for use in (store.statements, store.reader.recent, lambda: store.search(some(1), 1), store.flush_index):
+    for use in (store.statements, store.reader.recent, lambda: store.search(some(1), 1), store.indexing.flush):
         with pytest.raises(VardaError, match="closed"):
             use()
     with pytest.raises(VardaError):
@@ -158,19 +162,19 @@ def test_a_closed_store_says_so_and_closes_again(tmp_path: Path) -> None:
             with pytest.raises(VardaError, match="There is no"):
                 unknown(77)
         with pytest.raises(VardaError, match="There is no"):
-            store.replace_vectors(77, ())
+            store.indexing.replace_vectors(77, ())
 
 
 def test_everything_is_private(tmp_path: Path) -> None:
-    folder = tmp_path / "profiles" / "me"
-    with opened(folder) as store:
+    directory = tmp_path / "profiles" / "me"
+    with opened(directory) as store:
         store.apply(turn(told("a")), session="s")
-        store.flush_index()
-        backup(folder)
-        for path in [folder.parent, folder, *folder.rglob("*")]:
+        store.indexing.flush()
+        backup(directory)
+        for path in [directory.parent, directory, *directory.rglob("*")]:
             assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
-    folder.chmod(0o755)
-    (folder / "memory.db").chmod(0o644)
-    opened(folder).close()
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert (folder / "memory.db").stat().st_mode & 0o777 == 0o600
+    directory.chmod(0o755)
+    (directory / "memory.db").chmod(0o644)
+    opened(directory).close()
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert (directory / "memory.db").stat().st_mode & 0o777 == 0o600

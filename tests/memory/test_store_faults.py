@@ -39,7 +39,7 @@ def test_a_damaged_database_is_set_aside_and_saved_from(tmp_path: Path) -> None:
         assert set(saved) <= set(before)
         for statement in store.reader.foreign_statements():  # their vectors were not all there
             number = int(statement.text.split()[1])
-            store.replace_vectors(statement.id, told("", seed=number).vectors)
+            store.indexing.replace_vectors(statement.id, told("", seed=number).vectors)
         assert store.reader.foreign_statements() == ()
         agrees(store)
         assert store.apply(turn(told("new")), session="s").stored[0].id > 400
@@ -102,7 +102,7 @@ def test_a_broken_vector_is_read_again_and_a_broken_text_hides_nothing(tmp_path:
         assert any("read again" in notice for notice in store.notices)
         assert store.size == 8
         assert texts(store)[4] == "fact \ufffd"
-        store.replace_vectors(3, told("", seed=2).vectors)
+        store.indexing.replace_vectors(3, told("", seed=2).vectors)
         agrees(store)
 
 
@@ -133,13 +133,13 @@ def test_a_second_process_is_told_and_may_read(tmp_path: Path) -> None:
         store.apply(turn(told("a")), session="s")
         result = child(
             """
-for use in (lambda: opened(folder), lambda: reset(folder)):
+for use in (lambda: opened(directory), lambda: reset(directory)):
     try:
         use()
     except MemoryLockedError as error:
         print(error)
-with opened(folder, read_only=True) as store:
-    print([each.text for each in store.statements()], peek(folder).vectors, store.size)
+with opened(directory, read_only=True) as store:
+    print([each.text for each in store.statements()], peek(directory).vectors, store.size)
 """,
             tmp_path,
         )
@@ -179,7 +179,7 @@ def test_a_harmed_backup_is_restored_whole_or_not_at_all(tmp_path: Path) -> None
             continue
         with opened(memory) as store:
             for statement in store.reader.foreign_statements():  # its vector was hit
-                store.replace_vectors(statement.id, told(statement.text).vectors)
+                store.indexing.replace_vectors(statement.id, told(statement.text).vectors)
             assert len(texts(store)) == 30
             agrees(store)
             assert len(set(texts(store)) - {f"fact {place}" for place in range(30)}) <= 1
@@ -201,7 +201,7 @@ def test_what_was_set_aside_with_a_damaged_vector_comes_back_to_be_read_again(tm
         assert [each.text for each in store.undo_last().restored] == ["fact 1"]
         assert [each.text for each in store.reader.foreign_statements()] == ["fact 1"]
         assert store.size == 8
-        store.replace_vectors(2, told("", seed=1).vectors)
+        store.indexing.replace_vectors(2, told("", seed=1).vectors)
         agrees(store)
 
 
@@ -209,7 +209,7 @@ def test_a_failure_while_reading_again_keeps_the_old_vectors(tmp_path: Path) -> 
     filled(tmp_path)
     with opened(tmp_path, fingerprint="model-b") as store:
         with pytest.raises(VardaError):
-            store.replace_vectors(1, [*told("", seed=9).vectors, *told("", 1, 9, float("inf")).vectors])
+            store.indexing.replace_vectors(1, [*told("", seed=9).vectors, *told("", 1, 9, float("inf")).vectors])
         assert len(store.reader.foreign_statements()) == 5
     with opened(tmp_path) as store:
         assert np.isclose(store.search(told("", seed=0).vectors[0].vector, 1).distances[0], 0)

@@ -29,12 +29,12 @@ sys.addaudithook(count)
 """
 
 
-def kill_before_each_change(code: str, folder: Path, work: Path) -> list[Path]:
-    """Run ``code`` on copies of ``folder``, ended before its 1st, 2nd, ... removal or renaming of a file."""
+def kill_before_each_change(code: str, directory: Path, work: Path) -> list[Path]:
+    """Run ``code`` on copies of ``directory``, ended before its 1st, 2nd, ... removal or renaming of a file."""
     copies = []
     for number in range(40):
         copies.append(work / str(number))
-        shutil.copytree(folder, copies[-1])
+        shutil.copytree(directory, copies[-1])
         result = child(KILL_BEFORE_CHANGE + code, copies[-1], number)
         if result.returncode == 0:
             return copies
@@ -44,7 +44,7 @@ def kill_before_each_change(code: str, folder: Path, work: Path) -> list[Path]:
 
 def test_a_kill_during_reset_leaves_the_old_memory_or_none(tmp_path: Path) -> None:
     before = filled(tmp_path / "memory")
-    copies = kill_before_each_change("reset(folder)", tmp_path / "memory", tmp_path / "work")
+    copies = kill_before_each_change("reset(directory)", tmp_path / "memory", tmp_path / "work")
     assert len(copies) > 3
     seen = []
     for copy in copies:
@@ -62,7 +62,7 @@ def test_a_kill_during_a_rescue_loses_nothing_of_it(tmp_path: Path) -> None:
     filled(tmp_path / "memory", 200)
     damaged_at(tmp_path / "memory" / "memory.db", 0.5, 0.55)
     content = (tmp_path / "memory" / "memory.db").read_bytes()
-    code = "from varda_chat.memory.recovery import settle\nsettle(folder / 'memory.db')"
+    code = "from varda_chat.memory.recovery import settle\nsettle(directory / 'memory.db')"
     copies = kill_before_each_change(code, tmp_path / "memory", tmp_path / "work")
     assert len(copies) > 3
     saved = []

@@ -111,7 +111,7 @@ def test_what_leads_to_the_vectors_is_seen_at_once(tmp_path: Path) -> None:
 def test_an_index_of_clusters_or_links_is_read_whole_first(tmp_path: Path, kind: str) -> None:
     filled(tmp_path)
     with opened(tmp_path) as store:
-        store.set_index_type(kind)
+        store.indexing.set_type(kind)
     flip(tmp_path / "memory.faiss", -60)
     with opened(tmp_path) as store:
         assert "The index file is damaged" in store.notices[0]
@@ -139,7 +139,7 @@ def test_a_damaged_database_is_found_in_the_background_and_saved_from_at_the_nex
         assert 100 < len(texts(store)) <= 400
         assert set(texts(store)) <= set(before)
         for statement in store.reader.foreign_statements():  # their vectors were not all there
-            store.replace_vectors(statement.id, told(statement.text).vectors)
+            store.indexing.replace_vectors(statement.id, told(statement.text).vectors)
         agrees(store)
     assert not (tmp_path / SUSPECT).exists()
     with opened(tmp_path) as store:
@@ -184,7 +184,7 @@ def slowly(part, stopped):
     return type(part)(part.nbytes, chunks)
 
 snapshot._stoppable = slowly
-store = opened(folder)
+store = opened(directory)
 for number in range(20):
     store.apply(TurnChanges((told(number),)), session="s")
 time.sleep(60)

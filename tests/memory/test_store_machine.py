@@ -63,15 +63,15 @@ class AgainstADict(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.home = Path(tempfile.mkdtemp())
-        self.folder = self.home / "0"
+        self.directory = self.home / "0"
         self.model = Model()
         self.used: set[int] = set()
         self.count = 0
-        self.store = opened(self.folder, memory_size=self.capacity)
+        self.store = opened(self.directory, memory_size=self.capacity)
 
     def teardown(self) -> None:
         self.store.close()
-        assert verify(self.folder) == ()
+        assert verify(self.directory) == ()
         shutil.rmtree(self.home)
 
     def _some(self, data: st.DataObject, among: dict[int, Known]) -> list[int]:
@@ -174,7 +174,7 @@ class AgainstADict(RuleBasedStateMachine):
         assert id_ in {each.id for each in self.store.reader.foreign_statements()}
         if read:
             known.vectors = told(known.text, 2, self.count).vectors
-            self.store.replace_vectors(id_, known.vectors)
+            self.store.indexing.replace_vectors(id_, known.vectors)
 
     @precondition(lambda self: bool(self.model.there or self.model.aside))
     @rule(data=st.data())
@@ -187,7 +187,7 @@ class AgainstADict(RuleBasedStateMachine):
             other: each for other, each in self.model.aside.items() if other != id_ and each.text != known.text
         }
         if known.text not in {each.text for each in self.model.there.values()}:
-            for path in self.folder.rglob("*"):
+            for path in self.directory.rglob("*"):
                 content = path.read_bytes() if path.is_file() else b""
                 assert known.text.encode() not in content
                 assert not any(each.vector.tobytes() in content for each in known.vectors)
@@ -199,7 +199,7 @@ class AgainstADict(RuleBasedStateMachine):
         known = [self.model.there[id_].text for id_ in self._some(data, self.model.there)] if self.model.there else []
         coming = [*new, *(told(text, 1, 5) for text in known)]
         records = [Imported(each, "s", 1.0, None, 0, False, "model-a" if each.vectors else "") for each in coming]
-        assert self.store.take_in(records) == (len(new), len(known))
+        assert self.store.importing.add(records) == (len(new), len(known))
         ids = [each.id for each in self.store.statements(len(new))][::-1]
         assert not self.used & set(ids)
         self.used |= set(ids)
@@ -208,7 +208,7 @@ class AgainstADict(RuleBasedStateMachine):
     @rule()
     def export_and_take_in_elsewhere(self) -> None:
         with opened(self.home / f"copy {self.count}") as copy:
-            count, known = copy.take_in(self.store.reader.exported())
+            count, known = copy.importing.add(self.store.reader.exported())
             assert count + known == len(self.model.there)
             assert {each.text for each in copy.statements()} == {each.text for each in self.model.there.values()}
             agrees(copy)
@@ -224,16 +224,16 @@ class AgainstADict(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["closed", "without index", "crashed"]))
     def reopen(self, how: str) -> None:
         if how == "crashed":  # what another process would find, were this one killed now
-            crashed = self.home / str(int(self.folder.name) + 1)
-            shutil.copytree(self.folder, crashed)
+            crashed = self.home / str(int(self.directory.name) + 1)
+            shutil.copytree(self.directory, crashed)
             self.store.close()
-            shutil.rmtree(self.folder)
-            self.folder = crashed
+            shutil.rmtree(self.directory)
+            self.directory = crashed
         else:
             self.store.close()
             if how == "without index":
-                (self.folder / "memory.faiss").unlink()
-        self.store = opened(self.folder, memory_size=self.capacity)
+                (self.directory / "memory.faiss").unlink()
+        self.store = opened(self.directory, memory_size=self.capacity)
         assert how != "closed" or self.store.notices == []
         assert not any("damaged" in notice for notice in self.store.notices)
 

@@ -18,8 +18,8 @@ from tests.helpers.store_processes import PRELUDE
 WORK = """
 from varda_chat.memory import index_cache
 index_cache._REWRITE = 8
-(folder / "memory").mkdir()
-store = opened(folder / "memory")
+(directory / "memory").mkdir()
+store = opened(directory / "memory")
 for number in range(3):
     store.apply(TurnChanges((told(number),)), session="s")
     os.write(1, b"acknowledged\\n")
@@ -27,23 +27,23 @@ store.core.background.wait()
 store.forget([1])
 os.write(1, b"acknowledged\\n")
 store.close()
-backup(folder / "memory")
+backup(directory / "memory")
 """
 _CALL = re.compile(r"^\d+ +(\w+)\((.*)$")  # not where an interrupted call goes on
 _WRITES = ("write", "pwrite64", "writev")
 _SYNCS = ("fsync", "fdatasync")
 
 
-def traced(folder: Path) -> list[tuple[str, str]]:
+def traced(directory: Path) -> list[tuple[str, str]]:
     """(call, arguments) of everything the work wrote, synced or renamed, in order of beginning; skips where no trace
     can be had."""
     if sys.platform != "linux" or shutil.which("strace") is None:
         pytest.skip("no strace here")
-    log = folder / "trace"
+    log = directory / "trace"
     calls = ",".join((*_WRITES, *_SYNCS, "rename", "renameat", "renameat2", "ftruncate"))
     strace = ["strace", "-f", "-y", "-s", "64", "-e", f"trace={calls}", "-o", str(log)]
     done = subprocess.run(
-        [*strace, sys.executable, "-c", PRELUDE + WORK, str(folder)],
+        [*strace, sys.executable, "-c", PRELUDE + WORK, str(directory)],
         capture_output=True,
         text=True,
         timeout=200,
@@ -77,12 +77,14 @@ def test_what_is_acknowledged_and_what_is_renamed_has_been_synced(tmp_path: Path
     for at, (call, what) in enumerate(calls):
         if not call.startswith("rename"):
             continue
-        for target, (temporary, folder) in renamed.items():
+        for target, (temporary, directory) in renamed.items():
             if f'{temporary}"' in what and f"/{target}" in what:
                 seen[target] += 1
                 written, synced = last(calls, _WRITES, temporary, at), last(calls, _SYNCS, temporary, at)
                 assert 0 <= written < synced < at, (written, synced, at)
-                assert any(c in _SYNCS and f"{folder}>" in w for c, w in calls[at + 1 :]), "the folder is not synced"
+                assert any(c in _SYNCS and f"{directory}>" in w for c, w in calls[at + 1 :]), (
+                    "the directory is not synced"
+                )
     assert seen["memory.faiss"] >= 2  # in the background, and at the end
     assert seen["memory-"] == 1
     made = next(at for at, (call, what) in enumerate(calls) if call in _WRITES and "/memory.db>" in what)

@@ -181,10 +181,10 @@ def test_one_turn_says_it_twice(tmp_path: Path) -> None:
 # An old memory
 
 
-def of_schema_1(folder: Path) -> None:
+def of_schema_1(directory: Path) -> None:
     """A memory as the first schema had it, with two statements and their vectors and events."""
-    folder.mkdir(exist_ok=True)
-    with closing(sqlite3.connect(folder / "memory.db")) as db:
+    directory.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(directory / "memory.db")) as db:
         db.execute("PRAGMA journal_mode = WAL")
         for statement in MIGRATIONS[0]:
             db.execute(statement)
@@ -279,7 +279,7 @@ def test_a_hundred_thousand_vectors_are_searched_soon_after_the_start(
                 NewStatement(f"fact {start + place}", "user", tuple(NewVector(row, 7, "t", 0.5) for row in each))
                 for place, each in enumerate(rows)
             ]
-            store.take_in(Imported(each, "s", 1.0, None, 0, False, "m") for each in new)
+            store.importing.add(Imported(each, "s", 1.0, None, 0, False, "m") for each in new)
     seconds = []
     for with_index in (True, False):
         if not with_index:

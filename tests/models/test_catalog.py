@@ -20,21 +20,21 @@ from varda_chat.storage.locks import take_lock
 def test_the_files_tell_what_loading_would(tiny_checkpoint: Path) -> None:
     for source in (str(tiny_checkpoint), BUNDLED):
         model = catalog.look(source)
-        assert model.folder is not None
-        loaded = load_checkpoint(model.folder)
+        assert model.directory is not None
+        loaded = load_checkpoint(model.directory)
         assert model.parameters == loaded.parameters
         assert catalog.fingerprint(model) == loaded.fingerprint
-        assert model.bytes == (model.folder / "model.safetensors").stat().st_size
+        assert model.bytes == (model.directory / "model.safetensors").stat().st_size
 
 
 def test_the_card_is_its_first_lines_without_front_matter(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert catalog.look(BUNDLED).card[0].startswith("Varda")
-    assert catalog.look(BUNDLED).folder == bundled_checkpoint()
-    folder = tmp_path / "mine"
-    shutil.copytree(tiny_checkpoint, folder)
+    assert catalog.look(BUNDLED).directory == bundled_checkpoint()
+    directory = tmp_path / "mine"
+    shutil.copytree(tiny_checkpoint, directory)
     card = "---\nlicense: mit\n---\n\n# Mine\x1b[31m\n\n| a |\n\nSmall,\nand mine.\n\nMore."
-    (folder / "README.md").write_text(card, "utf-8")
-    assert catalog.look(str(folder)).card == ("Mine", "Small, and mine.")
+    (directory / "README.md").write_text(card, "utf-8")
+    assert catalog.look(str(directory)).card == ("Mine", "Small, and mine.")
 
 
 def test_what_is_known(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -54,17 +54,17 @@ def test_what_is_known(tiny_checkpoint: Path, tmp_path: Path) -> None:
 
 def test_a_shipped_model_is_known_by_its_name(tmp_path: Path) -> None:
     model = catalog.look("default")
-    assert model.folder is not None
-    assert model.folder.name == model.name == "default"
+    assert model.directory is not None
+    assert model.directory.name == model.name == "default"
     assert model.card[0].startswith("Varda")
 
 
 def test_broken_files_are_no_more_than_unknown(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "broken"
-    folder.mkdir()
-    (folder / "model.safetensors").write_bytes(b"\xff" * 64)
+    directory = tmp_path / "broken"
+    directory.mkdir()
+    (directory / "model.safetensors").write_bytes(b"\xff" * 64)
     (tmp_path / "models-used.json").write_text("{")
-    model = catalog.look(str(folder))
+    model = catalog.look(str(directory))
     assert (model.parameters, model.card) == (0, ())
     with pytest.raises(CheckpointError, match=r"weights in .*broken cannot be read"):
         catalog.fingerprint(model)
@@ -73,14 +73,14 @@ def test_broken_files_are_no_more_than_unknown(tiny_checkpoint: Path, tmp_path: 
 
 def test_profiles_and_whether_they_are_free(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert profiles.known(tmp_path) == {}
-    folder = tmp_path / "profiles" / "work"
-    profiles.check_free(folder)
-    assert not folder.exists()
-    with ChatSession.open(folder, tiny_checkpoint) as session:
+    directory = tmp_path / "profiles" / "work"
+    profiles.check_free(directory)
+    assert not directory.exists()
+    with ChatSession.open(directory, tiny_checkpoint) as session:
         session.memory.remember("My dog is called Rimba.")
     assert profiles.known(tmp_path)["work"].statements == 1
-    profiles.check_free(folder)
-    lock = take_lock(folder)
+    profiles.check_free(directory)
+    lock = take_lock(directory)
     with pytest.raises(MemoryLockedError):
-        profiles.check_free(folder)
+        profiles.check_free(directory)
     lock.release()

@@ -78,8 +78,8 @@ def test_plain_gpt2_is_told_apart(copy: Path) -> None:
         load_checkpoint(copy)
 
 
-@pytest.mark.parametrize("source", ["/no/such/folder", "nosuchmodel", "~nobody-here/x"])
-def test_no_folder(source: str) -> None:
+@pytest.mark.parametrize("source", ["/no/such/directory", "nosuchmodel", "~nobody-here/x"])
+def test_no_directory(source: str) -> None:
     with pytest.raises(CheckpointError):
         load_checkpoint(source)
 

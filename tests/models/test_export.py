@@ -29,14 +29,14 @@ import importlib.util, sys
 assert not any(importlib.util.find_spec(name) for name in ("varda_chat", "faiss", "textual"))
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-folder, logits = sys.argv[1:]
-model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True).eval()
-assert type(AutoConfig.from_pretrained(folder, trust_remote_code=True)) is not None
+directory, logits = sys.argv[1:]
+model = AutoModelForCausalLM.from_pretrained(directory, trust_remote_code=True).eval()
+assert type(AutoConfig.from_pretrained(directory, trust_remote_code=True)) is not None
 ids = torch.tensor({IDS})
 with torch.inference_mode():
     torch.save(model(ids).logits, logits)
 out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=3, do_sample=False)
-assert AutoTokenizer.from_pretrained(folder).decode(out[0])
+assert AutoTokenizer.from_pretrained(directory).decode(out[0])
 model.save_pretrained(logits + ".again")
 """
 
@@ -62,18 +62,18 @@ def needed_by(*names: str) -> set[str]:
 @pytest.fixture(scope="module")
 def only_transformers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of libraries that has torch and transformers, and what they need."""
-    folder = tmp_path_factory.mktemp("libraries")
+    directory = tmp_path_factory.mktemp("libraries")
     for name in needed_by("torch", "transformers"):
         for file in distribution(name).files or ():
             top = file.parts[0]
             source = Path(str(distribution(name).locate_file(top)))
-            if top not in ("..", "__pycache__") and source.exists() and not (folder / top).exists():
-                (folder / top).symlink_to(source)
-    return folder
+            if top not in ("..", "__pycache__") and source.exists() and not (directory / top).exists():
+                (directory / top).symlink_to(source)
+    return directory
 
 
-def loaded_elsewhere(folder: Path, libraries: Path, tmp_path: Path) -> torch.Tensor:
-    """The logits of the model in ``folder``, as a process that has only those libraries computes them."""
+def loaded_elsewhere(directory: Path, libraries: Path, tmp_path: Path) -> torch.Tensor:
+    """The logits of the model in ``directory``, as a process that has only those libraries computes them."""
     environment = {
         "PYTHONPATH": str(libraries), "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
         "PATH": os.environ["PATH"], "HOME": str(tmp_path),
@@ -81,7 +81,7 @@ def loaded_elsewhere(folder: Path, libraries: Path, tmp_path: Path) -> torch.Ten
     logits = tmp_path / "logits.pt"
     # -S: without this environment's own site-packages
     done = subprocess.run(
-        [sys.executable, "-S", "-c", LOAD, str(folder), str(logits)],
+        [sys.executable, "-S", "-c", LOAD, str(directory), str(logits)],
         capture_output=True,
         text=True,
         env=environment,
@@ -94,8 +94,8 @@ def loaded_elsewhere(folder: Path, libraries: Path, tmp_path: Path) -> torch.Ten
     return found
 
 
-def own_logits(folder: Path) -> torch.Tensor:
-    model: Any = load_checkpoint(folder).model
+def own_logits(directory: Path) -> torch.Tensor:
+    model: Any = load_checkpoint(directory).model
     with torch.inference_mode():
         found: torch.Tensor = model(torch.tensor(IDS)).logits
     return found

@@ -90,27 +90,27 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(wheel, sdist, source)
 
 
-def in_environment(folder: Path, name: str) -> Path:
-    """A program of the environment in ``folder``."""
-    return folder / ("Scripts" if os.name == "nt" else "bin") / name
+def in_environment(directory: Path, name: str) -> Path:
+    """A program of the environment in ``directory``."""
+    return directory / ("Scripts" if os.name == "nt" else "bin") / name
 
 
 @pytest.fixture(scope="module")
 def fresh(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh environment with the wheel, and links to the libraries of this one."""
-    folder = tmp_path_factory.mktemp("fresh") / "env"
-    venv.create(folder, with_pip=False, symlinks=os.name != "nt")
-    python = in_environment(folder, "python")
+    directory = tmp_path_factory.mktemp("fresh") / "env"
+    venv.create(directory, with_pip=False, symlinks=os.name != "nt")
+    python = in_environment(directory, "python")
     install = ["--python", python, "install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
     run([sys.executable, "-m", "pip", *install, built.wheel])
-    libraries = folder / "libraries"
+    libraries = directory / "libraries"
     libraries.mkdir()
     for each in Path(sysconfig.get_path("purelib")).iterdir():
         if not each.name.startswith(NOT_LINKED) and each.suffix != ".pth":
             (libraries / each.name).symlink_to(each)
     where = run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).stdout.strip()
     (Path(where) / "libraries.pth").write_text(f"{libraries}\n")
-    return folder
+    return directory
 
 
 def test_the_sdist_has_all_that_the_tests_need(built: Built) -> None:
@@ -144,13 +144,13 @@ def test_it_chats_and_remembers_where_it_is_installed(fresh: Path, tmp_path: Pat
     assert (fresh / "share" / "man" / "man1" / "varda-chat.1").is_file()
 
 
-def trained_nano_chats(environment: Path, corpora: Path, folder: Path) -> None:
+def trained_nano_chats(environment: Path, corpora: Path, directory: Path) -> None:
     """The programs of ``environment`` train a nano, and chat with it."""
-    flags = ["--preset", "nano", "--data-dir", corpora, "--output-dir", folder / "nano", "--max-steps", "2"]
+    flags = ["--preset", "nano", "--data-dir", corpora, "--output-dir", directory / "nano", "--max-steps", "2"]
     small = ["--fact-episodes", "1", "--dialogue-rows", "1", "--recall-facts", "1"]
-    run([in_environment(environment, "varda-train"), *flags, *small], cwd=folder)
-    assert (folder / "nano" / "README.md").is_file()
-    run([in_environment(environment, "varda-chat"), "--checkpoint", folder / "nano", "-p", "Hello!"], cwd=folder)
+    run([in_environment(environment, "varda-train"), *flags, *small], cwd=directory)
+    assert (directory / "nano" / "README.md").is_file()
+    run([in_environment(environment, "varda-chat"), "--checkpoint", directory / "nano", "-p", "Hello!"], cwd=directory)
 
 
 def test_training_names_its_extra_where_that_is_missing(fresh: Path, corpora: Path, tmp_path: Path) -> None:
@@ -219,11 +219,11 @@ def test_make_chat_alone_opens_the_default_model(built: Built, tmp_path: Path, m
 @pytest.mark.timeout(3600)
 def test_a_whole_install_chats_and_trains(built: Built, corpora: Path, tmp_path: Path) -> None:
     """As a user installs it, with every library from the registry."""
-    folder = tmp_path / "env"
-    venv.create(folder, with_pip=True)
-    python = in_environment(folder, "python")
+    directory = tmp_path / "env"
+    venv.create(directory, with_pip=True)
+    python = in_environment(directory, "python")
     install = ["install", "--quiet", "--disable-pip-version-check", "--constraint", ROOT / "constraints.txt"]
     run([python, "-m", "pip", *install, f"varda-chat[train] @ {built.wheel.as_uri()}"])
-    told = run([in_environment(folder, "varda-chat"), "--json"], said="My dog is called Rimba.\n", cwd=tmp_path)
+    told = run([in_environment(directory, "varda-chat"), "--json"], said="My dog is called Rimba.\n", cwd=tmp_path)
     assert json.loads(told.stdout)["stored"]
-    trained_nano_chats(folder, corpora, tmp_path)
+    trained_nano_chats(directory, corpora, tmp_path)

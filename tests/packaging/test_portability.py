@@ -92,7 +92,7 @@ def test_every_module_can_be_imported() -> None:
     assert len(done.stdout.splitlines()) > 150
 
 
-def test_the_chat_answers_and_remembers(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+def test_the_chat_answers_and_remembers(tiny_checkpoint: Path, own_data_directory: Path) -> None:
     flags = ["--json", "--temperature", "0", "--checkpoint", str(tiny_checkpoint)]
     done = without_posix(CHAT, *flags, said="My dog is called Rimba.\nWhat is my dog called?\n")
     assert done.returncode == 0, done.stderr
@@ -104,7 +104,7 @@ def test_the_chat_answers_and_remembers(tiny_checkpoint: Path, own_data_folder: 
     assert backed.returncode == 0, backed.stderr
 
 
-def test_a_model_is_cached_checked_and_removed(own_data_folder: Path) -> None:
+def test_a_model_is_cached_checked_and_removed(own_data_directory: Path) -> None:
     code = """
 from pathlib import Path
 from varda_chat.models import model_cache
@@ -128,7 +128,7 @@ print(sorted(each.name for each in directory.parent.iterdir() if not each.name.e
     assert left == "[]"
 
 
-def test_a_link_is_refused_without_the_flag_for_it_too(own_data_folder: Path, tmp_path: Path) -> None:
+def test_a_link_is_refused_without_the_flag_for_it_too(own_data_directory: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     code = f"""

@@ -35,8 +35,8 @@ def model() -> Any:
     return model
 
 
-def opened(model: Any, folder: Path) -> ChatSession:
-    store = MemoryStore.open(folder, embedding_dim=model.config.memory_dim, fingerprint="tiny")
+def opened(model: Any, directory: Path) -> ChatSession:
+    store = MemoryStore.open(directory, embedding_dim=model.config.memory_dim, fingerprint="tiny")
     return ChatSession(Checkpoint(model, CHAT, "tiny", "tiny"), store, generation=GREEDY)
 
 

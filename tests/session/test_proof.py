@@ -46,10 +46,10 @@ def profile_dir(tmp_path: Path) -> Path:
     return tmp_path / "profiles" / "default"
 
 
-def told(model: Any, folder: Path) -> ChatSession:
+def told(model: Any, directory: Path) -> ChatSession:
     """A session that was told two things and asked for them."""
     ask_from_here_on(model, NEVER)
-    store = MemoryStore.open(folder, embedding_dim=model.config.memory_dim, fingerprint="tiny")
+    store = MemoryStore.open(directory, embedding_dim=model.config.memory_dim, fingerprint="tiny")
     generation = GenerationSettings(temperature=0.0, max_new_tokens=8)
     session = ChatSession(Checkpoint(model, CHAT, "tiny", "tiny"), store, generation=generation)
     session.reply(TOLD)

@@ -19,8 +19,8 @@ from varda_chat.transcripts import Transcripts
 
 
 @pytest.fixture
-def profile(own_data_folder: Path) -> Path:
-    return full_of_it(own_data_folder / "profiles" / "default")
+def profile(own_data_directory: Path) -> Path:
+    return full_of_it(own_data_directory / "profiles" / "default")
 
 
 def run(*arguments: str) -> Result:

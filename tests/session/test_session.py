@@ -18,13 +18,13 @@ GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=12)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "profile"
 
 
 @pytest.fixture
-def session(folder: Path, tiny_checkpoint: Path) -> Iterator[ChatSession]:
-    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
+def session(directory: Path, tiny_checkpoint: Path) -> Iterator[ChatSession]:
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY) as session:
         yield session
 
 
@@ -38,10 +38,10 @@ def test_a_turn_stores_words_with_their_sentence(session: ChatSession) -> None:
     assert {e.kind for e in events} == {"stored"}
 
 
-def test_memory_is_there_in_the_next_session(folder: Path, tiny_checkpoint: Path) -> None:
-    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as first:
+def test_memory_is_there_in_the_next_session(directory: Path, tiny_checkpoint: Path) -> None:
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY) as first:
         stored = first.reply("My dog is called Rimba.").memory_size
-    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as second:
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY) as second:
         assert second.memory.size == stored
         assert second.notices == []
 
@@ -53,31 +53,33 @@ def test_reply_is_streamed_whole(session: ChatSession) -> None:
     assert len(pieces) > 1
 
 
-def test_stopping_keeps_the_partial_answer_and_stores_only_the_users_words(folder: Path, tiny_checkpoint: Path) -> None:
+def test_stopping_keeps_the_partial_answer_and_stores_only_the_users_words(
+    directory: Path, tiny_checkpoint: Path
+) -> None:
     stop = threading.Event()
-    with ChatSession.open(folder, tiny_checkpoint, generation=GenerationSettings(0.0, max_new_tokens=60)) as session:
+    with ChatSession.open(directory, tiny_checkpoint, generation=GenerationSettings(0.0, max_new_tokens=60)) as session:
         turn = session.reply("My dog is called Rimba.", on_text=lambda _: stop.set(), stop=stop)
     assert turn.stopped
     assert 0 < turn.reply_tokens < 60
-    with MemoryStore.open_records(folder, read_only=True) as store:
+    with MemoryStore.open_records(directory, read_only=True) as store:
         assert {s.role for s in store.statements()} <= {"user"}
 
 
-def test_incognito_reads_and_writes_nothing(folder: Path, tiny_checkpoint: Path) -> None:
-    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
+def test_incognito_reads_and_writes_nothing(directory: Path, tiny_checkpoint: Path) -> None:
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY) as session:
         size = session.reply("My dog is called Rimba.").memory_size
-    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY, incognito=True) as session:
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY, incognito=True) as session:
         turn = session.reply("I live in Lisbon.")
         assert turn.stored == turn.deleted == ()
         assert turn.memory_size == size
         assert session.memory.read_only
 
 
-def test_same_seed_same_answers(folder: Path, tiny_checkpoint: Path) -> None:
+def test_same_seed_same_answers(directory: Path, tiny_checkpoint: Path) -> None:
     replies = []
     for _ in range(2):
         settings = GenerationSettings(temperature=1.0, max_new_tokens=12, seed=7)
-        with ChatSession.open(folder, tiny_checkpoint, generation=settings, incognito=True) as session:
+        with ChatSession.open(directory, tiny_checkpoint, generation=settings, incognito=True) as session:
             replies.append(session.reply("Hello!").reply)
     assert replies[0] == replies[1]
 
@@ -133,13 +135,13 @@ def test_a_failed_write_leaves_the_conversation_as_before(
 
 
 def test_statements_of_another_model_are_read_again(
-    folder: Path, tiny_checkpoint: Path, tmp_path: Path, chat_format: object
+    directory: Path, tiny_checkpoint: Path, tmp_path: Path, chat_format: object
 ) -> None:
     from training.data.preprocess.tokenizer import save_tokenizer
     from training.run import export
     from varda_chat.models.checkpoint import load_checkpoint
 
-    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY) as session:
         session.reply("My dog is called Rimba.")
     other = load_checkpoint(tiny_checkpoint)
     with torch.no_grad():
@@ -148,7 +150,7 @@ def test_statements_of_another_model_are_read_again(
     save_tokenizer(other.chat.tokenizer, tmp_path / "other", 128)
     seen: list[str] = []
     with ChatSession.open(
-        folder, tmp_path / "other", generation=GREEDY, on_progress=lambda what, share: seen.append(what)
+        directory, tmp_path / "other", generation=GREEDY, on_progress=lambda what, share: seen.append(what)
     ) as session:
         assert session.memory.size > 0
         assert session.memory.store.reader.foreign_statements() == ()
@@ -173,19 +175,19 @@ def test_the_whole_of_a_long_message_is_remembered(session: ChatSession) -> None
     assert {"My dog is called Rimba.", "I live in Lisbon."} <= stored
 
 
-def test_incognito_with_another_model_still_recalls(folder: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_incognito_with_another_model_still_recalls(directory: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     from training.data.preprocess.tokenizer import save_tokenizer
     from training.run import export
     from varda_chat.models.checkpoint import load_checkpoint
 
-    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY) as session:
         session.reply("My dog is called Rimba.")
     other = load_checkpoint(tiny_checkpoint)
     with torch.no_grad():
         other.model.memory_reader.fc_query.weight.mul_(0.5)
     export(other.model, tmp_path / "other")
     save_tokenizer(other.chat.tokenizer, tmp_path / "other", 128)
-    with ChatSession.open(folder, tmp_path / "other", generation=GREEDY, incognito=True) as session:
+    with ChatSession.open(directory, tmp_path / "other", generation=GREEDY, incognito=True) as session:
         assert session.memory.size > 0
-    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY) as session:
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY) as session:
         assert session.memory.store.reader.foreign_statements() == ()

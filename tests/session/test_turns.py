@@ -20,19 +20,19 @@ GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "profile"
 
 
 @pytest.fixture
-def transcripts(folder: Path) -> Iterator[Transcripts]:
-    with Transcripts.open(folder) as transcripts:
+def transcripts(directory: Path) -> Iterator[Transcripts]:
+    with Transcripts.open(directory) as transcripts:
         yield transcripts
 
 
 @pytest.fixture
-def session(folder: Path, tiny_checkpoint: Path, transcripts: Transcripts) -> Iterator[ChatSession]:
-    with ChatSession.open(folder, tiny_checkpoint, generation=GREEDY, transcripts=transcripts) as session:
+def session(directory: Path, tiny_checkpoint: Path, transcripts: Transcripts) -> Iterator[ChatSession]:
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY, transcripts=transcripts) as session:
         session.checkpoint.model.config.delete_threshold = 1.0  # a model that has learned nothing deletes at random
         yield session
 
@@ -58,7 +58,7 @@ def test_a_turn_is_written_before_and_after(session: ChatSession, transcripts: T
 
 
 def test_a_resumed_session_is_in_the_window_again(
-    folder: Path, tiny_checkpoint: Path, session: ChatSession, transcripts: Transcripts
+    directory: Path, tiny_checkpoint: Path, session: ChatSession, transcripts: Transcripts
 ) -> None:
     session.reply("Hello!")
     expected = session.reply("I live in Lisbon.").prompt_tokens
@@ -159,30 +159,30 @@ def test_incognito_within_a_session(session: ChatSession, transcripts: Transcrip
     assert "I live in Lisbon." not in texts(session)
 
 
-def test_incognito_from_the_start_is_ended(folder: Path, tiny_checkpoint: Path) -> None:
+def test_incognito_from_the_start_is_ended(directory: Path, tiny_checkpoint: Path) -> None:
     with (
-        Transcripts.open(folder, read_only=True) as copy,
-        ChatSession.open(folder, tiny_checkpoint, generation=GREEDY, incognito=True, transcripts=copy) as session,
+        Transcripts.open(directory, read_only=True) as copy,
+        ChatSession.open(directory, tiny_checkpoint, generation=GREEDY, incognito=True, transcripts=copy) as session,
     ):
         session.reply("I live in Lisbon.")
-        assert not folder.exists()
-        with ChatSession.open(folder, tiny_checkpoint), pytest.raises(MemoryLockedError):
+        assert not directory.exists()
+        with ChatSession.open(directory, tiny_checkpoint), pytest.raises(MemoryLockedError):
             session.set_incognito(False)
         with pytest.raises(VardaError, match="incognito"):
             session.memory.remember("This.")
-        with Transcripts.open(folder) as transcripts:
+        with Transcripts.open(directory) as transcripts:
             session.set_incognito(False, transcripts)
             session.reply("I'm fine.")
             session.memory.remember("My dog is called Rimba.")
             assert [each.prompt for each in transcripts.turns(1)] == ["I'm fine."]
-    with ChatSession.open(folder, tiny_checkpoint) as session:
+    with ChatSession.open(directory, tiny_checkpoint) as session:
         assert "My dog is called Rimba." in texts(session)
         assert "I live in Lisbon." not in texts(session)
 
 
-def test_what_another_process_writes_cannot_be_written(folder: Path, tiny_checkpoint: Path) -> None:
+def test_what_another_process_writes_cannot_be_written(directory: Path, tiny_checkpoint: Path) -> None:
     with (
-        ChatSession.open(folder, tiny_checkpoint, read_only=True) as session,
+        ChatSession.open(directory, tiny_checkpoint, read_only=True) as session,
         pytest.raises(VardaError, match="read-only"),
     ):
         session.set_incognito(False)

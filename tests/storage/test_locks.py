@@ -38,7 +38,7 @@ def test_a_command_waits_for_the_lock(small_profile: Path) -> None:
         release.join()
 
 
-def test_four_at_once_all_remember(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+def test_four_at_once_all_remember(tiny_checkpoint: Path, own_data_directory: Path) -> None:
     line = [sys.executable, "-m", "varda_chat", "--checkpoint", str(tiny_checkpoint), "--max-new-tokens", "4"]
     line += ["--wait", str(2 * SECONDS), "-p"]
     said = [f"Statement number {number} is a statement of its own." for number in range(4)]
@@ -47,7 +47,7 @@ def test_four_at_once_all_remember(tiny_checkpoint: Path, own_data_folder: Path)
         with process:
             _, errors = process.communicate(timeout=2 * SECONDS)
             assert process.returncode == 0, errors.decode()
-    with Transcripts.open(own_data_folder / "profiles" / "default", read_only=True) as transcripts:
+    with Transcripts.open(own_data_directory / "profiles" / "default", read_only=True) as transcripts:
         turns = [turn for session in transcripts.sessions() for turn in transcripts.turns(session.id)]
     assert sorted(turn.prompt for turn in turns) == said
     assert all(turn.details["stored"] for turn in turns), "each of them was remembered"

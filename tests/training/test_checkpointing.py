@@ -57,8 +57,8 @@ def test_a_damaged_save_is_set_aside_and_the_one_before_it_is_used(saves: Saves,
 
 
 def test_two_damaged_saves_are_named(saves: Saves) -> None:
-    for folder in (saves.last, saves.old):
-        (folder / "optimizer.bin").write_bytes(b"")
+    for directory in (saves.last, saves.old):
+        (directory / "optimizer.bin").write_bytes(b"")
     with pytest.raises(DataError, match=r"last/optimizer\.bin.*last\.old/optimizer\.bin"):
         saves.settle()
 

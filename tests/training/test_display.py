@@ -23,8 +23,8 @@ from training.run import build
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("prepared") / "text"
-    return str(prepare_text([source(long_texts(40))], How(vocab_size=400, held_out=0.1), folder).directory)
+    directory = tmp_path_factory.mktemp("prepared") / "text"
+    return str(prepare_text([source(long_texts(40))], How(vocab_size=400, held_out=0.1), directory).directory)
 
 
 def config(text: str) -> TrainConfig:

@@ -48,9 +48,9 @@ def wait_for(sign: Path, process: subprocess.Popen[Any]) -> None:
         time.sleep(0.002)
 
 
-def metrics(folder: Path) -> list[dict[str, object]]:
+def metrics(directory: Path) -> list[dict[str, object]]:
     """What was logged, but for what depends on the machine's speed."""
-    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    records = [json.loads(line) for line in (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [{k: v for k, v in record.items() if k not in ("seconds", "tokens_per_second")} for record in records]
 
 
@@ -72,8 +72,8 @@ def resume(out: Path, *more: str) -> None:
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Prepared text, which trains quicker than dialogue."""
-    folder = tmp_path_factory.mktemp("prepared") / "text"
-    return str(prepare_text([source(long_texts(40))], How(vocab_size=400, held_out=0.1), folder).directory)
+    directory = tmp_path_factory.mktemp("prepared") / "text"
+    return str(prepare_text([source(long_texts(40))], How(vocab_size=400, held_out=0.1), directory).directory)
 
 
 @pytest.fixture(scope="module")

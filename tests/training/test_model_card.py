@@ -40,13 +40,13 @@ def figures(card: Any) -> dict[tuple[str | None, str | None], float]:
     return {(each.dataset_config, each.metric_name): each.metric_value for each in results}
 
 
-@pytest.mark.parametrize("folder", shipped_checkpoints().values(), ids=lambda folder: folder.name)
-def test_a_shipped_card_names_its_licence_its_data_and_its_figures(folder: Path, checking: None) -> None:
-    card: Any = ModelCard.load(folder / "README.md")
+@pytest.mark.parametrize("directory", shipped_checkpoints().values(), ids=lambda directory: directory.name)
+def test_a_shipped_card_names_its_licence_its_data_and_its_figures(directory: Path, checking: None) -> None:
+    card: Any = ModelCard.load(directory / "README.md")
     card.validate()
     data = card.data
     assert data.license_link
-    assert data.license_link.startswith("https://") or (folder / data.license_link).is_file()
+    assert data.license_link.startswith("https://") or (directory / data.license_link).is_file()
     table = re.findall(
         r"^\| (\w+) \| (.+?) \| (.+?) \|$", card.text.split("## Data")[1].split("\n## ")[0], re.MULTILINE
     )
@@ -54,13 +54,13 @@ def test_a_shipped_card_names_its_licence_its_data_and_its_figures(folder: Path,
     assert len(named) >= 10
     assert data.datasets == dataset_ids(named)
     if data.license_link == "LICENSE":
-        licence = (folder / "LICENSE").read_text("utf-8")
+        licence = (directory / "LICENSE").read_text("utf-8")
         assert all(attribution in licence for name, _, attribution in table if name in named)
     assert "accuracy" in data.metrics
     for (_, name), value in figures(card).items():
         right, total = map(int, re.findall(r"\((\d+) of (\d+)\)$", str(name))[0])
         assert value == pytest.approx(right / total, abs=1e-4)
-    measured = json.loads(MEASURED.read_text("utf-8"))["models"].get(folder.name, {}).get("recall")
+    measured = json.loads(MEASURED.read_text("utf-8"))["models"].get(directory.name, {}).get("recall")
     if measured is not None:
         expected = {
             (tier, f"{task}: {measure} ({score['right']} of {score['total']})"): score["share"]
@@ -69,7 +69,7 @@ def test_a_shipped_card_names_its_licence_its_data_and_its_figures(folder: Path,
             for tier, score in scores.items()
             if score["total"]
         }
-        assert figures(card) == expected, f"run varda-train card {folder} {MEASURED}"
+        assert figures(card) == expected, f"run varda-train card {directory} {MEASURED}"
 
 
 def test_a_card_of_training_has_the_figures_of_the_benchmark(

@@ -25,7 +25,7 @@ QUIET = Console(quiet=True)
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A GPT-2 in the hub's layout, tokenizer included, as ``gpt2`` lies there."""
-    folder = tmp_path_factory.mktemp("base")
+    directory = tmp_path_factory.mktemp("base")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -37,14 +37,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     )  # fmt: skip
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>")  # noqa: S106
-    fast.save_pretrained(folder)
+    fast.save_pretrained(directory)
     torch.manual_seed(0)
     size = tokenizer.get_vocab_size()
     GPT2LMHeadModel(
         GPT2Config(vocab_size=size, n_positions=256, n_embd=32, n_layer=2, n_head=2, resid_pdrop=0.0, embd_pdrop=0.0,
                    attn_pdrop=0.0, bos_token_id=0, eos_token_id=0)
-    ).save_pretrained(folder)  # fmt: skip
-    return folder
+    ).save_pretrained(directory)  # fmt: skip
+    return directory
 
 
 def test_at_step_0_it_is_the_base(base: Path) -> None:
@@ -89,20 +89,20 @@ def test_the_memorys_parts_learn_first_then_everything_or_deletes_alone(
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        (lambda folder: (folder / "config.json").unlink(), "config.json"),
-        (lambda folder: (folder / "config.json").write_text(json.dumps({"model_type": "llama"})), "llama"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"broken"), "cannot be read"),
+        (lambda directory: (directory / "config.json").unlink(), "config.json"),
+        (lambda directory: (directory / "config.json").write_text(json.dumps({"model_type": "llama"})), "llama"),
+        (lambda directory: (directory / "model.safetensors").write_bytes(b"broken"), "cannot be read"),
     ],
 )
 def test_what_is_no_gpt2_is_refused_in_one_line(base: Path, tmp_path: Path, change: object, word: str) -> None:
-    folder = tmp_path / "copy"
-    folder.mkdir()
+    directory = tmp_path / "copy"
+    directory.mkdir()
     for file in base.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
+        (directory / file.name).write_bytes(file.read_bytes())
     assert callable(change)
-    change(folder)
+    change(directory)
     with pytest.raises(CheckpointError, match=word) as caught:
-        adapt(folder, {})
+        adapt(directory, {})
     assert "\n" not in str(caught.value)
 
 

@@ -46,7 +46,7 @@ def both(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 def test_two_processes_have_the_gradients_of_one(both: tuple[Path, Path, str]) -> None:
     one, two, _ = both
     for step in range(STEPS):
-        expected, found = (load_file(folder / f"{step}.safetensors") for folder in (one, two))
+        expected, found = (load_file(directory / f"{step}.safetensors") for directory in (one, two))
         assert expected.keys() == found.keys()
         assert len(expected) > 40
         for name, tensor in expected.items():

@@ -87,8 +87,8 @@ def test_command_builds_a_checkpoint_that_chats_and_is_measured(corpora: Path, t
     [
         (["--preset", "huge"], 2, "huge"),
         ([], 2, "--data-dir"),
-        (["--data-dir", "/no/such/folder"], 1, "missing"),
-        (["--data-dir", "/no/such/folder", "--output-dir", "/tmp/no-run-here", "--resume"], 1, "resume"),
+        (["--data-dir", "/no/such/directory"], 1, "missing"),
+        (["--data-dir", "/no/such/directory", "--output-dir", "/tmp/no-run-here", "--resume"], 1, "resume"),
         (["--learning-rate", "0"], 2, "learning-rate"),
     ],
 )

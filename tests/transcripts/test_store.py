@@ -163,7 +163,7 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
         Transcripts.open(tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="sessions"):
         Transcripts.open(tmp_path / "file" / "profile")
@@ -239,7 +239,7 @@ def test_export(store: Transcripts, tmp_path: Path) -> None:
     assert [turn["reply"] for turn in data["turns"]] == ["They shine."]
     assert stat.S_IMODE((tmp_path / "out.md").stat().st_mode) == 0o600
     assert file_name(store.session(session)) == f"varda-{session}-On-stars.md"
-    for bad in ("out.txt", "no/such/folder/out.md"):
+    for bad in ("out.txt", "no/such/directory/out.md"):
         with pytest.raises(VardaError, match=r"\.md|no folder"):
             export(store, session, tmp_path / bad)
 

@@ -33,7 +33,7 @@ def typed_before(home: Path) -> list[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT], ids=lambda each: each.name)
 def test_a_signal_saves_and_restores_the_terminal(
-    number: signal.Signals, tiny_checkpoint: Path, own_data_folder: Path
+    number: signal.Signals, tiny_checkpoint: Path, own_data_directory: Path
 ) -> None:
     with Terminal(program(tiny_checkpoint), XTERM, (100, 30)) as terminal:
         terminal.wait_for(b"ready", SECONDS)
@@ -46,7 +46,7 @@ def test_a_signal_saves_and_restores_the_terminal(
         for restored in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l"):
             assert terminal.shows(restored)
         assert terminal.exit_code() == 128 + number
-    assert typed_before(own_data_folder) == ["half a mess"]
+    assert typed_before(own_data_directory) == ["half a mess"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT], ids=lambda each: each.name)
@@ -71,7 +71,7 @@ def test_a_terminal_that_is_gone_ends_the_chat(tiny_checkpoint: Path) -> None:
         assert terminal.exit_code() == 128 + signal.SIGHUP
 
 
-def test_bytes_that_are_not_text_are_replaced(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+def test_bytes_that_are_not_text_are_replaced(tiny_checkpoint: Path, own_data_directory: Path) -> None:
     with Terminal(program(tiny_checkpoint), XTERM, (100, 30)) as terminal:
         terminal.wait_for(b"ready", SECONDS)
         terminal.write(b"\x1b[M" + bytes([67, 152, 42]))  # a mouse report of old
@@ -81,7 +81,7 @@ def test_bytes_that_are_not_text_are_replaced(tiny_checkpoint: Path, own_data_fo
         with pytest.raises(EOFError):
             terminal.rest(SECONDS)
         assert terminal.exit_code() == 0
-    assert typed_before(own_data_folder) == ["caf\ufffd"]
+    assert typed_before(own_data_directory) == ["caf\ufffd"]
 
 
 CRASHES = """
@@ -93,7 +93,7 @@ main()
 """
 
 
-def test_a_crash_exits_with_1_and_keeps_the_draft(tiny_checkpoint: Path, own_data_folder: Path) -> None:
+def test_a_crash_exits_with_1_and_keeps_the_draft(tiny_checkpoint: Path, own_data_directory: Path) -> None:
     with Terminal([sys.executable, "-c", CRASHES, *program(tiny_checkpoint)[3:]], XTERM, (100, 30)) as terminal:
         terminal.wait_for(b"ready", SECONDS)
         terminal.write(b"half a mess")
@@ -103,7 +103,7 @@ def test_a_crash_exits_with_1_and_keeps_the_draft(tiny_checkpoint: Path, own_dat
             terminal.rest(SECONDS)
         assert terminal.shows(b"varda-chat ended unexpectedly. What you were writing is kept")
         assert terminal.exit_code() == 1
-    assert typed_before(own_data_folder) == ["half a mess"]
+    assert typed_before(own_data_directory) == ["half a mess"]
 
 
 def test_it_draws_on_stdout_where_stderr_is_redirected(tiny_checkpoint: Path) -> None:

@@ -21,7 +21,7 @@ def coloured(painted: bytes) -> bool:
 
 
 @pytest.mark.parametrize("no_color", [False, True], ids=["colours", "no colours"])
-def test_a_conversation_in_a_terminal(no_color: bool, tiny_checkpoint: Path, own_data_folder: Path) -> None:
+def test_a_conversation_in_a_terminal(no_color: bool, tiny_checkpoint: Path, own_data_directory: Path) -> None:
     flags = ("--checkpoint", str(tiny_checkpoint), "--temperature", "0", "--max-new-tokens", "6")
     environment = {"TERM": "xterm-256color", "COLORTERM": "truecolor"} | ({"NO_COLOR": "1"} if no_color else {})
     with Terminal([sys.executable, "-m", "varda_chat", *flags], environment, (100, 30)) as terminal:
@@ -45,4 +45,4 @@ def test_a_conversation_in_a_terminal(no_color: bool, tiny_checkpoint: Path, own
         with pytest.raises(EOFError, match=r"the program ended"):
             terminal.rest(SECONDS)
         assert terminal.shows(b"\x1b[?1049l"), "the terminal is as it was"
-    assert (own_data_folder / "profiles" / "default" / "memory.db").exists()
+    assert (own_data_directory / "profiles" / "default" / "memory.db").exists()

@@ -268,7 +268,7 @@ def test_a_port_in_use_gets_one_line() -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
-async def test_the_chat_in_a_browser(tmp_path: Path, own_data_folder: Path) -> None:
+async def test_the_chat_in_a_browser(tmp_path: Path, own_data_directory: Path) -> None:
     with serving("--temperature", "0") as address:
         async with open_page(tmp_path / "browser") as page:
             bare = address.partition("?")[0]
@@ -293,4 +293,4 @@ async def test_the_chat_in_a_browser(tmp_path: Path, own_data_folder: Path) -> N
                 await second.wait_for("✕ not loaded")
             await page.type("I live in Lisbon.")
             await page.wait_for(r"(?s)RECENTLY STORED.*\+ I live in Lisbon\.")
-    assert (own_data_folder / "profiles" / "default" / "memory.db").exists()
+    assert (own_data_directory / "profiles" / "default" / "memory.db").exists()

@@ -20,7 +20,7 @@ class SessionBatch:
     """E people with S sessions of T tokens; model rows: E*S.
 
     Arrays as of EpisodeArrays, with E in front. status (E, S, T). Of the U turns of all people, in a row: person, row
-    (of the model), end (place of the user message's end), turn, intent, wanted_status, target (U,), real (U,) bool.
+    (of the model), end (place of the user message's end), turn, intent, target (U,), real (U,) bool.
     """
 
     ids: Tensor
@@ -42,7 +42,6 @@ class SessionBatch:
     end: Tensor
     turn_number: Tensor
     intent: Tensor
-    wanted_status: Tensor
     target: Tensor
     real: Tensor
 
@@ -62,7 +61,7 @@ class SessionBatch:
             **{name: torch.from_numpy(getattr(arrays, name)) for name in fields},
             status=torch.from_numpy(np.stack([each.status for each in sessions])).long(),
             person=person, row=person * count + column("session"), end=column("end"), turn_number=column("turn"),
-            intent=column("intent"), wanted_status=column("status"), target=column("target"), real=column("real"),
+            intent=column("intent"), target=column("target"), real=column("real"),
         )  # fmt: skip
 
     @property

@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from training.adapter.lines import FOLDER, Lines, fixed_value, part_of
+from training.adapter.lines import DIRECTORY, Lines, fixed_value, part_of
 from training.data.synthetic.messages import typed
 from training.data.synthetic.relations import ALL_RELATIONS
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
@@ -43,7 +43,7 @@ class Judged:
     pairs: tuple[Pair, ...]
 
 
-def load_judged(*, validation: bool, path: Path = FOLDER / "judged.jsonl") -> tuple[Judged, ...]:
+def load_judged(*, validation: bool, path: Path = DIRECTORY / "judged.jsonl") -> tuple[Judged, ...]:
     """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
     return tuple(each for _, each in part_of(read_table(path, _judged), validation=validation))
 

@@ -15,7 +15,7 @@ from varda_chat.errors import DataError
 
 Row = TypeVar("Row")
 
-FOLDER: Final = Path(__file__).parent.parent / "data" / "synthetic"
+DIRECTORY: Final = Path(__file__).parent.parent / "data" / "synthetic"
 EXCHANGES: Final = (
     "social",
     "social_b",
@@ -76,25 +76,25 @@ class Lines:
     replies: dict[str, tuple[str, ...]]
 
 
-def load_lines(*, validation: bool, folder: Path = FOLDER) -> Lines:
+def load_lines(*, validation: bool, directory: Path = DIRECTORY) -> Lines:
     """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
     exchanges = [
         Exchange(f"{name.partition('_')[0]}/{entry['kind']}", entry["user"], entry["reply"])
         for name in EXCHANGES
-        for _, entry in part_of(read_table(folder / f"{name}.jsonl", dict), validation=validation)
+        for _, entry in part_of(read_table(directory / f"{name}.jsonl", dict), validation=validation)
     ]
     dialogues = [
         _turns(f"{name}.jsonl, line {number + 1}", entry["turns"])
         for name in DIALOGUES
-        for number, entry in part_of(read_table(folder / f"{name}.jsonl", dict), validation=validation)
+        for number, entry in part_of(read_table(directory / f"{name}.jsonl", dict), validation=validation)
     ]
     noted = [
         Noted(tuple(entry["notes"]), entry["user"], entry["reply"], entry["kind"])
         for name in NOTED
-        for _, entry in part_of(read_table(folder / f"{name}.jsonl", dict), validation=validation)
+        for _, entry in part_of(read_table(directory / f"{name}.jsonl", dict), validation=validation)
     ]
     replies: dict[str, tuple[str, ...]] = {}
-    for entry in read_table(folder / "replies.jsonl", dict):
+    for entry in read_table(directory / "replies.jsonl", dict):
         replies[entry["kind"]] = (*replies.get(entry["kind"], ()), entry["text"])
     return Lines(tuple(exchanges), tuple(noted), tuple(dialogues), replies)
 
@@ -106,12 +106,12 @@ def _turns(where: str, turns: Sequence[Sequence[str]]) -> tuple[tuple[str, str],
     return tuple((("user", "assistant")[i % 2], text) for i, (_, text) in enumerate(turns))
 
 
-def load_facts(*, validation: bool, folder: Path = FOLDER) -> tuple[Relation, ...]:
+def load_facts(*, validation: bool, directory: Path = DIRECTORY) -> tuple[Relation, ...]:
     """Relations of the hand-written facts, each with the one value that it was written with."""
     return tuple(
         _relation(f"{name}_{number}", entry)
         for name in FACTS
-        for number, entry in part_of(read_table(folder / f"{name}.jsonl", dict), validation=validation)
+        for number, entry in part_of(read_table(directory / f"{name}.jsonl", dict), validation=validation)
     )
 
 

@@ -18,8 +18,6 @@ from varda_chat.models.memory_layer import MemoryLayer
 from varda_chat.models.results import MASKED_SCORE
 
 DELETE_POSITIVE = 4.0
-NO_MATCH_TOKENS = 0.15
-"""Weight of "nothing fits" at a reply's tokens where nothing is recalled."""
 CHANGES = [INTENTS.index("correct"), INTENTS.index("forget")]
 
 
@@ -186,13 +184,6 @@ def distillation(query: Tensor, key: Tensor, teacher: Tensor, temperature: float
         own = (left @ right.T / temperature).masked_fill(off, -1e4).log_softmax(-1)
         total = total + weight * F.kl_div(own, goal, reduction="batchmean")
     return total
-
-
-def contrastive(query: Tensor, key: Tensor, group: Tensor, scale: Tensor) -> Tensor:
-    """InfoNCE: question i (P, D) finds statement i among those of other topics; group (P,) topic numbers."""
-    scores = scale * query @ key.T
-    same = (group.unsqueeze(1) == group) & ~torch.eye(len(group), dtype=torch.bool)
-    return F.cross_entropy(scores.masked_fill(same, -1e4), torch.arange(len(group)))
 
 
 def speech(model: Any, output: Any, batch: SessionBatch) -> tuple[Tensor, dict[str, Tensor]]:

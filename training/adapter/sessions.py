@@ -77,7 +77,6 @@ class _Person(_Episode):
         super().__init__(builder, rng, sessions, length)
         self.session = Session(self.arrays, np.full((sessions, length), -1, np.int8))
         self.writer = SessionWriter(self.session, builder.chat, rng)
-        self.pending: DrawnTurn | None = None
         self.talk: list[tuple[str, str]] = []
         self.talker = rng.random()  # how much this person just talks
         self.values: dict[str, str] = {}

@@ -72,8 +72,8 @@ def measure(rows: frozenset[str], models: Sequence[str], repeats: int, vectors: 
         checkpoints = {model: load_checkpoint(model) for model in models}
         for size, wanted in ((vectors, of_models), (speed.MILLION, of_a_million)):
             for model in models if wanted else ():
-                with tempfile.TemporaryDirectory(prefix="varda-bench-") as folder:
-                    bench = speed.ModelBench(model, checkpoints[model], Path(folder), size)
+                with tempfile.TemporaryDirectory(prefix="varda-bench-") as directory:
+                    bench = speed.ModelBench(model, checkpoints[model], Path(directory), size)
                     try:
                         yield from speed.measure_models(bench, wanted, repeats)
                     finally:

@@ -96,8 +96,8 @@ def _row(variant: Variant, config: TrainConfig, data: Data, chat: ChatFormat) ->
     config = replace(config, weights=variant.weights, use_memory=variant.use_memory)
     torch.manual_seed(config.seed)
     model = fresh_model("mini", chat, SIZES | variant.model)
-    with tempfile.TemporaryDirectory(prefix="varda-ablation-") as folder:
-        trainer = Trainer(model, data, config, Path(folder), Console(quiet=True))
+    with tempfile.TemporaryDirectory(prefix="varda-ablation-") as directory:
+        trainer = Trainer(model, data, config, Path(directory), Console(quiet=True))
         while trainer.step < config.max_steps:
             before = time.monotonic()
             trainer.train_step()

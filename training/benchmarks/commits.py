@@ -29,14 +29,14 @@ def measure_commits(dims: Mapping[str, int], repeats: int) -> Iterator[Figure]:
         yield Figure(COMMIT, model, 1000 * plain, 1000 * ours, 20 * repeats)
 
 
-def _commits(folder: Path, dim: int, runs: int) -> tuple[float, float]:
+def _commits(directory: Path, dim: int, runs: int) -> tuple[float, float]:
     """Median seconds of a plain commit and of a turn's."""
-    fill(folder, clustered(VECTORS, dim, centres=VECTORS // PER_CENTRE, seed=1))
+    fill(directory, clustered(VECTORS, dim, centres=VECTORS // PER_CENTRE, seed=1))
     rng = np.random.default_rng(5)
     payload = rng.bytes(STATEMENTS * PER_STATEMENT * dim * 4)
     with (
-        MemoryStore.open(folder, embedding_dim=dim, fingerprint="bench", memory_size=10**6) as store,
-        closing(connect_writer(folder / "plain.db")) as plain,
+        MemoryStore.open(directory, embedding_dim=dim, fingerprint="bench", memory_size=10**6) as store,
+        closing(connect_writer(directory / "plain.db")) as plain,
     ):
         plain.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, bytes BLOB)")
 

@@ -76,11 +76,11 @@ def measure_memory(
     vectors: Vectors,
     queries: Vectors,
     truth: npt.NDArray[np.float32],
-    folder: Path,
+    directory: Path,
     half: bool,
     clock: Clock = time.perf_counter,
 ) -> MemoryFigures:
-    """Build a memory of ``vectors`` (n, dim), search it, change it, and save it in ``folder``.
+    """Build a memory of ``vectors`` (n, dim), search it, change it, and save it in ``directory``.
 
     truth: distance (m,) of the fifth nearest of each of ``queries`` (m, dim), m >= 84.
     """
@@ -96,7 +96,7 @@ def measure_memory(
     for start in range(0, 80, 16):
         adds.append(_seconds(partial(memory.add, queries[start : start + 16])))
         removes.append(_seconds(partial(memory.remove, memory.ids()[-16:])))
-    path = folder / "memory.faiss"
+    path = directory / "memory.faiss"
     save = _seconds(lambda: memory.write(path))
     load = _seconds(lambda: AssociativeMemory.read(path))
     on_disk = path.stat().st_size
@@ -136,9 +136,9 @@ def measure_all(
         exact.add(vectors)
         truth = exact.search(queries, 5).distances[:, -1]
         del exact
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as directory:
             for kind in kinds:
-                yield measure_memory(kind, vectors, queries, truth, Path(folder), half, clock)
+                yield measure_memory(kind, vectors, queries, truth, Path(directory), half, clock)
 
 
 def memory_table(rows: list[MemoryFigures], vectors: str) -> Table:
@@ -198,8 +198,8 @@ def main(
             click.echo(f"{row.index_type}, {row.size:,}: built in {_readable(row.build)}", err=True)
         for size in (size for size in counts if size in TURN_SIZES and turns):
             vectors_of_size = clustered(size, dim, centres=1 if unclustered else size // PER_CENTRE, seed=1)
-            with tempfile.TemporaryDirectory() as folder:
-                for figures in measure_turns(vectors_of_size, kinds, Path(folder)):
+            with tempfile.TemporaryDirectory() as directory:
+                for figures in measure_turns(vectors_of_size, kinds, Path(directory)):
                     turn_rows.append(figures)
                     click.echo(
                         f"{figures.index_type}, {size:,}: a turn in {_readable(figures.commit_median)}", err=True

@@ -68,21 +68,21 @@ for turn in range(4):
 def measure_processes(rows: frozenset[str], models: Sequence[str], repeats: int) -> Iterator[Figure]:
     """Those of ``rows`` that are about processes."""
     with tempfile.TemporaryDirectory(prefix="varda-bench-") as place:
-        folder = Path(place)
+        directory = Path(place)
         if HELP.name in rows:
             times = in_turns(lambda: _run(_python("import click")), lambda: _run([*CHAT, "--help"]), 2 * repeats)
             yield _figure(HELP, "", times, 2 * repeats)
         if PAINT.name in rows:
-            yield _figure(PAINT, "", medians(_paint_of_empty, lambda: _paint_of_chat(folder), repeats), repeats)
+            yield _figure(PAINT, "", medians(_paint_of_empty, lambda: _paint_of_chat(directory), repeats), repeats)
         for model in models:
-            yield from _of_model(rows, model, folder / model, repeats)
+            yield from _of_model(rows, model, directory / model, repeats)
 
 
-def _of_model(rows: frozenset[str], model: str, folder: Path, repeats: int) -> Iterator[Figure]:
+def _of_model(rows: frozenset[str], model: str, directory: Path, repeats: int) -> Iterator[Figure]:
     environment = {MODEL_VARIABLE: model}
     if {START.name, MEMORY.name} & rows:
-        plain = _PLAIN.format(**_write_base(model, folder / "base"))
-        base, profile = str(folder / "base"), str(folder / "profile")
+        plain = _PLAIN.format(**_write_base(model, directory / "base"))
+        base, profile = str(directory / "base"), str(directory / "profile")
     if START.name in rows:
         times = in_turns(
             lambda: _run(_python(plain, base)), lambda: _run(_python(_TO_FIRST_PIECE, profile), environment), repeats
@@ -97,7 +97,7 @@ def _of_model(rows: frozenset[str], model: str, folder: Path, repeats: int) -> I
         yield Figure(MEMORY, model, *peaks, 1)
     for row, sizes in ((PIPE, (100_000, 1_000_000)), (LONGEST, (MAX_MESSAGE // 10, MAX_MESSAGE))):
         if row.name in rows:
-            short, long = ((lambda n=size: _pipe(n, folder, environment)) for size in sizes)
+            short, long = ((lambda n=size: _pipe(n, directory, environment)) for size in sizes)
             yield _figure(row, model, in_turns(short, long, repeats), repeats)
 
 
@@ -106,12 +106,12 @@ def _figure(row: Row, model: str, times: tuple[float, float], runs: int) -> Figu
     return Figure(row, model, scale * times[0], scale * times[1], runs)
 
 
-def _write_base(model: str, folder: Path) -> dict[str, str]:
-    """Save the plain base of a shipped model, of the same weights, in ``folder``; how it is loaded."""
+def _write_base(model: str, directory: Path) -> dict[str, str]:
+    """Save the plain base of a shipped model, of the same weights, in ``directory``; how it is loaded."""
     from training.benchmarks.speed import plain_base
 
     plain = plain_base(load_checkpoint(model).model)
-    plain.save_pretrained(folder)
+    plain.save_pretrained(directory)
     return {"kind": type(plain).__name__, "dtype": str(plain.dtype).removeprefix("torch.")}
 
 
@@ -129,10 +129,10 @@ def _run(argv: Sequence[str], environment: Mapping[str, str] | None = None, give
     return done.returncode
 
 
-def _pipe(size: int, folder: Path, environment: Mapping[str, str]) -> None:
+def _pipe(size: int, directory: Path, environment: Mapping[str, str]) -> None:
     """A line of ``size`` bytes to the chat; a line longer than a message may be is refused."""
     line = (b"the sea was calm and we walked along the shore. " * (size // 48 + 1))[: size - 1] + b"\n"
-    refused = _run([*CHAT, "--data-dir", str(folder / "pipe"), "--max-new-tokens", "8"], environment, line)
+    refused = _run([*CHAT, "--data-dir", str(directory / "pipe"), "--max-new-tokens", "8"], environment, line)
     if refused != (size > MAX_MESSAGE):
         raise RuntimeError(f"a line of {size} bytes was {'refused' if refused else 'read'}")
 
@@ -150,8 +150,8 @@ def _paint_of_empty() -> float:
     return _seconds_to(_EMPTY_PAINT, _python(_EMPTY_APP))
 
 
-def _paint_of_chat(folder: Path) -> float:
-    return _seconds_to(_CHAT_PAINT, [*CHAT, "--data-dir", str(folder / "paint")])
+def _paint_of_chat(directory: Path) -> float:
+    return _seconds_to(_CHAT_PAINT, [*CHAT, "--data-dir", str(directory / "paint")])
 
 
 def _seconds_to(sign: bytes, argv: Sequence[str]) -> float:

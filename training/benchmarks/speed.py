@@ -83,13 +83,13 @@ def plain_base(model: Any) -> Any:
 
 
 class ModelBench:
-    """One shipped model, its plain base and a memory of ``vectors`` vectors, a store as the chat's own, in ``folder``.
+    """One shipped model, its plain base and, in ``directory``, a store as the chat's own of ``vectors`` vectors.
 
     The model's work is what the chat does: a model with a MemoryLayer reads the line, decides on what it finds, and
     writes on that; another one searches at every token.
     """
 
-    def __init__(self, name: str, checkpoint: Checkpoint, folder: Path, vectors: int = VECTORS) -> None:
+    def __init__(self, name: str, checkpoint: Checkpoint, directory: Path, vectors: int = VECTORS) -> None:
         self.name, self.model, self.vectors = name, checkpoint.model, vectors
         self.plain = plain_base(self.model)
         suit(self.model)  # as the chat does
@@ -99,8 +99,8 @@ class ModelBench:
         dim = int(self.model.config.memory_dim)
         centres = max(1, vectors // PER_CENTRE)
         rows = clustered(vectors, dim, centres=centres, seed=1)
-        fill(folder, rows)
-        self.store = MemoryStore.open(folder, embedding_dim=dim, fingerprint="bench", memory_size=10 * vectors)
+        fill(directory, rows)
+        self.store = MemoryStore.open(directory, embedding_dim=dim, fingerprint="bench", memory_size=10 * vectors)
         self.queries = torch.from_numpy(clustered(200, dim, centres=centres, seed=2))
         self.bare = faiss.IndexFlatL2(dim)
         self.bare.add(rows)
@@ -229,8 +229,8 @@ def _searches(bench: ModelBench, repeats: int) -> tuple[float, float]:
 def measure_speed(checkpoint: Checkpoint, *, memory_size: int = VECTORS, repeats: int = 5) -> list[Speed]:
     """The rows of one checkpoint, as shares of the plain base's tokens/s; for ``varda-eval CHECKPOINT speed``."""
     rows = frozenset((WRITING.name, WRITING_MILLION.name, READING.name))
-    with tempfile.TemporaryDirectory(prefix="varda-bench-") as folder:
-        bench = ModelBench(checkpoint.name, checkpoint, Path(folder), memory_size)
+    with tempfile.TemporaryDirectory(prefix="varda-bench-") as directory:
+        bench = ModelBench(checkpoint.name, checkpoint, Path(directory), memory_size)
         try:
             found = list(measure_models(bench, rows, repeats))
         finally:

@@ -107,8 +107,8 @@ def measure_training(preset: str, pairs: bool, repeats: int) -> Speed:
     data = run_data(preset, pairs)
     torch.manual_seed(0)
     model = fresh_model(preset, data.chat, {})
-    with tempfile.TemporaryDirectory(prefix="varda-bench-") as folder:
-        trainer = Trainer(model, data, data.config, Path(folder), Console(quiet=True))
+    with tempfile.TemporaryDirectory(prefix="varda-bench-") as directory:
+        trainer = Trainer(model, data, data.config, Path(directory), Console(quiet=True))
         for queue in (trainer.gradients.talk_negatives, trainer.gradients.fact_negatives):
             vectors = F.normalize(torch.randn(len(queue.tokens), model.config.memory_dim), dim=1)
             tokens = torch.randint(3, 300, (len(vectors),))

@@ -57,18 +57,20 @@ class TurnFigures:
     build: float
 
 
-def measure_turns(vectors: Vectors, kinds: tuple[str, ...], folder: Path) -> Iterator[TurnFigures]:
-    """Fill a store in ``folder`` with ``vectors`` (n, dim), then measure turns and a start with each index type."""
+def measure_turns(vectors: Vectors, kinds: tuple[str, ...], directory: Path) -> Iterator[TurnFigures]:
+    """Fill a store in ``directory`` with ``vectors`` (n, dim), then measure turns and a start with each index type."""
     count, dim = vectors.shape
-    fill(folder, vectors)
+    fill(directory, vectors)
     rng = np.random.default_rng(5)
     for kind in kinds:
-        with MemoryStore.open(folder, embedding_dim=dim, fingerprint="bench", memory_size=10 * count + 10**6) as store:
+        with MemoryStore.open(
+            directory, embedding_dim=dim, fingerprint="bench", memory_size=10 * count + 10**6
+        ) as store:
             began = time.perf_counter()
-            store.set_index_type(kind)
+            store.indexing.set_type(kind)
             build = time.perf_counter() - began
             seconds, processor = np.array([turn_seconds(store, rng, dim) for _ in range(TURNS)]).T
-        line = [sys.executable, "-c", _START, str(folder), str(dim)]
+        line = [sys.executable, "-c", _START, str(directory), str(dim)]
         done = [subprocess.run(line, capture_output=True, text=True, check=True) for _ in range(3)]  # noqa: S603
         imports, start, start_cpu = np.median([[float(each) for each in one.stdout.split()] for one in done], axis=0)
         yield TurnFigures(
@@ -85,12 +87,12 @@ def measure_turns(vectors: Vectors, kinds: tuple[str, ...], folder: Path) -> Ite
         )
 
 
-def fill(folder: Path, vectors: Vectors) -> None:
-    """Take ``vectors`` (n, dim) into a store in ``folder``, as statements of PER_STATEMENT."""
+def fill(directory: Path, vectors: Vectors) -> None:
+    """Take ``vectors`` (n, dim) into a store in ``directory``, as statements of PER_STATEMENT."""
     starts = range(0, len(vectors), PER_STATEMENT)
     new = (_statement(f"fact {at}", vectors[at : at + PER_STATEMENT]) for at in starts)
-    with MemoryStore.open_records(folder) as store:
-        store.take_in(Imported(each, "s", 1.0, None, 0, False, "bench") for each in new)
+    with MemoryStore.open_records(directory) as store:
+        store.importing.add(Imported(each, "s", 1.0, None, 0, False, "bench") for each in new)
 
 
 def turn_table(rows: list[TurnFigures], readable: Callable[[float], str]) -> Table:

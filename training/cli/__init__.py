@@ -40,7 +40,7 @@ def train(context: click.Context, /, **_: Any) -> None:
 @flag(
     "output-dir",
     **directory(),
-    help="Where prepared text goes. [default: a folder of ours, found again by --dataset]",
+    help="Where prepared text goes. [default: a directory of ours, found again by --dataset]",
 )
 @flag("tokenizer", default=None, metavar="MODEL", help="Of this checkpoint or GPT-2. [default: a new one is trained]")
 @flag("vocab-size", type=click.IntRange(min=300), default=4096, help="Tokens of a new tokenizer.")

@@ -144,8 +144,8 @@ def _command_line(context: click.Context) -> str:
 @flag(
     "data-dir",
     **directory(),
-    help="Folder of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk, the real "
-    "lines of spared, the torn words of conversation.",
+    help="Directory of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk, the "
+    "real lines of spared, the torn words of conversation.",
 )
 @flag(
     "chart",

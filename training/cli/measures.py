@@ -22,7 +22,7 @@ Load = Callable[[str], Any]
 def run(measure: str, source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """Measure the checkpoint ``source``. Raises VardaError or click's UsageError, each with what to do."""
     if flags["data_dir"] is not None and not flags["data_dir"].is_dir():
-        raise VardaError(f"--data-dir: there is no folder {flags['data_dir']}.")
+        raise VardaError(f"--data-dir: there is no directory {flags['data_dir']}.")
     if flags["files"] and measure != "retrieval":
         raise click.UsageError(f"{measure} takes no files, but {flags['files'][0]} was given.")
 
@@ -80,7 +80,7 @@ def dialogue(source: str, flags: dict[str, Any], load: Load, console: Console) -
     from training.evaluation.perplexity.dialogue_report import dialogue_json, dialogue_tables
 
     if flags["data_dir"] is None:
-        raise click.UsageError("dialogue needs the folder of the corpora: --data-dir.")
+        raise click.UsageError("dialogue needs the directory of the corpora: --data-dir.")
     checkpoint = load(source)
     twin = None if flags["twin"] is None else load_twin(flags["twin"], checkpoint)
     with progress("dialogue") as show:

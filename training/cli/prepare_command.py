@@ -38,7 +38,7 @@ def run(asked: Asked, console: Console) -> None:
         console.print(corpora_table())
         return
     if not asked.sources:
-        raise click.UsageError("Name what to prepare: corpora (--list shows them), files or folders.")
+        raise click.UsageError("Name what to prepare: corpora (--list shows them), files or directories.")
     places = places_of(asked.data_dir)
     sources = [source_of(name, places, console.print) for name in asked.sources]
     tokenizer = None if asked.tokenizer is None else tokenizer_of(asked.tokenizer)

@@ -100,7 +100,7 @@ def _check(context: click.Context, given: dict[str, Any]) -> None:
     if given["preset"] not in PRESETS:
         raise click.UsageError(f"There is no preset {given['preset']!r}; choose one of {', '.join(PRESETS)}.")
     if given["data_dir"] is None and not given["datasets"]:
-        raise click.UsageError("Give text with --dataset, or the folder of the chat corpora with --data-dir.")
+        raise click.UsageError("Give text with --dataset, or the directory of the chat corpora with --data-dir.")
     for name, other in (("base_model", "finetune_from"), ("max_steps", "epochs")):
         if name in typed and other in typed:
             raise click.UsageError(f"{typed[name]} and {typed[other]} say the same in two ways; give one.")

@@ -20,7 +20,7 @@ _SHARE = click.FloatRange(0, 1)
 TEXT = (
     flag("dataset", "datasets", multiple=True, metavar="NAME|PATH",
          help="Train on this instead of the chat corpora: a corpus, your files, or prepared text. May be repeated."),
-    flag("data-dir", **directory(), help="Folder of the corpora (NAME.jsonl.xz)."),
+    flag("data-dir", **directory(), help="Directory of the corpora (NAME.jsonl.xz)."),
     flag("output-dir", **directory(default=Path("runs/model")), help="Where the checkpoint goes."),
 )  # fmt: skip
 
@@ -28,7 +28,7 @@ START = (
     flag("preset", default="mini",
          help="Size of the fresh model: nano, micro, mini or small; or ancestor, the original's set-up on gpt2."),
     flag("base-model", default=None, metavar="MODEL",
-         help="Adapt this plain GPT-2: gpt2, distilgpt2, ..., or a folder."),
+         help="Adapt this plain GPT-2: gpt2, distilgpt2, ..., or a directory."),
     flag("finetune-from", default=None, metavar="CHECKPOINT",
          help="Start with this checkpoint's weights and tokenizer."),
     flag("fresh-matching", is_flag=True, help="With --finetune-from: learn again what is stored and asked for."),

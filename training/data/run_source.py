@@ -36,7 +36,7 @@ def source_of_run(config: TrainConfig, data_dir: Path | None, console: Console) 
     if config.datasets:
         return _Datasets(config.datasets, places_of(data_dir), console)
     if data_dir is None:
-        raise DataError("Give text to train on: --dataset, or the folder of the chat corpora by --data-dir.")
+        raise DataError("Give text to train on: --dataset, or the directory of the chat corpora by --data-dir.")
     console.print(f"Reading dialogues in {data_dir} …")
     return _ChatCorpora(*load_dialogues(data_dir))
 

@@ -6,7 +6,7 @@ import click
 
 
 def profile_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The profiles in the data folder that the command names."""
+    """The profiles in the data directory that the command names."""
     from varda_chat.config import paths
     from varda_chat.errors import VardaError
     from varda_chat.session import profiles

@@ -54,12 +54,6 @@ class OpenMemory:
 
     # Ending
 
-    def flush_index(self) -> None:
-        """Write memory.faiss, so that the next start need not rebuild it. Raises StorageError."""
-        self.background.wait_for_check()
-        with self.changing("The index was not written"):
-            self.write_index()
-
     def close(self) -> None:
         """Write the index and let go of the memory. May be called again. Raises nothing: see ``notices``."""
         self.background.wait_for_check()

@@ -142,7 +142,7 @@ class MemoryReader:
             return queries.vector_means(self.core.db, index.fingerprint, index.memory.embedding_dim, statement_ids)
 
     def foreign_statements(self) -> tuple[Statement, ...]:
-        """Statements without vectors of this model, the oldest first: ``replace_vectors`` is for them."""
+        """Statements without vectors of this model, the oldest first: ``Indexing.replace_vectors`` is for them."""
         with self.core.reading():
             return queries.foreign_statements(self.core.db, self.core.index().fingerprint)
 
@@ -167,8 +167,3 @@ class MemoryReader:
                     return queries.events(db, limit)
             with self.core.reading():
                 return queries.events(self.core.db, limit)
-
-    def passages_learned(self, digest: str) -> int:
-        """How many passages of the file whose content has that digest are in memory."""
-        with self.core.reading():
-            return queries.passages_learned(self.core.db, digest)

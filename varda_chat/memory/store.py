@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,16 +12,15 @@ from typing import Any, Self
 import numpy as np
 
 from varda_chat.errors import VardaError
-from varda_chat.memory import queries, schema, undo
+from varda_chat.memory import queries, undo
 from varda_chat.memory.core import OpenMemory
-from varda_chat.memory.index.checks import check_text, checked, checked_vector
-from varda_chat.memory.index_cache import IndexMirror
+from varda_chat.memory.importing import Importing
+from varda_chat.memory.index.checks import check_text, checked
+from varda_chat.memory.indexing import Indexing
 from varda_chat.memory.opening import open_for_reading, open_for_writing
 from varda_chat.memory.purge import Purging
 from varda_chat.memory.reading import Ids, MemoryReader
 from varda_chat.memory.records import (
-    Imported,
-    NewVector,
     Removed,
     SearchResults,
     Statement,
@@ -35,9 +33,6 @@ from varda_chat.memory.schema import MemorySettings, Wanted, bump_generation, se
 from varda_chat.memory.turn import apply_turn
 from varda_chat.storage.sqlite import disk_errors, transaction
 
-BATCH = 500
-"""Statements of an import that are one transaction."""
-
 
 class MemoryStore:
     """A memory that is open: ``MemoryStore.open`` or ``open_records``. Any thread may call any method.
@@ -45,9 +40,10 @@ class MemoryStore:
     Methods raise VardaError for arguments they cannot accept and after ``close``, StorageError where the disk
     refuses a write or the store is read-only; either way memory and disk are as before the call.
 
-    reader: looks at it; what models and sessions ask most often is handed on here. purging: takes statements out of
-    every file. capacity: the most vectors that it holds after a store. notices: one line each for the user, on how the
-    memory was opened or closed.
+    reader: looks at it; what models and sessions ask most often is handed on here. importing: adds what comes from
+    other memories and from files. indexing: changes how it is searched. purging: takes statements out of every file.
+    capacity: the most vectors that it holds after a store. notices: one line each for the user, on how the memory was
+    opened or closed.
     """
 
     def __init__(self, core: OpenMemory, settings: MemorySettings) -> None:
@@ -57,6 +53,8 @@ class MemoryStore:
         self.read_only = core.read_only
         self.notices = core.notices
         self.reader = MemoryReader(core)
+        self.importing = Importing(core)
+        self.indexing = Indexing(core)
         self.purging = Purging(core)
         self.capacity = settings.size
         self.forgetfulness_factor = settings.forgetfulness
@@ -281,79 +279,7 @@ class MemoryStore:
         with self.core.changing("The pin was not set"), transaction(self.core.db):
             return queries.set_pinned(self.core.db, statement_ids, pinned)
 
-    def replace_vectors(self, statement_id: int, vectors: Sequence[NewVector]) -> None:
-        """Put ``vectors``, of this model, in place of all that the statement had; the old stay until then.
-
-        May pass ``capacity``: the next ``apply`` makes room. In a read-only store only the copy in RAM
-        changes.
-        """
-        statement_id, dim = int(statement_id), self.core.index().memory.embedding_dim
-        new = tuple(checked_vector(vector, dim) for vector in vectors)
-        with self.core.changing("The memory was not read again", also_in_ram=True):
-            index = self.core.index()
-            with transaction(self.core.db):
-                if queries.statement(self.core.db, statement_id) is None:
-                    raise VardaError(f"There is no memory with the id {statement_id}.")
-                ids = queries.replace_vectors(self.core.db, statement_id, new, index.fingerprint)
-                bump_generation(self.core.db)
-            index.remove_statements([statement_id])
-            index.add_statement(statement_id, ids, new)
-
-    def set_index_type(self, name: str) -> None:
-        """Search this memory with an index of another type from now on; it is rebuilt. Raises VardaError for a type
-        that there is not."""
-        from varda_chat.memory.index.registry import check_index_type  # FAISS loads here
-
-        check_index_type(name)
-        self.core.background.wait_for_check()
-        with self.core.changing("The index type was not changed"):
-            self.core.background.stop_writing()
-            with transaction(self.core.db):
-                schema.set_index_type(self.core.db, name)
-            if self.core.mirror is not None:
-                dim, fingerprint = self.core.mirror.memory.embedding_dim, self.core.mirror.fingerprint
-                self.core.mirror, _ = IndexMirror.rebuilt(self.core.db, dim, fingerprint, "")
-
-    # Files that were read into memory
-
-    def set_passages_learned(self, digest: str, passages: int) -> None:
-        """Note how far a file has been read into memory."""
-        with self.core.changing("It was not noted how far the file was read"), transaction(self.core.db):
-            queries.set_passages_learned(self.core.db, digest, passages)
-
-    def take_in(
-        self, imported: Iterable[Imported], report: Callable[[int, int], None] | None = None
-    ) -> tuple[int, int]:
-        """Take in statements of another memory; returns how many were new and how many are here already.
-
-        One act, which ``undo_last`` takes back whole, in transactions of BATCH: where it is cut off, what was taken
-        in is there, and taking in the rest goes on. Vectors are kept; statements without any wait among
-        ``reader.foreign_statements``. May pass ``capacity``: the next ``apply`` makes room.
-
-        report: is told both numbers after each transaction.
-        """
-        added = known = 0
-        act: int | None = None
-        coming = iter(imported)
-        while batch := list(islice(coming, BATCH)):
-            with self.core.changing("The import stopped"):
-                with transaction(self.core.db):
-                    act = undo.next_act(self.core.db) if act is None else act
-                    new = queries.take_in(self.core.db, batch, time.time(), act)
-                    if new:
-                        bump_generation(self.core.db)
-                self.core.follow(new, ())
-                self.core.write_now_and_then()
-            added, known = added + len(new), known + len(batch) - len(new)
-            if report is not None:
-                report(added, known)
-        return added, known
-
     # Ending
-
-    def flush_index(self) -> None:
-        """Write memory.faiss, so that the next start need not rebuild it. Raises StorageError."""
-        self.core.flush_index()
 
     def close(self) -> None:
         """Forget ``forgetfulness_factor``, write the index and let go of the memory. May be called again. Raises

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ import numpy.typing as npt
 from varda_chat.errors import VardaError
 from varda_chat.memory.index.arrays import as_ids, as_vectors, distinct, rounded_to_half, same_kind
 from varda_chat.memory.index.base import Ids, IndexSettings, VectorIndex, Vectors
-from varda_chat.memory.index.exact import nearest
+from varda_chat.memory.index.exact import nearest_padded
 from varda_chat.memory.index.gpu import check_gpu
+from varda_chat.memory.index.ledger import IdLedger
 from varda_chat.memory.index.registry import check_index_type, make_index
 from varda_chat.memory.index.serialization import packed, unpacked
 from varda_chat.memory.records import SearchResults
@@ -85,47 +85,45 @@ class AssociativeMemory:
             gpu_device if use_gpu else None,
         )
         self.index: VectorIndex = make_index(index_type, self._settings)
-        self._born: dict[int, int] = {}  # id -> clock when added or updated, in that order: the oldest come first
-        self.clock = 0  # steps of age_memory so far
-        self.next_id = 0  # the least that add accepts, and the next that it gives
+        self.ledger = IdLedger()
 
     # What is in it
 
     def size(self) -> int:
         """Vectors in the memory."""
-        return len(self._born)
+        return len(self.ledger)
 
     def __len__(self) -> int:
-        return len(self._born)
+        return len(self.ledger)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(list(self._born))
+        return iter(self.ledger)
 
     def __contains__(self, id_: object) -> bool:
-        return id_ in self._born
+        return id_ in self.ledger
 
     def __getitem__(self, id_: int) -> Vectors:
         """The vector (dim,) of ``id_``; raises KeyError where there is none."""
-        if id_ not in self._born:
+        if id_ not in self.ledger:
             raise KeyError(id_)
         vector: Vectors = self.index.vectors(np.array([id_], dtype=np.int64))[0]
         return vector
 
     def vectors_of(self, ids: Any) -> Vectors:
         """The vectors (n, dim) of ``ids`` (n,); an unknown id is refused."""
-        return self.index.vectors(self._known(as_ids(ids)))
+        return self.index.vectors(self.ledger.known(ids))
 
     def ids(self) -> Ids:
         """All ids (n,), the oldest first."""
-        return np.fromiter(self._born, dtype=np.int64, count=len(self._born))
+        return self.ledger.ids()
 
     def ages(self) -> npt.NDArray[np.int64]:
         """Steps of ``age_memory`` (n,) since each of ``ids()`` was added or last updated."""
-        return self.clock - np.fromiter(self._born.values(), dtype=np.int64, count=len(self._born))
+        return self.ledger.ages()
 
     def get_all_embeddings(self) -> Vectors:
         """All vectors (n, dim), in the order of ``ids()``."""
-        if not self._born:
+        if not self.ledger:
             return np.zeros((0, self.embedding_dim), dtype=np.float32)
         return self.index.vectors(self.ids())
 
@@ -139,21 +137,19 @@ class AssociativeMemory:
         """
         new_ids, new = self.check_add(vectors, ids)
         if len(new_ids):
-            excess = len(self._born) + len(new_ids) - self.memory_size
+            excess = len(self.ledger) + len(new_ids) - self.memory_size
             if excess > 0:
-                self.remove(list(islice(self._born, excess)))
+                self.remove(self.ledger.oldest(excess))
             self.index.add(new_ids, new)
-            self._born.update(dict.fromkeys(new_ids.tolist(), self.clock))
-            self.next_id = int(new_ids.max()) + 1
+            self.ledger.add(new_ids)
         return same_kind(new_ids, vectors)
 
     def remove(self, ids: Any) -> None:
         """Remove ``ids`` (n,) for good; other ids stay as they are. An unknown id is refused."""
-        removed = np.unique(self._known(as_ids(ids)))
+        removed = np.unique(self.ledger.known(ids))
         if len(removed):
             self.index.remove(removed)
-            for id_ in removed.tolist():
-                del self._born[id_]
+            self.ledger.remove(removed)
 
     def update(self, ids: Any, vectors: Any) -> None:
         """Put ``vectors`` (n, dim) in place of those of ``ids`` (n,), whose ages begin again."""
@@ -161,9 +157,7 @@ class AssociativeMemory:
         if len(known):
             self.index.remove(known)
             self.index.add(known, new)
-            for id_ in known.tolist():
-                del self._born[id_]
-                self._born[id_] = self.clock
+            self.ledger.renew(known)
 
     def age_memory(self, decay_factor: float = 1.0, *, steps: int = 1) -> None:
         """Make every vector ``steps`` older.
@@ -175,11 +169,11 @@ class AssociativeMemory:
             raise VardaError("steps must not be negative.")
         if not 0.0 <= decay_factor <= 1.0:
             raise VardaError(f"decay_factor is {decay_factor}; it goes from 0 to 1.")
-        if decay_factor < 1.0 and self._born:
+        if decay_factor < 1.0 and self.ledger:
             index = make_index(self.index_type, self._settings)
             index.add(self.ids(), self._storable(self.get_all_embeddings() * np.float32(decay_factor)))
             self.index = index
-        self.clock += steps
+        self.ledger.clock += steps
 
     def forget_randomly(self, seed: int | np.random.Generator | None = None) -> Ids:
         """Remove a random ``forgetfulness_factor`` of the vectors; returns the ids (n,) that went.
@@ -187,7 +181,7 @@ class AssociativeMemory:
         A part of a vector counts as its chance of going, so the share holds on average for small memories
         too.
         """
-        chosen = share_of(len(self._born), self.forgetfulness_factor, np.random.default_rng(seed))
+        chosen = share_of(len(self.ledger), self.forgetfulness_factor, np.random.default_rng(seed))
         removed: Ids = self.ids()[chosen]
         self.remove(removed)
         return removed
@@ -203,7 +197,7 @@ class AssociativeMemory:
     def refresh(self) -> None:
         """Empty the memory. Ids already used stay used."""
         self.index = make_index(self.index_type, self._settings)
-        self._born.clear()
+        self.ledger.clear()
 
     # Searching it
 
@@ -218,15 +212,7 @@ class AssociativeMemory:
         if k < 1:
             raise VardaError(f"k is {k}; at least one result must be asked for.")
         rows = queries.reshape(-1, self.embedding_dim)  # (n, dim)
-        width = min(k, len(self._born)) if len(rows) else 0
-        if width == k:
-            ids, distances, vectors = nearest(self.index, rows, k)
-        else:
-            ids = np.full((len(rows), k), -1, dtype=np.int64)
-            distances = np.full((len(rows), k), np.inf, dtype=np.float32)
-            vectors = np.zeros((len(rows), k, self.embedding_dim), dtype=np.float32)
-            if width:
-                ids[:, :width], distances[:, :width], vectors[:, :width] = nearest(self.index, rows, width)
+        ids, distances, vectors = nearest_padded(self.index, len(self.ledger), rows, k)
         leading = queries.shape[:-1]
         return SearchResults(
             ids=same_kind(ids.reshape(*leading, k), query),
@@ -274,9 +260,7 @@ class AssociativeMemory:
         self.index = make_index(self.index_type, self._settings, pieces)
         if not np.array_equal(np.sort(self.index.ids()), np.sort(ids)):
             raise ValueError("its index holds other ids")
-        self._born = dict(zip(ids.tolist(), born.tolist(), strict=True))
-        self.clock = clock
-        self.next_id = next_id
+        self.ledger.restore(ids, born, clock=clock, next_id=next_id)
 
     def check_add(self, vectors: Any, ids: Any) -> tuple[Ids, Vectors]:
         """Ids (n,) and vectors (n, dim) as ``add`` can take them now; raises VardaError otherwise."""
@@ -284,26 +268,15 @@ class AssociativeMemory:
         count = len(new)
         if count > self.memory_size:
             raise VardaError(f"{count} vectors at once are more than this memory holds ({self.memory_size}).")
-        if ids is None:
-            return np.arange(self.next_id, self.next_id + count, dtype=np.int64), new
-        new_ids = distinct(as_ids(ids), count)
-        if count and new_ids.min() < self.next_id:
-            raise VardaError(f"Id {new_ids.min()} may have been used before; ids are never reused.")
-        return new_ids, new
+        return self.ledger.unused(ids, count), new
 
     def check_update(self, ids: Any, vectors: Any) -> tuple[Ids, Vectors]:
         """Ids (n,) and vectors (n, dim) as ``update`` can take them now; raises VardaError otherwise."""
         new = self._storable(vectors)
-        return self._known(distinct(as_ids(ids), len(new))), new
+        return self.ledger.known(distinct(as_ids(ids), len(new))), new
 
     def _storable(self, vectors: Any) -> Vectors:
         new = np.atleast_2d(as_vectors(vectors, self.embedding_dim))
         if new.ndim != 2:
             raise VardaError(f"The vectors have shape {new.shape}; one row a vector is needed.")
         return rounded_to_half(new) if self._settings.half_precision else new
-
-    def _known(self, ids: Ids) -> Ids:
-        for id_ in ids.tolist():
-            if id_ not in self._born:
-                raise VardaError(f"There is no vector with id {id_} in this memory.")
-        return ids

@@ -17,7 +17,7 @@ from varda_chat.text import one_line, sanitize
 
 BUNDLED = ""
 """What the model that a chat opens where none is named is called in settings."""
-FOLDER = "checkpoints"
+DIRECTORY = "checkpoints"
 """Where in the data directory a person's own models are looked for."""
 _USED = "models-used.json"
 _MOST_USED = 12
@@ -28,15 +28,20 @@ _LARGEST_HEADER = 100_000_000
 
 @dataclass(frozen=True)
 class Model:
-    """A model, as far as its files tell. ``source``: directory, hub id, a shipped model's name or BUNDLED; ``folder``:
-    None where it must be fetched; ``bytes``: of the weights; ``card``: its title and first paragraph."""
+    """A model, as far as its files tell. ``source``: directory, hub id, a shipped model's name or BUNDLED;
+    ``directory``: None where it must be fetched; ``bytes``: of the weights; ``card``: its title and first paragraph."""
 
     source: str
     name: str
-    folder: Path | None
+    directory: Path | None
     bytes: int = 0
     parameters: int = 0
     card: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path | None:
+        """``directory``, as the screens call it."""
+        return self.directory
 
 
 def known(data_dir: Path, also: Iterable[str] = ()) -> tuple[Model, ...]:
@@ -44,21 +49,23 @@ def known(data_dir: Path, also: Iterable[str] = ()) -> tuple[Model, ...]:
     before, and ``also``."""
     opened = paths.default_checkpoint()
     shipped = [name for name, place in paths.shipped_checkpoints().items() if place != opened]
-    folder = data_dir / FOLDER
-    own = sorted(str(each.parent) for each in folder.glob("*/config.json")) if folder.is_dir() else []
+    directory = data_dir / DIRECTORY
+    own = sorted(str(each.parent) for each in directory.glob("*/config.json")) if directory.is_dir() else []
     sources = dict.fromkeys([BUNDLED, *shipped, *own, *also, *_used(data_dir)])
-    return tuple(model for model in map(look, sources) if model.folder is not None or _HUB_ID.fullmatch(model.source))
+    return tuple(
+        model for model in map(look, sources) if model.directory is not None or _HUB_ID.fullmatch(model.source)
+    )
 
 
 def look(source: str) -> Model:
     """What the files of ``source`` tell; 0 and nothing of those that are not there."""
     if source == BUNDLED:
-        return _of_folder(source, paths.default_checkpoint().name, paths.default_checkpoint())
+        return _of_directory(source, paths.default_checkpoint().name, paths.default_checkpoint())
     shipped = paths.shipped_checkpoints().get(source)
     if shipped is not None:
-        return _of_folder(source, source, shipped)
-    folder = Path(source).expanduser()
-    return _of_folder(source, folder.name, folder) if folder.is_dir() else Model(source, source, None)
+        return _of_directory(source, source, shipped)
+    directory = Path(source).expanduser()
+    return _of_directory(source, directory.name, directory) if directory.is_dir() else Model(source, source, None)
 
 
 def note_used(data_dir: Path, source: str) -> None:
@@ -75,39 +82,39 @@ def note_used(data_dir: Path, source: str) -> None:
 
 def fingerprint(model: Model) -> str:
     """The fingerprint of the weights, read from their file; "" where there is none. Raises CheckpointError."""
-    if model.folder is None:
+    if model.directory is None:
         return ""
     from varda_chat.models.checkpoint import fingerprint_of_file
 
-    complete = _complete(model.folder)
+    complete = _complete(model.directory)
     return "" if complete is None else fingerprint_of_file(complete)
 
 
-def _complete(folder: Path) -> Path | None:
-    """Where the whole model of ``folder`` is: there, or, for an adapter, where it has been merged with its base; None
-    for one that has not been yet. Raises CheckpointError."""
+def _complete(directory: Path) -> Path | None:
+    """Where the whole model of ``directory`` is: there, or, for an adapter, where it has been merged with its base;
+    None for one that has not been yet. Raises CheckpointError."""
     from varda_chat.models.adapters import base_needed, find_merged
 
-    if not (folder / "config.json").is_file():
-        return folder
-    base = base_needed(folder)
+    if not (directory / "config.json").is_file():
+        return directory
+    base = base_needed(directory)
     if base is None:
-        return folder
-    merged = find_merged(folder, base)
+        return directory
+    merged = find_merged(directory, base)
     return None if merged is None else merged.directory
 
 
-def _of_folder(source: str, name: str, folder: Path) -> Model:
+def _of_directory(source: str, name: str, directory: Path) -> Model:
     try:
-        weights = (_complete(folder) or folder) / "model.safetensors"
+        weights = (_complete(directory) or directory) / "model.safetensors"
     except CheckpointError:
-        weights = folder / "model.safetensors"
+        weights = directory / "model.safetensors"
     try:
         size = weights.stat().st_size
         parameters = _parameters(weights)
     except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
         size = parameters = 0
-    return Model(source, one_line(name, 60), folder, size, parameters, _card(folder))
+    return Model(source, one_line(name, 60), directory, size, parameters, _card(directory))
 
 
 def _parameters(weights: Path) -> int:
@@ -120,10 +127,10 @@ def _parameters(weights: Path) -> int:
     return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
-def _card(folder: Path) -> tuple[str, ...]:
+def _card(directory: Path) -> tuple[str, ...]:
     """The model card's title and first paragraph, as far as it has them."""
     try:
-        with (folder / "README.md").open(encoding="utf-8", errors="replace") as file:
+        with (directory / "README.md").open(encoding="utf-8", errors="replace") as file:
             text = sanitize(file.read(_CARD_CHARACTERS))
     except OSError:
         return ()

@@ -11,7 +11,6 @@ from typing import Any
 
 USER, ASSISTANT, END = "<|user|>", "<|assistant|>", "<|end|>"
 SPECIAL_TOKENS = (USER, ASSISTANT, END)
-ROLE_TOKENS = {"user": USER, "assistant": ASSISTANT}
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 SYSTEM_PROMPT = "You are Varda, a friendly companion with a memory."
 """What a model that was made from a pretrained chat model is told first."""
@@ -162,9 +161,6 @@ class ChatFormat:
         words = self.encode("user", persona)
         end = len(self.footer)
         return [*self.opening[:-end], *words.ids[words.header : -words.footer], *self.footer]
-
-    def role_id(self, role: str) -> int:
-        return self.user_id if role == "user" else self.assistant_id
 
     def encode(self, role: str, text: str) -> EncodedMessage:
         """The message as tokens. Every text starts with a space, so that a word is the same token wherever it stands,

@@ -43,29 +43,29 @@ def load_checkpoint(source: str | Path, on_progress: Progress | None = None) -> 
     CheckpointError."""
     import struct
 
-    folder = named = _local_folder(source)
+    directory = named = _local_directory(source)
     try:
         config = checked_config(named)
-        folder = complete_checkpoint(named, base_directory(), on_progress, download=False)
-        if folder != named:
-            config = checked_config(folder)
+        directory = complete_checkpoint(named, base_directory(), on_progress, download=False)
+        if directory != named:
+            config = checked_config(directory)
         kind = _architecture(config.get("model_type"))
         if kind is None:
             raise CheckpointError(f"{source} is not a varda-chat model: its config.json names another kind.")
         model_class, dtype = kind
-        check_weights(folder, config)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        check_weights(directory, config)
+        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         chat = chat_format_of(tokenizer)
         model, report = model_class.from_pretrained(
-            folder, local_files_only=True, dtype=dtype, output_loading_info=True, use_safetensors=True
+            directory, local_files_only=True, dtype=dtype, output_loading_info=True, use_safetensors=True
         )
         if report["missing_keys"]:
-            raise CheckpointError(f"The checkpoint in {folder} lacks weights ({sorted(report['missing_keys'])[0]}).")
+            raise CheckpointError(f"The checkpoint in {directory} lacks weights ({sorted(report['missing_keys'])[0]}).")
         model.eval()
     except CheckpointError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise CheckpointError(f"The checkpoint in {folder} cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(f"The checkpoint in {directory} cannot be read: {_first_line(error)}") from error
     except Exception as error:
         # tokenizers and safetensors raise classes of their own, straight from Rust
         if type(error).__module__.split(".")[0] not in {
@@ -75,13 +75,13 @@ def load_checkpoint(source: str | Path, on_progress: Progress | None = None) -> 
             "safetensors_rust",
         }:
             raise
-        raise CheckpointError(f"The checkpoint in {folder} cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(f"The checkpoint in {directory} cannot be read: {_first_line(error)}") from error
     if tokenizer.get_vocab_size() > model.config.vocab_size:
         raise CheckpointError(
-            f"The checkpoint in {folder} cannot be used: its tokenizer knows more tokens than the model."
+            f"The checkpoint in {directory} cannot be used: its tokenizer knows more tokens than the model."
         )
     name = named.resolve().name if named.name == str(source) or Path(source).expanduser().is_dir() else str(source)
-    return Checkpoint(model, chat, name, _recorded_fingerprint(folder) or fingerprint(model))
+    return Checkpoint(model, chat, name, _recorded_fingerprint(directory) or fingerprint(model))
 
 
 def load_default(on_progress: Progress | None = None) -> tuple[Checkpoint, str]:
@@ -122,27 +122,27 @@ def fingerprint(model: VardaGPTAssociative) -> str:
     return _digest(model.state_dict())
 
 
-def fingerprint_of_file(folder: Path) -> str:
-    """The ``fingerprint`` of the model in ``folder``, without building it. Raises CheckpointError."""
+def fingerprint_of_file(directory: Path) -> str:
+    """The ``fingerprint`` of the model in ``directory``, without building it. Raises CheckpointError."""
     from safetensors.torch import load_file
 
-    recorded = _recorded_fingerprint(folder)
+    recorded = _recorded_fingerprint(directory)
     if recorded:
         return recorded
     try:
-        weights = load_file(folder / WEIGHTS)
+        weights = load_file(directory / WEIGHTS)
     except Exception as error:  # safetensors raises a class of its own, straight from Rust
-        raise CheckpointError(f"The weights in {folder} cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(f"The weights in {directory} cannot be read: {_first_line(error)}") from error
     for embeddings in ("transformer.wte.weight", "model.embed_tokens.weight"):
         if embeddings in weights:  # a head that shares the embeddings' weights is not saved
             weights.setdefault("lm_head.weight", weights[embeddings])
     return _digest(weights)
 
 
-def _recorded_fingerprint(folder: Path) -> str:
+def _recorded_fingerprint(directory: Path) -> str:
     """The fingerprint of a merged model in the cache, whose manifest has the digest of its weights: hashing them again
     would take most of the time of loading it. "" for any other directory."""
-    entry = intact(folder) if (folder / MANIFEST).exists() else None
+    entry = intact(directory) if (directory / MANIFEST).exists() else None
     if entry is None or entry.kind != "merged" or WEIGHTS not in entry.files:
         return ""
     return entry.files[WEIGHTS][1][:16]
@@ -156,7 +156,7 @@ def _digest(weights: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _local_folder(source: str | Path) -> Path:
+def _local_directory(source: str | Path) -> Path:
     """The directory of ``source``, fetched from the hub where it is no directory here."""
     try:
         path = shipped_checkpoints().get(str(source)) or Path(source).expanduser()

@@ -59,41 +59,41 @@ _SHAPES: dict[str, tuple[tuple[str, int], ...]] = {
 _BLOCK = re.compile(r"(?:transformer\.h|model\.layers)\.(\d+)\.")
 
 
-def checked_config(folder: Path) -> dict[str, Any]:
-    """The configuration of the checkpoint in ``folder``. Raises CheckpointError, naming file and field, for what it
+def checked_config(directory: Path) -> dict[str, Any]:
+    """The configuration of the checkpoint in ``directory``. Raises CheckpointError, naming file and field, for what it
     cannot say; OSError where there is none."""
-    path = folder / CONFIG
+    path = directory / CONFIG
     try:
-        _check_files(folder)
+        _check_files(directory)
         found = json.loads(read_regular(path, MAX_CONFIG))
     except RecursionError:
-        raise _unreadable(folder, f"{CONFIG} is nested too deeply.") from None
+        raise _unreadable(directory, f"{CONFIG} is nested too deeply.") from None
     except ValueError as error:
-        raise _unreadable(folder, f"{CONFIG} is not JSON ({one_line(str(error))}).") from error
+        raise _unreadable(directory, f"{CONFIG} is not JSON ({one_line(str(error))}).") from error
     except VardaError as error:
-        raise _unreadable(folder, str(error)) from error
+        raise _unreadable(directory, str(error)) from error
     if not isinstance(found, dict):
-        raise _unreadable(folder, f"{CONFIG} holds no JSON object.")
+        raise _unreadable(directory, f"{CONFIG} holds no JSON object.")
     nested = found.get("memory")
     for part, prefix in ((found, ""), (nested if isinstance(nested, dict) else {}, "memory.")):
         for name, value in part.items():
             wanted = _wanted(name, value, found)
             if wanted:
                 shown = one_line(repr(value) if not isinstance(value, dict | list) else type(value).__name__, 40)
-                raise _unreadable(folder, f"{CONFIG}: {prefix}{name} is {shown}; it must be {wanted}.")
+                raise _unreadable(directory, f"{CONFIG}: {prefix}{name} is {shown}; it must be {wanted}.")
     return found
 
 
-def check_weights(folder: Path, config: Mapping[str, Any]) -> None:
-    """Compare the weights in ``folder`` with ``config``: a model of another size would be built before that is noticed.
+def check_weights(directory: Path, config: Mapping[str, Any]) -> None:
+    """Compare the weights in ``directory`` with ``config``, before a model of another size is built.
 
     Raises CheckpointError where they differ or there are no safetensors; what safetensors raises for a damaged file.
     """
-    path = folder / WEIGHTS
+    path = directory / WEIGHTS
     if not path.exists():
-        if (folder / SHARDS).exists():
+        if (directory / SHARDS).exists():
             return
-        raise _unreadable(folder, f"it has no {WEIGHTS}, and weights of other kinds are not read.")
+        raise _unreadable(directory, f"it has no {WEIGHTS}, and weights of other kinds are not read.")
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as weights:
@@ -102,7 +102,7 @@ def check_weights(folder: Path, config: Mapping[str, Any]) -> None:
         for field in ("n_layer", "num_hidden_layers"):
             if blocks and field in config and config[field] != len(blocks):
                 raise _unreadable(
-                    folder, f"{CONFIG}: {field} is {config[field]}, but {WEIGHTS} has {len(blocks)} layers."
+                    directory, f"{CONFIG}: {field} is {config[field]}, but {WEIGHTS} has {len(blocks)} layers."
                 )
         for field, places in _SHAPES.items():
             for name, axis in places:
@@ -111,7 +111,7 @@ def check_weights(folder: Path, config: Mapping[str, Any]) -> None:
                 shape = weights.get_slice(name).get_shape()
                 if axis < len(shape) and shape[axis] != config[field]:
                     raise _unreadable(
-                        folder, f"{CONFIG}: {field} is {config[field]}, but {name} in {WEIGHTS} has {shape[axis]}."
+                        directory, f"{CONFIG}: {field} is {config[field]}, but {name} in {WEIGHTS} has {shape[axis]}."
                     )
 
 
@@ -140,15 +140,15 @@ def _is_finite(value: object) -> bool:
     return (type(value) is float and math.isfinite(value)) or _is_whole(value, -(10**9), 10**9)
 
 
-def _check_files(folder: Path) -> None:
+def _check_files(directory: Path) -> None:
     """Raise VardaError where a file of the checkpoint is a pipe or a device, or longer than any of ours."""
-    for path in folder.iterdir():
+    for path in directory.iterdir():
         if path.suffix in (".json", ".safetensors", ".jinja", ".txt"):
             check_regular(path)
-    tokenizer = folder / "tokenizer.json"
+    tokenizer = directory / "tokenizer.json"
     if tokenizer.exists() and tokenizer.stat().st_size > MAX_TOKENIZER:
         raise VardaError(f"{tokenizer} is larger than {MAX_TOKENIZER:,} bytes.")
 
 
-def _unreadable(folder: Path, why: str) -> CheckpointError:
-    return CheckpointError(f"The checkpoint in {folder} cannot be read: {why}")
+def _unreadable(directory: Path, why: str) -> CheckpointError:
+    return CheckpointError(f"The checkpoint in {directory} cannot be read: {why}")

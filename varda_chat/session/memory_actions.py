@@ -217,11 +217,11 @@ class SessionMemory:
 
     def passages_learned(self, digest: str) -> int:
         """How many passages of the file whose content has that digest are in memory."""
-        return self.store.reader.passages_learned(digest)
+        return self.store.importing.passages_learned(digest)
 
     def set_passages_learned(self, digest: str, passages: int) -> None:
         """Note how far a file has been read into memory."""
-        self.store.set_passages_learned(digest, passages)
+        self.store.importing.set_passages_learned(digest, passages)
 
     def check_writable(self, what: str) -> None:
         """As ``SessionState.check_writable``."""

@@ -41,16 +41,16 @@ def load_model(checkpoint: str | Path | None, threads: int | None, report: Progr
 
 
 def memory_opener(
-    folder: Path, checkpoint: Checkpoint, memory_size: int | None, forgetfulness_factor: float | None, wait: float
+    directory: Path, checkpoint: Checkpoint, memory_size: int | None, forgetfulness_factor: float | None, wait: float
 ) -> Callable[..., MemoryStore]:
-    """``MemoryStore.open`` of the memory in ``folder`` for a model; it takes ``read_only``."""
+    """``MemoryStore.open`` of the memory in ``directory`` for a model; it takes ``read_only``."""
     from varda_chat.memory import MemoryStore
     from varda_chat.memory.schema import MemorySettings
 
     config = checkpoint.model.config
     return partial(
         MemoryStore.open,
-        folder,
+        directory,
         embedding_dim=config.memory_dim,
         fingerprint=checkpoint.fingerprint,
         memory_size=memory_size,

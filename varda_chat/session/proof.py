@@ -80,7 +80,7 @@ def prove(session: ChatSession, question: str, texts: Sequence[str]) -> Proof:
             vocabulary=int(model.config.vocab_size),
         ) as other,
     ):
-        other.take_in(store.reader.exported())
+        other.importing.add(store.reader.exported())
         never = session.beside(other, generation)
         never.context.follow_messages(never_window)
         with _logits_of(model) as without_it:
@@ -123,7 +123,7 @@ def _logits_of(model: Any) -> Iterator[list[torch.Tensor]]:
 
 def files_that_hold(directory: Path, texts: Sequence[str]) -> tuple[Read, ...]:
     """``purging.trace``, in a process of its own: this one may have the databases open. Raises VardaError."""
-    asked = json.dumps({"folder": str(directory), "texts": list(texts)})
+    asked = json.dumps({"directory": str(directory), "texts": list(texts)})
     line = [sys.executable, "-m", "varda_chat.session.purging"]
     try:
         done = subprocess.run(  # noqa: S603 - our own module

@@ -186,7 +186,7 @@ def _search_rows(path: Path, words: Words) -> tuple[bool, bool]:
 def _main() -> None:
     """Trace what stdin names, as JSON, and print what was read, as JSON: for who has the databases open."""
     asked = json.load(sys.stdin)
-    read = trace(Path(asked["folder"]), Words(asked["texts"]))
+    read = trace(Path(asked["directory"]), Words(asked["texts"]))
     json.dump([asdict(each) for each in read], sys.stdout)
 
 

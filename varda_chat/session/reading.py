@@ -67,7 +67,7 @@ class TextReader:
         found = found or statements_to_store(output, message, 0, chat, threshold=None)
         vectors = [vector for part in found for vector in part.vectors]
         if vectors:
-            self._state.store.replace_vectors(statement.id, vectors)
+            self._state.store.indexing.replace_vectors(statement.id, vectors)
 
     def read_foreign(self, report: Callable[[str, float], None]) -> None:
         """Read the texts of statements that another model stored through this one, which then knows them too."""

@@ -11,9 +11,9 @@ from tests.helpers.stores import opened, told, turn
 
 
 @pytest.fixture
-def folder(own_data_folder: Path) -> Path:
+def directory(own_data_directory: Path) -> Path:
     """A memory of three statements: The dog is Rex. / Tea at five. / the secret."""
-    place = own_data_folder / "profiles" / "default"
+    place = own_data_directory / "profiles" / "default"
     with opened(place) as store:
         store.apply(turn(told("The dog is Rex."), told("Tea at five.")), session="s")
         store.apply(turn(told(SAID)), session="s")

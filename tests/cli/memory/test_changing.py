@@ -12,9 +12,9 @@ from varda_chat.memory import peek
 from varda_chat.memory.records import Imported
 
 
-def test_forget_asks_and_is_undone(folder: Path) -> None:
+def test_forget_asks_and_is_undone(directory: Path) -> None:
     assert "Nothing was changed." in run("forget", "dog", stdin="n\n").stdout
-    assert peek(folder).statements == 3
+    assert peek(directory).statements == 3
     asked = run("forget", "DOG", stdin="y\n")
     assert "The dog is Rex." in asked.stdout
     assert [each["id"] for each in answers("list")] == [3, 2]
@@ -26,12 +26,12 @@ def test_forget_asks_and_is_undone(folder: Path) -> None:
     assert answers("list", "--removed") == []
     assert [each["id"] for each in answers("undo")[0]["removed"]] == [3]  # the store of the last turn
     assert answers("undo", 3)[0]["restored"][0]["text"] == SAID
-    with opened(folder) as store:
+    with opened(directory) as store:
         assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
 
 
-def test_store_and_delete_of_one_turn_are_undone_one_by_one(folder: Path) -> None:
-    with opened(folder) as store:
+def test_store_and_delete_of_one_turn_are_undone_one_by_one(directory: Path) -> None:
+    with opened(directory) as store:
         store.apply(turn(told("The dog is Max."), delete=[1]), session="s")
     first = run("undo").stdout
     assert "+ The dog is Rex." in first
@@ -43,9 +43,9 @@ def test_store_and_delete_of_one_turn_are_undone_one_by_one(folder: Path) -> Non
     assert {each["text"] for each in answers("list")} == {"The dog is Rex.", "Tea at five.", SAID}
 
 
-def test_recall_is_measured_where_the_types_differ(folder: Path) -> None:
-    with opened(folder) as store:
-        store.take_in(
+def test_recall_is_measured_where_the_types_differ(directory: Path) -> None:
+    with opened(directory) as store:
+        store.importing.add(
             Imported(told(f"n{number}", 100, number), "s", 1.0, None, 0, False, "model-a") for number in range(26)
         )
     found = {each["index_type"]: each for each in answers("stats")[0]["search"]}
@@ -56,22 +56,22 @@ def test_recall_is_measured_where_the_types_differ(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ivf", "compressed", "graph"])
-def test_the_index_type_is_chosen_and_kept(folder: Path, kind: str) -> None:
+def test_the_index_type_is_chosen_and_kept(directory: Path, kind: str) -> None:
     assert answers("index", kind)[0] == {"index_type": kind}
     assert answers("stats")[0]["index_type"] == kind
-    with opened(folder) as store:
+    with opened(directory) as store:
         assert "another index type" in store.notices[0]
         store.apply(turn(told("new"), delete=[1]), session="s")
         agrees(store)
-    with opened(folder) as store:
+    with opened(directory) as store:
         assert store.notices == []
         assert store.core.index().memory.index_type == kind
         agrees(store)
-        store.set_index_type("flat")
+        store.indexing.set_type("flat")
         agrees(store)
 
 
-def test_pin_and_unpin(folder: Path) -> None:
+def test_pin_and_unpin(directory: Path) -> None:
     assert answers("pin", 2)[0]["pinned"]
     assert answers("stats")[0]["pinned"] == 1
     assert not answers("unpin", 2)[0]["pinned"]

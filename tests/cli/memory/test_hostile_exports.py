@@ -82,7 +82,7 @@ def test_ids_outside_the_vocabulary_are_read_again(small_profile: Path, tmp_path
             found = store.search(told("The dog is Rex.").vectors[0].vector, 5)
             assert found.token_ids.max() < 1000
     with opened(other, vocabulary=1000) as store:
-        store.replace_vectors(1, told("The dog is Rex.").vectors)
+        store.indexing.replace_vectors(1, told("The dog is Rex.").vectors)
         assert store.reader.foreign_statements() == ()
 
 

@@ -42,7 +42,7 @@ def command(*arguments: object) -> tuple[str, int]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_an_import_of_many_records_takes_bounded_memory(
-    tmp_path: Path, own_data_folder: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, own_data_directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, rng = tmp_path / "many.jsonl", np.random.default_rng(0)
     with file.open("w") as out:
@@ -59,7 +59,7 @@ def test_an_import_of_many_records_takes_bounded_memory(
         print(f"\n{RECORDS} records: {done['seconds']} s, at most {megabytes} MB")
     assert (done["imported"], done["not_kept"]) == (RECORDS, RECORDS - 10_000)
     assert megabytes < MOST_MEGABYTES
-    folder = own_data_folder / "profiles" / "default"
-    assert peek(folder).vectors == RECORDS
+    directory = own_data_directory / "profiles" / "default"
+    assert peek(directory).vectors == RECORDS
     command("undo")
-    assert (peek(folder).statements, peek(folder).vectors) == (0, 0)
+    assert (peek(directory).statements, peek(directory).vectors) == (0, 0)

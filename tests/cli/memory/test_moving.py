@@ -13,7 +13,7 @@ from tests.helpers.stores import opened, texts, told, turn
 from varda_chat.memory import peek
 
 
-def test_export_and_import_are_a_round_trip(folder: Path, tmp_path: Path) -> None:
+def test_export_and_import_are_a_round_trip(directory: Path, tmp_path: Path) -> None:
     run("pin", 2)
     file = tmp_path / "out.jsonl"
     assert answers("export", file)[0]["exported"] == 3
@@ -25,12 +25,12 @@ def test_export_and_import_are_a_round_trip(folder: Path, tmp_path: Path) -> Non
     again = tmp_path / "again.jsonl"
     answers("export", again, "--profile", "new")
     assert again.read_bytes() == file.read_bytes()
-    with opened(folder.parent / "new") as store:
+    with opened(directory.parent / "new") as store:
         assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
     assert run("export", "-").stdout.encode() == file.read_bytes()
 
 
-def test_an_import_beyond_the_capacity_says_so_and_is_undone_whole(folder: Path, tmp_path: Path) -> None:
+def test_an_import_beyond_the_capacity_says_so_and_is_undone_whole(directory: Path, tmp_path: Path) -> None:
     file = tmp_path / "much.jsonl"
     lines = [good_line(text=f"n{number}", vectors=[vector()] * 9) for number in range(1300)]
     file.write_text("\n".join(['{"varda_chat_memory": 1}', *lines]) + "\n")
@@ -38,12 +38,12 @@ def test_an_import_beyond_the_capacity_says_so_and_is_undone_whole(folder: Path,
     assert result.exit_code == 0, result.output
     assert "1,300 memories were imported" in result.stdout
     assert f"keeps 10,000 vectors: {1300 * 9 + 6 - 10_000:,}" in result.stderr
-    assert peek(folder).statements == 1303
+    assert peek(directory).statements == 1303
     undone = run("undo")
     assert len(undone.stdout.splitlines()) == 21
     assert "deleted: 1,300" in undone.stdout
     assert [each["id"] for each in answers("list")] == [3, 2, 1]
-    assert peek(folder).vectors == 6
+    assert peek(directory).vectors == 6
 
 
 def good_line(**changed: Any) -> str:
@@ -97,27 +97,27 @@ def test_a_hostile_import_is_counted_by_line_and_takes_in_only_what_is_good(tmp_
 @pytest.mark.parametrize(
     "head", ["", "{}", "[]", "\x00\x01", '{"varda_chat_memory": 99}', '{"varda_chat_memory": "1"}']
 )
-def test_a_file_that_is_no_export_makes_no_memory(tmp_path: Path, own_data_folder: Path, head: str) -> None:
+def test_a_file_that_is_no_export_makes_no_memory(tmp_path: Path, own_data_directory: Path, head: str) -> None:
     file = tmp_path / "other.jsonl"
     file.write_text(head + "\n" + good_line() + "\n")
     result = run("import", file)
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
-    assert not (own_data_folder / "profiles").exists()
+    assert not (own_data_directory / "profiles").exists()
 
 
-def test_backup_and_restore(folder: Path, tmp_path: Path) -> None:
+def test_backup_and_restore(directory: Path, tmp_path: Path) -> None:
     (made,) = answers("backup")
-    with opened(folder) as store:
+    with opened(directory) as store:
         newer = store.apply(turn(told("Later.")), session="s").stored[0]
     (done,) = answers("restore", made["backup"], "--yes")
     assert done["statements"] == 3
     assert Path(done["backup"]).is_file()
-    with opened(folder) as store:
+    with opened(directory) as store:
         assert texts(store) == ["The dog is Rex.", "Tea at five.", SAID]
         assert store.apply(turn(told("After.")), session="s").stored[0].id > newer.id
     strange = tmp_path / "strange.db"
     strange.write_bytes(b"not a database" * 100)
     assert run("restore", strange, "--yes").exit_code == 1
     assert "Nothing was changed" in run("restore", made["backup"], stdin="n\n").stdout
-    assert peek(folder).statements == 4
+    assert peek(directory).statements == 4

@@ -13,37 +13,37 @@ from varda_chat.cli.main import main
 from varda_chat.memory import peek
 
 
-def holding(folder: Path, secret: bytes) -> list[str]:
-    return [str(path) for path in folder.rglob("*") if path.is_file() and secret in path.read_bytes()]
+def holding(directory: Path, secret: bytes) -> list[str]:
+    return [str(path) for path in directory.rglob("*") if path.is_file() and secret in path.read_bytes()]
 
 
-def test_purge_leaves_no_trace_in_the_folder(folder: Path) -> None:
+def test_purge_leaves_no_trace_in_the_directory(directory: Path) -> None:
     vector = told(SAID).vectors[0].vector.tobytes()
     answers("backup")
     run("forget", 3, "--yes")  # deleted, but still to be brought back
     answers("backup")
-    (folder / "memory.db.damaged-20260101T000000Z").write_text(SAID)
-    (folder / "history.jsonl").write_text(json.dumps({"text": f"Well, {SAID}!"}) + '\n{"text": "Tea at five."}\n')
-    assert len(holding(folder, SAID.encode())) >= 4
+    (directory / "memory.db.damaged-20260101T000000Z").write_text(SAID)
+    (directory / "history.jsonl").write_text(json.dumps({"text": f"Well, {SAID}!"}) + '\n{"text": "Tea at five."}\n')
+    assert len(holding(directory, SAID.encode())) >= 4
     done = answers("forget", SAID, "--purge", "--yes")[0]
     assert done["purged"]
-    assert holding(folder, SAID.encode()) == []
-    assert holding(folder, vector) == []
-    assert "Tea" in (folder / "history.jsonl").read_text()
+    assert holding(directory, SAID.encode()) == []
+    assert holding(directory, vector) == []
+    assert "Tea" in (directory / "history.jsonl").read_text()
     assert [each["id"] for each in answers("list")] == [2, 1]
     assert run("undo", 3).exit_code == 1
-    for path in [folder, *folder.rglob("*")]:
+    for path in [directory, *directory.rglob("*")]:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     answers("restore", "--yes")
     assert [each["id"] for each in answers("list")] == [2, 1]
 
 
-def test_purge_of_a_whole_memory_leaves_no_trace(folder: Path) -> None:
+def test_purge_of_a_whole_memory_leaves_no_trace(directory: Path) -> None:
     answers("backup")
     run("forget", 3, "--yes")
-    (folder / "memory.db.damaged-20260101T000000Z").write_text(SAID)
+    (directory / "memory.db.damaged-20260101T000000Z").write_text(SAID)
     result = CliRunner().invoke(main, ["--reset-memory", "--purge", "--yes"])
     assert result.exit_code == 0, result.output
     for trace in (SAID.encode(), b"Tea at five", told("Tea at five.").vectors[0].vector.tobytes()):
-        assert holding(folder, trace) == []
-    assert peek(folder).statements == 0
+        assert holding(directory, trace) == []
+    assert peek(directory).statements == 0

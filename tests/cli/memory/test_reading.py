@@ -19,7 +19,7 @@ from varda_chat.cli.memory import memory
 from varda_chat.memory import peek
 
 
-def test_the_model_is_loaded_only_where_it_must_run(folder: Path, tmp_path: Path) -> None:
+def test_the_model_is_loaded_only_where_it_must_run(directory: Path, tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
     commands = [["list"], ["show", "1"], ["pin", "1"], ["unpin", "1"], ["stats"], ["verify"], ["path"], ["profiles"],
                 ["backup"], ["export", str(file)], ["import", str(file), "--profile", "b"], ["forget", "1", "--yes"],
@@ -69,7 +69,7 @@ def test_the_model_searches_edits_learns_and_reads_imports(tiny_checkpoint: Path
 
 @pytest.mark.parametrize("kind", ["md", "csv"])
 def test_a_memory_that_was_written_to_be_read_is_read_again(
-    folder: Path, tiny_checkpoint: Path, tmp_path: Path, kind: str
+    directory: Path, tiny_checkpoint: Path, tmp_path: Path, kind: str
 ) -> None:
     run("pin", 2)
     file = tmp_path / f"memory.{kind}"
@@ -143,14 +143,14 @@ def test_learning_goes_on_where_it_was_cut_off(
 
 
 def test_learning_that_was_killed_goes_on_and_stores_what_a_whole_run_stores(
-    tiny_checkpoint: Path, tmp_path: Path, own_data_folder: Path
+    tiny_checkpoint: Path, tmp_path: Path, own_data_directory: Path
 ) -> None:
     notes, count = tmp_path / "notes.txt", 200
     notes.write_text("\n\n".join(f"My number is {number}." for number in range(count)))
     learning = ["learn", str(notes), "--checkpoint", str(tiny_checkpoint)]
     process = subprocess.Popen([sys.executable, "-m", "varda_chat", "memory", *learning], stderr=subprocess.DEVNULL)
     until = time.monotonic() + 150
-    while process.poll() is None and peek(own_data_folder / "profiles" / "default").statements < 5:
+    while process.poll() is None and peek(own_data_directory / "profiles" / "default").statements < 5:
         assert time.monotonic() < until
         time.sleep(0.01)
     process.kill()
@@ -166,7 +166,7 @@ def test_learning_that_was_killed_goes_on_and_stores_what_a_whole_run_stores(
     assert kept[0] == kept[1]
 
 
-def test_reading_through_another_model_goes_on_where_it_was_cut_off(folder: Path, tiny_checkpoint: Path) -> None:
+def test_reading_through_another_model_goes_on_where_it_was_cut_off(directory: Path, tiny_checkpoint: Path) -> None:
     from varda_chat.session.session import ChatSession
 
     readings: list[str] = []
@@ -178,12 +178,12 @@ def test_reading_through_another_model_goes_on_where_it_was_cut_off(folder: Path
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ChatSession.open(folder, tiny_checkpoint, on_progress=cut_off)
-    with opened(folder, read_only=True) as store:  # the old model still finds what was not read yet
+        ChatSession.open(directory, tiny_checkpoint, on_progress=cut_off)
+    with opened(directory, read_only=True) as store:  # the old model still finds what was not read yet
         assert [each.text for each in store.reader.foreign_statements()] == ["The dog is Rex.", "Tea at five."]
         assert store.search(told(SAID).vectors[0].vector, 1).distances[0] == 0
     readings.clear()
-    with ChatSession.open(folder, tiny_checkpoint, on_progress=cut_off) as session:
+    with ChatSession.open(directory, tiny_checkpoint, on_progress=cut_off) as session:
         assert session.memory.size >= 3
     assert readings == ["reading 1 memory of another model"]
     assert len(answers("stats")[0]["models"]) == 1

@@ -28,7 +28,7 @@ DOG, CELLO, ASKED = "My dog is called Rimba.", "I have started to learn the cell
 
 @asynccontextmanager
 async def browser(
-    folder: Path,
+    directory: Path,
     checkpoint: Path,
     *,
     size: tuple[int, int] = WIDE,
@@ -36,7 +36,7 @@ async def browser(
     **options: object,
 ) -> AsyncIterator[Pilot[None]]:
     """The app over a real session, with the browser on top and filled."""
-    app = make_app(real_opener(folder, checkpoint), folder, **options)
+    app = make_app(real_opener(directory, checkpoint), directory, **options)
     async with app.run_test(size=size, notifications=True) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         await command(pilot, f"/memory {text}")
@@ -56,7 +56,7 @@ def listed(pilot: Pilot[None]) -> list[str]:
     return [each.statement.text for each in on_top(pilot).listed.entries]
 
 
-def stored(folder: Path) -> dict[str, Statement]:
+def stored(directory: Path) -> dict[str, Statement]:
     """The statements in memory by their words, as another process sees them."""
-    with MemoryStore.open_records(folder, read_only=True) as store:
+    with MemoryStore.open_records(directory, read_only=True) as store:
         return {each.text: each for each in store.statements()}

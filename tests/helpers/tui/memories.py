@@ -49,13 +49,13 @@ def told(text: str, place: int, *, topic: str = "", count: int = 2) -> Imported:
     return Imported(new, "3", NOW - (place**2) * 0.14 * DAY - 120, NOW - DAY, recalls, place % 6 == 1, "")
 
 
-def lived_in(folder: Path, fingerprint: str, statements: Iterable[Imported] | None = None) -> None:
-    """Make the memory of ``folder``, as a model with ``fingerprint`` knows it, of a few topics or of ``statements``."""
+def lived_in(directory: Path, fingerprint: str, statements: Iterable[Imported] | None = None) -> None:
+    """Make the memory in ``directory``, as a model with that ``fingerprint`` has it, of topics or of ``statements``."""
     if statements is None:
         said = [(text, topic) for topic, texts in TOPICS.items() for text in texts]
         statements = [told(text, len(said) - place, topic=topic) for place, (text, topic) in enumerate(said)]
-    with MemoryStore.open(folder, embedding_dim=DIM, fingerprint=fingerprint, memory_size=100_000) as store:
-        store.take_in(
+    with MemoryStore.open(directory, embedding_dim=DIM, fingerprint=fingerprint, memory_size=100_000) as store:
+        store.importing.add(
             Imported(
                 each.new, each.session, each.created_at, each.recalled_at, each.recall_count, each.pinned, fingerprint
             )

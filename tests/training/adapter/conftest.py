@@ -32,16 +32,16 @@ def sessions(builder: SessionBuilder) -> list[Session]:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Llama with its tokenizer, in Hugging Face layout."""
-    folder = tmp_path_factory.mktemp("base")
+    directory = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=CHAT.tokenizer.get_vocab_size(), hidden_size=32, intermediate_size=48, num_hidden_layers=4,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
         bos_token_id=1, eos_token_id=CHAT.end_id, pad_token_id=CHAT.end_id,
     )  # fmt: skip
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    with_template(CHAT.tokenizer).save_pretrained(folder)
-    return folder
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
+    with_template(CHAT.tokenizer).save_pretrained(directory)
+    return directory
 
 
 @pytest.fixture

@@ -99,8 +99,8 @@ def test_speech_is_learned_in_every_layer_resumes_and_carries_the_memory(
     )
     said: list[str] = []
 
-    def new(folder: str) -> SpeechTrainer:
-        return SpeechTrainer(base, builder, builder, config, tmp_path / folder, said.append)
+    def new(directory: str) -> SpeechTrainer:
+        return SpeechTrainer(base, builder, builder, config, tmp_path / directory, said.append)
 
     whole, parted = new("whole"), new("parted")
     at_first = whole.held_out()

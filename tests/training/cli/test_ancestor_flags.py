@@ -70,13 +70,13 @@ def test_its_preset_trains_its_set_up(ancestor: Path) -> None:
 
 @pytest.mark.parametrize("index_type", INDEX_TYPES)
 def test_it_chats_over_every_index_type(ancestor: Path, index_type: str, tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoint"
-    shutil.copytree(ancestor, folder, ignore=shutil.ignore_patterns("last*"))
-    path = folder / "config.json"
+    directory = tmp_path / "checkpoint"
+    shutil.copytree(ancestor, directory, ignore=shutil.ignore_patterns("last*"))
+    path = directory / "config.json"
     config = json.loads(path.read_text(encoding="utf-8")) | {"index_type": index_type}
     path.write_text(json.dumps(config), encoding="utf-8")
     with ChatSession.open(
-        tmp_path / "profile", folder, generation=GenerationSettings(0.0, max_new_tokens=4)
+        tmp_path / "profile", directory, generation=GenerationSettings(0.0, max_new_tokens=4)
     ) as session:
         assert session.memory.capacity == 10_000
         assert session.memory.store.reader.index_type() == index_type

@@ -35,13 +35,13 @@ def hub() -> Iterator[tuple[str, type[Hub]]]:
 @pytest.fixture
 def checkpoint(tiny_checkpoint: Path, chat_format: ChatFormat, tmp_path: Path) -> Path:
     """A checkpoint as training leaves it: with its card, its licence and the state of its run."""
-    folder = tmp_path / "varda"
-    shutil.copytree(tiny_checkpoint, folder)
-    written(folder, chat_format, benchmark())
-    (folder / "last").mkdir()
-    (folder / "last" / "optimizer.pt").write_bytes(b"large")
-    (folder / "metrics.jsonl").write_text("{}\n")
-    return folder
+    directory = tmp_path / "varda"
+    shutil.copytree(tiny_checkpoint, directory)
+    written(directory, chat_format, benchmark())
+    (directory / "last").mkdir()
+    (directory / "last" / "optimizer.pt").write_bytes(b"large")
+    (directory / "metrics.jsonl").write_text("{}\n")
+    return directory
 
 
 def push(address: str, tmp_path: Path, *arguments: str, token: str = TOKEN, **more: str) -> Any:
@@ -59,15 +59,15 @@ def push(address: str, tmp_path: Path, *arguments: str, token: str = TOKEN, **mo
     )
 
 
-def arrived(seen: type[Hub], folder: Path) -> Path:
-    """The files of the only commit, written to ``folder``."""
+def arrived(seen: type[Hub], directory: Path) -> Path:
+    """The files of the only commit, written to ``directory``."""
     (commit,) = seen.commits
-    folder.mkdir()
+    directory.mkdir()
     for line in commit:
         value: Any = line["value"]
         if line["key"] == "file":
-            (folder / value["path"]).write_bytes(base64.b64decode(value["content"]))
-    return folder
+            (directory / value["path"]).write_bytes(base64.b64decode(value["content"]))
+    return directory
 
 
 def test_what_arrives_is_the_model_with_its_code_card_and_licence(
@@ -129,13 +129,13 @@ def test_metadata_that_the_hub_refuses_is_named(checkpoint: Path, hub: tuple[str
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is missing"),
-        (lambda folder: (folder / "README.md").unlink(), "no model card"),
-        (lambda folder: (folder / "README.md").write_text("# Mine\n"), "names no license"),
-        (lambda folder: (folder / "README.md").write_text("---\nlicense: other\n---\n"), "license_name"),
-        (lambda folder: (folder / "README.md").write_text("---\n[1\n---\n"), "cannot be read"),
-        (lambda folder: (folder / "LICENSE").unlink(), "license file that is missing"),
-        (lambda folder: (folder / "config.json").unlink(), "config.json"),
+        (lambda directory: (directory / "model.safetensors").unlink(), "model.safetensors is missing"),
+        (lambda directory: (directory / "README.md").unlink(), "no model card"),
+        (lambda directory: (directory / "README.md").write_text("# Mine\n"), "names no license"),
+        (lambda directory: (directory / "README.md").write_text("---\nlicense: other\n---\n"), "license_name"),
+        (lambda directory: (directory / "README.md").write_text("---\n[1\n---\n"), "cannot be read"),
+        (lambda directory: (directory / "LICENSE").unlink(), "license file that is missing"),
+        (lambda directory: (directory / "config.json").unlink(), "config.json"),
     ],
     ids=["weights", "card", "license", "name", "yaml", "file", "config"],
 )

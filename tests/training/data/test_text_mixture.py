@@ -36,8 +36,8 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedText:
-    folder = tmp_path_factory.mktemp("prepared") / "text"
-    return prepare_text([source(long_texts(60))], How(vocab_size=400, held_out=0.1), folder)
+    directory = tmp_path_factory.mktemp("prepared") / "text"
+    return prepare_text([source(long_texts(60))], How(vocab_size=400, held_out=0.1), directory)
 
 
 def test_an_episode_asks_for_words_of_earlier_segments(prepared: PreparedText) -> None:
@@ -146,7 +146,7 @@ def invoke(command: object, *arguments: object) -> str:
     return result.stdout
 
 
-def test_from_a_plain_gpt2_and_a_folder_of_notes_to_a_measured_checkpoint(
+def test_from_a_plain_gpt2_and_a_directory_of_notes_to_a_measured_checkpoint(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VARDA_CHAT_HOME", str(tmp_path / "home"))

@@ -25,17 +25,17 @@ def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with every corpus by name; in msc, the sessions of pairs of people."""
-    folder = tmp_path_factory.mktemp("corpora")
+    directory = tmp_path_factory.mktemp("corpora")
     for corpus in CORPORA:
         for name in corpus.files:
-            with lzma.open(folder / f"{name}.jsonl.xz", "wt", encoding="utf-8") as file:
+            with lzma.open(directory / f"{name}.jsonl.xz", "wt", encoding="utf-8") as file:
                 for number in range(150):
                     rng = random.Random(number)
                     turns = [{"speaker": ("user", "assistant")[i % 2], "text": rng.choice(TALK)} for i in range(4)]
                     for session in (2, 3):
                         identity = f"s{session}-valid_{number}" if corpus.name == "msc" else f"{session}x{number}"
                         file.write(json.dumps({"id": identity, "turns": turns}) + "\n")
-    return folder
+    return directory
 
 
 @pytest.fixture(scope="module")

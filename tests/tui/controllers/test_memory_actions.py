@@ -33,9 +33,9 @@ from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.memory_panel import EventRow, History
 
 
-def texts(folder: Path) -> set[str]:
+def texts(directory: Path) -> set[str]:
     """The statements in memory, as another process sees them."""
-    with MemoryStore.open_records(folder, read_only=True) as store:
+    with MemoryStore.open_records(directory, read_only=True) as store:
         return {each.text for each in store.statements()}
 
 

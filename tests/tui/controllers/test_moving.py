@@ -57,13 +57,13 @@ def other_checkpoint(tiny_checkpoint: Path, chat_format: ChatFormat, tmp_path: P
 
     from training.run import export
 
-    folder = tmp_path / "checkpoints" / "other"
-    shutil.copytree(tiny_checkpoint, folder)
+    directory = tmp_path / "checkpoints" / "other"
+    shutil.copytree(tiny_checkpoint, directory)
     model = tiny_model(chat_format)
     with torch.no_grad():
         model.transformer.wte.weight.mul_(1.01)
-    export(model, folder)
-    return folder
+    export(model, directory)
+    return directory
 
 
 @contextmanager
@@ -172,7 +172,7 @@ async def test_incognito_is_kept(way: str, request_: Request, tmp_path: Path) ->
 
 
 async def test_incognito_from_the_start_is_ended(request_: Request, tmp_path: Path) -> None:
-    folder = tmp_path / "profiles" / "default"
+    directory = tmp_path / "profiles" / "default"
     told(request_)
     with request_.transcripts() as transcripts:
         transcripts.ask(transcripts.begin("Earlier"), "Earlier")
@@ -180,7 +180,7 @@ async def test_incognito_from_the_start_is_ended(request_: Request, tmp_path: Pa
         async with app.run_test(size=WIDE, notifications=True) as pilot:
             await ready(pilot)
             await ask(pilot, "I live in Quetzaltenango.")
-            with take_lock(folder):
+            with take_lock(directory):
                 await command(pilot, "/incognito")
                 await wait_until(pilot, lambda: toasts(pilot))
                 assert "Another varda-chat is using this memory" in toasts(pilot)[-1]
@@ -201,7 +201,7 @@ async def test_incognito_from_the_start_is_ended(request_: Request, tmp_path: Pa
     with request_.transcripts() as transcripts:
         assert [turn.prompt for turn in transcripts.turns(2)] == ["I'm fine."]
         assert [info.turns for info in transcripts.sessions()] == [1, 1]
-    assert not any(b"uetzal" in file.read_bytes() for file in folder.iterdir() if file.is_file())
+    assert not any(b"uetzal" in file.read_bytes() for file in directory.iterdir() if file.is_file())
     with request_.open() as session:
         assert "I sing in a choir." in [each.text for each in session.memory.statements()]
 

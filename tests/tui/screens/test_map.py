@@ -35,9 +35,9 @@ from varda_chat.tui.widgets.memory_map import MemoryMap
 class Remembering:
     """A scripted session over a real memory, open while the block runs."""
 
-    def __init__(self, folder: Path, statements: Iterable[Imported] | None = None) -> None:
-        lived_in(folder, "a model", statements)
-        self.store = MemoryStore.open(folder, embedding_dim=DIM, fingerprint="a model", memory_size=100_000)
+    def __init__(self, directory: Path, statements: Iterable[Imported] | None = None) -> None:
+        lived_in(directory, "a model", statements)
+        self.store = MemoryStore.open(directory, embedding_dim=DIM, fingerprint="a model", memory_size=100_000)
 
     def __enter__(self) -> ScriptedSession:
         return ScriptedSession(store=self.store)

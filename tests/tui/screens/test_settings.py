@@ -148,7 +148,7 @@ async def test_a_panel_hidden_by_the_settings(profile_dir: Path, file: Path) -> 
         await wait_until(pilot, lambda: chat_of(pilot).chat.panel is PanelPlace.FOLDED)
 
 
-def test_an_unknown_theme_names_the_file_it_stands_in(file: Path, own_data_folder: Path) -> None:
+def test_an_unknown_theme_names_the_file_it_stands_in(file: Path, own_data_directory: Path) -> None:
     from varda_chat.errors import VardaError
     from varda_chat.session.request import Request
 

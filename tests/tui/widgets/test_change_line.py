@@ -37,9 +37,9 @@ from varda_chat.tui.widgets.change_line import ChangeLine
 AT_EVERY_WIDTH = pytest.mark.parametrize("size", [(40, 20), (80, 24), WIDE], ids=["narrow", "ordinary", "wide"])
 
 
-def texts(folder: Path) -> set[str]:
+def texts(directory: Path) -> set[str]:
     """The statements in memory, as another process sees them."""
-    with MemoryStore.open_records(folder, read_only=True) as store:
+    with MemoryStore.open_records(directory, read_only=True) as store:
         return {each.text for each in store.statements()}
 
 

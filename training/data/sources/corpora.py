@@ -70,7 +70,9 @@ def read_dialogues(directory: Path, corpus: Corpus) -> Iterator[Dialogue]:
     for name in corpus.files:
         path = directory / f"{name}.jsonl.xz"
         if not path.exists():
-            raise DataError(f"Corpus {corpus.name}: {path} is missing. Give the folder that holds it with --data-dir.")
+            raise DataError(
+                f"Corpus {corpus.name}: {path} is missing. Give the directory that holds it with --data-dir."
+            )
         number = 0
         try:
             with lzma.open(path, "rt", encoding="utf-8") as lines:

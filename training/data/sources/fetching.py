@@ -53,7 +53,7 @@ def fetch(url: str, path: Path, digest: Digest, on_progress: Progress | None = N
         if (found := digest.of(part)) != digest.value:
             raise DataError(
                 f"{url} is not what it was: its checksum is {found[:12]}…, not {digest.value[:12]}…. "
-                "It was not kept; fetch the corpus by hand and give its folder with --data-dir."
+                "It was not kept; fetch the corpus by hand and give its directory with --data-dir."
             )
         part.replace(path)
     except urllib.error.HTTPError as error:
@@ -62,7 +62,7 @@ def fetch(url: str, path: Path, digest: Digest, on_progress: Progress | None = N
     except (http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error or type(error).__name__
         what = f"broke off after {come:,} bytes" if come else "cannot be reached"
-        raise DataError(f"{url} {what} ({reason}). Try again, or give a folder with --data-dir.") from error
+        raise DataError(f"{url} {what} ({reason}). Try again, or give a directory with --data-dir.") from error
     finally:
         part.unlink(missing_ok=True)
     return path

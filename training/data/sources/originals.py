@@ -124,4 +124,6 @@ def _answer(url: str) -> Any:
         raise DataError(f"{url} cannot be had: the server says {error.code} {error.reason}.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise DataError(f"{url} cannot be reached ({reason}). Try again, or give a folder with --data-dir.") from error
+        raise DataError(
+            f"{url} cannot be reached ({reason}). Try again, or give a directory with --data-dir."
+        ) from error

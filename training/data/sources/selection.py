@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from training.data.sources import wikitext
-from training.data.sources.catalogue import NAMED, WIKITEXT, Named, find
+from training.data.sources.catalogue import WIKITEXT, Named, find
 from training.data.sources.corpus_documents import Located, in_directory, named_documents
 from training.data.sources.documents import SPLITS, Source
 from training.data.sources.fetching import Digest, fetch
@@ -46,7 +46,7 @@ def source_of(name: str, places: Places, say: Say) -> Source:
     path = Path(name).expanduser()
     if not path.exists():
         raise DataError(
-            f"There is no file or folder {name}, and no corpus of that name (varda-train prepare --list shows them)."
+            f"There is no file or directory {name}, and no corpus of that name (varda-train prepare --list shows them)."
         )
     files = own_files(path)
     root = path
@@ -81,7 +81,7 @@ def _located(named: Named, places: Places, say: Say) -> Located:
     missing = next(path for path, _ in named.paths(directories[0]) if not path.exists())
     raise DataError(
         f"Corpus {named.name}: {missing} is missing, and it cannot be fetched as it is: it was made from "
-        f"https://github.com/{named.home.replace('@', '/tree/')}. Give a folder that holds it with --data-dir."
+        f"https://github.com/{named.home.replace('@', '/tree/')}. Give a directory that holds it with --data-dir."
     )
 
 
@@ -105,7 +105,3 @@ def _fetched_wikitext(directory: Path, say: Say) -> Located:
 def is_prepared(name: str) -> bool:
     """Whether ``name`` is a directory of prepared text."""
     return (Path(name).expanduser() / MANIFEST).is_file()
-
-
-def known_names() -> Sequence[Named]:
-    return tuple(NAMED.values())

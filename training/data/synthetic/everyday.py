@@ -25,9 +25,9 @@ _WITHOUT_VALUE: Final = ("ask", "unknown", "forget", "reply")
 _SAME: Final = one_word("same")
 
 
-def load_everyday(folder: Path = TABLES) -> tuple[Relation, ...]:
+def load_everyday(directory: Path = TABLES) -> tuple[Relation, ...]:
     """The relations of all tables, in order of file and line. Raises DataError naming file and line of a bad entry."""
-    return tuple(relation for path in sorted(folder.glob("*.jsonl")) for relation in read_table(path, _build))
+    return tuple(relation for path in sorted(directory.glob("*.jsonl")) for relation in read_table(path, _build))
 
 
 def _build(entry: dict[str, Any]) -> Relation:

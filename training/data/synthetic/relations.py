@@ -49,9 +49,9 @@ class _Named:
         )
 
 
-def load_relations(folder: Path = HERE) -> tuple[Relation, ...]:
-    """The relations of the tables in ``folder``, in order. Raises DataError naming file and line of a bad entry."""
-    families = dict(read_table(folder / "families.jsonl", _family))
+def load_relations(directory: Path = HERE) -> tuple[Relation, ...]:
+    """The relations of the tables in ``directory``, in order. Raises DataError naming file and line of a bad entry."""
+    families = dict(read_table(directory / "families.jsonl", _family))
     named: dict[str, _Named] = {}
 
     def add_relation(record: dict[str, Any]) -> None:
@@ -70,8 +70,8 @@ def load_relations(folder: Path = HERE) -> tuple[Relation, ...]:
             one.tell += _checked(_phrased(tell, one.words, len(one.tell)), 1)
             one.ask += _checked(_phrased(ask, one.words, len(one.ask)), 0)
 
-    read_table(folder / "relations.jsonl", add_relation)
-    read_table(folder / "phrasings.jsonl", add_phrasings)
+    read_table(directory / "relations.jsonl", add_relation)
+    read_table(directory / "phrasings.jsonl", add_phrasings)
     return tuple(one.whole() for one in named.values())
 
 

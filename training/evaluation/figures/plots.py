@@ -27,7 +27,7 @@ def check_chart(path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise VardaError(f"--chart {path.name}: a chart is drawn as {' or '.join(FORMATS)}.")
     if not path.absolute().parent.is_dir():
-        raise VardaError(f"--chart {path}: there is no folder {path.parent}.")
+        raise VardaError(f"--chart {path}: there is no directory {path.parent}.")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

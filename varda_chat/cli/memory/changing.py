@@ -123,7 +123,7 @@ def edit(place: Place, statement_id: int, text: str) -> None:
 def set_index(place: Place, index_type: str) -> None:
     """Search with another index: flat (exact), ivf, compressed or graph; stats compares them."""
     with place.store() as store:
-        store.set_index_type(index_type)
+        store.indexing.set_type(index_type)
     place.say({"index_type": index_type}, f"The memory is searched by {index_type} from the next start on.")
 
 

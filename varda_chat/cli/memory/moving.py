@@ -91,7 +91,7 @@ def import_memory(place: Place, file: Path) -> None:
                 length=length, label=one_line(file.name, 40), file=sys.stderr, hidden=place.quiet or not length
             ) as bar,
         ):
-            added, known = store.take_in(
+            added, known = store.importing.add(
                 () if first is None else chain([first], statements),
                 (lambda *_: bar.update(handle.tell() - bar.pos)) if length else None,
             )

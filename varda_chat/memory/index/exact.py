@@ -39,6 +39,22 @@ def nearest(
     return ids, distances, vectors
 
 
+def nearest_padded(
+    index: VectorIndex, size: int, queries: Vectors, k: int
+) -> tuple[Ids, npt.NDArray[np.float32], Vectors]:
+    """As ``nearest``, for any ``k`` from 1: beyond the ``size`` of the index, ids are -1, distances inf, vectors 0."""
+    count, dim = queries.shape
+    width = min(k, size) if count else 0
+    if width == k:
+        return nearest(index, queries, k)
+    ids = np.full((count, k), -1, dtype=np.int64)
+    distances = np.full((count, k), np.inf, dtype=np.float32)
+    vectors = np.zeros((count, k, dim), dtype=np.float32)
+    if width:
+        ids[:, :width], distances[:, :width], vectors[:, :width] = nearest(index, queries, width)
+    return ids, distances, vectors
+
+
 def _ranked(index: VectorIndex, offered: Ids, queries: Vectors, k: int) -> tuple[Ids, npt.NDArray[np.float32], Vectors]:
     """Of the candidates ``offered`` (n, c) to each query the ``k`` nearest, as ``nearest`` gives them."""
     found = offered >= 0

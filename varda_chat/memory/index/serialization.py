@@ -32,13 +32,13 @@ def packed(memory: AssociativeMemory, label: Label | None, columns: Mapping[str,
         "version": FORMAT_VERSION,
         "label": dict(label or {}),
         "count": memory.size(),
-        "clock": memory.clock,
-        "next_id": memory.next_id,
+        "clock": memory.ledger.clock,
+        "next_id": memory.ledger.next_id,
         "columns": list(columns),
         "pieces": [piece.nbytes for piece in pieces],
         "settings": memory.settings(),
     }
-    born = memory.clock - memory.ages()
+    born = memory.ledger.clock - memory.ages()
     front = tuple(each.astype("<i8").data for each in (memory.ids(), born, *columns.values()))
     return header, front, tuple(piece if isinstance(piece, Parts) else Parts.of(piece) for piece in pieces)
 

@@ -96,23 +96,23 @@ def test_a_tokenizer_given_is_used_and_survives_being_saved_with_a_model(tmp_pat
     assert prepared.fingerprint == tokenizer_fingerprint(tokenizer) == tokenizer_fingerprint(again)
 
 
-def write_own(folder: Path) -> None:
+def write_own(directory: Path) -> None:
     """A directory as a person might have it: notes, a book, dialogues, exports of chat programs; some of it broken."""
-    folder.mkdir(parents=True)
-    (folder / "book.txt").write_text("\r\n\r\n".join(prose(n) for n in range(300)), encoding="utf-8")
-    (folder / "notes.md").write_text("# My notes\n\nSee [the page](http://x.y).\n\n```\ncode\n```\n\nThe end.\n")
-    (folder / "broken.txt").write_bytes(b"A good line.\n\xff\xfe bad\nAnother good line.\n")
+    directory.mkdir(parents=True)
+    (directory / "book.txt").write_text("\r\n\r\n".join(prose(n) for n in range(300)), encoding="utf-8")
+    (directory / "notes.md").write_text("# My notes\n\nSee [the page](http://x.y).\n\n```\ncode\n```\n\nThe end.\n")
+    (directory / "broken.txt").write_bytes(b"A good line.\n\xff\xfe bad\nAnother good line.\n")
     turns = [{"speaker": "user", "text": "Hi there"}, {"speaker": "assistant", "text": "Hello \x1b[31myou\x1b[0m"}]
-    (folder / "talk.jsonl").write_text(
+    (directory / "talk.jsonl").write_text(
         json.dumps({"turns": turns}) + "\n{not json\n"
         + json.dumps({"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Who?"},
                                    {"role": "assistant", "content": [{"type": "text", "text": "Varda."}]}]}) + "\n"
         + json.dumps({"text": "Just a text."}) + "\n" + json.dumps({"turns": [{"speaker": "martian", "text": "x"}]})
     )  # fmt: skip
-    (folder / "list.json").write_text(
+    (directory / "list.json").write_text(
         json.dumps([{"role": "user", "content": "One?"}, {"role": "assistant", "content": "Two."}])
     )
-    (folder / "shared.json").write_text(
+    (directory / "shared.json").write_text(
         json.dumps([{"conversations": [{"from": "human", "value": "Up?"}, {"from": "gpt", "value": "Down."}]}, 7])
     )
 
@@ -120,23 +120,23 @@ def write_own(folder: Path) -> None:
         message = {"author": {"role": role}, "content": {"parts": [text]}}
         return {"parent": parent, "children": children, "message": message}
 
-    (folder / "export.json").write_text(
+    (directory / "export.json").write_text(
         json.dumps([{"mapping": {
             "r": {"parent": None, "children": ["a"], "message": None},
             "a": node("r", "user", "Left?", ["b"]), "b": node("a", "assistant", "Right.", []),
         }}])
     )  # fmt: skip
-    (folder / ".hidden.txt").write_text("not to be read")
-    (folder / "picture.png").write_bytes(b"\x89PNG")
+    (directory / ".hidden.txt").write_text("not to be read")
+    (directory / "picture.png").write_bytes(b"\x89PNG")
 
 
 def test_ones_own_files_of_every_kind(tmp_path: Path) -> None:
     from training.data.sources.documents import BadLines
 
-    folder = tmp_path / "own"
-    write_own(folder)
+    directory = tmp_path / "own"
+    write_own(directory)
     bad = BadLines()
-    found = {d.id: d for d in own_documents(own_files(folder), folder, bad)}
+    found = {d.id: d for d in own_documents(own_files(directory), directory, bad)}
     books = [d for name, d in found.items() if name.startswith("book.txt")]
     assert len(books) > 3
     assert all(len(d.text) > 9000 for d in books[:-1])
@@ -163,7 +163,7 @@ def test_the_command_shows_what_came_out_and_where_lines_were_bad(tmp_path: Path
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["sources"][0]["bad_lines"]["count"] == 4
     assert {f["name"] for f in manifest["sources"][0]["files"]} >= {"book.txt", "talk.jsonl"}
-    assert str(tmp_path) not in json.dumps(manifest["command"]), "the manifest names no folder of this machine"
+    assert str(tmp_path) not in json.dumps(manifest["command"]), "the manifest names no directory of this machine"
     assert "--vocab-size 400" in manifest["command"]
     again = run(tmp_path / "own", "--output-dir", tmp_path / "out", "--vocab-size", 400)
     assert again.exit_code == 0, "what is there is not made twice"
@@ -172,9 +172,9 @@ def test_the_command_shows_what_came_out_and_where_lines_were_bad(tmp_path: Path
 @pytest.mark.parametrize(
     ("make", "word"),
     [
-        (lambda folder: (folder / "a.jsonl").write_text("{oh\n" * 3), "a.jsonl, line 1"),
-        (lambda folder: (folder / "a.bin").write_bytes(b"x"), "nothing to read"),
-        (lambda folder: (folder / "a.txt").write_text("Two words."), "too few"),
+        (lambda directory: (directory / "a.jsonl").write_text("{oh\n" * 3), "a.jsonl, line 1"),
+        (lambda directory: (directory / "a.bin").write_bytes(b"x"), "nothing to read"),
+        (lambda directory: (directory / "a.txt").write_text("Two words."), "too few"),
     ],
 )
 def test_what_cannot_be_prepared_gets_one_line(tmp_path: Path, make: object, word: str) -> None:
@@ -193,7 +193,7 @@ def test_what_cannot_be_prepared_gets_one_line(tmp_path: Path, make: object, wor
     [
         ([], 2, "--list"),
         (["no-such-corpus"], 1, "no corpus of that name"),
-        (["star", "--data-dir", "/no/such/folder"], 1, "star.jsonl.xz is missing"),
+        (["star", "--data-dir", "/no/such/directory"], 1, "star.jsonl.xz is missing"),
         (["wikitext-2", "--held-out", "0.7"], 1, "--held-out"),
         (["wikitext-2", "--tokenizer", "/no/such/model"], 1, "no folder /no/such/model"),
     ],
@@ -203,35 +203,35 @@ def test_bad_flags_get_one_line(
 ) -> None:
     monkeypatch.setenv("VARDA_CHAT_HOME", str(tmp_path))
     if "wikitext-2" in arguments:
-        arguments = [*arguments, "--data-dir", str(wikitext_folder(tmp_path / "wt"))]
+        arguments = [*arguments, "--data-dir", str(wikitext_directory(tmp_path / "wt"))]
     result = run(*arguments)
     assert result.exit_code == code, result.output
     assert word in result.output.replace("\n", " ")
 
 
-def wikitext_folder(folder: Path) -> Path:
+def wikitext_directory(directory: Path) -> Path:
     """WikiText's layout in small: titles between blank lines, section headings, a title that is none."""
-    folder.mkdir()
+    directory.mkdir()
     for split, first in (("train", 0), ("valid", 20), ("test", 30)):
         parts = [
             f" \n = Title {n} = \n \n {prose(n)} @-@ <unk> \n \n = = Section = = \n \n {prose(n + 100)} \n"
             " = not a title = \n"
             for n in range(first, first + (12 if split == "train" else 3))
         ]
-        with lzma.open(folder / f"wikitext2_raw.{split}.txt.xz", "wt", encoding="utf-8") as file:
+        with lzma.open(directory / f"wikitext2_raw.{split}.txt.xz", "wt", encoding="utf-8") as file:
             file.write("".join(parts))
-    return folder
+    return directory
 
 
 def test_wikitext_is_kept_byte_for_byte_in_its_official_splits(tmp_path: Path) -> None:
     from training.data.sources.documents import BadLines
 
-    folder = wikitext_folder(tmp_path / "wt")
-    whole = lzma.decompress((folder / "wikitext2_raw.train.txt.xz").read_bytes()).decode("utf-8")
-    found = list(articles(folder / "wikitext2_raw.train.txt.xz", BadLines()))
+    directory = wikitext_directory(tmp_path / "wt")
+    whole = lzma.decompress((directory / "wikitext2_raw.train.txt.xz").read_bytes()).decode("utf-8")
+    found = list(articles(directory / "wikitext2_raw.train.txt.xz", BadLines()))
     assert "".join(found) == whole
     assert [text[:14] for text in found[:2]] == [" \n = Title 0 =", " \n = Title 1 ="]
-    result = run("WikiText_2", "--data-dir", folder, "--output-dir", tmp_path / "out", "--vocab-size", 400)
+    result = run("WikiText_2", "--data-dir", directory, "--output-dir", tmp_path / "out", "--vocab-size", 400)
     assert result.exit_code == 0, result.output
     assert "CC BY-SA" in result.output
     prepared = PreparedText.open(tmp_path / "out")
@@ -259,7 +259,7 @@ def test_the_sessions_of_two_people_are_one_document(tmp_path: Path) -> None:
     assert one.index("in 2.") < one.index("in 3.")
 
 
-def test_damaged_and_foreign_folders_are_refused(tmp_path: Path) -> None:
+def test_damaged_and_foreign_directories_are_refused(tmp_path: Path) -> None:
     prepare_text([source(texts(60))], How(vocab_size=400), tmp_path / "out")
     tokens = tmp_path / "out" / "train.tokens.bin"
     tokens.write_bytes(tokens.read_bytes()[:-2])

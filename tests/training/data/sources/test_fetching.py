@@ -118,9 +118,9 @@ def test_a_corpus_is_fetched_by_name_with_its_licence(
         source_of("wikitext-2", Places(None, tmp_path / "elsewhere"), said.append)
 
 
-def rows(folder: Path, split: str, texts: list[str]) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / f"{split}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+def rows(directory: Path, split: str, texts: list[str]) -> None:
+    directory.mkdir(exist_ok=True)
+    (directory / f"{split}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
 
 
 def test_a_dataset_in_the_hubs_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

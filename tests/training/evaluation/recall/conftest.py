@@ -12,9 +12,9 @@ from varda_chat.models.checkpoint import Checkpoint
 @pytest.fixture(scope="module")
 def people(checkpoint: Checkpoint, short_replies: None, tmp_path_factory: pytest.TempPathFactory) -> list[Person]:
     """Two people who have told their facts; their memories hold what the tiny model stored."""
-    folder = tmp_path_factory.mktemp("people")
+    directory = tmp_path_factory.mktemp("people")
     scripts = (
         person_of(("My dog is called Rimba.", "Rimba"), ("I live in Lisbon.", "Lisbon")),
         person_of(("My cat is Tom.", "Tom"), ("I work as a nurse.", "nurse")),
     )
-    return [tell(checkpoint, script, folder / str(n), lambda: None) for n, script in enumerate(scripts)]
+    return [tell(checkpoint, script, directory / str(n), lambda: None) for n, script in enumerate(scripts)]

@@ -32,8 +32,8 @@ def test_store_everything_holds_every_token_and_a_random_store_the_budget(
     rng = random.Random(0)
     store_blindly(checkpoint, person, tmp_path / "all", None, rng)
     store_blindly(checkpoint, person, tmp_path / "some", 7, rng)
-    for folder, size in (("all", said), ("some", 7)):
-        with open_store(checkpoint, tmp_path / folder, read_only=True) as store:
+    for directory, size in (("all", said), ("some", 7)):
+        with open_store(checkpoint, tmp_path / directory, read_only=True) as store:
             assert store.size == size
 
 
@@ -44,9 +44,9 @@ def test_a_shuffled_memory_is_somebody_elses(
     assert somebody_else(people, 1) is people[0]
     opened: list[tuple[Path, bool]] = []
 
-    def spy(checkpoint: Checkpoint, folder: Path, *, use_memory: bool = True) -> Any:
-        opened.append((folder, use_memory))
-        return questioning(checkpoint, folder, use_memory=use_memory)
+    def spy(checkpoint: Checkpoint, directory: Path, *, use_memory: bool = True) -> Any:
+        opened.append((directory, use_memory))
+        return questioning(checkpoint, directory, use_memory=use_memory)
 
     monkeypatch.setattr(controls, "questioning", spy)
     for control in ("shuffled-memory", "no-memory", "store-everything"):

@@ -185,10 +185,10 @@ def _row_is_about(line: str, name: str) -> bool:
 
 def test_every_file_is_documented_with_its_keys_and_licence() -> None:
     """In every directory of tables: the README names each file, and in its row each key that occurs."""
-    for folder in (DATA, HERE, Path(catalogue.__file__).parent):
-        readme = (folder / "README.md").read_text("utf-8")
+    for directory in (DATA, HERE, Path(catalogue.__file__).parent):
+        readme = (directory / "README.md").read_text("utf-8")
         assert "MIT licence" in readme
-        for path in folder.glob("*.jsonl"):
+        for path in directory.glob("*.jsonl"):
             row = next(line for line in readme.splitlines() if _row_is_about(line, path.name))
             keys = {key for line in path.read_text("utf-8").splitlines() for key in json.loads(line)}
             assert {key for key in keys if f"`{key}`" not in row} == set(), path
