@@ -275,6 +275,30 @@ def test_a_request_must_be_surer_than_a_correction(
     assert len(decided(careful, store, read_beside=beside(0.8)).deletes) == 1
 
 
+def test_a_request_that_is_not_sure_enough_is_none(careful: Any, store: MemoryStore, monkeypatch: Any) -> None:
+    """As "don't you ever forget ..." is."""
+    monkeypatch.setattr(careful.config.memory, "request_threshold", 0.95)
+    lean(careful, forget=2.0, other=0.5)
+    found = decided(careful, store, (), read_beside=lambda all_: [(0.0, 0.99)] * len(all_))
+    assert (found.status_name, found.deletes) == ("nothing", frozenset())
+    lean(careful, forget=12.0)
+    found = decided(careful, store, (), read_beside=lambda all_: [(0.0, 0.99)] * len(all_))
+    assert (found.status_name, len(found.deletes)) == ("deleted", 1)
+
+
+def test_what_may_be_a_question_is_one_where_a_statement_answers_it(careful: Any, store: MemoryStore) -> None:
+    def beside(answers: float) -> Any:
+        return lambda statements: [(answers, 0.0) for _ in statements]
+
+    lean(careful, other=2.0, ask=0.5)  # 0.18
+    assert decided(careful, store, (), read_beside=beside(0.99)).status_name == "recalled"
+    assert decided(careful, store, (), read_beside=beside(0.01)).status_name == "nothing"
+    lean(careful, tell=2.0, ask=0.5)
+    assert decided(careful, store, read_beside=beside(0.99)).status_name == "stored"
+    lean(careful, other=2.0, ask=-1.0)  # 0.05
+    assert decided(careful, store, (), read_beside=beside(0.99)).status_name == "nothing"
+
+
 def test_what_the_search_says_counts_beside_what_is_read(careful: Any, store: MemoryStore) -> None:
     memory = careful.config.memory
     before, memory.rerank_search_weight = memory.rerank_search_weight, 0.5

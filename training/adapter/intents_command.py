@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable
@@ -59,6 +60,9 @@ def learn_intents(
     shutil.copytree(adapter, output, dirs_exist_ok=True)
     learned = {f"memory_layer.fc_intent.{name}": each for name, each in layer.fc_intent.state_dict().items()}
     save_file(load_file(adapter / MEMORY) | halved(learned), str(output / MEMORY))
+    settings = json.loads((output / "config.json").read_text("utf-8"))
+    settings["memory"]["request_threshold"] = config.request_threshold
+    (output / "config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
 @click.command()

@@ -89,6 +89,11 @@ def _drawn(relation: Relation, rng: random.Random) -> _Fact:
     return _Fact(relation.topic, statement, (draw_ask(relation, rng),), corrections, (draw_forget(relation, rng),))
 
 
+def about(request: str) -> str | None:
+    """What a plain ``request`` wants forgotten, in its words; None for one in other words."""
+    return request[len("forget ") :].rstrip(".! ") if request.lower().startswith("forget ") else None
+
+
 class DrawnPairs:
     """Pairs made of facts, noted lines and exchanges; what does not fit a line is near it by ``encoder``'s vectors, or
     anything at all: a memory that holds little has nothing near."""
@@ -151,9 +156,9 @@ class DrawnPairs:
         """A line that asks for a fact to be kept ("don't forget where I live"), beside the request to forget it."""
         fact = rng.choice(self.facts)
         request = rng.choice(fact.requests)
-        if not request.lower().startswith("forget "):
+        what = about(request)
+        if what is None:
             return []
-        what = request[len("forget ") :].rstrip(".! ")
         kept = rng.choice(self.lines.replies["insist"]).replace("{w}", what)
         return [Pair(kept, fact.statement), Pair(request, fact.statement, ends=True)]
 

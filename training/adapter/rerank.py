@@ -36,9 +36,9 @@ class RerankConfig:
     save_every: int = 25
     search_weight: float = 0.3
     answer_threshold: float = 0.73
-    end_threshold: float = 0.6
-    forget_threshold: float = 0.9
-    change_threshold: float = 0.1
+    end_threshold: float = 0.3
+    forget_threshold: float = 0.75
+    change_threshold: float = 0.3
 
 
 class RerankTrainer:

@@ -43,6 +43,7 @@ class MemoryConfig(PreTrainedConfig):
         recall_threshold: a question counts as answered by memory where the share of matching statements exceeds this.
         ask_threshold: a line counts as a question about the user's own facts above this probability.
         change_threshold: only a line that is a correction or a request to forget above this probability deletes.
+        request_threshold: a line counts as a request to forget above this probability.
         other_threshold: a line that concerns nothing in memory above this probability stores nothing; 1 leaves
             stores to the gates alone.
         rerank_rank: rank of the maps by which found statements are read once more, beside the line; 0 for none.
@@ -75,6 +76,7 @@ class MemoryConfig(PreTrainedConfig):
     recall_threshold: float = 0.5
     ask_threshold: float = 0.5
     change_threshold: float = 0.5
+    request_threshold: float = 0.0
     other_threshold: float = 0.9
     rerank_rank: int = 0
     rerank_search_weight: float = 0.0

@@ -40,7 +40,7 @@ _NUMBERS = frozenset(
         "store_threshold", "delete_threshold", "delete_share", "admission_threshold", "forgetfulness_factor",
         "token_share", "no_match_similarity", "chain_similarity", "recall_threshold", "ask_threshold",
         "change_threshold", "other_threshold", "rerank_answer_threshold", "rerank_end_threshold",
-        "rerank_forget_threshold",
+        "rerank_forget_threshold", "request_threshold",
         "rerank_search_weight",
     )
 )  # fmt: skip

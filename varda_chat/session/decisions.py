@@ -30,6 +30,9 @@ more often right with one statement before it than with three."""
 TELLS = 0.5
 """A line that tells or corrects something with a greater probability is kept, by its likeliest word if by none."""
 
+MAY_ASK = 0.1
+"""A line that is a question with so little probability counts as one where a statement that answers it is found."""
+
 RERANKED = 5
 """Statements, at most, that are read once more beside the line."""
 
@@ -164,13 +167,18 @@ def decide(
     candidates = () if near is None else near.candidates()
     likeliest = max(chance, key=lambda intent: chance[intent])
     changes = chance["correct"] + chance["forget"] > config.change_threshold
+    requests = changes and likeliest == "forget"
+    if requests and chance["forget"] <= config.request_threshold:
+        requests = changes = False
     answers_above, ends_above = config.recall_threshold, config.delete_threshold
-    if read_beside is not None and candidates and (changes or chance["ask"] > config.ask_threshold):
+    may_ask = chance["ask"] > config.ask_threshold
+    if read_beside is not None and candidates and (changes or chance["ask"] > MAY_ASK):
+        may_ask = may_ask or (likeliest == "other" and chance["ask"] > MAY_ASK)
         by_ends = changes and likeliest != "ask"
         candidates = _reranked(candidates, read_beside, config.rerank_search_weight, by_ends=by_ends)
         answers_above = config.rerank_answer_threshold
         # a correction leaves a new statement behind, a request to forget nothing
-        ends_above = config.rerank_forget_threshold if likeliest == "forget" else config.rerank_end_threshold
+        ends_above = config.rerank_forget_threshold if requests else config.rerank_end_threshold
     # a line means one statement, and what resembles it stays
     meant = max(candidates, key=lambda each: each.ends, default=None)
     goes = changes and meant is not None and meant.ends > ends_above
@@ -178,11 +186,11 @@ def decide(
     answers = tuple(each for each in candidates if each.answers > answers_above)[:NOTE_STATEMENTS]
     answers = tuple(each for each in answers if _log_odds(each.answers) > _log_odds(answers[0].answers) - AS_SURE)
     found: tuple[Candidate, ...] = ()
-    if changes and likeliest == "forget":
+    if requests:
         status, stores = ("deleted" if deletes else "nothing_to_delete"), ()
     elif deletes and stores and likeliest != "ask":
         status = "replaced"
-    elif chance["ask"] > config.ask_threshold:
+    elif may_ask and (answers or chance["ask"] > config.ask_threshold):
         status, stores, found = ("recalled" if answers else "unknown"), (), answers
     elif chance["other"] > config.other_threshold or not stores:
         status, stores = "nothing", ()
