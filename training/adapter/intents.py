@@ -51,7 +51,7 @@ class IntentConfig:
     weight_decay: float = 0.1
     drop: float = 0.1
     real: int = 600
-    request_threshold: float = 0.95
+    request_threshold: float = 0.6
     seed: int = 1
 
 
