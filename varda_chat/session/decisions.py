@@ -171,9 +171,9 @@ def decide(
     if requests and chance["forget"] <= config.request_threshold:
         requests = changes = False
     answers_above, ends_above = config.recall_threshold, config.delete_threshold
-    may_ask = chance["ask"] > config.ask_threshold
-    if read_beside is not None and candidates and (changes or chance["ask"] > MAY_ASK):
-        may_ask = may_ask or (likeliest == "other" and chance["ask"] > MAY_ASK)
+    asks = chance["ask"] > config.ask_threshold
+    may_ask = asks or (read_beside is not None and likeliest == "other" and chance["ask"] > MAY_ASK)
+    if read_beside is not None and candidates and (changes or may_ask):
         by_ends = changes and likeliest != "ask"
         candidates = _reranked(candidates, read_beside, config.rerank_search_weight, by_ends=by_ends)
         answers_above = config.rerank_answer_threshold
@@ -190,7 +190,7 @@ def decide(
         status, stores = ("deleted" if deletes else "nothing_to_delete"), ()
     elif deletes and stores and likeliest != "ask":
         status = "replaced"
-    elif may_ask and (answers or chance["ask"] > config.ask_threshold):
+    elif asks or (may_ask and answers):
         status, stores, found = ("recalled" if answers else "unknown"), (), answers
     elif chance["other"] > config.other_threshold or not stores:
         status, stores = "nothing", ()
