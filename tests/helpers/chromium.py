@@ -134,7 +134,7 @@ class Page:
 
 @asynccontextmanager
 async def open_page(directory: Path) -> AsyncIterator[Page]:
-    """A page of a browser whose profile lies in ``directory``."""
+    """A page of a browser whose profile is in ``directory``."""
     assert CHROMIUM is not None
     command = [CHROMIUM, *_FLAGS, f"--user-data-dir={directory}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

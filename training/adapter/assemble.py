@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,16 @@ def save_adapter(model: VardaLlamaAssociative, output: Path, *, base: dict[str, 
     config["model_type"] = model.config.model_type
     config["memory"] = model.config.memory.to_dict()
     (output / "config.json").write_text(json.dumps(config, indent=1, default=str), encoding="utf-8")
+
+
+def rewrite_adapter(source: Path, output: Path, weights: dict[str, torch.Tensor], settings: dict[str, Any]) -> None:
+    """Write to ``output`` the adapter in ``source``, with these ``weights`` among its memory parts, their matrices in
+    half precision, and these ``settings`` of its memory."""
+    shutil.copytree(source, output, dirs_exist_ok=True)
+    save_file(load_file(source / MEMORY) | halved(weights), str(output / MEMORY))
+    config = json.loads((source / "config.json").read_text("utf-8"))
+    config["memory"] |= settings
+    (output / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
 
 def save_lora(model: nn.Module, output: Path, *, base_name: str, small: bool = False) -> None:

@@ -26,7 +26,6 @@ from training.data.synthetic.values import Split, draw
 from training.optimizer import warm_cosine
 from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import ChatFormat
-from varda_chat.models.configuration import INTENTS
 
 READ_TOKENS: Final = 3072
 """Tokens that are read at once."""
@@ -171,15 +170,14 @@ def train_intents(layer: Any, ends: LineEnds, held: LineEnds, config: IntentConf
     torch.manual_seed(config.seed)  # for the features that are dropped
     parameters = list(layer.fc_intent.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=config.rate, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    pools = {_number(intent): (ends.intent == _number(intent)).nonzero().squeeze(1) for intent in SHARES}
+    pools = {intent: (ends.intent == _number(intent)).nonzero().squeeze(1) for intent in SHARES}
     least, best = held_out(layer, held)[0], [p.detach().clone() for p in parameters]
     for step in range(config.max_steps):
         for group in optimizer.param_groups:
             group["lr"] = config.rate * warm_cosine(step, config.max_steps, config.warmup_steps)
         rows = torch.cat([
-            pools[_number(intent)][torch.randint(0, len(pools[_number(intent)]), (round(share * config.batch),),
-                                                 generator=generator)]
-            for intent, share in SHARES.items()
+            pool[torch.randint(0, len(pool), (round(SHARES[intent] * config.batch),), generator=generator)]
+            for intent, pool in pools.items()
         ])  # fmt: skip
         address = ends.of(rows)
         dropped = Address(*(F.dropout(each, config.drop) for each in (address.mean, address.end, address.previous)))
@@ -223,5 +221,4 @@ def held_out(layer: Any, held: LineEnds) -> tuple[float, str]:
             kept = logits[rows].argmax(-1)
             changed = sum(int((kept == INTENT[each]).sum()) for each in ("correct", "forget"))
             shares.append(f"changing nothing {int(rows.sum()) - changed}/{int(rows.sum())}")
-    assert set(INTENTS) == {each for each in SHARES if each is not None}
     return sum(losses) / len(losses), " ".join(shares)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 import torch
-from safetensors.torch import load_file, save_file
 
-from training.adapter.assemble import halved
+from training.adapter.assemble import rewrite_adapter
 from training.adapter.data import AdapterData, load_data
 from training.adapter.intents import IntentConfig, LineEnds, read_ends, train_intents, wanting_lines
 from training.adapter.judged import load_judged
 from training.adapter.progress import say
 from training.data.synthetic.relations import ALL_RELATIONS
-from varda_chat.models.adapters import MEMORY
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
 from varda_chat.models.linear_maps import widen
@@ -57,12 +53,8 @@ def learn_intents(
     layer = model.memory_layer
     layer.fc_intent.requires_grad_(True)
     train_intents(layer, ends, held, config, say)
-    shutil.copytree(adapter, output, dirs_exist_ok=True)
     learned = {f"memory_layer.fc_intent.{name}": each for name, each in layer.fc_intent.state_dict().items()}
-    save_file(load_file(adapter / MEMORY) | halved(learned), str(output / MEMORY))
-    settings = json.loads((output / "config.json").read_text("utf-8"))
-    settings["memory"]["request_threshold"] = config.request_threshold
-    (output / "config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    rewrite_adapter(adapter, output, learned, {"request_threshold": config.request_threshold})
 
 
 @click.command()

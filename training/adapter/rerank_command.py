@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from training.adapter.assemble import halved
+from training.adapter.assemble import rewrite_adapter
 from training.adapter.judged import DrawnPairs, load_judged
 from training.adapter.lines import load_facts, load_lines
 from training.adapter.progress import say
 from training.adapter.rerank import RerankConfig, RerankTrainer
 from training.sentence_encoder import packaged_encoder
-from varda_chat.models.adapters import MEMORY
 from varda_chat.models.checkpoint import load_checkpoint
 from varda_chat.models.linear_maps import widen
 from varda_chat.models.reranker import Reranker
@@ -32,24 +28,6 @@ def add_reranker(model: Any, rank: int) -> None:
     model.reranker = Reranker.of(model)
     for each in model.reranker.maps.values():
         each.init_weights()
-
-
-def write_adapter(source: Path, output: Path, model: Any, config: RerankConfig) -> None:
-    """Write to ``output`` the adapter in ``source`` with the reranker of ``model``, its matrices in half precision, and
-    the search's weight and thresholds of ``config``."""
-    shutil.copytree(source, output, dirs_exist_ok=True)
-    weights = halved({f"reranker.{name}": tensor for name, tensor in model.reranker.state_dict().items()})
-    save_file(load_file(source / MEMORY) | weights, str(output / MEMORY))
-    settings = json.loads((source / "config.json").read_text("utf-8"))
-    settings["memory"] |= {
-        "rerank_rank": config.rank,
-        "rerank_search_weight": config.search_weight,
-        "rerank_answer_threshold": config.answer_threshold,
-        "rerank_end_threshold": config.end_threshold,
-        "rerank_forget_threshold": config.forget_threshold,
-        "change_threshold": config.change_threshold,
-    }
-    (output / "config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
 def train_reranker(
@@ -70,7 +48,16 @@ def train_reranker(
     )  # fmt: skip
     trainer.resume()
     trainer.run()
-    write_adapter(adapter, output, checkpoint.model, config)
+    weights = {f"reranker.{name}": tensor for name, tensor in trainer.reranker.state_dict().items()}
+    settings = {
+        "rerank_rank": config.rank,
+        "rerank_search_weight": config.search_weight,
+        "rerank_answer_threshold": config.answer_threshold,
+        "rerank_end_threshold": config.end_threshold,
+        "rerank_forget_threshold": config.forget_threshold,
+        "change_threshold": config.change_threshold,
+    }
+    rewrite_adapter(adapter, output, weights, settings)
 
 
 @click.command()

@@ -29,15 +29,10 @@ def multiplies_bfloat16() -> bool:
 
 def product(state: Tensor, weight: Tensor) -> Tensor:
     """``F.linear`` of two tensors of one type, in float32 where that is faster on this processor."""
-    if state.dtype is torch.bfloat16 and state.device.type == "cpu" and not multiplies_bfloat16():
-        return _widened(state, weight)
+    many = state.numel() >= FEW * state.shape[-1]
+    if many and state.dtype is torch.bfloat16 and state.device.type == "cpu" and not multiplies_bfloat16():
+        return F.linear(state.float(), weight.float()).to(state.dtype)
     return F.linear(state, weight)
-
-
-def _widened(state: Tensor, weight: Tensor) -> Tensor:
-    if state.numel() < FEW * state.shape[-1]:
-        return F.linear(state, weight)
-    return F.linear(state.float(), weight.float()).to(state.dtype)
 
 
 class _Suited(nn.Linear):

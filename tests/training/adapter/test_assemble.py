@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
-from training.adapter.assemble import load_adapter, merged, save_adapter
+from training.adapter.assemble import load_adapter, merged, rewrite_adapter, save_adapter
 from training.adapter.labels import Session
 from training.adapter.run import AdapterTrainer
+from varda_chat.models.adapters import LORA, MEMORY
 
 
 def test_a_small_adapter_gives_the_large_ones_parts_rounded(
@@ -44,3 +47,23 @@ def test_the_merged_model_says_what_the_model_with_lora_says(
     assert not any("lora" in name for name in whole.state_dict())
     for name, tensor in whole.memory_layer.state_dict().items():
         assert torch.equal(tensor, model.memory_layer.state_dict()[name]), name
+
+
+def test_an_adapter_is_rewritten_with_some_parts_and_settings_and_all_else_kept(
+    new_trainer: Callable[[], AdapterTrainer], tmp_path: Path
+) -> None:
+    model = new_trainer().model
+    source, output = tmp_path / "source", tmp_path / "output"
+    save_adapter(model, source, base={"name": "tiny", "revision": "", "sha256": ""})
+    name = "memory_layer.fc_intent.fc_out.weight"
+    old = load_file(source / MEMORY)
+    rewrite_adapter(source, output, {name: torch.ones(old[name].shape)}, {"request_threshold": 0.6})
+    new = load_file(output / MEMORY)
+    assert new.keys() == old.keys() and new[name].dtype is torch.float16
+    assert torch.equal(new[name], torch.ones_like(new[name]))
+    assert all(torch.equal(new[each], old[each]) for each in old if each != name)
+    before, after = (json.loads((directory / "config.json").read_text("utf-8")) for directory in (source, output))
+    assert after["memory"].pop("request_threshold") == 0.6
+    before["memory"].pop("request_threshold", None)
+    assert after == before
+    assert (output / LORA).read_bytes() == (source / LORA).read_bytes()
