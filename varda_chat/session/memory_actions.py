@@ -68,6 +68,10 @@ class SessionMemory:
         """All statements of the memory, the newest first."""
         return self.store.statements()
 
+    def present(self, statement_ids: Iterable[int]) -> frozenset[int]:
+        """Those of ``statement_ids`` that are in memory."""
+        return self.store.reader.present(statement_ids)
+
     def removed(self) -> tuple[Removed, ...]:
         """What was deleted and can still be brought back, the last first."""
         return self.store.removed()

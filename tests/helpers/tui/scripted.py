@@ -133,6 +133,12 @@ class ScriptedSession:
         """What is in ``store``, the newest first."""
         return () if self.store is None else self.store.statements()
 
+    def present(self, statement_ids: Iterable[int]) -> frozenset[int]:
+        """Those in ``store``; without one, all but those that its events deleted."""
+        if self.store is not None:
+            return self.store.reader.present(statement_ids)
+        return frozenset(statement_ids) - {each.id for each in self.events if each.kind == "deleted"}
+
     def removed(self) -> tuple[Removed, ...]:
         """What was deleted from ``store``."""
         return () if self.store is None else self.store.removed()

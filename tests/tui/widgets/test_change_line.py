@@ -93,6 +93,30 @@ async def test_each_memory_that_a_turn_stored_is_undone_by_itself(
         await wait_until(pilot, lambda: lines[1].in_memory)
 
 
+async def test_after_a_restart_a_line_knows_what_was_undone(
+    profile_dir: Path, tiny_checkpoint: Path, transcripts: Transcripts
+) -> None:
+    async with make_app(
+        real_opener(profile_dir, tiny_checkpoint, transcripts), profile_dir, transcripts=transcripts
+    ).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        answer = await ask(pilot, "I live in Lisbon. My dog is Tom.")
+        first, second = list(answer.query(ChangeLine))[:2]
+        first.focus()
+        await pilot.press("u")
+        await wait_until(pilot, lambda: not first.in_memory)
+    session_id = transcripts.sessions()[0].id
+    app = make_app(
+        real_opener(profile_dir, tiny_checkpoint, transcripts), profile_dir, transcripts=transcripts, resume=session_id
+    )
+    async with app.run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        lines = {line.memory.id: line for line in chat_of(pilot).query(ChangeLine)}
+        await wait_until(pilot, lambda: not lines[first.memory.id].in_memory)
+        assert lines[second.memory.id].in_memory
+        assert " undone" in str(lines[first.memory.id].render())
+
+
 async def test_the_line_under_an_answer_names_the_key_that_undoes(profile_dir: Path) -> None:
     session = ScriptedSession([Line(("Gone.",), deleted=(Remembered(4, "I bake."),)), Line(("Hello.",))])
     async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:

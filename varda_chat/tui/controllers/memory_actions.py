@@ -183,6 +183,21 @@ class MemoryActions:
         self._note_changes((memory_id,), in_memory=not goes)
         await screen.refresh_memory()
 
+    async def follow_memory(self) -> None:
+        """Let the lines under the answers say where their memories are: these may be answers of an earlier day."""
+        lines = list(self.screen.query(ChangeLine))
+        if not lines:
+            return
+        shown_ids = {line.memory.id for line in lines}
+        present = await self.screen.ask_session(
+            lambda session: session.memory.present(shown_ids), "looking at the memory", wait=False
+        )
+        if present is None:
+            return
+        for line in lines:
+            if line.in_memory != (line.memory.id in present):
+                line.note(in_memory=not line.in_memory)
+
     def _note_changes(self, memory_ids: Iterable[int], *, in_memory: bool) -> None:
         """Let the lines under the answers say where these memories are now."""
         changed = frozenset(memory_ids)

@@ -106,6 +106,7 @@ class SavedSessions:
             self.screen.tell(str(error), warning=True)
         else:
             self.note()
+            await self.screen.memories.follow_memory()
 
     # choosing
 

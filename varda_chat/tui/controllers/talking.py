@@ -89,6 +89,7 @@ class Talk:
         for welcome in screen.query(Welcome):
             welcome.show_details(event.details)
         await screen.show_memory(event.memory)
+        await screen.memories.follow_memory()
         for notice in event.details.notices:
             await screen.conversation.add(Notice(notice))
         self._settle(ChatState.READY)

@@ -173,6 +173,7 @@ class ChatScreen(Screen[None]):
         memory = await self.ask_session(memory_of, "looking at the memory", wait=False)
         if memory is not None:
             await self.show_memory(memory)
+            await self.memories.follow_memory()
 
     async def show_memory(self, memory: MemoryView, turn: Turn | None = None) -> None:
         """Show the memory as it is after ``turn`` (None: as it was found)."""
