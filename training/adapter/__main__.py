@@ -17,6 +17,8 @@ from training.adapter.data import load_data
 from training.adapter.finish import finish
 from training.adapter.intents import IntentConfig
 from training.adapter.intents_command import learn_intents
+from training.adapter.preferences import PreferenceConfig
+from training.adapter.preferences_command import learn_preferences
 from training.adapter.progress import say
 from training.adapter.rerank import RerankConfig
 from training.adapter.rerank_command import train_reranker
@@ -25,7 +27,7 @@ from training.adapter.speech import SpeechConfig, SpeechTrainer
 from training.sentence_encoder import SentenceEncoder, packaged_encoder
 from varda_chat.models.bases import SMOLLM2, resolve_base, source_digest
 
-STAGES = ("speech", "memory", "reranker", "intents")
+STAGES = ("speech", "memory", "reranker", "intents", "preferences")
 
 
 def settings_of(texts: tuple[str, ...], stage: str, config: type[Any]) -> Any:
@@ -64,11 +66,12 @@ def main(
     base: Path | None, data_dir: Path, output_dir: Path, source: Path | None, teacher: Path | None,
     settings: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Train an adapter: speech, memory, reranker, intents. Started again, it resumes from its last save."""
+    """Train an adapter: speech, memory, reranker, intents, preferences. It resumes from its last save."""
     speaking = settings_of(settings, "speech", SpeechConfig)
     remembering = settings_of(settings, "memory", AdapterConfig)
     reranking = settings_of(settings, "reranker", RerankConfig)
     wanting = settings_of(settings, "intents", IntentConfig)
+    preferring = settings_of(settings, "preferences", PreferenceConfig)
     directory = resolve_base(SMOLLM2, base, say)
     digest = source_digest(directory)
     if digest not in SMOLLM2.digests:
@@ -89,7 +92,11 @@ def main(
     finish(trainer, directory, output_dir / "memory" / "adapter", say)
     judging = output_dir / "reranker"
     train_reranker(output_dir / "memory" / "adapter", judging, judging / "adapter", reranking, encoder, say)
-    learn_intents(judging / "adapter", output_dir / "intents", output_dir / "adapter", wanting, lambda _: data, say)
+    meaning = output_dir / "intents"
+    learn_intents(judging / "adapter", meaning, meaning / "adapter", wanting, lambda _: data, say)
+    learn_preferences(
+        meaning / "adapter", directory, output_dir / "preferences", output_dir / "adapter", preferring, say
+    )
 
 
 if __name__ == "__main__":

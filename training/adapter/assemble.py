@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from varda_chat.errors import CheckpointError
 from varda_chat.models.adapters import LORA, LORA_CONFIG, MEMORY
+from varda_chat.models.bases import SMOLLM2, resolve_base
 from varda_chat.models.chat_format import ChatFormat, chat_format_of
 from varda_chat.models.linear_maps import widen
 from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
@@ -150,6 +152,19 @@ def load_adapter(model: VardaLlamaAssociative, source: Path) -> None:
     state = {name: tensor for name, tensor in state.items() if shapes.get(name) == tensor.shape}
     model.load_state_dict(state, strict=False)
     load_lora(model, source)
+
+
+def load_to_train(
+    adapter: Path, base: Path | None, say: Callable[[str], None]
+) -> tuple[ChatFormat, VardaLlamaAssociative, dict[str, str]]:
+    """The model of an adapter directory with its LoRA weights apart, as they are trained, and its config's record of
+    the base. ``base``: the base's directory, None to find it."""
+    chat, model = with_memory(resolve_base(SMOLLM2, base, say))
+    known = json.loads((adapter / LORA_CONFIG).read_text(encoding="utf-8"))
+    add_lora(model, known["r"], known["lora_alpha"])
+    load_adapter(model, adapter)
+    record: dict[str, str] = json.loads((adapter / "config.json").read_text(encoding="utf-8"))["base"]
+    return chat, model, record
 
 
 def merged(model: VardaLlamaAssociative) -> VardaLlamaAssociative:

@@ -32,14 +32,16 @@ def add_reranker(model: Any, rank: int) -> None:
 
 def train_reranker(
     adapter: Path, saves: Path, output: Path, config: RerankConfig, encoder: Callable[[list[str]], Tensor],
-    say: Callable[[str], None],
+    say: Callable[[str], None], *, further: bool = False,
 ) -> None:  # fmt: skip
     """Train a reranker for ``adapter``, resuming from what is in ``saves``, and write both to ``output``. ``encoder``:
-    unit vectors of texts, by which near statements are found."""
+    unit vectors of texts, by which near statements are found. ``further``: go on with the reranker that ``adapter``
+    has, and keep its thresholds."""
     checkpoint = load_checkpoint(adapter)
     widen(checkpoint.model)
     torch.manual_seed(config.seed)
-    add_reranker(checkpoint.model, config.rank)
+    if not further:
+        add_reranker(checkpoint.model, config.rank)
     facts, lines = load_facts(validation=False), load_lines(validation=False)
     drawn = DrawnPairs(facts, lines, encoder, random.Random(config.seed))
     trainer = RerankTrainer(
@@ -57,18 +59,19 @@ def train_reranker(
         "rerank_forget_threshold": config.forget_threshold,
         "change_threshold": config.change_threshold,
     }
-    rewrite_adapter(adapter, output, weights, settings)
+    rewrite_adapter(adapter, output, weights, {} if further else settings)
 
 
 @click.command()
 @click.option("--adapter", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
 @click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Saves, then the adapter.")
 @click.option("--max-steps", type=click.IntRange(1), default=RerankConfig.max_steps, show_default=True)
-def main(adapter: Path, output_dir: Path, max_steps: int) -> None:
+@click.option("--rate", type=float, default=RerankConfig.map_rate, show_default=True, help="Learning rate.")
+@click.option("--further", is_flag=True, help="Go on with the reranker that the adapter has.")
+def main(adapter: Path, output_dir: Path, max_steps: int, rate: float, further: bool) -> None:
     """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
-    train_reranker(
-        adapter, output_dir, output_dir / "adapter", RerankConfig(max_steps=max_steps), packaged_encoder(), say
-    )
+    config = RerankConfig(max_steps=max_steps, map_rate=rate, decision_rate=rate * 2 / 3, seed=1 + further)
+    train_reranker(adapter, output_dir, output_dir / "adapter", config, packaged_encoder(), say, further=further)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import click
 
-from training.adapter.assemble import add_lora, load_adapter, save_lora, with_memory
+from training.adapter.assemble import load_to_train, save_lora
 from training.adapter.config import AdapterConfig
 from training.adapter.data import load_data
 from training.adapter.progress import say
 from training.adapter.run import AdapterTrainer
-from varda_chat.models.adapters import LORA_CONFIG
-from varda_chat.models.bases import SMOLLM2, resolve_base
 
 
 @click.command()
@@ -28,14 +25,10 @@ from varda_chat.models.bases import SMOLLM2, resolve_base
 @click.option("--rate", type=float, default=AdapterConfig.speech_rate, show_default=True, help="Learning rate.")
 def main(adapter: Path, base: Path | None, data_dir: Path, output_dir: Path, max_steps: int, rate: float) -> None:
     """Train what stands above the memory of ADAPTER on what is said. Started again, it resumes from its last save."""
-    chat, model = with_memory(resolve_base(SMOLLM2, base, say))
-    known = json.loads((adapter / LORA_CONFIG).read_text(encoding="utf-8"))
-    add_lora(model, known["r"], known["lora_alpha"])
-    load_adapter(model, adapter)
+    chat, model, record = load_to_train(adapter, base, say)
     config = AdapterConfig(memory_steps=0, reading_steps=0, speech_steps=max_steps, speech_rate=rate, seed=2)
     data = load_data(chat, data_dir)
     data.builder.talkative = config.talkative
-    record = json.loads((adapter / "config.json").read_text(encoding="utf-8"))["base"]
     output_dir.mkdir(parents=True, exist_ok=True)
     trainer = AdapterTrainer(model, chat, data, config, output_dir, record, say)
     if trainer.resume():
