@@ -28,6 +28,8 @@ from varda_chat.models.configuration import STATUSES
 from varda_chat.models.llama import VardaLlamaAssociative
 from varda_chat.models.memory_pass import StopBelow
 
+PREFERENCES = ("preferences", "preferences_b")
+"""Tables, each of replies of the model that had learned from those before."""
 KEYS = ("said", "found", "user", "status", "better", "worse")
 
 
@@ -44,9 +46,13 @@ class Preference:
     worse: tuple[str, ...]
 
 
-def load_preferences(*, validation: bool, path: Path = DIRECTORY / "preferences.jsonl") -> tuple[Preference, ...]:
-    """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
-    return tuple(each for _, each in part_of(read_table(path, _preference), validation=validation))
+def load_preferences(
+    names: Sequence[str] = PREFERENCES, *, validation: bool, directory: Path = DIRECTORY
+) -> tuple[Preference, ...]:
+    """The training part of the tables ``names``, or the held-out one. Raises DataError naming file and line of a bad
+    entry."""
+    tables = (read_table(directory / f"{name}.jsonl", _preference) for name in names)
+    return tuple(each for table in tables for _, each in part_of(table, validation=validation))
 
 
 def _preference(entry: dict[str, Any]) -> Preference:
@@ -150,7 +156,7 @@ class PreferenceConfig:
     trees: int = 16
     beta: float = 0.1
     likelihood: float = 0.7
-    max_steps: int = 200
+    max_steps: int = 240
     warmup_steps: int = 10
     rate: float = 3e-4
     clip: float = 1.0

@@ -94,7 +94,6 @@ def test_a_resumed_run_goes_on_as_the_uninterrupted_one(tmp_path: Path) -> None:
 )
 def test_a_bad_entry_is_named_by_its_line(tmp_path: Path, change: dict[str, object], problem: str) -> None:
     entry = {"said": [], "user": "hi", "status": "nothing", "better": ["Good."], "worse": ["Bad."]} | change
-    path = tmp_path / "preferences.jsonl"
-    path.write_text(json.dumps(entry), encoding="utf-8")
+    (tmp_path / "preferences.jsonl").write_text(json.dumps(entry), encoding="utf-8")
     with pytest.raises(DataError, match=rf"line 1: .*{problem}"):
-        load_preferences(validation=False, path=path)
+        load_preferences(["preferences"], validation=False, directory=tmp_path)
