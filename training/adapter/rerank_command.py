@@ -35,8 +35,8 @@ def train_reranker(
     say: Callable[[str], None], *, further: bool = False,
 ) -> None:  # fmt: skip
     """Train a reranker for ``adapter``, resuming from what is in ``saves``, and write both to ``output``. ``encoder``:
-    unit vectors of texts, by which near statements are found. ``further``: go on with the reranker that ``adapter``
-    has, and keep its thresholds."""
+    unit vectors of texts, by which near statements are found. ``further``: train the one that ``adapter`` has, and
+    keep its thresholds."""
     checkpoint = load_checkpoint(adapter)
     widen(checkpoint.model)
     torch.manual_seed(config.seed)
@@ -67,7 +67,7 @@ def train_reranker(
 @click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Saves, then the adapter.")
 @click.option("--max-steps", type=click.IntRange(1), default=RerankConfig.max_steps, show_default=True)
 @click.option("--rate", type=float, default=RerankConfig.map_rate, show_default=True, help="Learning rate.")
-@click.option("--further", is_flag=True, help="Go on with the reranker that the adapter has.")
+@click.option("--further", is_flag=True, help="Train the one that the adapter has.")
 def main(adapter: Path, output_dir: Path, max_steps: int, rate: float, further: bool) -> None:
     """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
     config = RerankConfig(max_steps=max_steps, map_rate=rate, decision_rate=rate * 2 / 3, seed=1 + further)
