@@ -74,6 +74,11 @@ def add_lora(model: nn.Module, rank: int, alpha: int) -> None:
             parameter.data = parameter.data.float()
 
 
+def layer_of(name: str) -> int:
+    """The number of the layer that a LoRA weight called ``name`` belongs to."""
+    return int(name.partition(".layers.")[2].partition(".")[0])
+
+
 def lora_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """LoRA weights by PEFT's names."""
     return {
@@ -115,6 +120,12 @@ def rewrite_adapter(source: Path, output: Path, weights: dict[str, torch.Tensor]
     (output / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
 
+def rewrite_lora(source: Path, output: Path, model: nn.Module, base_name: str) -> None:
+    """Write to ``output`` the adapter in ``source`` with the LoRA weights of ``model``, in bf16."""
+    shutil.copytree(source, output, dirs_exist_ok=True)
+    save_lora(model, output, base_name=base_name, small=True)
+
+
 def save_lora(model: nn.Module, output: Path, *, base_name: str, small: bool = False) -> None:
     """Write the LoRA weights of ``model``, if it has any, in PEFT's layout (``small``: in bf16)."""
     lora = {k: (v.bfloat16() if small else v).contiguous() for k, v in lora_state(model).items()}
@@ -122,7 +133,7 @@ def save_lora(model: nn.Module, output: Path, *, base_name: str, small: bool = F
         return
     save_file(lora, str(output / LORA), metadata={"format": "pt"})
     one: Any = next(module for module in model.modules() if hasattr(module, "lora_A"))
-    layers = sorted({int(name.partition(".layers.")[2].partition(".")[0]) for name in lora})
+    layers = sorted({layer_of(name) for name in lora})
     lora_config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": one.r["default"],
         "lora_alpha": one.lora_alpha["default"], "lora_dropout": 0.0, "bias": "none",

@@ -7,7 +7,6 @@ replies beside it); all below stays as it is, so that it is read once.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -19,7 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.adapter.assemble import layer_of
 from training.adapter.lines import DIRECTORY, Lines, part_of
+from training.adapter.saves import load_state, save_state
 from training.optimizer import descend, warm_cosine
 from training.precision import autocast
 from training.tables import check_keys, read_table, texts
@@ -76,7 +77,7 @@ def noted_replies(lines: Lines, count: int, rng: random.Random) -> list[Preferen
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tree:
     """Replies that share what stands before them, in one row of T tokens: each looks at the shared tokens and at its
     own. ids, status (-1 for none), place (of the token in its own sequence), branch (-1 for what is shared), all (T,);
@@ -174,14 +175,14 @@ class PreferenceTrainer:
         self.model, self.config, self.output, self.say = model, config, output, say
         self.first = model.config.memory.memory_layer
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(".lora_" in name and _layer_of(name) >= self.first)
+            parameter.requires_grad_(".lora_" in name and layer_of(name) >= self.first)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.0)
         self.trees = [Tree.of(chat, each) for each in preferences]
         self.held = [Tree.of(chat, each) for each in held]
         self.step = 0
-        self.states: dict[int, Tensor] = {}
-        self.before: dict[int, Tensor] = {}
+        self.states: dict[Tree, Tensor] = {}
+        self.before: dict[Tree, Tensor] = {}
 
     @torch.no_grad()
     def read(self) -> None:
@@ -193,8 +194,8 @@ class PreferenceTrainer:
             hidden = self._lower(batch)
             scores = self._scores(hidden, batch, part)
             for row, (tree, found) in enumerate(zip(part, scores, strict=True)):
-                self.states[id(tree)] = hidden[row, : len(tree)].clone()
-                self.before[id(tree)] = found.detach()
+                self.states[tree] = hidden[row, : len(tree)].clone()
+                self.before[tree] = found.detach()
             if done % 20 == 0:
                 self.say(f"read {len(self.states)} of {len(trees)} lines")
 
@@ -222,9 +223,11 @@ class PreferenceTrainer:
         """Of each tree, (n, 2): its replies' log-likelihoods, in nats, and their lengths in tokens."""
         decoder = self.model.model
         with autocast():
-            places = decoder.rotary_emb(hidden, position_ids=batch.place)
+            rotation = decoder.rotary_emb(hidden, position_ids=batch.place)
             for layer in decoder.layers[self.first :]:
-                hidden = layer(hidden, attention_mask=batch.mask, position_ids=batch.place, position_embeddings=places)
+                hidden = layer(
+                    hidden, attention_mask=batch.mask, position_ids=batch.place, position_embeddings=rotation
+                )
             hidden = decoder.norm(hidden)
             chosen = [(row, places) for row, tree in enumerate(trees) for places in tree.scored]
             rows = torch.cat([torch.full_like(places, row) for row, places in chosen])
@@ -239,7 +242,7 @@ class PreferenceTrainer:
     def _batch_scores(self, trees: Sequence[Tree]) -> list[Tensor]:
         batch = TreeBatch.of(trees)
         longest = batch.ids.shape[1]
-        hidden = torch.stack([F.pad(self.states[id(tree)], (0, 0, 0, longest - len(tree))) for tree in trees])
+        hidden = torch.stack([F.pad(self.states[tree], (0, 0, 0, longest - len(tree))) for tree in trees])
         return self._scores(hidden, batch, trees)
 
     def losses(self, trees: Sequence[Tree]) -> dict[str, Tensor]:
@@ -247,7 +250,7 @@ class PreferenceTrainer:
         a token; right: share of these pairs in which the better one has gained more."""
         margins, likelihood, lengths = [], [], []
         for tree, found in zip(trees, self._batch_scores(trees), strict=True):
-            gained = found[:, 0] - self.before[id(tree)][:, 0]
+            gained = found[:, 0] - self.before[tree][:, 0]
             margin = gained[: tree.better, None] - gained[None, tree.better :]
             if margin.numel():
                 margins.append(margin.flatten().mul(self.config.beta))
@@ -294,28 +297,13 @@ class PreferenceTrainer:
                 self.say(f"preferences {self.step}: {_shown(smooth)}; held out {_shown(self.held_out())}")
 
     def save(self) -> None:
-        self.output.mkdir(parents=True, exist_ok=True)
-        state = {"lora": [p.detach() for p in self.parameters], "optimizer": self.optimizer.state_dict()}
-        whole = self.output / "preferences.new"
-        torch.save(state | {"step": self.step}, whole)
-        whole.replace(self.output / "preferences.pt")
+        save_state(self.output / "preferences.pt", self.parameters, self.optimizer, self.step)
 
     def resume(self) -> bool:
         """Go on from the last save, if there is one. What the model was before is read first (``read``)."""
-        if not (self.output / "preferences.pt").exists():
-            return False
-        state = torch.load(self.output / "preferences.pt", weights_only=True)
-        with torch.no_grad():
-            for own, saved in zip(self.parameters, state["lora"], strict=True):
-                own.copy_(saved)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
-        return True
-
-
-def _layer_of(name: str) -> int:
-    """The number of the layer that a parameter called ``name`` belongs to."""
-    return int(name.partition(".layers.")[2].partition(".")[0])
+        step = load_state(self.output / "preferences.pt", self.parameters, self.optimizer)
+        self.step = self.step if step is None else step
+        return step is not None
 
 
 def _by_length(trees: Sequence[Tree], tokens: int) -> Iterator[list[Tree]]:
@@ -331,4 +319,4 @@ def _by_length(trees: Sequence[Tree], tokens: int) -> Iterator[list[Tree]]:
 
 
 def _shown(values: dict[str, float]) -> str:
-    return " ".join(f"{name} {value:.3f}" for name, value in values.items() if not math.isnan(value))
+    return " ".join(f"{name} {value:.3f}" for name, value in values.items())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
-from training.adapter.assemble import load_to_train, save_lora
+from training.adapter.assemble import load_to_train, rewrite_lora
 from training.adapter.lines import load_lines
 from training.adapter.preferences import (
     PREFERENCES,
@@ -36,8 +35,7 @@ def learn_preferences(
     if trainer.resume():
         say(f"Resumed at step {trainer.step}.")
     trainer.run()
-    shutil.copytree(adapter, output, dirs_exist_ok=True)
-    save_lora(model, output, base_name=record["name"], small=True)
+    rewrite_lora(adapter, output, model, record["name"])
 
 
 @click.command()

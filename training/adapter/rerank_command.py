@@ -17,6 +17,7 @@ from training.adapter.lines import load_facts, load_lines
 from training.adapter.progress import say
 from training.adapter.rerank import RerankConfig, RerankTrainer
 from training.sentence_encoder import packaged_encoder
+from varda_chat.errors import CheckpointError
 from varda_chat.models.checkpoint import load_checkpoint
 from varda_chat.models.linear_maps import widen
 from varda_chat.models.reranker import Reranker
@@ -40,6 +41,8 @@ def train_reranker(
     checkpoint = load_checkpoint(adapter)
     widen(checkpoint.model)
     torch.manual_seed(config.seed)
+    if further and checkpoint.model.reranker is None:
+        raise CheckpointError(f"The adapter in {adapter} has no reranker that could be trained further.")
     if not further:
         add_reranker(checkpoint.model, config.rank)
     facts, lines = load_facts(validation=False), load_lines(validation=False)
@@ -70,7 +73,8 @@ def train_reranker(
 @click.option("--further", is_flag=True, help="Train the one that the adapter has.")
 def main(adapter: Path, output_dir: Path, max_steps: int, rate: float, further: bool) -> None:
     """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
-    config = RerankConfig(max_steps=max_steps, map_rate=rate, decision_rate=rate * 2 / 3, seed=1 + further)
+    seed = 2 if further else RerankConfig.seed  # other pairs are drawn than the first time
+    config = RerankConfig(max_steps=max_steps, map_rate=rate, decision_rate=rate * 2 / 3, seed=seed)
     train_reranker(adapter, output_dir, output_dir / "adapter", config, packaged_encoder(), say, further=further)
 
 

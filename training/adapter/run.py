@@ -27,7 +27,7 @@ from training.adapter.address import (
     statements_by_topic,
     train_address,
 )
-from training.adapter.assemble import add_lora, load_adapter, load_lora, save_adapter
+from training.adapter.assemble import add_lora, layer_of, load_adapter, load_lora, save_adapter
 from training.adapter.batch import SessionBatch, VectorRing
 from training.adapter.config import AdapterConfig
 from training.adapter.data import AdapterData
@@ -64,7 +64,7 @@ class AdapterTrainer:
         memory_layer = model.config.memory.memory_layer
         for name, parameter in model.named_parameters():  # what has been read below stays true
             if ".lora_" in name:
-                parameter.requires_grad_(int(name.partition(".layers.")[2].partition(".")[0]) >= memory_layer)
+                parameter.requires_grad_(layer_of(name) >= memory_layer)
         self.ring = VectorRing(config.ring, model.config.memory.memory_dim)
         self.lora = lora = [p for n, p in model.named_parameters() if p.requires_grad and ".lora_" in n]
         address = [p for n, p in model.named_parameters() if n.startswith(ADDRESS)]

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from transformers import AutoModelForCausalLM
 
 from training.adapter.assemble import add_lora, load_lora, save_lora
 from training.adapter.batch import SessionBatch
+from training.adapter.saves import load_state, save_state
 from training.adapter.sessions import SessionBuilder
 from training.optimizer import descend, warm_cosine
 from training.precision import autocast
@@ -107,23 +107,15 @@ class SpeechTrainer:
                 self.say(f"{self.step:5d} held out {self.held_out():.3f}")
 
     def save(self) -> None:
-        self.output.mkdir(parents=True, exist_ok=True)
-        state: dict[str, Any] = {"optimizer": self.optimizer.state_dict(), "step": self.step}
-        whole = self.output / "state.new"
-        torch.save(state | {"lora": [p.detach() for p in self.parameters]}, whole)
-        whole.replace(self.output / "state.pt")
+        save_state(self.output / "state.pt", self.parameters, self.optimizer, self.step)
         save_lora(self.model, self.output, base_name="")
         (self.output / "speech.json").write_text(json.dumps(asdict(self.config), indent=1), encoding="utf-8")
 
     def resume(self, source: Path | None = None) -> bool:
         """Go on from the last save, if there is one; from ``source``: with its weights alone."""
-        if (self.output / "state.pt").exists():
-            state = torch.load(self.output / "state.pt", weights_only=True)
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step = state["step"]
-            with torch.no_grad():
-                for own, saved in zip(self.parameters, state["lora"], strict=True):
-                    own.copy_(saved)
+        step = load_state(self.output / "state.pt", self.parameters, self.optimizer)
+        if step is not None:
+            self.step = step
             return True
         if source is not None:
             load_lora(self.model, source)

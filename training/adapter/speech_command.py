@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import click
 
-from training.adapter.assemble import load_to_train, save_lora
+from training.adapter.assemble import load_to_train, rewrite_lora
 from training.adapter.config import AdapterConfig
 from training.adapter.data import load_data
 from training.adapter.progress import say
@@ -34,8 +33,7 @@ def main(adapter: Path, base: Path | None, data_dir: Path, output_dir: Path, max
     if trainer.resume():
         say(f"Resumed at step {trainer.step}.")
     trainer.learn_speech()
-    shutil.copytree(adapter, output_dir / "adapter", dirs_exist_ok=True)
-    save_lora(model, output_dir / "adapter", base_name=record["name"], small=True)
+    rewrite_lora(adapter, output_dir / "adapter", model, record["name"])
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def test_a_reply_among_others_has_the_likelihood_that_it_has_alone(tmp_path: Pat
     trainer = a_trainer(tmp_path)
     tree = Tree.of(CHAT, TOLD)
     number = STATUSES.index("stored")
-    for reply, scored in zip((*TOLD.better, *TOLD.worse), trainer.before[id(trainer.trees[0])], strict=True):
+    for reply, scored in zip((*TOLD.better, *TOLD.worse), trainer.before[trainer.trees[0]], strict=True):
         alone = Tree.of(CHAT, Preference(TOLD.said, (), TOLD.user, TOLD.status, (reply,), ()))
         with torch.no_grad():
             status = alone.status.unsqueeze(0)
