@@ -16,6 +16,8 @@ from torch import Tensor
 
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.models.chat_format import ChatFormat, EncodedMessage
+from varda_chat.models.claims import Claims
+from varda_chat.models.configuration import STATUSES
 from varda_chat.models.decoding import decode
 from varda_chat.models.generation import NoLoops, TextStreamer
 from varda_chat.models.memory_cache import MemoryCache
@@ -80,7 +82,7 @@ class ReplyWriter:
         room = self.model.config.n_positions - len(prompt)
         if room < 1:
             raise ValueError(f"the prompt of {len(prompt)} tokens leaves no room for a reply")
-        end, loops = self.chat.end_id, NoLoops(LOOP_NGRAM, earlier)
+        end, loops, claims = self.chat.end_id, NoLoops(LOOP_NGRAM, earlier), Claims(self.chat, STATUSES[status])
         streamer = TextStreamer(self.chat, on_text) if on_text is not None else None
         with self._watching() as read:
             reply = decode(
@@ -90,7 +92,7 @@ class ReplyWriter:
                 settings,
                 limit=min(settings.max_new_tokens, room),
                 end_id=end,
-                forbidden=lambda reply, _: [*self.chat.banned, *loops.banned(reply)],
+                forbidden=lambda reply, _: [*self.chat.banned, *loops.banned(reply), *claims.banned(reply)],
                 on_token=None if streamer is None else streamer.add,
                 stop=stop,
                 memory=memory,
