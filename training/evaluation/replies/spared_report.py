@@ -14,11 +14,14 @@ from typing import Any
 
 from rich.table import Table
 
+from training.evaluation.replies.claims import claims_deletion, promises
 from training.evaluation.replies.spared import STORABLE, Exchange, SetResult, Spared, Stage
 from training.evaluation.scoring import Score
 from training.evaluation.tables import new_table, score_json, share_text
 
 FRESH = "requests to a fresh memory that deleted their fact"
+PROMISED = "replies that promise to remember, where nothing was stored"
+CLAIMED = "replies that claim a deletion, where nothing was deleted"
 REQUESTS: tuple[Stage, ...] = ("request", "fresh request")
 
 
@@ -28,6 +31,8 @@ def totals(found: Spared) -> dict[str, Score]:
     lost = [fact for each in found.sets for fact in each.lost]
     junk = [each for each in found.lines if each.kind not in STORABLE]
     later, fresh = found.requests(), found.requests("fresh request")
+    unstored = [each for each in found.exchanges if not _by_user(each)]
+    undeleted = [each for each in found.exchanges if not each.deleted]
     return {
         "facts held after the telling": Score(len(held), sum(len(each.facts) for each in found.sets)),
         "of these lost to unrelated lines": Score(len(lost), len(held)),
@@ -40,6 +45,8 @@ def totals(found: Spared) -> dict[str, Score]:
         "requests after the lines that deleted something else": Score.of(bool(each.wrong) for each in later),
         FRESH: Score.of(each.right for each in fresh if each.held),
         "requests to a fresh memory that deleted something else": Score.of(bool(each.wrong) for each in fresh),
+        PROMISED: Score.of(promises(each.reply) for each in unstored),
+        CLAIMED: Score.of(claims_deletion(each.reply) for each in undeleted),
     }
 
 

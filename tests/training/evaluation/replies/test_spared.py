@@ -26,7 +26,15 @@ from training.evaluation.replies.spared import (
     measure,
     read_sets,
 )
-from training.evaluation.replies.spared_report import FRESH, counts, spared_json, spared_markdown, totals
+from training.evaluation.replies.spared_report import (
+    CLAIMED,
+    FRESH,
+    PROMISED,
+    counts,
+    spared_json,
+    spared_markdown,
+    totals,
+)
 from training.evaluation.scoring import names
 from training.tables import read_items
 from varda_chat.config.defaults import GenerationSettings
@@ -108,8 +116,8 @@ def test_an_item_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
 
 def exchange(stage: spared.Stage, kind: str, deleted: tuple[Change, ...] = (), lost: tuple[str, ...] = (),
-             target: str | None = None, held: bool = False) -> Exchange:  # fmt: skip
-    return Exchange(1, stage, kind, "text", "reply", (), deleted, lost, target, held)
+             target: str | None = None, held: bool = False, reply: str = "reply") -> Exchange:  # fmt: skip
+    return Exchange(1, stage, kind, "text", reply, (), deleted, lost, target, held)
 
 
 def test_totals_count_what_was_lost_and_what_was_right() -> None:
@@ -121,9 +129,9 @@ def test_totals_count_what_was_lost_and_what_was_right() -> None:
                 exchanges=(
                     exchange("telling", "fact"),
                     exchange("same session", "junk", (pet, talk), ("pet",)),
-                    exchange("after restart", "idiom"),
+                    exchange("after restart", "idiom", reply="I'll remember that."),
                     exchange("request", "correction", (car, talk), ("car",), "car", held=True),
-                    exchange("request", "request", (), (), "pet"),
+                    exchange("request", "request", (), (), "pet", reply="It's deleted."),
                     exchange("fresh request", "request", (pet,), ("pet",), "pet", held=True),
                 ),
             ),
@@ -137,6 +145,8 @@ def test_totals_count_what_was_lost_and_what_was_right() -> None:
     assert share["requests after the lines that deleted their fact"] == (1, 1)
     assert share["requests after the lines that deleted something else"] == (1, 2)
     assert share[FRESH] == (1, 1)
+    assert share[PROMISED] == (1, 6)
+    assert share[CLAIMED] == (1, 3)
     assert counts(found)["statements deleted by unrelated lines"] == 2
     assert "LOST: pet" in spared_markdown(found)
     assert spared_json(found)["kinds"]["junk"] == {"lines": 1, "deleting": 1, "facts_lost": 1, "stored": 0}
