@@ -53,7 +53,7 @@ class Claims:
 
     def _claiming(self, sentence: str) -> list[tuple[str, ...]]:
         """The words by which ``sentence``, as far as it goes, would claim what was not decided."""
-        words = []
+        words: list[tuple[str, ...]] = []
         if not self._may_delete and _DONE.search(sentence):
             words.append(_DELETED)
         if not self._may_promise and not _ONCE.search(sentence):
