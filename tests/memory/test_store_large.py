@@ -150,7 +150,7 @@ def test_a_damaged_database_is_found_in_the_background_and_saved_from_at_the_nex
 def test_turns_continue_while_the_index_is_written_and_a_crash_then_costs_little(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("varda_chat.memory.index_cache._REWRITE", 40)
+    monkeypatch.setattr("varda_chat.memory.index_cache.REWRITE", 40)
     with opened(tmp_path / "memory") as store:
         for number in range(25):
             store.apply(turn(told(f"n{number}")), session="s")
@@ -171,8 +171,8 @@ SLOWLY_WRITTEN = """
 import time
 from varda_chat.memory import index_cache
 from varda_chat.memory.index import snapshot
-index_cache._REWRITE, snapshot._CHUNK = 40, 100
-chunk = snapshot._stoppable
+index_cache.REWRITE, snapshot.CHUNK = 40, 100
+chunk = snapshot.stoppable
 
 def slowly(part, stopped):
     whole = chunk(part, stopped)
@@ -183,7 +183,7 @@ def slowly(part, stopped):
             yield piece
     return type(part)(part.nbytes, chunks)
 
-snapshot._stoppable = slowly
+snapshot.stoppable = slowly
 store = opened(directory)
 for number in range(20):
     store.apply(TurnChanges((told(number),)), session="s")
@@ -215,8 +215,8 @@ def test_a_kill_in_the_middle_of_writing_keeps_the_index_before(tmp_path: Path) 
 def test_a_purge_gives_up_the_older_index_that_is_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("varda_chat.memory.index_cache._REWRITE", 40)
-    monkeypatch.setattr("varda_chat.memory.index.snapshot._CHUNK", 64)
+    monkeypatch.setattr("varda_chat.memory.index_cache.REWRITE", 40)
+    monkeypatch.setattr("varda_chat.memory.index.snapshot.CHUNK", 64)
     secret = told("secret")
     with opened(tmp_path) as store:
         gone = store.apply(turn(secret), session="s").stored[0]
@@ -274,6 +274,6 @@ def test_a_segment_of_ids_in_any_order() -> None:
     np.testing.assert_array_equal(again.get_all_embeddings(), memory.get_all_embeddings())
     again.remove([3, 9])
     assert again.search(some(10), 1).ids[:, 0].tolist()[1] == 1
-    (segment,) = again.index._segments  # type: ignore[attr-defined]
+    (segment,) = again.index.segments  # type: ignore[attr-defined]
     assert isinstance(segment, Segment)
     assert segment.places(np.array([0, 3, 9, 77])).tolist()[1:] == [-1, -1, -1]

@@ -17,7 +17,7 @@ from tests.helpers.store_processes import PRELUDE
 
 WORK = """
 from varda_chat.memory import index_cache
-index_cache._REWRITE = 8
+index_cache.REWRITE = 8
 (directory / "memory").mkdir()
 store = opened(directory / "memory")
 for number in range(3):

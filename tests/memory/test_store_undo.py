@@ -235,7 +235,7 @@ def test_a_damaged_memory_of_the_first_schema_is_saved_from(tmp_path: Path) -> N
 
 
 def test_a_long_session_writes_the_index_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("varda_chat.memory.index_cache._REWRITE", 40)
+    monkeypatch.setattr("varda_chat.memory.index_cache.REWRITE", 40)
     index = tmp_path / "memory.faiss"
     written = 0
     with opened(tmp_path) as store:

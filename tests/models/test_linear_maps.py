@@ -19,7 +19,7 @@ from varda_chat.models.one_token import OneToken
 
 CHATML = ChatMLFormat(chatml_tokenizer())
 needs_packing = pytest.mark.skipif(
-    not (linear_maps.multiplies_bfloat16() and linear_maps._packs()), reason="this processor gains nothing by packing"
+    not (linear_maps.multiplies_bfloat16() and linear_maps.packs()), reason="this processor gains nothing by packing"
 )
 
 
@@ -145,7 +145,7 @@ def test_other_types_are_left_alone(monkeypatch: pytest.MonkeyPatch, has_bfloat1
 
 def test_where_torch_cannot_pack_the_plain_maps_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear_maps, "multiplies_bfloat16", lambda: True)
-    monkeypatch.setattr(linear_maps, "_packs", lambda: False)
+    monkeypatch.setattr(linear_maps, "packs", lambda: False)
     model = nn.Sequential(nn.Linear(4, 4, bias=False, dtype=torch.bfloat16))
     suit(model)
     assert type(model[0]) is nn.Linear

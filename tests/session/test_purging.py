@@ -108,7 +108,7 @@ def test_what_cannot_be_cleaned_is_named_and_tried_again(profile: Path, monkeypa
 
     (backup,) = (profile / "backups").glob("*.db")
     with monkeypatch.context() as disk:
-        disk.setattr("varda_chat.memory.purge._wipe_in_place", full)
+        disk.setattr("varda_chat.memory.purge.wipe_in_place", full)
         result = run("forget", "zyxw", "--purge", "--yes")
     assert result.exit_code == 1
     assert f"backups/{backup.name} could not be cleaned: the disk is full" in result.output

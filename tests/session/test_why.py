@@ -67,7 +67,7 @@ def test_what_is_masked_stands_nowhere_and_nothing_is_changed(
 ) -> None:
     turn = session.reply(ASKED)
     assert session.writer is not None
-    before = session.messages, list(session.writer._ids), session.memory.statements(), session.memory.recent(50)
+    before = session.messages, list(session.writer.ids), session.memory.statements(), session.memory.recent(50)
     saved = session.recording.transcripts.turns(1) if session.recording.transcripts else ()
     read = prompts(model, monkeypatch)
     answers = list(session.influence(turn))
@@ -77,7 +77,7 @@ def test_what_is_masked_stands_nowhere_and_nothing_is_changed(
         for told in (TOLD, ALSO):
             masked = told in {each.text for each in answer.masked}
             assert (told in prompt) is not masked, "neither in the note nor in the window"
-    after = session.messages, list(session.writer._ids), session.memory.statements(), session.memory.recent(50)
+    after = session.messages, list(session.writer.ids), session.memory.statements(), session.memory.recent(50)
     assert after == before
     assert session.recording.transcripts is not None and session.recording.transcripts.turns(1) == saved
 

@@ -190,14 +190,14 @@ def test_recording_goes_on_where_the_disk_is_full(store: Transcripts) -> None:
     lines: list[str] = []
     recording = Recording(store, lines.append)
     recording.answered(recording.asked("first"), "one", "done")
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    pages = store.db.execute("PRAGMA page_count").fetchone()[0]
+    store.db.execute(f"PRAGMA max_page_count = {pages}")
     for _ in range(2):
         recording.answered(recording.asked("x" * 200_000), "y" * 200_000, "done")
     assert len(lines) == 1
     assert "full" in lines[0]
     assert recording.last_turn is None
-    store._db.execute("PRAGMA max_page_count = 1000000")
+    store.db.execute("PRAGMA max_page_count = 1000000")
     recording.answered(recording.asked("third"), "three", "done")
     assert recording.info is not None
     assert [turn.prompt for turn in store.turns(recording.info.id)] == ["first", "third"]

@@ -65,7 +65,7 @@ async def test_a_full_disk(profile_dir: Path, tiny_checkpoint: Path, transcripts
     async with make_app(open_session, profile_dir, transcripts=transcripts).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         await ask(pilot, "Hello!")
-        databases = [sessions[0].memory.store.core.db, transcripts._db]
+        databases = [sessions[0].memory.store.core.db, transcripts.db]
         for db in databases:
             db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0]}")
         text = " ".join(f"I live in Lisbon {n}." for n in range(90))  # more than the pages that are there can take
@@ -86,7 +86,7 @@ async def test_a_transcript_that_cannot_be_written_is_told_once(profile_dir: Pat
     async with make_app(session, profile_dir, transcripts=transcripts).run_test(size=WIDE) as pilot:
         await wait_for_state(pilot, ChatState.READY)
         await ask(pilot, "Hello!")
-        transcripts._db.execute("PRAGMA query_only = ON")  # as on a disk that has become read-only
+        transcripts.db.execute("PRAGMA query_only = ON")  # as on a disk that has become read-only
         for _ in range(2):
             await ask(pilot, "Hello!")
         assert sum("conversation goes on" in line for line in notices(pilot)) == 1

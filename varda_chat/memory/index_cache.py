@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Ids = npt.NDArray[np.int64]
 
-_REWRITE = 4096  # vectors changed, at least, before the index file is written in the middle of a session
+REWRITE = 4096  # vectors changed, at least, before the index file is written in the middle of a session
 _BATCH = 4096  # vectors handed to the index at once while it is rebuilt
 
 
@@ -213,7 +213,7 @@ class IndexMirror:
 
         The threshold grows with the memory, so that writing stays a small part of the work of storing.
         """
-        return self._changed >= max(_REWRITE, len(self) // 4)
+        return self._changed >= max(REWRITE, len(self) // 4)
 
     def twin(self, new: NewStatement) -> int | None:
         """The statement that has, vector for vector, the tokens and (nearly) the vectors of ``new``."""

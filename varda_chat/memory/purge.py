@@ -203,7 +203,7 @@ def wipe_backup(path: Path, words: Words) -> None:
     try:
         with _writable(path):
             try:
-                _wipe_in_place(path, words)
+                wipe_in_place(path, words)
             except sqlite3.OperationalError:
                 _wipe_in_copy(path, words)  # it is in use, or there is no room to change it where it is
     except sqlite3.DatabaseError as error:
@@ -246,7 +246,8 @@ def _writable(path: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
-def _wipe_in_place(path: Path, words: Words) -> None:
+def wipe_in_place(path: Path, words: Words) -> None:
+    """Remove ``words`` from the database at ``path``, and overwrite where they stood. Raises sqlite3.Error, OSError."""
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = DELETE")  # one file, as it was
         db.execute("PRAGMA secure_delete = ON")
@@ -264,7 +265,7 @@ def _wipe_in_copy(path: Path, words: Words) -> None:
         make_private_file(part)
         with closing(connect_reader(path)) as source, closing(sqlite3.connect(part)) as copy:
             source.backup(copy)
-        _wipe_in_place(part, words)
+        wipe_in_place(part, words)
         part.replace(path)
     finally:
         for ending in ("", *COMPANIONS):

@@ -127,7 +127,7 @@ def find_base(base: Base, directory: Path | None = None, *, cache: Path | None =
     converted = cached_base_dir(base, cache)
     if intact(converted) is not None:
         return Source("cache", converted)
-    packaged = _packaged(base)
+    packaged = in_package(base)
     if packaged is not None:
         return Source("package", packaged)
     downloaded = _in_hub_cache(base)
@@ -178,7 +178,7 @@ def check_digest(base: Base, path: Path, digest: str) -> None:
         )
 
 
-def _packaged(base: Base) -> Path | None:
+def in_package(base: Base) -> Path | None:
     """The GGUF file of the installed package, which is not imported: importing may need what is not installed."""
     if not base.package or not base.gguf_file:
         return None

@@ -84,7 +84,7 @@ def suit(model: nn.Module) -> None:
     """Make the bfloat16 maps of ``model`` those that this processor chats with fastest."""
     if not multiplies_bfloat16():
         widen(model)
-    elif _packs():
+    elif packs():
         _replace(model, PackedLinear)
 
 
@@ -94,7 +94,7 @@ def widen(model: nn.Module) -> None:
         _replace(model, WidenedLinear)
 
 
-def _packs() -> bool:
+def packs() -> bool:
     """Whether this build of torch packs weights."""
     return all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
 

@@ -37,7 +37,7 @@ class Written:
 
 
 class ReplyWriter:
-    """Reads and writes for one session; not shared between threads."""
+    """Reads and writes for one session; not shared between threads. ids: the tokens that it has read."""
 
     def __init__(self, model: Any, chat: ChatFormat) -> None:
         self.model, self.chat = model, chat
@@ -46,15 +46,15 @@ class ReplyWriter:
     def reset(self) -> None:
         """Forget the past: the next reading starts over."""
         self._cache = MemoryCache(config=self.model.config)
-        self._ids: list[int] = []
+        self.ids: list[int] = []
 
     def read(self, ids: Sequence[int], memory: Any, statements: Sequence[int]) -> tuple[Any, int]:
         """Read ``ids``, the whole context up to the end of the person's line, with the ``statements`` of its tokens.
         Returns the pass over what had not been read yet, and the position in ``ids`` where that begins."""
-        known = len(self._ids)
+        known = len(self.ids)
         # a reply that was broken off by an error has been read further than is known here
         whole = known == self._cache.get_seq_length()
-        if not whole or known >= len(ids) or list(ids[:known]) != self._ids:
+        if not whole or known >= len(ids) or list(ids[:known]) != self.ids:
             self.reset()
             known = 0
         new = torch.tensor([list(ids[known:])], device=self.model.device)
@@ -62,7 +62,7 @@ class ReplyWriter:
             new, memory=memory, past_key_values=self._cache, use_cache=True, logits_to_keep=1,
             statements=torch.tensor([list(statements[known:])], device=self.model.device),
         )  # fmt: skip
-        self._ids = list(ids)
+        self.ids = list(ids)
         return output, known
 
     def write(
@@ -78,7 +78,7 @@ class ReplyWriter:
         """Write the reply to what was read last, on ``status`` and ``note``, reading ``memory``. ``on_text`` gets the
         text in pieces; ``stop``, once set, ends the reply after the token at hand; ``earlier``: replies not to
         repeat."""
-        prompt = [*self._ids, *note, *self.chat.reply_prompt]
+        prompt = [*self.ids, *note, *self.chat.reply_prompt]
         room = self.model.config.n_positions - len(prompt)
         if room < 1:
             raise ValueError(f"the prompt of {len(prompt)} tokens leaves no room for a reply")
@@ -100,7 +100,7 @@ class ReplyWriter:
             )
         if streamer is not None:
             streamer.end()
-        self._ids = [*prompt, *reply[:-1]]  # the last token was chosen and not read
+        self.ids = [*prompt, *reply[:-1]]  # the last token was chosen and not read
         reply = reply[:-1] if reply[-1] == end else reply
         if not read:
             return Written(reply, None, None)

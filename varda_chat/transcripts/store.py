@@ -55,7 +55,7 @@ _TURN = "SELECT id, session_id, prompt, reply, state, at, details FROM turns"
 class Transcripts:
     """sessions.db, open. Methods raise StorageError where the disk refuses, VardaError for an id that is not there.
 
-    notices: one line each for the person, on how it was opened.
+    notices: one line each for the person, on how it was opened. db: the connection, guarded by a lock.
     """
 
     def __init__(self, path: Path, db: sqlite3.Connection, *, writable: bool, notices: Iterable[str] = ()) -> None:
@@ -63,7 +63,7 @@ class Transcripts:
         self.path = path
         self.writable = writable
         self.notices = [*notices, *_altered_lines(db)]
-        self._db = db
+        self.db = db
         self._lock = threading.RLock()
 
     @classmethod
@@ -105,19 +105,19 @@ class Transcripts:
         with self._changing("The session was not saved"):
             name = name_after(first_words)
             query = "INSERT INTO sessions (name, created_at, updated_at, crc) VALUES (?, ?, ?, ?)"
-            return int(self._db.execute(query, (name, now, now, text_crc(name))).lastrowid or 0)
+            return int(self.db.execute(query, (name, now, now, text_crc(name))).lastrowid or 0)
 
     def ask(self, session_id: int, prompt: str) -> int:
         """Note what the person said, before it is answered; returns the turn's id."""
         now = time.time()
         with self._changing("The message was not saved"):
-            touched = self._db.execute("UPDATE sessions SET updated_at = ? WHERE id = ?", (now, session_id))
+            touched = self.db.execute("UPDATE sessions SET updated_at = ? WHERE id = ?", (now, session_id))
             if not touched.rowcount:
                 raise VardaError(f"There is no session {session_id}.")
             said = sanitize(prompt)
             query = "INSERT INTO turns (session_id, prompt, at, crc) VALUES (?, ?, ?, ?)"
             checksum = text_crc(said, "", "open", "{}", session_id, now)
-            return int(self._db.execute(query, (session_id, said, now, checksum)).lastrowid or 0)
+            return int(self.db.execute(query, (session_id, said, now, checksum)).lastrowid or 0)
 
     def answer(
         self,
@@ -130,13 +130,13 @@ class Transcripts:
     ) -> None:
         """Note how the turn was answered; the turn that it ``replaces`` goes. A turn deleted meanwhile stays so."""
         with self._changing("The answer was not saved"):
-            self._db.execute(
+            self.db.execute(
                 "UPDATE turns SET reply = ?, state = ?, details = ? WHERE id = ?",
                 (sanitize(reply), state, json.dumps(details or {}), turn_id),
             )
-            self._db.execute(SEAL_TURN, (turn_id,))
+            self.db.execute(SEAL_TURN, (turn_id,))
             if replaces is not None:
-                self._db.execute("DELETE FROM turns WHERE id = ?", (replaces,))
+                self.db.execute("DELETE FROM turns WHERE id = ?", (replaces,))
 
     def branch(self, session_id: int, before: int) -> SessionInfo:
         """A new session that begins with the turns of another ``before`` the turn of that id; the other stays as it is.
@@ -148,9 +148,9 @@ class Transcripts:
                 "INSERT INTO sessions (name, named, created_at, updated_at, crc, branch_of) VALUES (?, ?, ?, ?, ?, ?)"
             )
             row = (trunk.name, trunk.named, now, now, text_crc(trunk.name), trunk.id)
-            branch = int(self._db.execute(query, row).lastrowid or 0)
-            self._db.execute(_COPY_TURNS, (branch, trunk.id, before))
-            self._db.execute(
+            branch = int(self.db.execute(query, row).lastrowid or 0)
+            self.db.execute(_COPY_TURNS, (branch, trunk.id, before))
+            self.db.execute(
                 f"UPDATE turns SET crc = text_crc({SEALED}) WHERE session_id = ?",  # noqa: S608 - our names
                 (branch,),
             )
@@ -161,7 +161,7 @@ class Transcripts:
     def branches(self, session_id: int) -> tuple[int, ...]:
         """The ids of the sessions that are branches of one another, this one among them, the oldest first."""
         with self._reading():
-            of = dict(self._db.execute("SELECT id, branch_of FROM sessions").fetchall())
+            of = dict(self.db.execute("SELECT id, branch_of FROM sessions").fetchall())
 
         def trunk(id_: int) -> int:
             while (before := of.get(id_)) is not None and before < id_:
@@ -173,13 +173,13 @@ class Transcripts:
     def sessions(self, limit: int | None = None) -> tuple[SessionInfo, ...]:
         """The sessions, the last used first."""
         with self._reading():
-            rows = self._db.execute(f"{_SESSION} ORDER BY s.updated_at DESC, s.id DESC LIMIT ?", (_limit(limit),))
+            rows = self.db.execute(f"{_SESSION} ORDER BY s.updated_at DESC, s.id DESC LIMIT ?", (_limit(limit),))
             return tuple(_session(row) for row in rows)
 
     def session(self, session_id: int) -> SessionInfo:
         """One session; raises VardaError where there is none of that id."""
         with self._reading():
-            row = self._db.execute(f"{_SESSION} WHERE s.id = ?", (int(session_id),)).fetchone()
+            row = self.db.execute(f"{_SESSION} WHERE s.id = ?", (int(session_id),)).fetchone()
         if row is None:
             raise VardaError(f"There is no session {session_id}.")
         return _session(row)
@@ -196,16 +196,16 @@ class Transcripts:
         with self._reading():
             if after is not None:
                 query = f"{_TURN} WHERE session_id = ? AND id > ? ORDER BY id LIMIT ?"
-                return tuple(_turn(row) for row in self._db.execute(query, (session_id, after, _limit(limit))))
+                return tuple(_turn(row) for row in self.db.execute(query, (session_id, after, _limit(limit))))
             query = f"{_TURN} WHERE session_id = ? AND id < ? ORDER BY id DESC LIMIT ?"
             bound = 2**63 - 1 if before is None else before
-            rows = self._db.execute(query, (session_id, bound, _limit(limit))).fetchall()
+            rows = self.db.execute(query, (session_id, bound, _limit(limit))).fetchall()
         return tuple(_turn(row) for row in reversed(rows))
 
     def search(self, text: str, limit: int = 50) -> tuple[FoundTurn, ...]:
         """The turns that hold all words of ``text``, or parts of words that begin so, the newest first."""
         with self._reading():
-            return searching.search(self._db, text, limit)
+            return searching.search(self.db, text, limit)
 
     def memory_sizes(self, limit: int) -> tuple[int, ...]:
         """How many vectors the memory held after each of the last ``limit`` turns, the oldest first."""
@@ -214,7 +214,7 @@ class Transcripts:
             "WHERE state IN ('done', 'stopped') AND json_valid(details) ORDER BY id DESC LIMIT ?"
         )
         with self._reading():
-            sizes = [size for (size,) in self._db.execute(query, (limit,)).fetchall() if isinstance(size, int)]
+            sizes = [size for (size,) in self.db.execute(query, (limit,)).fetchall() if isinstance(size, int)]
         return tuple(reversed(sizes))
 
     # Changing
@@ -225,7 +225,7 @@ class Transcripts:
         if not clean:
             raise VardaError("A session needs a name with at least one letter.")
         with self._changing("The session was not renamed"):
-            self._db.execute(
+            self.db.execute(
                 "UPDATE sessions SET name = ?, named = 1, crc = ? WHERE id = ?",
                 (clean, text_crc(clean), int(session_id)),
             )
@@ -235,7 +235,7 @@ class Transcripts:
         """Delete a session with all that was said in it, for good."""
         deleted = self.session(session_id)
         with self._changing("The session was not deleted"):
-            self._db.execute("DELETE FROM sessions WHERE id = ?", (deleted.id,))
+            self.db.execute("DELETE FROM sessions WHERE id = ?", (deleted.id,))
         self._leave_no_trace()
         return deleted
 
@@ -248,22 +248,22 @@ class Transcripts:
         if not words:
             return 0
         with self._changing("Nothing was purged"):
-            changed = purging.purge(self._db, words)
+            changed = purging.purge(self.db, words)
         self._leave_no_trace()  # also where nothing was found: an earlier purge may have been cut off before this
         return changed
 
     def accept_altered(self) -> int:
         """Take what the disk has made of altered turns and names for what they are; returns how many there were."""
         with self._changing("The sessions were not repaired"):
-            turns, sessions = altered_rows(self._db)
-            self._db.executemany(SEAL_TURN, [(id_,) for id_ in turns])
-            self._db.executemany("UPDATE sessions SET crc = text_crc(name) WHERE id = ?", [(id_,) for id_ in sessions])
+            turns, sessions = altered_rows(self.db)
+            self.db.executemany(SEAL_TURN, [(id_,) for id_ in turns])
+            self.db.executemany("UPDATE sessions SET crc = text_crc(name) WHERE id = ?", [(id_,) for id_ in sessions])
         return len(turns) + len(sessions)
 
     def close(self) -> None:
         """May be called again."""
         with self._lock:
-            self._db.close()
+            self.db.close()
 
     def __enter__(self) -> Self:
         return self
@@ -278,9 +278,9 @@ class Transcripts:
     def _leave_no_trace(self) -> None:
         """Take what was deleted out of the word index and the write-ahead log too."""
         with self._lock, disk_errors("What was deleted may still be in the files", FILE_NAME):
-            self._db.execute("INSERT INTO said (said) VALUES ('optimize')")
+            self.db.execute("INSERT INTO said (said) VALUES ('optimize')")
             if self.writable:
-                empty_the_log(self._db)
+                empty_the_log(self.db)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -289,7 +289,7 @@ class Transcripts:
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[None]:
-        with self._lock, disk_errors(what, FILE_NAME), _while_open(), transaction(self._db):
+        with self._lock, disk_errors(what, FILE_NAME), _while_open(), transaction(self.db):
             yield
 
 

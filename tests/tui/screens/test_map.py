@@ -124,7 +124,7 @@ async def test_the_browser_maps_what_it_shows(profile_dir: Path) -> None:
 
 def shown_texts(pilot: Pilot[None]) -> set[str]:
     """What is on the map."""
-    chart = the_map(pilot)._chart
+    chart = the_map(pilot).chart
     assert chart is not None
     return {each.statement.text for each in chart.entries}
 

@@ -62,7 +62,7 @@ def long_session(transcripts: Transcripts, turns: int) -> int:
 
 def more_than(shown: conversation.Conversation, edge: Widget, place: int) -> bool:
     """Whether ``edge`` is no longer the first (0) or last (-1) message that is mounted."""
-    return shown.children[place] is not edge and not shown._loading
+    return shown.children[place] is not edge and not shown.is_reading
 
 
 def recorded(transcripts: Transcripts) -> ScriptedSession:

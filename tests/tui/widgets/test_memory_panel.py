@@ -98,7 +98,7 @@ async def test_time_passes_in_the_panel(profile_dir: Path) -> None:
     async with make_app(session, profile_dir, clock=lambda: now).run_test(size=WIDE) as pilot:
         await wait_until(pilot, lambda: "just now" in text_of(pilot))
         now = NOW + 7200
-        pilot.app.screen.query_one(MemoryPanel)._tell_time()
+        pilot.app.screen.query_one(MemoryPanel).tell_time()
         await wait_until(pilot, lambda: "2 h ago" in text_of(pilot))
 
 

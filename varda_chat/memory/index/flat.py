@@ -28,32 +28,32 @@ class FlatIndex:
 
     def __init__(self, settings: IndexSettings, pieces: Sequence[Piece] | None = None) -> None:
         self._settings = settings
-        self._segments: list[Segment] = []
+        self.segments: list[Segment] = []
         self._growing = self._empty()
         self._gpu = GpuCopy(settings.gpu_device)
         if pieces is not None:
             ids, rows = pieces
             found = Segment(ids.view("<i8").astype(np.int64), rows, settings)
-            self._segments = [found] if len(found) else []
+            self.segments = [found] if len(found) else []
 
     def __len__(self) -> int:
-        return sum(len(segment) for segment in self._segments) + int(self._growing.ntotal)
+        return sum(len(segment) for segment in self.segments) + int(self._growing.ntotal)
 
     def ids(self) -> Ids:
-        return np.concatenate([*(segment.living() for segment in self._segments), self._growing_ids()])
+        return np.concatenate([*(segment.living() for segment in self.segments), self._growing_ids()])
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         self._gpu.drop()
         self._growing.add_with_ids(vectors, ids)
         if self._growing.ntotal >= SEALED:
             rows = faiss.downcast_index(self._growing.index)
-            self._segments.append(sealed(rows, self._growing_ids(), self._settings))
+            self.segments.append(sealed(rows, self._growing_ids(), self._settings))
             self._growing = self._empty()
 
     def remove(self, ids: Ids) -> None:
         self._gpu.drop()
         left = ids
-        for segment in self._segments:
+        for segment in self.segments:
             places = segment.places(left)
             segment.hide(places[places >= 0])
             left = left[places < 0]
@@ -65,7 +65,7 @@ class FlatIndex:
         if self._gpu.used and k <= MAX_RESULTS:
             on_gpu: Ids = self._gpu.of(self._whole, k).search(queries, k)[1]
             return on_gpu
-        found = [segment.search(queries, k) for segment in self._segments]
+        found = [segment.search(queries, k) for segment in self.segments]
         if self._growing.ntotal or not found:
             found.append(self._growing.search(queries, k)[1])
         return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
@@ -73,7 +73,7 @@ class FlatIndex:
     def vectors(self, ids: Ids) -> Vectors:
         vectors = np.empty((len(ids), self._settings.embedding_dim), dtype=np.float32)
         left = np.arange(len(ids))
-        for segment in self._segments:
+        for segment in self.segments:
             places = segment.places(ids[left])
             here = places >= 0
             if here.any():
@@ -88,7 +88,7 @@ class FlatIndex:
 
     def serialize(self) -> tuple[Piece | Parts, ...]:
         rows = faiss.downcast_index(self._growing.index)
-        return self.ids().astype("<i8").view(np.uint8), joined(self._segments, rows, self._settings)
+        return self.ids().astype("<i8").view(np.uint8), joined(self.segments, rows, self._settings)
 
     def _empty(self) -> Any:
         return faiss.IndexIDMap2(empty_index(self._settings))
@@ -96,13 +96,13 @@ class FlatIndex:
     def _tidy(self, most_hidden: float) -> None:
         """Copy what is left of segments of which more than a share is hidden. A large one, in the bytes of its file,
         stays until the file is rewritten."""
-        for place, segment in enumerate(self._segments):
+        for place, segment in enumerate(self.segments):
             count = len(segment.ids)
             if len(segment) and count <= SEALED and count - len(segment) > most_hidden * count:
                 living, rows = segment.living(), empty_index(self._settings)
                 rows.add(segment.vectors(segment.places(living)))
-                self._segments[place] = sealed(rows, living, self._settings)
-        self._segments = [segment for segment in self._segments if len(segment)]
+                self.segments[place] = sealed(rows, living, self._settings)
+        self.segments = [segment for segment in self.segments if len(segment)]
 
     def _growing_ids(self) -> Ids:
         ids: Ids = faiss.vector_to_array(self._growing.id_map).astype(np.int64)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Label = dict[str, str | int]
 
-_CHUNK = 16 * 2**20  # bytes written between two looks at whether to stop
+CHUNK = 16 * 2**20  # bytes written between two looks at whether to stop
 
 
 class _StoppedError(Exception):
@@ -32,18 +32,20 @@ class Snapshot:
         """Write it as ``path``, all or nothing; False where ``stopped`` ended it. Raises OSError."""
         header, front, bulk = self.packed
         try:
-            write_container(path, header, front, [_stoppable(part, stopped) for part in bulk])
+            write_container(path, header, front, [stoppable(part, stopped) for part in bulk])
         except _StoppedError:
             return False
         return True
 
 
-def _stoppable(part: Parts, stopped: Callable[[], bool]) -> Parts:
+def stoppable(part: Parts, stopped: Callable[[], bool]) -> Parts:
+    """``part`` in pieces of CHUNK bytes, with a look before each whether to go on."""
+
     def chunks() -> Iterator[Piece]:
         for chunk in part.chunks():
-            for start in range(0, len(chunk), _CHUNK):
+            for start in range(0, len(chunk), CHUNK):
                 if stopped():
                     raise _StoppedError
-                yield chunk[start : start + _CHUNK]
+                yield chunk[start : start + CHUNK]
 
     return Parts(part.nbytes, chunks)

@@ -36,7 +36,7 @@ class Conversation(VerticalScroll, can_focus=False):
         self._pages: Pages | None = None
         self._more_above = False
         self._more_below = False
-        self._loading = False
+        self.is_reading = False
 
     # showing
 
@@ -52,7 +52,7 @@ class Conversation(VerticalScroll, can_focus=False):
         """Show ``turns`` in place of everything; more of them come from ``pages`` at the edges of what is mounted."""
         self._pages = pages
         self._more_above, self._more_below = bool(turns), not at_end
-        self._loading = True  # emptying scrolls to the top, where nobody has scrolled to read on
+        self.is_reading = True  # emptying scrolls to the top, where nobody has scrolled to read on
         with self.app.batch_update():
             await self.remove_children()
             await self.mount_all(_messages(turns))
@@ -104,13 +104,13 @@ class Conversation(VerticalScroll, can_focus=False):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        if self._pages is None or self._loading:
+        if self._pages is None or self.is_reading:
             return
         above = self._more_above and new_value <= _NEAR_LINES and new_value < old_value
         above = above and len(self.children) < _MOST_MOUNTED
         below = self._more_below and new_value >= self.max_scroll_y - _NEAR_LINES and new_value > old_value
         if above or below:
-            self._loading = True
+            self.is_reading = True
             self.call_later(self._load_earlier if above else self._load_later)
 
     async def _load_earlier(self) -> None:
@@ -118,7 +118,7 @@ class Conversation(VerticalScroll, can_focus=False):
         turns = self._page(before=first) if mark is not None else ()
         self._more_above = len(turns) == PAGE_TURNS
         if mark is None or not turns:
-            self._loading = False
+            self.is_reading = False
             return
         distance = mark.virtual_region.y - self.scroll_y
         with self.app.batch_update():
@@ -131,7 +131,7 @@ class Conversation(VerticalScroll, can_focus=False):
         turns = self._page(after=last) if last is not None else ()
         self._more_below = len(turns) == PAGE_TURNS
         if not turns:
-            self._loading = False
+            self.is_reading = False
             return
         mark = self.children[-1]
         distance = mark.virtual_region.y - self.scroll_y
@@ -159,7 +159,7 @@ class Conversation(VerticalScroll, can_focus=False):
         self.call_after_refresh(scroll)
 
     def _loaded(self) -> None:
-        self._loading = False
+        self.is_reading = False
 
     async def _drop_from_the_top(self) -> None:
         surplus = len(self.children) - MOUNTED_MESSAGES

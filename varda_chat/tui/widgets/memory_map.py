@@ -70,7 +70,7 @@ class MemoryMap(Widget, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__()
-        self._chart: Chart | None = None
+        self.chart: Chart | None = None
         self._layout: Layout | None = None
         self._rows: list[list[Segment]] = []
         self.times = 1.0
@@ -78,7 +78,7 @@ class MemoryMap(Widget, can_focus=True):
     @property
     def entry(self) -> Entry | None:
         """What is selected."""
-        return None if self._chart is None or self.selected is None else self._chart.entries[self.selected]
+        return None if self.chart is None or self.selected is None else self.chart.entries[self.selected]
 
     @property
     def drawn(self) -> Layout | None:
@@ -95,7 +95,7 @@ class MemoryMap(Widget, can_focus=True):
     def show(self, chart: Chart) -> None:
         """Show ``chart``, with the same statement selected as before, or else the first."""
         before = self.entry
-        self._chart = chart
+        self.chart = chart
         ids = [each.statement.id for each in chart.entries]
         place = ids.index(before.statement.id) if before is not None and before.statement.id in ids else 0
         self.set_reactive(MemoryMap.selected, place if ids else None)
@@ -152,8 +152,8 @@ class MemoryMap(Widget, can_focus=True):
         """Lay the map out for the size that there is."""
         width, height = self.content_size
         self._layout = None
-        if self._chart is not None and self.selected is not None and width > 0 and height > 0:
-            entries, projection = self._chart.entries, self._chart.projection
+        if self.chart is not None and self.selected is not None and width > 0 and height > 0:
+            entries, projection = self.chart.entries, self.chart.projection
             window = projection.window
             if self.times > 1:
                 window = zoomed(window, projection.places[self.selected].tolist(), self.times)
@@ -169,15 +169,15 @@ class MemoryMap(Widget, can_focus=True):
 
     def _segments(self, layout: Layout) -> list[list[Segment]]:
         """What stands in each row: the points, and the names over those that they hide."""
-        assert self._chart is not None
+        assert self.chart is not None
         rows: list[list[Segment]] = [[] for _ in range(layout.height)]
         for label in layout.labels:
-            statement = self._chart.entries[label.point].statement
+            statement = self.chart.entries[label.point].statement
             rows[label.y].append((label.x, label.text, "$foreground" if statement.pinned else "$text-muted"))
         cells = [(x, y) for x, y in layout.cells.tolist()]
         counts = Counter(cells)
         drawn: set[tuple[int, int]] = set()
-        for entry, (x, y), point in zip(self._chart.entries, cells, range(len(cells)), strict=True):
+        for entry, (x, y), point in zip(self.chart.entries, cells, range(len(cells)), strict=True):
             if (x, y) in drawn or not layout.is_inside(point) or any(_covers(each, x) for each in rows[y]):
                 continue
             drawn.add((x, y))
@@ -187,7 +187,7 @@ class MemoryMap(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width, style = self.content_size.width, self.get_visual_style()
-        if self._layout is None or self._chart is None or width < 1 or y >= len(self._rows):
+        if self._layout is None or self.chart is None or width < 1 or y >= len(self._rows):
             return Strip.blank(max(0, width), self.rich_style)
         line = Content("")
         for x, text, colour in [*self._with_selected(y), (width, "", "")]:

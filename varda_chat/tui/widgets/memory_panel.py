@@ -214,7 +214,7 @@ class MemoryPanel(VerticalScroll, can_focus=False):
 
     def on_mount(self) -> None:
         self.show_keys()
-        self.set_interval(_REFRESH_SECONDS, self._tell_time)
+        self.set_interval(_REFRESH_SECONDS, self.tell_time)
 
     def show_keys(self) -> None:
         """Name the keys as they are now."""
@@ -262,7 +262,7 @@ class MemoryPanel(VerticalScroll, can_focus=False):
             await section.remove_children()
             await section.mount_all(rows)
 
-    def _tell_time(self) -> None:
+    def tell_time(self) -> None:
         for row in self.query(EventRow):
             row.tell_time()
 
