@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,24 @@ def test_what_is_found_is_read_word_for_word(session: ChatSession, asking: Any, 
     assert read[0].endswith(f"memory\nFound:\n- {TOLD}\nassistant\n")
     session.reply(ASKED)
     assert read[1].startswith(read[0]), "what was read is read once"
+
+
+def test_what_was_found_is_said_greedily_but_where_another_answer_is_wanted(
+    session: ChatSession, asking: Any, monkeypatch: Any
+) -> None:
+    temperatures: list[float] = []
+
+    def decoding(model: Any, prompt: list[int], cache: Any, settings: GenerationSettings, **given: Any) -> list[int]:
+        temperatures.append(settings.temperature)
+        return decode(model, prompt, cache, settings, **given)
+
+    monkeypatch.setattr(reply, "decode", decoding)
+    session.generation = replace(GREEDY, temperature=0.5)
+    asking.config.memory.ask_threshold = NEVER
+    session.reply(TOLD)
+    asking.config.memory.ask_threshold = -1.0
+    assert session.reply(ASKED).status == session.reply(ASKED, instead=True).status == "recalled"
+    assert temperatures == [0.5, 0.0, 0.5]
 
 
 def test_a_turn_that_found_what_is_forgotten_leaves_the_window(

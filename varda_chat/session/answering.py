@@ -57,7 +57,7 @@ class Agreed:
 @dataclass(frozen=True)
 class Line:
     """What is to be answered. history: the messages before it; memory: the searched one, None where nothing is to be
-    found; agree: asks which deletes may go."""
+    found; agree: asks which deletes may go; again: a person wants another answer than the last."""
 
     message: EncodedMessage
     history: Sequence[EncodedMessage]
@@ -65,6 +65,7 @@ class Line:
     on_text: Callable[[str], None]
     stop: threading.Event | None
     agree: Callable[[frozenset[int]], Agreed]
+    again: bool = False
 
     @property
     def is_stopped(self) -> bool:
@@ -171,10 +172,13 @@ class DecideThenAnswer:
             line.on_text(KEPT)
             return Written(said_of_it.ids[said_of_it.header : -said_of_it.footer], None, None)
         said = [past.ids[past.header : -past.footer] for past in history[1::2][-UNLIKE_LAST:]]
+        settings = self._state.generation
+        if decided.found and not line.again:
+            settings = replace(settings, temperature=0.0)  # a fact is not drawn
         return self.writer.write(
             decided.status,
             decided.reads,
-            self._state.generation,
+            settings,
             line.on_text,
             line.stop,
             () if decided.found else said,

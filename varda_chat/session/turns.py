@@ -80,7 +80,7 @@ class TurnRunner:
         try:
             if past is not None:
                 taken = self._memory.take_back(past.turn)
-            turn = replace(self._turn(prompt, window, hear, stop, confirm), turn_id=turn_id)
+            turn = replace(self._turn(prompt, window, hear, stop, confirm, again=instead), turn_id=turn_id)
         except BaseException:
             try:
                 self._memory.put_back(taken)
@@ -104,6 +104,8 @@ class TurnRunner:
         on_text: Callable[[str], None],
         stop: threading.Event | None,
         confirm: Confirm | None,
+        *,
+        again: bool,
     ) -> Turn:
         """The turn after the messages ``before``; the window and the memory change at its end."""
         from varda_chat.session.answering import Line
@@ -116,7 +118,7 @@ class TurnRunner:
         message = state.shortened(whole)
         history = context.fitting(before, len(message.ids) + self.answerer.reply_header)
         agree = partial(self._agreed, confirm=confirm)
-        answered = self.answerer.answer(Line(message, history, timed, on_text, stop, agree))
+        answered = self.answerer.answer(Line(message, history, timed, on_text, stop, agree, again))
         recalled = self._recalled(answered)
         stored, deleted = self._apply(answered, recalled, whole, message, stop, agree)
         turn = Turn(
