@@ -13,7 +13,7 @@ CHAT = ChatMLFormat(chatml_tokenizer())
 
 
 def may_follow(status: str, reply: str, word: str) -> bool:
-    """Whether a reply on ``status`` that has said ``reply`` may go on with ``word``."""
+    """Whether a reply on ``status`` that has said ``reply`` may continue with ``word``."""
     encode = CHAT.tokenizer.encode
     said = encode(reply, add_special_tokens=False).ids
     more = encode(word, add_special_tokens=False).ids

@@ -174,7 +174,7 @@ class DecideThenAnswer:
         said = [past.ids[past.header : -past.footer] for past in history[1::2][-UNLIKE_LAST:]]
         settings = self._state.generation
         if decided.found and not line.again:
-            settings = replace(settings, temperature=0.0)  # a fact is not drawn
+            settings = replace(settings, temperature=0.0)  # what was told is not drawn
         return self.writer.write(
             decided.status,
             decided.reads,
