@@ -123,8 +123,9 @@ def test_what_was_found_is_said_greedily_but_where_another_answer_is_wanted(
     asking.config.memory.ask_threshold = NEVER
     session.reply(TOLD)
     asking.config.memory.ask_threshold = -1.0
-    assert session.reply(ASKED).status == session.reply(ASKED, instead=True).status == "recalled"
-    assert temperatures == [0.5, 0.0, 0.5]
+    asked = session.reply(ASKED), session.reply(ASKED, instead=True), session.reply("And my dog?", instead=True)
+    assert [each.status for each in asked] == ["recalled"] * 3
+    assert temperatures == [0.5, 0.0, 0.5, 0.0], "what is edited is another question"
 
 
 def test_a_turn_that_found_what_is_forgotten_leaves_the_window(

@@ -80,7 +80,8 @@ class TurnRunner:
         try:
             if past is not None:
                 taken = self._memory.take_back(past.turn)
-            turn = replace(self._turn(prompt, window, hear, stop, confirm, again=instead), turn_id=turn_id)
+            again = past is not None and past.turn.prompt == prompt
+            turn = replace(self._turn(prompt, window, hear, stop, confirm, again=again), turn_id=turn_id)
         except BaseException:
             try:
                 self._memory.put_back(taken)
