@@ -61,6 +61,7 @@ def test_at_step_0_it_is_the_base(base: Path) -> None:
     assert chat.decode(code.ids).strip() == "My dog is called Rimba."
 
 
+@pytest.mark.slow
 def test_the_memorys_parts_learn_first_then_everything_or_deletes_alone(
     base: Path, corpora: Path, tmp_path: Path
 ) -> None:

@@ -152,6 +152,7 @@ def test_two_halves_accumulated_are_one_batch(corpora: Path, tmp_path: Path) -> 
     assert any(not torch.equal(weights[1][name], weights[2][name]) for name in weights[1])
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_that_gets_no_better_with_its_best_weights(corpora: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     # a learning rate that destroys what was learned: the first validation is the best
