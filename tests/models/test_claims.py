@@ -17,8 +17,8 @@ def may_follow(status: str, reply: str, word: str) -> bool:
     encode = CHAT.tokenizer.encode
     said = encode(reply, add_special_tokens=False).ids
     more = encode(word, add_special_tokens=False).ids
-    claims = Claims(CHAT, status)
-    return not any(more[place] in claims.banned([*said, *more[:place]]) for place in range(len(more)))
+    claims = Claims(CHAT)
+    return not any(more[place] in claims.banned([*said, *more[:place]], status) for place in range(len(more)))
 
 
 PROMISES = [

@@ -30,15 +30,14 @@ _CLAIMS = (_PROMISED, _FORGOT, _NOTED, _DELETED)
 
 
 class Claims:
-    """Forbids the last token of a word that would claim what ``status``, one of STATUSES, does not say."""
+    """Forbids the last token of a word that would claim what the decision does not say."""
 
-    def __init__(self, chat: ChatFormat, status: str) -> None:
+    def __init__(self, chat: ChatFormat) -> None:
         self._decode = chat.decode
-        self._may_promise, self._may_delete = status in STORES, status in DELETES
         self._runs = [(words, run) for words in _CLAIMS for run in _runs(chat, words)]
 
-    def banned(self, reply: Sequence[int]) -> list[int]:
-        """The tokens that may not follow ``reply``."""
+    def banned(self, reply: Sequence[int], status: str) -> list[int]:
+        """The tokens that may not follow ``reply``, which is written on ``status``, one of STATUSES."""
         claiming: dict[int, list[tuple[str, ...]]] = {}
         banned = []
         for words, run in self._runs:
@@ -46,22 +45,23 @@ class Claims:
             if start < 0 or list(reply[start:]) != run[:-1]:
                 continue
             if start not in claiming:
-                claiming[start] = self._claiming(_SENTENCE_END.split(self._decode(reply[:start]))[-1])
+                claiming[start] = _claiming(_SENTENCE_END.split(self._decode(reply[:start]))[-1], status)
             if words in claiming[start]:
                 banned.append(run[-1])
         return banned
 
-    def _claiming(self, sentence: str) -> list[tuple[str, ...]]:
-        """The words by which ``sentence``, as far as it goes, would claim what was not decided."""
-        words: list[tuple[str, ...]] = []
-        if not self._may_delete and _DONE.search(sentence):
-            words.append(_DELETED)
-        if not self._may_promise and not _ONCE.search(sentence):
-            if _NEVER.search(sentence):
-                words.append(_FORGOT)
-            else:
-                words += [_NOTED, _PROMISED] if _WILL.search(sentence) else [_NOTED]
-        return words
+
+def _claiming(sentence: str, status: str) -> list[tuple[str, ...]]:
+    """The words by which ``sentence``, as far as it goes, would claim what ``status`` does not say."""
+    words: list[tuple[str, ...]] = []
+    if status not in DELETES and _DONE.search(sentence):
+        words.append(_DELETED)
+    if status not in STORES and not _ONCE.search(sentence):
+        if _NEVER.search(sentence):
+            words.append(_FORGOT)
+        else:
+            words += [_NOTED, _PROMISED] if _WILL.search(sentence) else [_NOTED]
+    return words
 
 
 def _runs(chat: ChatFormat, words: Sequence[str]) -> list[list[int]]:

@@ -41,6 +41,7 @@ class ReplyWriter:
 
     def __init__(self, model: Any, chat: ChatFormat) -> None:
         self.model, self.chat = model, chat
+        self._claims = Claims(chat)
         self.reset()
 
     def reset(self) -> None:
@@ -82,7 +83,7 @@ class ReplyWriter:
         room = self.model.config.n_positions - len(prompt)
         if room < 1:
             raise ValueError(f"the prompt of {len(prompt)} tokens leaves no room for a reply")
-        end, loops, claims = self.chat.end_id, NoLoops(LOOP_NGRAM, earlier), Claims(self.chat, STATUSES[status])
+        end, loops, decided = self.chat.end_id, NoLoops(LOOP_NGRAM, earlier), STATUSES[status]
         streamer = TextStreamer(self.chat, on_text) if on_text is not None else None
         with self._watching() as read:
             reply = decode(
@@ -92,7 +93,11 @@ class ReplyWriter:
                 settings,
                 limit=min(settings.max_new_tokens, room),
                 end_id=end,
-                forbidden=lambda reply, _: [*self.chat.banned, *loops.banned(reply), *claims.banned(reply)],
+                forbidden=lambda reply, _: [
+                    *self.chat.banned,
+                    *loops.banned(reply),
+                    *self._claims.banned(reply, decided),
+                ],
                 on_token=None if streamer is None else streamer.add,
                 stop=stop,
                 memory=memory,

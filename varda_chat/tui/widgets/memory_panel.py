@@ -263,6 +263,7 @@ class MemoryPanel(VerticalScroll, can_focus=False):
             await section.mount_all(rows)
 
     def tell_time(self) -> None:
+        """Say how long ago each event was."""
         for row in self.query(EventRow):
             row.tell_time()
 
