@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from tests.helpers.corpora import corpora
 from training.adapter.judged import DrawnPairs
-from training.adapter.lines import load_facts, load_lines
+from training.adapter.lines import load_lines
+from training.data.synthetic.written import load_facts
 
 __all__ = ["corpora"]  # a fixture
 

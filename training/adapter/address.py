@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.adapter.lines import fixed_value
 from training.adapter.losses import distillation
 from training.adapter.sessions import SessionBuilder
 from training.data.synthetic.messages import telling, user_message
 from training.data.synthetic.templates import Relation, draw_ask, draw_tell, render
 from training.data.synthetic.values import draw
+from training.data.synthetic.written import fixed_value
 from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import ChatFormat
 

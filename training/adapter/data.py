@@ -6,12 +6,13 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.adapter.lines import load_facts, load_lines
+from training.adapter.lines import load_lines
 from training.adapter.sessions import SessionBuilder
 from training.data.dialogue_rows import exchanges
 from training.data.mixture import load_dialogues
 from training.data.sources.corpora import Dialogue
 from training.data.synthetic.relations import ALL_RELATIONS
+from training.data.synthetic.written import load_facts
 from varda_chat.models.chat_format import ChatFormat
 
 

@@ -18,11 +18,12 @@ from torch.nn import functional as F
 
 from training.adapter.judged import Judged, about
 from training.adapter.labels import INTENT, UNLABELLED
-from training.adapter.lines import Lines, fixed_value
+from training.adapter.lines import Lines
 from training.adapter.losses import CHANGES
 from training.data.synthetic.messages import telling, typed, user_message
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import Split, draw
+from training.data.synthetic.written import fixed_value
 from training.optimizer import warm_cosine
 from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import ChatFormat

@@ -11,11 +11,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from training.adapter.lines import DIRECTORY, Lines, fixed_value, part_of
+from training.adapter.lines import Lines
 from training.data.synthetic.messages import typed
 from training.data.synthetic.relations import ALL_RELATIONS
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import draw
+from training.data.synthetic.written import DIRECTORY, fixed_value, part_of
 from training.tables import read_table
 from varda_chat.models.chat_format import sentence_spans
 

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.adapter.assemble import layer_of
-from training.adapter.lines import DIRECTORY, Lines, part_of
+from training.adapter.lines import Lines
 from training.adapter.saves import load_state, save_state
+from training.data.synthetic.written import DIRECTORY, part_of
 from training.optimizer import descend, warm_cosine
 from training.precision import autocast
 from training.tables import check_keys, read_table, texts

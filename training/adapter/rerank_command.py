@@ -13,9 +13,10 @@ from torch import Tensor
 
 from training.adapter.assemble import rewrite_adapter
 from training.adapter.judged import DrawnPairs, load_judged
-from training.adapter.lines import load_facts, load_lines
+from training.adapter.lines import load_lines
 from training.adapter.progress import say
 from training.adapter.rerank import RerankConfig, RerankTrainer
+from training.data.synthetic.written import load_facts
 from training.sentence_encoder import packaged_encoder
 from varda_chat.errors import CheckpointError
 from varda_chat.models.checkpoint import load_checkpoint

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from training.adapter.labels import DrawnTurn, Session
-from training.adapter.lines import Exchange, Lines, fixed_value, stratified
+from training.adapter.lines import Exchange, Lines, stratified
 from training.adapter.session_writer import SessionWriter
 from training.data.episodes import NONE, NULL, STATEMENTS
 from training.data.synthetic.episode_builder import EpisodeBuilder, _Episode, _Fact
@@ -22,6 +22,7 @@ from training.data.synthetic.messages import Message, Span, spoken, telling, typ
 from training.data.synthetic.relations import ALL_RELATIONS, relatives
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import Split
+from training.data.synthetic.written import fixed_value
 from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatFormat
 
 MISSED: Final = 0.07

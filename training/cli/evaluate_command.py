@@ -133,7 +133,12 @@ def _command_line(context: click.Context) -> str:
     default="all",
     help="recall: all, or some of recall,update,forget,never-told,joined,interference.",
 )
-@flag("tiers", default="all", help="recall, influence: all, or some of seen,held-out,hand-written (the phrasings).")
+@flag(
+    "tiers",
+    default="all",
+    help="recall, influence: all, or some of seen,held-out,hand-written (the phrasings); or development: held-out "
+    "facts of training, to choose thresholds on.",
+)
 @flag(
     "controls",
     default="all",

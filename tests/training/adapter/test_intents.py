@@ -22,8 +22,9 @@ from training.adapter.intents import (
 )
 from training.adapter.judged import load_judged
 from training.adapter.labels import INTENT, UNLABELLED
-from training.adapter.lines import load_facts, load_lines
+from training.adapter.lines import load_lines
 from training.data.synthetic.relations import ALL_RELATIONS
+from training.data.synthetic.written import load_facts
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.configuration import INTENTS
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from training.adapter.lines import DIRECTORY, load_lines
+from training.adapter.lines import load_lines
+from training.data.synthetic.written import DIRECTORY
 from varda_chat.errors import DataError
 from varda_chat.models.chat_format import NOTE_STATEMENTS
 

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import Relation
@@ -53,7 +53,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name, given, known in (
-            ("tasks", self.tasks, TASKS), ("tiers", self.tiers, TIERS), ("controls", self.controls, CONTROLS),
+            ("tasks", self.tasks, TASKS), ("tiers", self.tiers, get_args(Tier)), ("controls", self.controls, CONTROLS),
         ):  # fmt: skip
             unknown = [each for each in given if each not in known]
             if unknown:

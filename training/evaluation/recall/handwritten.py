@@ -1,12 +1,15 @@
-"""Scripts from sentences that people wrote by hand. Each sentence is used once."""
+"""Scripts from sentences written by hand: the benchmark's own, and facts that training holds out, to develop on."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
+from training.data.synthetic.written import fixed_value, load_facts
 from training.evaluation.recall import items as recall_items
 from training.evaluation.recall.tasks import (
     Fact,
@@ -27,24 +30,66 @@ from training.evaluation.scoring import names
 T = TypeVar("T")
 
 
-def handwritten(task: Task, facts: int, people: int, n: int, rng: random.Random) -> Iterator[Script]:
-    """Joined and interference memories hold what was written for them, two facts and three or four."""
-    tier: Tier = "hand-written"
+@dataclass(frozen=True)
+class Written:
+    """The sentences of a tier, as facts. told: what is recalled, and told beside other facts; changing, leaving: what
+    is corrected, and asked to be forgotten; unknown: questions for what is not told, their topics."""
+
+    tier: Tier
+    told: tuple[Fact, ...]
+    changing: tuple[Fact, ...]
+    leaving: tuple[Fact, ...]
+    unknown: tuple[Fact, ...]
+
+
+@cache
+def benchmark_facts() -> Written:
+    """What was written for the benchmark alone."""
+    unknown = tuple(Fact((each.topic, *each.answered_by), "", each.question, "") for each in recall_items.UNKNOWNS)
+    return Written(
+        "hand-written",
+        tuple(_plain(each) for each in recall_items.FACTS),
+        tuple(_changing(each) for each in recall_items.UPDATES),
+        tuple(_leaving(each) for each in recall_items.FORGETS),
+        unknown,
+    )
+
+
+@cache
+def development_facts() -> Written:
+    """The hand-written facts that training holds out, each for everything; every other question is a roundabout one."""
+    facts = []
+    for number, each in enumerate(load_facts(validation=True)):
+        value, new = fixed_value(each) or ("", "")
+        correction = each.correct[0].replace("{value}", new) if each.correct else ""
+        statement, question = each.tell[0].replace("{value}", value), each.ask[number % len(each.ask)]
+        topics = (each.topic.removeprefix("own_"),)
+        facts.append(Fact(topics, statement, question, value, correction=correction, new=new, request=each.forget[0]))
+    changing = tuple(fact for fact in facts if fact.correction)
+    return Written("development", tuple(facts), changing, tuple(facts), tuple(facts))
+
+
+def handwritten(written: Written, task: Task, facts: int, people: int, n: int, rng: random.Random) -> Iterator[Script]:
+    """Each sentence is asked about once. Joined and interference memories hold what was written for them, two facts and
+    three or four; the development tier has none."""
+    tier = written.tier
     if task == "recall":
-        for life in _lives([_plain(each) for each in recall_items.FACTS], n, people, rng):
+        for life in _lives(written.told, n, people, rng):
             yield recall(tier, life, rng)
     elif task == "update":
         count = (n + 1) // 2
-        for life in _lives([_changing(each) for each in recall_items.UPDATES], count, people, rng):
-            yield update(tier, life, _beside(life, n - count, rng), rng)
+        for life in _lives(written.changing, count, people, rng):
+            yield update(tier, life, _beside(written, life, n - count, rng), rng)
     elif task == "forget":
         count = max(1, n // 2)
-        for life in _lives([_leaving(each) for each in recall_items.FORGETS], count, people, rng):
-            yield forget(tier, life, _beside(life, n - count, rng), rng)
+        for life in _lives(written.leaving, count, people, rng):
+            yield forget(tier, life, _beside(written, life, n - count, rng), rng)
     elif task == "never-told":
-        unknown = [Fact((each.topic, *each.answered_by), "", each.question, "") for each in recall_items.UNKNOWNS]
-        for asked in _lives(unknown, n, people, rng):
-            yield never_told(tier, _beside(asked, n, rng, near=True), [(fact.question, None) for fact in asked], rng)
+        for asked in _lives(written.unknown, n, people, rng):
+            told = _beside(written, asked, n, rng, near=True)
+            yield never_told(tier, told, [(fact.question, None) for fact in asked], rng)
+    elif tier != "hand-written":
+        return
     elif task == "joined":
         for joined in _some(recall_items.JOINED, math.ceil(facts / 2), rng):
             lines = [Line(text, tuple(v for v in joined.values if names(text, v))) for text in joined.statements]
@@ -96,9 +141,9 @@ def _lives(facts: Sequence[Fact], n: int, people: int, rng: random.Random) -> It
         yield tuple(life)
 
 
-def _beside(facts: Sequence[Fact], n: int, rng: random.Random, *, near: bool = False) -> list[Fact]:
+def _beside(written: Written, facts: Sequence[Fact], n: int, rng: random.Random, *, near: bool = False) -> list[Fact]:
     """``n`` other hand-written facts of the same person; ``near``: those on the nearest topics first."""
-    pool = [_plain(each) for each in _some(recall_items.FACTS, len(recall_items.FACTS), rng)]
+    pool = _some(written.told, len(written.told), rng)
     if near:
         words = {word for fact in facts for word in fact.topics[0].split("_")}
         pool.sort(key=lambda fact: -len(words & set(fact.topics[0].split("_"))))

@@ -1,7 +1,9 @@
 """Who tells what in which session, and what is asked afterwards: scripts, a function of task, tier, counts and seed.
 
 The tiers differ in the words alone, not in the values, which training never sees: ``seen`` takes the phrasings that
-training takes, ``held-out`` phrasings that it never took, ``hand-written`` sentences that no template made.
+training takes, ``held-out`` phrasings that it never took, ``hand-written`` sentences that no template made. The
+``development`` tier, which has to be asked for, is hand-written facts that training holds out: thresholds are chosen on
+it, so that the benchmark need not be looked at.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from training.data.synthetic.relations import RELATIONS
 from training.data.synthetic.templates import Relation
-from training.evaluation.recall.handwritten import handwritten
+from training.evaluation.recall.handwritten import benchmark_facts, development_facts, handwritten
 from training.evaluation.recall.tasks import TASKS, TIERS, Script, Task, Tier
 from training.evaluation.recall.templates import TEMPLATED
 
@@ -32,8 +34,9 @@ def make_scripts(
     if task in ("joined", "interference"):
         per_person = max(2, per_person)
     people = max(2, math.ceil(facts / per_person))
-    if tier == "hand-written":
-        return list(handwritten(task, facts, people, per_person, rng))
+    if tier in ("hand-written", "development"):
+        written = benchmark_facts() if tier == "hand-written" else development_facts()
+        return list(handwritten(written, task, facts, people, per_person, rng))
     return [TEMPLATED[task](tier, per_person, rng, relations) for _ in range(people)]
 
 

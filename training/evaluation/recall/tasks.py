@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from training.evaluation.recall import items as recall_items
 from training.evaluation.scoring import names, names_any
 
-Tier = Literal["seen", "held-out", "hand-written"]
+Tier = Literal["seen", "held-out", "hand-written", "development"]
 Task = Literal["recall", "update", "forget", "never-told", "joined", "interference"]
 Measure = Literal[
     "value named",
@@ -28,7 +28,8 @@ Measure = Literal[
     "other records kept",
 ]
 
-TIERS: tuple[Tier, ...] = get_args(Tier)
+TIERS: tuple[Tier, ...] = ("seen", "held-out", "hand-written")
+"""The benchmark's. The development tier has to be asked for."""
 TASKS: tuple[Task, ...] = get_args(Task)
 MEASURES: dict[Task, tuple[Measure, ...]] = {
     "recall": ("value named",),

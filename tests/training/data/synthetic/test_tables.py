@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_chatml import chatml_tokenizer
-from training.adapter.lines import load_facts, load_lines
+from training.adapter.lines import load_lines
 from training.adapter.sessions import SessionBuilder
 from training.data.sources import catalogue
 from training.data.sources.documents import SPLITS
@@ -25,6 +25,7 @@ from training.data.synthetic.persona import load_identity
 from training.data.synthetic.relations import ALL_RELATIONS, load_relations
 from training.data.synthetic.values import KINDS, draw, load_lists
 from training.data.synthetic.wordings import HERE, load_wordings, load_words
+from training.data.synthetic.written import load_facts
 from training.evaluation.recall.scripts import make_scripts
 from training.evaluation.recall.tasks import TASKS, TIERS
 from training.tables import read_table

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from training.data.synthetic.values import split_of
+from training.data.synthetic.written import fixed_value, load_facts
 from training.evaluation.recall import items as recall_items
+from training.evaluation.recall.handwritten import development_facts
 from training.evaluation.recall.scripts import make_scripts
 from training.evaluation.recall.tasks import MEASURES, TASKS, TIERS, Task, Tier
 from training.evaluation.scoring import names_any
@@ -75,3 +77,27 @@ def test_a_change_outdates_what_was_told_and_its_question_wants_the_new_value() 
             assert question.wanted == (line.values,)
             assert set(question.unwanted) == set(line.outdates)
             assert any(set(line.outdates) <= set(fact.values) for fact in script.facts)
+
+
+def test_the_development_tier_asks_for_facts_that_training_holds_out() -> None:
+    """Each of its facts is one of the held-out rows, told and asked for once; the benchmark runs it when asked to."""
+    held = load_facts(validation=True)
+    scripts = make_scripts("recall", "development", facts=200, per_person=20, seed=0)
+    told = [line for script in scripts for line in script.facts]
+    assert len({line.text for line in told}) == len(told) == len(held)
+    assert {line.values[0] for line in told} == {value[0] for value in map(fixed_value, held) if value}
+    assert max(len(script.facts) for script in scripts) == 20
+    assert "development" not in TIERS
+
+
+def test_a_development_memory_knows_none_of_what_never_told_asks_for() -> None:
+    for script in make_scripts("never-told", "development", facts=80, per_person=20, seed=0):
+        asked = {question.text for question in script.questions}
+        told = {value for line in script.facts for value in line.values}
+        facts = [fact for fact in development_facts().told if fact.question in asked]
+        assert len(facts) == len(asked)
+        assert not told & {fact.value for fact in facts}
+
+
+def test_the_development_tier_has_no_joined_questions() -> None:
+    assert make_scripts("joined", "development", facts=20, per_person=2, seed=0) == []
