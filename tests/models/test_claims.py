@@ -24,7 +24,7 @@ def may_follow(status: str, reply: str, word: str) -> bool:
 PROMISES = [
     ("I'll", " remember"), ("Water is good. I will", " keep"), ("Nice, we'll", " remember"), ("I’ll gladly", " note"),
     ("I'm going to", " remember"), ("I'll never", " forget"), ("I won't", " forget"), ("", "Noted"),
-    ("Thanks, your band is", " noted"),
+    ("Thanks, your band is", " noted"), ("I'll be", " keeping"), ("I will be", " remembering"),
 ]  # fmt: skip
 CLAIMS = [
     ("Okay, I've", " forgotten"), ("", "Forgotten"), ("Done,", " deleted"), ("Consider it", " forgotten"),

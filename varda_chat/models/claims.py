@@ -22,7 +22,9 @@ _NEVER = re.compile(r"\b(?:won['’]t|not|never)\b", re.IGNORECASE)
 _ONCE = re.compile(r"\b(?:if|once|when|tell|telling|ask)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?\n:;]")
 
-_PROMISED = ("remember", "keep", "note", "store", "save", "memorize")
+_PROMISED = (
+    "remember", "remembering", "keep", "keeping", "note", "noting", "store", "storing", "save", "saving", "memorize",
+)  # fmt: skip
 _FORGOT = ("forget",)
 _NOTED = ("noted",)
 _DELETED = ("forgotten", "deleted", "removed", "erased", "updated")

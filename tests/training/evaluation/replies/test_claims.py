@@ -16,6 +16,8 @@ from training.evaluation.replies.claims import claims_deletion, promises
         "I'll never forget it.",
         "I won't forget that.",
         "I'm going to remember that.",
+        "I'll be keeping your boss's name to yourself.",
+        "I will be remembering it.",
     ],
 )
 def test_a_promise_is_seen(reply: str) -> None:
