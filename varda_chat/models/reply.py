@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from varda_chat.config.defaults import GenerationSettings
+from varda_chat.models.admissions import Admissions
 from varda_chat.models.chat_format import ChatFormat, EncodedMessage
 from varda_chat.models.claims import Claims
 from varda_chat.models.configuration import STATUSES
@@ -41,7 +42,7 @@ class ReplyWriter:
 
     def __init__(self, model: Any, chat: ChatFormat) -> None:
         self.model, self.chat = model, chat
-        self._claims = Claims(chat)
+        self._claims, self._admissions = Claims(chat), Admissions(chat)
         self.reset()
 
     def reset(self) -> None:
@@ -75,10 +76,11 @@ class ReplyWriter:
         stop: threading.Event | None = None,
         earlier: Sequence[Sequence[int]] = (),
         note: Sequence[int] = (),
+        admits: bool | None = None,
     ) -> Written:
         """Write the reply to what was read last, on ``status`` and ``note``, reading ``memory``. ``on_text`` gets the
         text in pieces; ``stop``, once set, ends the reply after the token at hand; ``earlier``: replies not to
-        repeat."""
+        repeat; ``admits``: whether it has to admit that it does not know, None where it may and need not."""
         prompt = [*self.ids, *note, *self.chat.reply_prompt]
         room = self.model.config.n_positions - len(prompt)
         if room < 1:
@@ -97,6 +99,7 @@ class ReplyWriter:
                     *self.chat.banned,
                     *loops.banned(reply),
                     *self._claims.banned(reply, decided),
+                    *self._admissions.banned(reply, admits),
                 ],
                 on_token=None if streamer is None else streamer.add,
                 stop=stop,

@@ -183,6 +183,7 @@ class DecideThenAnswer:
             line.stop,
             () if decided.found else said,
             note,
+            decided.admits,
         )
 
 

@@ -33,6 +33,9 @@ TELLS = 0.5
 MAY_ASK = 0.1
 """A line that is a question with so little probability counts as one where a statement that answers it is found."""
 
+SURELY_ASKS = 0.98
+"""With a greater probability a line asks for what the person told: a question for advice rarely seems to."""
+
 RERANKED = 5
 """Statements, at most, that are read once more beside the line."""
 
@@ -72,6 +75,15 @@ class Decisions:
     @property
     def status_name(self) -> str:
         return STATUSES[self.status]
+
+    @property
+    def admits(self) -> bool | None:
+        """Whether the reply has to admit that it does not know: where the line surely asks for what was told, and
+        nothing was found; not where something was; None where the model may say either."""
+        if self.status_name == "recalled":
+            return False
+        sure = self.status_name == "unknown" and self.intents[INTENTS.index("ask")] > SURELY_ASKS
+        return True if sure else None
 
 
 class FoundMemory:
