@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat import ChatSession
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore
 from varda_chat.models import reply
+from varda_chat.models.admissions import BEGINNINGS
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.models.configuration import INTENTS
@@ -126,6 +128,22 @@ def test_what_was_found_is_said_greedily_but_where_another_answer_is_wanted(
     asked = session.reply(ASKED), session.reply(ASKED, instead=True), session.reply("And my dog?", instead=True)
     assert [each.status for each in asked] == ["recalled"] * 3
     assert temperatures == [0.5, 0.0, 0.5, 0.0], "what is edited is another question"
+
+
+def test_a_question_for_what_was_not_told_is_not_answered(session: ChatSession, asking: Any) -> None:
+    """Even by a model that has not learned to admit anything, where the question is a sure one."""
+    bias = asking.memory_layer.fc_intent.fc_out.bias
+    session.generation = replace(GREEDY, max_new_tokens=24)
+    before = bias.detach().clone()
+    with torch.no_grad():
+        bias[INTENTS.index("ask")] = 50.0
+    try:
+        turn = session.reply(ASKED)
+    finally:
+        with torch.no_grad():
+            bias.copy_(before)
+    assert turn.status == "unknown"
+    assert turn.reply.startswith(BEGINNINGS)
 
 
 def test_a_turn_that_found_what_is_forgotten_leaves_the_window(

@@ -15,7 +15,7 @@ from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
 from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
 from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatMLFormat
-from varda_chat.models.configuration import INTENTS
+from varda_chat.models.configuration import INTENTS, STATUSES
 from varda_chat.session.decisions import AS_SURE, Decisions, decide, matches_at_end
 
 CHAT = ChatMLFormat(chatml_tokenizer())
@@ -325,3 +325,14 @@ def test_a_search_judges_the_first_by_reading(model: Any, store: MemoryStore) ->
     )  # fmt: skip
     assert max(shares, key=lambda each: shares[each]) == last
     assert shares[last] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("status", "chance", "admits"),
+    [("unknown", 0.99, True), ("unknown", 0.9, None), ("recalled", 0.99, False), ("nothing", 0.99, None)],
+)
+def test_what_a_reply_has_to_admit(status: str, chance: float, admits: bool | None) -> None:
+    """Where a sure question found nothing; never where something was found."""
+    intents = tuple(chance if intent == "ask" else 0.0 for intent in INTENTS)
+    decided = Decisions((), frozenset(), (), STATUSES.index(status), intents, (), None)
+    assert decided.admits is admits

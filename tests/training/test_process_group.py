@@ -43,6 +43,7 @@ def both(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return one, two, result.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one(both: tuple[Path, Path, str]) -> None:
     one, two, _ = both
     for step in range(STEPS):
@@ -54,6 +55,7 @@ def test_two_processes_have_the_gradients_of_one(both: tuple[Path, Path, str]) -
             torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=least, msg=f"{name}, step {step}")
 
 
+@pytest.mark.slow
 def test_the_run_of_two_processes_is_written_once(both: tuple[Path, Path, str]) -> None:
     _, two, said = both
     run = two / "run"
