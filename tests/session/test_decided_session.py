@@ -15,7 +15,7 @@ from varda_chat import ChatSession
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore
 from varda_chat.models import reply
-from varda_chat.models.admissions import BEGINNINGS
+from varda_chat.models.abstentions import BEGINNINGS
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.models.configuration import INTENTS

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from varda_chat.config.defaults import GenerationSettings
-from varda_chat.models.admissions import Admissions
+from varda_chat.models.abstentions import Abstentions
 from varda_chat.models.chat_format import ChatFormat, EncodedMessage
 from varda_chat.models.claims import Claims
 from varda_chat.models.configuration import STATUSES
@@ -42,7 +42,7 @@ class ReplyWriter:
 
     def __init__(self, model: Any, chat: ChatFormat) -> None:
         self.model, self.chat = model, chat
-        self._claims, self._admissions = Claims(chat), Admissions(chat)
+        self._claims, self._abstentions = Claims(chat), Abstentions(chat)
         self.reset()
 
     def reset(self) -> None:
@@ -99,7 +99,7 @@ class ReplyWriter:
                     *self.chat.banned,
                     *loops.banned(reply),
                     *self._claims.banned(reply, decided),
-                    *self._admissions.banned(reply, admits),
+                    *self._abstentions.banned(reply, admits),
                 ],
                 on_token=None if streamer is None else streamer.add,
                 stop=stop,

@@ -86,8 +86,8 @@ def handwritten(written: Written, task: Task, facts: int, people: int, n: int, r
             yield forget(tier, life, _beside(written, life, n - count, rng), rng)
     elif task == "never-told":
         for asked in _lives(written.unknown, n, people, rng):
-            told = _beside(written, asked, n, rng, near=True)
-            yield never_told(tier, told, [(fact.question, None) for fact in asked], rng)
+            beside = _beside(written, asked, n, rng, near=True)
+            yield never_told(tier, beside, [(fact.question, None) for fact in asked], rng)
     elif tier != "hand-written":
         return
     elif task == "joined":

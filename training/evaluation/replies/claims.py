@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 _PROMISE = re.compile(
-    r"\b(?:i|we)(?:['’]ll| will| am going to|['’]m going to)\b[^.!?]*\b(?:remember(?:ing)?|memori[sz](?:e|ing)|in mind|note of|"
-    r"keeping (?:that|this|it|your|the))\b"
+    r"\b(?:i|we)(?:['’]ll| will| am going to|['’]m going to)\b[^.!?]*\b(?:remember(?:ing)?|memori[sz](?:e|ing)"
+    r"|in mind|note of|keeping (?:that|this|it|your|the))\b"
     r"|\b(?:won['’]t|will not|never) forget\b|\bnoted\b|\bi['’]ve (?:stored|saved)\b",
     re.IGNORECASE,
 )

@@ -1,15 +1,15 @@
-"""Admissions: a reply begins with one where it has to, with none where it may not, and as it likes elsewhere."""
+"""Abstentions: a reply begins with one where it has to, with none where it may not, and as it likes elsewhere."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.helpers.tiny_chatml import chatml_tokenizer
-from varda_chat.models.admissions import BEGINNINGS, Admissions
+from varda_chat.models.abstentions import BEGINNINGS, Abstentions
 from varda_chat.models.chat_format import ChatMLFormat
 
 CHAT = ChatMLFormat(chatml_tokenizer())
-ADMISSIONS = Admissions(CHAT)
+ABSTENTIONS = Abstentions(CHAT)
 
 
 def tokens(text: str) -> list[int]:
@@ -19,7 +19,7 @@ def tokens(text: str) -> list[int]:
 
 def may_be_said(text: str, admits: bool | None) -> bool:
     ids = tokens(text)
-    return all(ids[place] not in ADMISSIONS.banned(ids[:place], admits) for place in range(len(ids)))
+    return all(ids[place] not in ABSTENTIONS.banned(ids[:place], admits) for place in range(len(ids)))
 
 
 @pytest.mark.parametrize("text", [*BEGINNINGS, "I don't know your dog's name.", "You haven't told me that yet."])
@@ -38,13 +38,13 @@ def test_where_it_may_not_a_reply_says_something_else(text: str) -> None:
 
 def test_nothing_is_forbidden_once_it_has_admitted() -> None:
     for text in BEGINNINGS:
-        assert len(ADMISSIONS.banned(tokens(text), True)) == 0
-    assert len(ADMISSIONS.banned(tokens("I live"), False)) == 0
+        assert len(ABSTENTIONS.banned(tokens(text), True)) == 0
+    assert len(ABSTENTIONS.banned(tokens("I live"), False)) == 0
 
 
-def test_an_admission_can_always_go_on() -> None:
+def test_an_abstention_has_always_a_next_token() -> None:
     """At each of its places some token is left."""
     for text in BEGINNINGS:
         ids = tokens(text)
         for place in range(len(ids)):
-            assert len(ADMISSIONS.banned(ids[:place], True)) < CHAT.tokenizer.get_vocab_size()
+            assert len(ABSTENTIONS.banned(ids[:place], True)) < CHAT.tokenizer.get_vocab_size()

@@ -1,4 +1,4 @@
-"""Admissions: a reply admits not to know where memory holds nothing, and does not where it holds the answer."""
+"""Abstentions: a reply admits not to know where memory holds nothing, and does not where it holds the answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BEGINNINGS = ("I don't know", "You haven't told me", "I don't think you've told 
 """How a reply admits it."""
 
 
-class Admissions:
+class Abstentions:
     """Forbids the tokens by which a reply would begin otherwise than it has to."""
 
     def __init__(self, chat: ChatFormat) -> None:
