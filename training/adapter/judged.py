@@ -16,7 +16,8 @@ from training.data.synthetic.messages import typed
 from training.data.synthetic.relations import ALL_RELATIONS
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
 from training.data.synthetic.values import draw
-from training.data.synthetic.written import DIRECTORY, fixed_value, part_of
+from training.data.synthetic.wordings import HERE
+from training.data.synthetic.written import fixed_value, part_of
 from training.tables import read_table
 from varda_chat.models.chat_format import sentence_spans
 
@@ -44,7 +45,7 @@ class Judged:
     pairs: tuple[Pair, ...]
 
 
-def load_judged(*, validation: bool, path: Path = DIRECTORY / "judged.jsonl") -> tuple[Judged, ...]:
+def load_judged(*, validation: bool, path: Path = HERE / "judged.jsonl") -> tuple[Judged, ...]:
     """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
     return tuple(each for _, each in part_of(read_table(path, _judged), validation=validation))
 

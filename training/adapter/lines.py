@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from training.data.synthetic.written import DIRECTORY, part_of
+from training.data.synthetic.wordings import HERE
+from training.data.synthetic.written import part_of
 from training.tables import read_table
 from varda_chat.errors import DataError
 
@@ -69,7 +70,7 @@ class Lines:
     replies: dict[str, tuple[str, ...]]
 
 
-def load_lines(*, validation: bool, directory: Path = DIRECTORY) -> Lines:
+def load_lines(*, validation: bool, directory: Path = HERE) -> Lines:
     """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
     exchanges = [
         Exchange(f"{name.partition('_')[0]}/{entry['kind']}", entry["user"], entry["reply"])

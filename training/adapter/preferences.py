@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from training.adapter.assemble import layer_of
 from training.adapter.lines import Lines
 from training.adapter.saves import load_state, save_state
-from training.data.synthetic.written import DIRECTORY, part_of
+from training.data.synthetic.wordings import HERE
+from training.data.synthetic.written import part_of
 from training.optimizer import descend, warm_cosine
 from training.precision import autocast
 from training.tables import check_keys, read_table, texts
@@ -49,7 +50,7 @@ class Preference:
 
 
 def load_preferences(
-    names: Sequence[str] = PREFERENCES, *, validation: bool, directory: Path = DIRECTORY
+    names: Sequence[str] = PREFERENCES, *, validation: bool, directory: Path = HERE
 ) -> tuple[Preference, ...]:
     """The training part of the tables ``names``, or the held-out one. Raises DataError naming file and line of a bad
     entry."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.adapter.lines import load_lines
-from training.data.synthetic.written import DIRECTORY
+from training.data.synthetic.wordings import HERE
 from varda_chat.errors import DataError
 from varda_chat.models.chat_format import NOTE_STATEMENTS
 
@@ -29,7 +29,7 @@ def test_the_hand_written_lines_are_read_and_told_apart() -> None:
 
 @pytest.mark.parametrize("turns", [[], [["user", "Hi."]], [["varda", "Hi."], ["user", "Hi."]]])
 def test_a_dialogue_out_of_turn_is_refused(turns: list[list[str]], tmp_path: Path) -> None:
-    for path in DIRECTORY.glob("*.jsonl"):
+    for path in HERE.glob("*.jsonl"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "dialogues.jsonl").write_text(json.dumps({"turns": turns}) + "\n")
     with pytest.raises(DataError, match=r"dialogues\.jsonl, line 1: "):

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from training.data.synthetic.templates import Clauses, Relation
+from training.data.synthetic.wordings import HERE
 from training.tables import read_table
 from varda_chat.errors import DataError
 
 Row = TypeVar("Row")
 
-DIRECTORY: Final = Path(__file__).parent
 FACTS: Final = ("facts_a", "facts_b", "facts_c", "facts_d", "facts_e")
 HELD_OUT: Final = 20
 """One row in so many is kept for validation."""
@@ -26,7 +26,7 @@ def part_of(rows: Sequence[Row], *, validation: bool) -> Iterator[tuple[int, Row
             yield number, row
 
 
-def load_facts(*, validation: bool, directory: Path = DIRECTORY) -> tuple[Relation, ...]:
+def load_facts(*, validation: bool, directory: Path = HERE) -> tuple[Relation, ...]:
     """Relations of the hand-written facts, each with the one value that it was written with."""
     return tuple(
         _relation(f"{name}_{number}", entry)
