@@ -24,6 +24,10 @@ from varda_chat.models.chat_format import sentence_spans
 KINDS: Final = ("ask", "forget", "correct", "none")
 NEAREST = 24
 """Topics, by a statement near a line, that what does not fit it is drawn from; the nearest may fit."""
+REMEMBERED = 20
+"""Facts of a memory that is drawn."""
+READ = 4
+"""Statements of such a memory that are read beside a question: the nearest."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class _Fact:
     asks: tuple[str, ...]
     corrections: tuple[str, ...]
     requests: tuple[str, ...]
+    near: tuple[str, ...] = ()
 
 
 def _told(text: str, value: str) -> str:
@@ -80,7 +85,7 @@ def _written(relation: Relation) -> _Fact:
     old, new = values
     statement = _told(relation.tell[0].replace("{value}", old), old)
     corrections = tuple(each.replace("{value}", new) for each in relation.correct)
-    return _Fact(relation.topic, statement, relation.ask, corrections, relation.forget)
+    return _Fact(relation.topic, statement, relation.ask, corrections, relation.forget, relation.near)
 
 
 def _drawn(relation: Relation, rng: random.Random) -> _Fact:
@@ -112,8 +117,8 @@ class DrawnPairs:
 
     def group(self, rng: random.Random) -> list[Pair]:
         """The pairs of one line."""
-        kinds = (self._of_fact, self._noted, self._exchange, self._overview, self._insisted)
-        return rng.choices(kinds, (0.54, 0.2, 0.12, 0.06, 0.08))[0](rng)
+        kinds = (self._of_fact, self.in_memory, self._noted, self._exchange, self._overview, self._insisted)
+        return rng.choices(kinds, (0.3, 0.4, 0.1, 0.07, 0.05, 0.08))[0](rng)
 
     def _of_fact(self, rng: random.Random) -> list[Pair]:
         fact = rng.choice(self.facts)
@@ -125,6 +130,19 @@ class DrawnPairs:
         pairs = [Pair(line, each, answers=kind == "ask", ends=kind != "ask") for each in sorted(right)]
         other = [*self._near(line, fact.topic, 2, rng), *self.anything(1, rng, but=fact.topic)]
         return [*pairs, *(Pair(line, each) for each in other)]
+
+    def in_memory(self, rng: random.Random) -> list[Pair]:
+        """A question put to a memory of some facts: for one of them, near to one of them, or for what is not there."""
+        memory = rng.sample(range(len(self.facts)), REMEMBERED)
+        fact = self.facts[memory[0]]
+        told, close = rng.random() < 0.5, bool(fact.near) and rng.random() < 0.7
+        line = rng.choice(fact.near if close and not told else fact.asks)
+        others = [number for number in memory[1:] if self.facts[number].topic != fact.topic]
+        order = (self.vectors[others] @ self.encoder([line])[0]).argsort(descending=True)[:READ].tolist()
+        pairs = [Pair(line, self.facts[others[place]].statement) for place in order]
+        if told or close:
+            pairs.append(Pair(line, fact.statement, answers=told))
+        return pairs
 
     def _near(self, line: str, topic: str | None, count: int, rng: random.Random) -> list[str]:
         """Statements about other things than ``topic``, one a topic."""

@@ -26,7 +26,7 @@ class RerankConfig:
 
     rank: int = 8
     pairs: int = 32
-    judged: float = 0.6
+    judged: float = 0.5
     max_steps: int = 900
     warmup_steps: int = 15
     map_rate: float = 1.5e-3

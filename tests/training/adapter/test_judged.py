@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training.adapter.judged import DrawnPairs, Pair, batch_of, labels, load_judged
+from training.adapter.judged import READ, DrawnPairs, Pair, batch_of, labels, load_judged
 from varda_chat.errors import DataError
 
 
@@ -51,3 +51,13 @@ def test_a_batch_has_its_share_of_hand_written_pairs(drawn: DrawnPairs) -> None:
     assert all(pair.line in lines for pair in pairs[:10])
     beside = [pair for pair in pairs if pair.line in lines and pair not in written]
     assert beside and not any(pair.answers or pair.ends for pair in beside)
+
+
+def test_a_drawn_memory_answers_a_question_only_by_what_was_asked_for(drawn: DrawnPairs) -> None:
+    rng = random.Random(3)
+    groups = [drawn.in_memory(rng) for _ in range(60)]
+    assert {sum(pair.answers for pair in pairs) for pairs in groups} == {0, 1}
+    assert all(READ <= len({pair.statement for pair in pairs}) <= READ + 1 for pairs in groups)
+    near = {line: fact.statement for fact in drawn.facts for line in fact.near}
+    tempting = [pair for pairs in groups for pair in pairs if near.get(pair.line) == pair.statement]
+    assert tempting and not any(pair.answers for pair in tempting)

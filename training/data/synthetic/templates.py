@@ -33,7 +33,8 @@ class Relation:
     """One kind of fact about the user, with all the ways it is told, asked for, corrected and forgotten.
 
     topic: what it is about; relations that the same answer would fit share it. own_words: share of tellings and
-    questions that are sentences of its own; the others are its clauses in any wording.
+    questions that are sentences of its own; the others are its clauses in any wording. near: questions that come near
+    to it, and that it does not answer.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Relation:
     clauses: Clauses
     changes: bool
     own_words: float = 0.55
+    near: tuple[str, ...] = ()
 
 
 def render(template: str, value: str) -> str:

@@ -14,7 +14,7 @@ from varda_chat.errors import DataError
 
 Row = TypeVar("Row")
 
-FACTS: Final = ("facts_a", "facts_b", "facts_c", "facts_d", "facts_e")
+FACTS: Final = ("facts_a", "facts_b", "facts_c", "facts_d", "facts_e", "facts_f")
 HELD_OUT: Final = 20
 """One row in so many is kept for validation."""
 
@@ -58,4 +58,5 @@ def _relation(name: str, entry: dict[str, Any]) -> Relation:
         ask=tuple(entry["ask"]), answer=answers, correct=(correct,) if correct else (), forget=(entry["forget"],),
         unknown=(entry["unknown"],), acknowledge=(entry["reply"],), tell_held_out=(), ask_held_out=(),
         correct_held_out=(), forget_held_out=(), clauses=Clauses((), (), (), ()), changes=True, own_words=1.0,
+        near=tuple(entry.get("near", ())),
     )  # fmt: skip
