@@ -35,7 +35,7 @@ class RerankConfig:
     seed: int = 1
     save_every: int = 25
     search_weight: float = 0.3
-    answer_threshold: float = 0.8
+    answer_threshold: float = 0.7
     end_threshold: float = 0.3
     forget_threshold: float = 0.6
     change_threshold: float = 0.3
