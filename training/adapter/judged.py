@@ -138,15 +138,19 @@ class DrawnPairs:
         told, close = rng.random() < 0.5, bool(fact.near) and rng.random() < 0.7
         line = rng.choice(fact.near if close and not told else fact.asks)
         others = [number for number in memory[1:] if self.facts[number].topic != fact.topic]
-        order = (self.vectors[others] @ self.encoder([line])[0]).argsort(descending=True)[:READ].tolist()
-        pairs = [Pair(line, self.facts[others[place]].statement) for place in order]
+        nearest = self._likeness(line)[others].argsort(descending=True)[:READ].tolist()
+        pairs = [Pair(line, self.facts[others[place]].statement) for place in nearest]
         if told or close:
             pairs.append(Pair(line, fact.statement, answers=told))
         return pairs
 
+    def _likeness(self, line: str) -> Tensor:
+        """Cosine (n,) of ``line`` to each fact's statement."""
+        return self.vectors @ self.encoder([line])[0]
+
     def _near(self, line: str, topic: str | None, count: int, rng: random.Random) -> list[str]:
         """Statements about other things than ``topic``, one a topic."""
-        order = (self.vectors @ self.encoder([line])[0]).argsort(descending=True)[: 8 * NEAREST].tolist()
+        order = self._likeness(line).argsort(descending=True)[: 8 * NEAREST].tolist()
         first: dict[str, str] = {}
         for number in order:
             first.setdefault(self.facts[number].topic, self.facts[number].statement)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from training.data.synthetic.templates import Clauses, Relation
 from training.data.synthetic.wordings import HERE
-from training.tables import read_table
+from training.tables import read_table, texts
 from varda_chat.errors import DataError
 
 Row = TypeVar("Row")
@@ -58,5 +58,5 @@ def _relation(name: str, entry: dict[str, Any]) -> Relation:
         ask=tuple(entry["ask"]), answer=answers, correct=(correct,) if correct else (), forget=(entry["forget"],),
         unknown=(entry["unknown"],), acknowledge=(entry["reply"],), tell_held_out=(), ask_held_out=(),
         correct_held_out=(), forget_held_out=(), clauses=Clauses((), (), (), ()), changes=True, own_words=1.0,
-        near=tuple(entry.get("near", ())),
+        near=texts(entry, "near"),
     )  # fmt: skip
