@@ -33,7 +33,7 @@ READ_TOKENS: Final = 3072
 BEHIND: Final = 0.1
 """Share of lines that are read once more, behind another exchange."""
 KEPT: Final = 0.3
-"""Share of facts that a line asks to be kept."""
+"""Share of facts that a line asks to be kept, and of those that one doubts to have been."""
 SHARES: Final = {"other": 0.35, "tell": 0.2, "ask": 0.2, "correct": 0.12, "forget": 0.08, None: 0.05}
 """What a step is made of, by intent; None: lines that change nothing, whatever else they want."""
 
@@ -83,7 +83,8 @@ def wanting_lines(
     """Every hand-written line, some of each of the ``relations`` made of templates, and ``real`` ones."""
     found = [WantingLine(line.user, "other") for line in lines.exchanges]
     found += [WantingLine(line.user, "ask") for line in lines.noted if line.asks]
-    found += [WantingLine(text, "ask") for text in lines.replies["overview"]]
+    found += [WantingLine(text, "ask") for text in (*lines.replies["overview"], *lines.recalls)]
+    found += [WantingLine(text, "other") for text in lines.asides]
     found += [WantingLine(each.pairs[0].line, None if each.kind == "none" else each.kind) for each in judged]
     for fact in facts:
         found += [*_as_written(fact, rng), *_kept(fact, lines, rng)]
@@ -102,17 +103,21 @@ def _as_written(fact: Relation, rng: random.Random) -> list[WantingLine]:
     return [
         WantingLine(render(fact.tell[0], old), "tell"),
         WantingLine(rng.choice(fact.ask), "ask"),
+        *(WantingLine(text, "ask") for text in fact.ask[3:]),
         *(WantingLine(render(text, new), "correct") for text in fact.correct),
         *(WantingLine(text, "forget") for text in fact.forget),
     ]
 
 
 def _kept(fact: Relation, lines: Lines, rng: random.Random) -> list[WantingLine]:
-    """Now and then, a line that asks for the fact to be kept, in the words of a request to forget it."""
+    """Now and then, in the words of a request to forget the fact, a line that asks for it to be kept, and one that asks
+    for it by a doubt."""
     what = about(rng.choice(fact.forget))
-    if what is None or rng.random() > KEPT:
+    if what is None:
         return []
-    return [WantingLine(rng.choice(lines.replies["insist"]).replace("{w}", what), "other")]
+    kinds = {"insist": "other", "doubt": "ask"}
+    drawn = [(rng.choice(lines.replies[kind]), intent) for kind, intent in kinds.items() if rng.random() < KEPT]
+    return [WantingLine(text.replace("{w}", what), intent) for text, intent in drawn]
 
 
 def _drawn(relation: Relation, split: Split, rng: random.Random) -> list[WantingLine]:

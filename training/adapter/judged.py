@@ -26,8 +26,10 @@ NEAREST = 24
 """Topics, by a statement near a line, that what does not fit it is drawn from; the nearest may fit."""
 REMEMBERED = 20
 """Facts of a memory that is drawn."""
+ASKED = 0.65
+"""Share of questions among the lines put to such a memory."""
 READ = 4
-"""Statements of such a memory that are read beside a question: the nearest."""
+"""Statements of such a memory that are read beside a line: the nearest."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class _Fact:
     corrections: tuple[str, ...]
     requests: tuple[str, ...]
     near: tuple[str, ...] = ()
+    near_end: tuple[str, ...] = ()
 
 
 def _told(text: str, value: str) -> str:
@@ -85,7 +88,9 @@ def _written(relation: Relation) -> _Fact:
     old, new = values
     statement = _told(relation.tell[0].replace("{value}", old), old)
     corrections = tuple(each.replace("{value}", new) for each in relation.correct)
-    return _Fact(relation.topic, statement, relation.ask, corrections, relation.forget, relation.near)
+    return _Fact(
+        relation.topic, statement, relation.ask, corrections, relation.forget, relation.near, relation.near_end
+    )
 
 
 def _drawn(relation: Relation, rng: random.Random) -> _Fact:
@@ -117,8 +122,10 @@ class DrawnPairs:
 
     def group(self, rng: random.Random) -> list[Pair]:
         """The pairs of one line."""
-        kinds = (self._of_fact, self.in_memory, self._noted, self._exchange, self._overview, self._insisted)
-        return rng.choices(kinds, (0.3, 0.4, 0.1, 0.07, 0.05, 0.08))[0](rng)
+        kinds = (
+            self._of_fact, self.in_memory, self._noted, self._exchange, self._overview, self._insisted, self.doubted
+        )  # fmt: skip
+        return rng.choices(kinds, (0.25, 0.46, 0.07, 0.09, 0.03, 0.05, 0.05))[0](rng)
 
     def _of_fact(self, rng: random.Random) -> list[Pair]:
         fact = rng.choice(self.facts)
@@ -132,16 +139,20 @@ class DrawnPairs:
         return [*pairs, *(Pair(line, each) for each in other)]
 
     def in_memory(self, rng: random.Random) -> list[Pair]:
-        """A question put to a memory of some facts: for one of them, near to one of them, or for what is not there."""
+        """A line put to a memory of some facts, a question, or a request or correction: about one of them, near to one
+        of them, or about what is not there."""
         memory = rng.sample(range(len(self.facts)), REMEMBERED)
         fact = self.facts[memory[0]]
-        told, close = rng.random() < 0.5, bool(fact.near) and rng.random() < 0.7
-        line = rng.choice(fact.near if close and not told else fact.asks)
+        told, asks = rng.random() < 0.5, rng.random() < ASKED
+        nearby = fact.near if asks else fact.near_end
+        close = bool(nearby) and rng.random() < 0.7
+        ends = fact.requests if rng.random() < 0.5 else fact.corrections or fact.requests
+        line = rng.choice(nearby if close and not told else fact.asks if asks else ends)
         others = [number for number in memory[1:] if self.facts[number].topic != fact.topic]
         nearest = self._likeness(line)[others].argsort(descending=True)[:READ].tolist()
         pairs = [Pair(line, self.facts[others[place]].statement) for place in nearest]
         if told or close:
-            pairs.append(Pair(line, fact.statement, answers=told))
+            pairs.append(Pair(line, fact.statement, answers=told and asks, ends=told and not asks))
         return pairs
 
     def _likeness(self, line: str) -> Tensor:
@@ -178,16 +189,30 @@ class DrawnPairs:
 
     def _insisted(self, rng: random.Random) -> list[Pair]:
         """A line that asks for a fact to be kept ("don't forget where I live"), beside the request to forget it."""
-        fact = rng.choice(self.facts)
-        request = rng.choice(fact.requests)
-        what = about(request)
+        fact, request, what = self._named(rng)
         if what is None:
             return []
         kept = rng.choice(self.lines.replies["insist"]).replace("{w}", what)
         return [Pair(kept, fact.statement), Pair(request, fact.statement, ends=True)]
 
+    def doubted(self, rng: random.Random) -> list[Pair]:
+        """A line that doubts whether a fact is still remembered ("you forgot where I live?"), which asks for it."""
+        fact, _, what = self._named(rng)
+        if what is None:
+            return []
+        line = rng.choice(self.lines.replies["doubt"]).replace("{w}", what)
+        others = [Pair(line, each) for each in self._near(line, fact.topic, 1, rng)]
+        return [Pair(line, fact.statement, answers=True), *others]
+
+    def _named(self, rng: random.Random) -> tuple[_Fact, str, str | None]:
+        """A fact, a request to forget it, and what that names it."""
+        fact = rng.choice(self.facts)
+        request = rng.choice(fact.requests)
+        return fact, request, about(request)
+
     def _exchange(self, rng: random.Random) -> list[Pair]:
-        line = rng.choice(self.lines.exchanges).user
+        asks = rng.random() < 0.5
+        line = rng.choice(self.lines.asides) if asks else rng.choice(self.lines.exchanges).user
         return [Pair(line, each) for each in (*self._near(line, None, 1, rng), *self.anything(1, rng))]
 
 

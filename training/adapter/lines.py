@@ -62,12 +62,16 @@ class Noted:
 class Lines:
     """Everything that is said between facts. dialogues: lists of (role, text); noted: lines with statements of their
     own; replies: what is said on a decision, by kind, the questions for all that is remembered
-    ("overview"), and what asks for something to be kept ("insist", with {w} for it)."""
+    ("overview"), and what asks for something to be kept ("insist", with {w} for it) or
+    doubts that it was ("doubt"); asides: questions and requests that concern nothing that was told; recalls: like ones
+    that do."""
 
     exchanges: tuple[Exchange, ...]
     noted: tuple[Noted, ...]
     dialogues: tuple[tuple[tuple[str, str], ...], ...]
     replies: dict[str, tuple[str, ...]]
+    asides: tuple[str, ...] = ()
+    recalls: tuple[str, ...] = ()
 
 
 def load_lines(*, validation: bool, directory: Path = HERE) -> Lines:
@@ -90,7 +94,9 @@ def load_lines(*, validation: bool, directory: Path = HERE) -> Lines:
     replies: dict[str, tuple[str, ...]] = {}
     for entry in read_table(directory / "replies.jsonl", dict):
         replies[entry["kind"]] = (*replies.get(entry["kind"], ()), entry["text"])
-    return Lines(tuple(exchanges), tuple(noted), tuple(dialogues), replies)
+    apart = [entry for _, entry in part_of(read_table(directory / "asides.jsonl", dict), validation=validation)]
+    asides, recalls = (tuple(entry[kind] for entry in apart if kind in entry) for kind in ("aside", "asks"))
+    return Lines(tuple(exchanges), tuple(noted), tuple(dialogues), replies, asides, recalls)
 
 
 def _turns(where: str, turns: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:

@@ -55,9 +55,21 @@ def test_a_batch_has_its_share_of_hand_written_pairs(drawn: DrawnPairs) -> None:
 
 def test_a_drawn_memory_answers_a_question_only_by_what_was_asked_for(drawn: DrawnPairs) -> None:
     rng = random.Random(3)
-    groups = [drawn.in_memory(rng) for _ in range(60)]
-    assert {sum(pair.answers for pair in pairs) for pairs in groups} == {0, 1}
+    groups = [drawn.in_memory(rng) for _ in range(90)]
+    assert {sum(pair.answers or pair.ends for pair in pairs) for pairs in groups} == {0, 1}
     assert all(READ <= len({pair.statement for pair in pairs}) <= READ + 1 for pairs in groups)
-    near = {line: fact.statement for fact in drawn.facts for line in fact.near}
-    tempting = [pair for pairs in groups for pair in pairs if near.get(pair.line) == pair.statement]
-    assert tempting and not any(pair.answers for pair in tempting)
+    asked, ended = (
+        {line: fact.statement for fact in drawn.facts for line in getattr(fact, kind)} for kind in ("near", "near_end")
+    )
+    for near in (asked, ended):
+        tempting = [pair for pairs in groups for pair in pairs if near.get(pair.line) == pair.statement]
+        assert tempting and not any(pair.answers or pair.ends for pair in tempting)
+
+
+def test_a_doubt_asks_for_what_it_doubts(drawn: DrawnPairs) -> None:
+    rng = random.Random(5)
+    groups = [pairs for pairs in (drawn.doubted(rng) for _ in range(20)) if pairs]
+    assert groups
+    for first, *others in groups:
+        assert first.answers and not first.ends
+        assert others and not any(pair.answers or pair.ends for pair in others)

@@ -19,10 +19,13 @@ def test_the_hand_written_lines_are_read_and_told_apart() -> None:
         (lines.exchanges, held.exchanges),
         (lines.dialogues, held.dialogues),
         (lines.noted, held.noted),
+        (lines.asides, held.asides),
+        (lines.recalls, held.recalls),
     ):
         assert len(ours) > 15 * len(theirs) > 0
         assert not set(ours) & set(theirs)
     assert all(len(dialogue) % 2 == 0 for dialogue in lines.dialogues)
+    assert not set(lines.asides) & set(lines.recalls)
     assert {each.asks for each in lines.noted} == {True, False}
     assert max(len(each.found) for each in lines.noted) == NOTE_STATEMENTS
 

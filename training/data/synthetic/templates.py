@@ -34,7 +34,7 @@ class Relation:
 
     topic: what it is about; relations that the same answer would fit share it. own_words: share of tellings and
     questions that are sentences of its own; the others are its clauses in any wording. near: questions that come near
-    to it, and that it does not answer.
+    to it, and that it does not answer; near_end: requests and corrections that come near, and leave it as it is.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Relation:
     changes: bool
     own_words: float = 0.55
     near: tuple[str, ...] = ()
+    near_end: tuple[str, ...] = ()
 
 
 def render(template: str, value: str) -> str:

@@ -14,7 +14,7 @@ from varda_chat.errors import DataError
 
 Row = TypeVar("Row")
 
-FACTS: Final = ("facts_a", "facts_b", "facts_c", "facts_d", "facts_e", "facts_f")
+FACTS: Final = ("facts_a", "facts_b", "facts_c", "facts_d", "facts_e", "facts_f", "facts_g")
 HELD_OUT: Final = 20
 """One row in so many is kept for validation."""
 
@@ -47,16 +47,20 @@ def fixed_value(relation: Relation) -> tuple[str, str] | None:
 def _relation(name: str, entry: dict[str, Any]) -> Relation:
     value, new = entry["value"], entry["new"]
     tell = entry["tell"].replace(value, "{value}", 1)
-    correct = entry["correct"].replace("{new}", "{value}")
+    correct = tuple(each.replace("{new}", "{value}") for each in _texts(entry, "correct"))
     answers = tuple(answer for answer in entry["answer"] if answer.count("{value}") == 1)
     if tell.count("{value}") != 1 or not answers:
         raise DataError(f"{name}: the telling must contain the value, and an answer must contain it once")
-    if correct.count("{value}") != 1:
-        correct = ""
     return Relation(
         name=name, kind=f"fixed:{json.dumps([value, new])}", topic=entry["topic"], tell=(tell,),
-        ask=tuple(entry["ask"]), answer=answers, correct=(correct,) if correct else (), forget=(entry["forget"],),
+        ask=tuple(entry["ask"]), answer=answers, correct=tuple(each for each in correct if each.count("{value}") == 1),
+        forget=_texts(entry, "forget"),
         unknown=(entry["unknown"],), acknowledge=(entry["reply"],), tell_held_out=(), ask_held_out=(),
         correct_held_out=(), forget_held_out=(), clauses=Clauses((), (), (), ()), changes=True, own_words=1.0,
-        near=texts(entry, "near"),
+        near=texts(entry, "near"), near_end=texts(entry, "near_end"),
     )  # fmt: skip
+
+
+def _texts(entry: dict[str, Any], key: str) -> tuple[str, ...]:
+    """One text, or a list of them."""
+    return (entry[key],) if isinstance(entry[key], str) else texts(entry, key)
