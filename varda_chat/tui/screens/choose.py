@@ -167,9 +167,11 @@ class ConfirmScreen(ChooseScreen):
         return True
 
     def stop(self) -> None:
-        """Stop the answer, and change nothing."""
+        """Stop the answer, and change nothing; what lies above this dialog, such as the help, closes with it."""
         self._stop()
-        if self.is_current:
+        if self in self.app.screen_stack:
+            while not self.is_active:
+                self.app.pop_screen()
             self.dismiss(None)
 
     def on_paste(self, event: events.Paste) -> None:
