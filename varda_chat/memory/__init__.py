@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from varda_chat.memory.batch_memory import BatchAssociativeMemory, MultiTokenBatchAssociativeMemory
-    from varda_chat.memory.index.exact import search_recall
+    from varda_chat.memory.indexing import search_recall
     from varda_chat.memory.maintenance import Peek, backup, peek, reset, verify
     from varda_chat.memory.records import (
         MemoryEvent,
@@ -62,7 +62,7 @@ _HOMES = {
     "AssociativeMemory": "vector_memory",
     "BatchAssociativeMemory": "batch_memory",
     "MultiTokenBatchAssociativeMemory": "batch_memory",
-    "search_recall": "index.exact",
+    "search_recall": "indexing",
     "MemoryStore": "store",
     **dict.fromkeys(_RECORDS, "records"),
     **dict.fromkeys(("Peek", "backup", "peek", "reset", "verify"), "maintenance"),

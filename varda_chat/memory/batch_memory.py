@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.index.arrays import as_vectors, is_tensor, stacked
-from varda_chat.memory.index.base import Ids
+from varda_chat.memory.index.arrays import Ids, as_vectors, is_tensor, stacked
 from varda_chat.memory.records import SearchResults
 from varda_chat.memory.vector_memory import AssociativeMemory
 

@@ -19,8 +19,7 @@ import numpy as np
 
 from varda_chat.errors import VardaError
 from varda_chat.memory import export_text
-from varda_chat.memory.index.checks import checked
-from varda_chat.memory.records import Imported, NewStatement, NewVector
+from varda_chat.memory.records import Imported, NewStatement, NewVector, checked
 from varda_chat.storage.files import check_target, replace_file
 from varda_chat.text import one_line, sanitize, to_json
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from varda_chat.errors import IndexFileError
 from varda_chat.memory import queries
-from varda_chat.memory.index.columns import VectorColumns
+from varda_chat.memory.index.arrays import Ids
 from varda_chat.memory.index.snapshot import Label, Snapshot
-from varda_chat.memory.records import NEARLY_NOTHING, NewStatement, NewVector, Statement
+from varda_chat.memory.records import NewVector, Statement
 from varda_chat.memory.schema import bump_generation, generation, index_type, num_clusters, was_once
 from varda_chat.storage.container import Container, read_container
 from varda_chat.storage.sqlite import transaction
@@ -23,8 +23,6 @@ from varda_chat.text import numbered
 
 if TYPE_CHECKING:
     from varda_chat.memory.vector_memory import AssociativeMemory
-
-Ids = npt.NDArray[np.int64]
 
 REWRITE = 4096  # vectors changed, at least, before the index file is written in the middle of a session
 _BATCH = 4096  # vectors handed to the index at once while it is rebuilt
@@ -215,27 +213,78 @@ class IndexMirror:
         """
         return self._changed >= max(REWRITE, len(self) // 4)
 
-    def twin(self, new: NewStatement) -> int | None:
-        """The statement that has, vector for vector, the tokens and (nearly) the vectors of ``new``."""
-        if not new.vectors or not len(self):
-            return None
-        first = new.vectors[0].vector
-        nearest = self.memory.search(first, 1)
-        if not _nearly_same(float(nearest.distances[0]), first):
-            return None
-        statement_id = int(self.statement_ids(nearest.ids)[0])
-        ids = self.columns.of_statements([statement_id])
-        if len(ids) != len(new.vectors) or self.token_ids(ids).tolist() != [each.token_id for each in new.vectors]:
-            return None
-        for id_, each in zip(ids.tolist(), new.vectors, strict=True):
-            gap = self.memory[id_] - each.vector
-            if not _nearly_same(float(gap @ gap), each.vector):
-                return None
-        return statement_id
 
+class VectorColumns:
+    """Three arrays (n,) in step, sorted by vector id. They are views: copy what must outlive a change."""
 
-def _nearly_same(squared_distance: float, vector: npt.NDArray[Any]) -> bool:
-    return squared_distance <= NEARLY_NOTHING * float(vector @ vector)
+    def __init__(self, ids: Ids, statement_ids: Ids, token_ids: Ids) -> None:
+        """From arrays (n,) in step, in any order."""
+        order = np.argsort(ids, kind="stable")
+        self._table: Ids = np.stack([ids, statement_ids, token_ids])[:, order]  # (3, room), room >= n
+        self._count = len(ids)
+
+    @classmethod
+    def from_rows(cls, rows: list[tuple[int, int, int]]) -> VectorColumns:
+        """From (id, statement id, token id) a vector, in any order."""
+        return cls(*np.array(rows, dtype=np.int64).reshape(-1, 3).T)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def ids(self) -> Ids:
+        """The vectors' ids."""
+        return self._table[0, : self._count]
+
+    @property
+    def statement_ids(self) -> Ids:
+        """Their statements."""
+        return self._table[1, : self._count]
+
+    @property
+    def token_ids(self) -> Ids:
+        """The tokens they were taken at."""
+        return self._table[2, : self._count]
+
+    def of_statements(self, statement_ids: Sequence[int]) -> Ids:
+        """Ids (n,) of the vectors of ``statement_ids``."""
+        ids: Ids = self.ids[np.isin(self.statement_ids, np.array(statement_ids, dtype=np.int64))]
+        return ids
+
+    def remove(self, ids: Ids) -> None:
+        """Leave out ``ids``."""
+        if len(ids):
+            self._table = self._table[:, : self._count][:, ~np.isin(self.ids, ids)]
+            self._count = self._table.shape[1]
+
+    def append(self, ids: Ids, statement_ids: Ids, token_ids: Ids) -> None:
+        """Put vectors at the end; every id is greater than those already here, and they ascend."""
+        count = self._count + len(ids)
+        if count > self._table.shape[1]:  # room for a quarter more, so that not every append copies all
+            grown = np.empty((3, count + count // 4), dtype=np.int64)
+            grown[:, : self._count] = self._table[:, : self._count]
+            self._table = grown
+        self._table[:, self._count : count] = ids, statement_ids, token_ids
+        self._count = count
+
+    def look_up(self, column: Ids, ids: Any) -> Ids:
+        """The entries of ``column`` at vector ``ids`` of any shape; -1 at ids that are not here."""
+        wanted = np.asarray(ids, dtype=np.int64)
+        if not self._count:
+            return np.full(wanted.shape, -1, dtype=np.int64)
+        own = self.ids
+        places = np.minimum(np.searchsorted(own, wanted), self._count - 1)
+        return np.where(own[places] == wanted, column[places], -1)
+
+    def successors(self, ids: Any) -> Ids:
+        """The vector stored next in the statement of each of ``ids``, of any shape; -1 where there is none."""
+        wanted = np.asarray(ids, dtype=np.int64)
+        if self._count < 2:
+            return np.full(wanted.shape, -1, dtype=np.int64)
+        own, statements = self.ids, self.statement_ids
+        places = np.minimum(np.searchsorted(own, wanted), self._count - 2)
+        same = (own[places] == wanted) & (statements[places] == statements[places + 1])
+        return np.where(same, own[places + 1], -1)
 
 
 def _label(db: sqlite3.Connection, fingerprint: str) -> Label:

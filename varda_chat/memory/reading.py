@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +13,11 @@ import numpy.typing as npt
 from varda_chat.errors import VardaError
 from varda_chat.memory import queries, schema, undo
 from varda_chat.memory.core import OpenMemory
-from varda_chat.memory.index.arrays import is_tensor, same_kind
+from varda_chat.memory.index.arrays import Ids, is_tensor, same_kind
+from varda_chat.memory.indexing import TypeSearch, compare_index_types
 from varda_chat.memory.records import Imported, MemoryEvent, Removed, SearchResults, Statement, StoredVector
 from varda_chat.storage.files import DATABASE
 from varda_chat.storage.sqlite import connect_reader, disk_errors
-
-if TYPE_CHECKING:
-    from varda_chat.memory.index.comparison import TypeSearch
-
-Ids = npt.NDArray[np.int64]
 
 
 class MemoryReader:
@@ -158,8 +154,6 @@ class MemoryReader:
 
     def compare_index_types(self) -> tuple[TypeSearch, ...]:
         """How every index type would search this memory; takes seconds for thousands of vectors."""
-        from varda_chat.memory.index.comparison import compare_index_types  # FAISS loads here
-
         with self.core.reading():
             return compare_index_types(self.core.db)
 

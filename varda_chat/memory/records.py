@@ -1,13 +1,16 @@
-"""What goes into a memory and what comes out of it, as frozen dataclasses; and when two statements say the
-same. Imports nothing heavy."""
+"""What goes into a memory and what comes out of it, as frozen dataclasses; what may enter; and when two statements say
+the same. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from varda_chat.errors import VardaError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,6 +176,34 @@ class TurnApplied:
     size: int
     refused: tuple[NewStatement, ...] = ()
     refreshed: tuple[Statement, ...] = ()
+
+
+def checked(new: NewStatement, dim: int) -> NewStatement:
+    """``new`` with float32 vectors, or VardaError."""
+    check_text(new.text, new.role)
+    return NewStatement(new.text, new.role, tuple(checked_vector(vector, dim) for vector in new.vectors))
+
+
+def checked_vector(new: NewVector, dim: int) -> NewVector:
+    """``new`` as float32 (dim,), or VardaError."""
+    check_text(new.token)
+    if not math.isfinite(new.strength):
+        raise VardaError("The strength of a vector to store is not a finite number.")
+    from varda_chat.memory.index.arrays import as_vectors  # numpy loads here
+
+    vector = as_vectors(new.vector, dim, "vectors to store")
+    if vector.ndim != 1:
+        raise VardaError(f"A vector to store has shape {vector.shape}; ({dim},) is needed.")
+    return NewVector(vector, int(new.token_id), new.token, float(new.strength))
+
+
+def check_text(*texts: str) -> None:
+    """Raise VardaError for half a surrogate pair."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise VardaError("A text to store is not valid Unicode (it holds half a surrogate pair).") from None
 
 
 NEARLY_NOTHING = 1e-4

@@ -15,11 +15,11 @@ from varda_chat.errors import VardaError
 from varda_chat.memory import queries, undo
 from varda_chat.memory.core import OpenMemory
 from varda_chat.memory.importing import Importing
-from varda_chat.memory.index.checks import check_text, checked
+from varda_chat.memory.index.arrays import Ids, share_of
 from varda_chat.memory.indexing import Indexing
 from varda_chat.memory.opening import open_for_reading, open_for_writing
 from varda_chat.memory.purge import Purging
-from varda_chat.memory.reading import Ids, MemoryReader
+from varda_chat.memory.reading import MemoryReader
 from varda_chat.memory.records import (
     Removed,
     SearchResults,
@@ -27,8 +27,9 @@ from varda_chat.memory.records import (
     TurnApplied,
     TurnChanges,
     Undone,
+    check_text,
+    checked,
 )
-from varda_chat.memory.retention import share_of
 from varda_chat.memory.schema import MemorySettings, Wanted, bump_generation, settle
 from varda_chat.memory.turn import apply_turn
 from varda_chat.storage.sqlite import disk_errors, transaction
@@ -186,7 +187,7 @@ class MemoryStore:
 
         Pinned statements are not deleted unless a person agreed, and ids that are not there are passed
         over. A memory that would hold more than ``capacity`` vectors drops the statements least worth keeping
-        (``retention.least_worth``), never pinned ones. New statements that do not fit beside what is pinned
+        (``turn.least_worth``), never pinned ones. New statements that do not fit beside what is pinned
         are refused, the weakest first. A statement that is there already is not stored twice but refreshed
         (``sameness``). All of it is one act, which ``undo_last`` takes back.
         """

@@ -1,19 +1,29 @@
-"""One turn's changes made: in one transaction of memory.db, then in the index. The caller holds the store's lock."""
+"""One turn's changes made: in one transaction of memory.db, then in the index; and what leaves a full memory for them.
+
+The caller holds the store's lock.
+"""
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from varda_chat.memory import queries, undo
 from varda_chat.memory.index_cache import IndexMirror
-from varda_chat.memory.records import NewStatement, Statement, TurnApplied, TurnChanges, statement_key
-from varda_chat.memory.retention import least_worth
+from varda_chat.memory.records import NEARLY_NOTHING, NewStatement, Statement, TurnApplied, TurnChanges, statement_key
 from varda_chat.memory.schema import bump_generation
 from varda_chat.storage.sqlite import transaction
+
+HALF_LIFE = 30 * 24 * 3600.0
+"""Seconds without use after which a statement is worth half."""
+
+_LEAST = 1e-6  # keeps log() finite for a statement stored without conviction and never recalled
 
 
 def apply_turn(
@@ -76,13 +86,36 @@ def _told_again(
     for each in new:
         same = queries.statement_like(db, each.role, each.text)
         if same is None:
-            twin = index.twin(each)
+            twin = _twin(index, each)
             same = None if twin is None or twin in deleted else queries.statement(db, twin)
         if same is not None and same.role == each.role:
             again.append((same.id, each))
         else:
             fresh.setdefault(statement_key(each.role, each.text), each)
     return list(fresh.values()), again
+
+
+def _twin(index: IndexMirror, new: NewStatement) -> int | None:
+    """The statement that has, vector for vector, the tokens and (nearly) the vectors of ``new``."""
+    if not new.vectors or not len(index):
+        return None
+    first = new.vectors[0].vector
+    nearest = index.memory.search(first, 1)
+    if not _nearly_same(float(nearest.distances[0]), first):
+        return None
+    statement_id = int(index.statement_ids(nearest.ids)[0])
+    ids = index.columns.of_statements([statement_id])
+    if len(ids) != len(new.vectors) or index.token_ids(ids).tolist() != [each.token_id for each in new.vectors]:
+        return None
+    for id_, each in zip(ids.tolist(), new.vectors, strict=True):
+        gap = index.memory[id_] - each.vector
+        if not _nearly_same(float(gap @ gap), each.vector):
+            return None
+    return statement_id
+
+
+def _nearly_same(squared_distance: float, vector: npt.NDArray[Any]) -> bool:
+    return squared_distance <= NEARLY_NOTHING * float(vector @ vector)
 
 
 def _make_room(
@@ -116,3 +149,46 @@ def _make_room(
         excess=size + sum(wanted[place] for place in fitting) - capacity,
     )
     return sorted(fitting), list(queries.statements_of(db, ids[chosen].astype(np.int64).tolist()))
+
+
+def worth(
+    strengths: npt.NDArray[np.float64],
+    recall_counts: npt.NDArray[np.int64],
+    idle: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """How much each of n statements is worth keeping: (n,), on a log scale.
+
+    ``log((strength + log(1 + recalls)) * 2 ** (-idle / HALF_LIFE))``: how sure the store decision was, and
+    how often it proved right with falling returns, halved every HALF_LIFE seconds of not being stored or
+    recalled. The form (importance plus use, decaying since the last access) follows Park et al., "Generative
+    Agents" (2023), section 4.1; the log keeps the order where the product would underflow to 0.
+    """
+    merit = np.maximum(strengths, 0.0) + np.log1p(recall_counts)
+    values: npt.NDArray[np.float64] = (
+        np.log(np.maximum(merit, _LEAST)) - np.maximum(idle, 0.0) * math.log(2.0) / HALF_LIFE
+    )
+    return values
+
+
+def least_worth(
+    *,
+    vector_counts: npt.NDArray[np.int64],
+    strengths: npt.NDArray[np.float64],
+    recall_counts: npt.NDArray[np.int64],
+    last_used: npt.NDArray[np.float64],
+    pinned: npt.NDArray[np.bool_],
+    now: float,
+    excess: int,
+) -> npt.NDArray[np.int64]:
+    """Positions of the statements to drop so that at least ``excess`` vectors go: the least worth first.
+
+    All arrays are (n,), ``last_used`` and ``now`` in unix seconds. Never a pinned statement, so fewer vectors
+    than ``excess`` may go; of equal worth, the earlier position goes first.
+    """
+    free = np.flatnonzero(~pinned & (vector_counts > 0))
+    if excess <= 0 or not len(free):
+        return np.zeros(0, dtype=np.int64)
+    values = worth(strengths[free], recall_counts[free], now - last_used[free])
+    order = free[np.argsort(values, kind="stable")]
+    needed = int(np.searchsorted(np.cumsum(vector_counts[order]), excess)) + 1
+    return order[:needed].astype(np.int64)

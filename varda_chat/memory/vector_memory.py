@@ -11,15 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.index.arrays import as_ids, as_vectors, distinct, rounded_to_half, same_kind
-from varda_chat.memory.index.base import Ids, IndexSettings, VectorIndex, Vectors
+from varda_chat.memory.index.arrays import (
+    Ids,
+    Vectors,
+    as_ids,
+    as_vectors,
+    distinct,
+    rounded_to_half,
+    same_kind,
+    share_of,
+)
+from varda_chat.memory.index.base import IndexSettings, VectorIndex
 from varda_chat.memory.index.exact import nearest_padded
 from varda_chat.memory.index.gpu import check_gpu
 from varda_chat.memory.index.ledger import IdLedger
 from varda_chat.memory.index.registry import check_index_type, make_index
 from varda_chat.memory.index.serialization import packed, unpacked
 from varda_chat.memory.records import SearchResults
-from varda_chat.memory.retention import share_of
 from varda_chat.storage.container import Piece, pack, read_container, unpack, write_container
 
 

@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from varda_chat.errors import VardaError
 
+Ids = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
+
 MAX_SQUARED_NORM = float(np.finfo(np.float32).max) / 8
 """Above this, a squared distance between two vectors can overflow float32: |x - y|² <= 2(|x|² + |y|²)."""
 
@@ -34,7 +37,7 @@ def stacked(arrays: Sequence[Any]) -> Any:
     return sys.modules["torch"].stack(list(arrays)) if is_tensor(arrays[0]) else np.stack(arrays)
 
 
-def as_vectors(array: Any, dim: int, what: str = "vectors") -> npt.NDArray[np.float32]:
+def as_vectors(array: Any, dim: int, what: str = "vectors") -> Vectors:
     """``array`` of shape (..., dim) as C-contiguous float32.
 
     Raises VardaError for another dimension, a dtype that is not floating point, and values that are NaN,
@@ -57,14 +60,14 @@ def as_vectors(array: Any, dim: int, what: str = "vectors") -> npt.NDArray[np.fl
     return vectors
 
 
-def rounded_to_half(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def rounded_to_half(vectors: Vectors) -> Vectors:
     """``vectors`` with every value as 16 bits can hold it; raises VardaError where one is too large for that."""
     if vectors.size and np.abs(vectors).max() > np.finfo(np.float16).max:
         raise VardaError("The vectors have values that are too large for half precision (65504 at most).")
     return vectors.astype(np.float16).astype(np.float32)
 
 
-def as_ids(ids: Any) -> npt.NDArray[np.int64]:
+def as_ids(ids: Any) -> Ids:
     """One id or several as (n,) int64; raises VardaError unless they are whole numbers from 0, in one row."""
     if is_tensor(ids):
         ids = ids.detach().cpu().numpy()
@@ -76,10 +79,17 @@ def as_ids(ids: Any) -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(given, dtype=np.int64)
 
 
-def distinct(ids: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+def distinct(ids: Ids, count: int) -> Ids:
     """``ids``; raises VardaError unless there are ``count`` of them, no two the same."""
     if len(ids) != count:
         raise VardaError(f"{len(ids)} ids were given for {count} vectors.")
     if len(np.unique(ids)) != count:
         raise VardaError("The same id was given twice.")
     return ids
+
+
+def share_of(count: int, share: float, rng: np.random.Generator) -> Ids:
+    """Random distinct positions below ``count``, ``share`` (0..1) of them on average."""
+    wanted = count * share
+    number = int(wanted) + int(rng.random() < wanted - int(wanted))
+    return np.sort(rng.choice(count, size=number, replace=False)).astype(np.int64)

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import faiss as _faiss
-import numpy as np
-import numpy.typing as npt
 
 from varda_chat.errors import VardaError
+from varda_chat.memory.index.arrays import Ids, Vectors
 from varda_chat.storage.container import Parts, Piece
-
-Ids = npt.NDArray[np.int64]
-Vectors = npt.NDArray[np.float32]
 
 faiss: Any = _faiss  # its own type hints lack classes and keyword arguments that it has
 

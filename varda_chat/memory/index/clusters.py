@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from varda_chat.memory.index.base import Ids, Vectors
+from varda_chat.memory.index.arrays import Ids, Vectors
 
 PER_CENTROID = 39
 """Vectors that FAISS asks for to learn one centroid (ClusteringParameters.min_points_per_centroid)."""

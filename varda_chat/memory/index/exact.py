@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
-from varda_chat.errors import VardaError
-from varda_chat.memory.index.base import Ids, VectorIndex, Vectors
-
-if TYPE_CHECKING:
-    from varda_chat.memory.vector_memory import AssociativeMemory
+from varda_chat.memory.index.arrays import Ids, Vectors
+from varda_chat.memory.index.base import VectorIndex
 
 _AT_ONCE = 2**24  # floats of candidate vectors held at once (64 MiB)
 
@@ -73,32 +68,3 @@ def _ranked(index: VectorIndex, offered: Ids, queries: Vectors, k: int) -> tuple
     order = np.argsort(gap_sizes, axis=1, kind="stable")[:, :k]
     rows = np.arange(len(offered))[:, None]
     return offered[rows, order], gap_sizes[rows, order], theirs[rows, order]
-
-
-def search_recall(memory: AssociativeMemory, sample: int = 100, k: int = 5) -> float:
-    """Recall@k of ``memory.search`` against exact search, 0 to 1.
-
-    Asks for the ``k`` nearest neighbours of ``sample`` of the memory's own vectors (of all, where it has fewer;
-    the same ones each time), the vector itself left out. A result counts where it is as near as the k-th of the
-    exact search. 1 where no vector has a neighbour. Raises VardaError for a ``sample`` or ``k`` below 1.
-    """
-    if sample < 1 or k < 1:
-        raise VardaError("Recall is measured with at least one query and one result.")
-    size = memory.size()
-    width = min(k, size - 1)
-    if width < 1:
-        return 1.0
-    own = memory.ids()[np.sort(np.random.default_rng(0).choice(size, size=min(sample, size), replace=False))]
-    queries = memory.vectors_of(own)
-    found = _neighbour_distances(memory, own, queries, width, exact=False)
-    true = _neighbour_distances(memory, own, queries, width, exact=True)
-    return float((found <= true[:, -1:]).mean())
-
-
-def _neighbour_distances(
-    memory: AssociativeMemory, own: Ids, queries: Vectors, k: int, *, exact: bool
-) -> npt.NDArray[np.float32]:
-    """Distances (n, k) of the nearest others, ascending."""
-    ids, distances, _ = nearest(memory.index, queries, k + 1, exact=exact)
-    distances = np.where(ids == own[:, None], np.float32(np.inf), distances)
-    return np.sort(distances, axis=1)[:, :k]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from varda_chat.memory.index.base import Ids, IndexSettings, Vectors, faiss
+from varda_chat.memory.index.arrays import Ids, Vectors
+from varda_chat.memory.index.base import IndexSettings, faiss
 from varda_chat.memory.index.gpu import MAX_RESULTS, GpuCopy
 from varda_chat.memory.index.segments import Segment, empty_index, joined, sealed
 from varda_chat.storage.container import Parts, Piece

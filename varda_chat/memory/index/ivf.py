@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from varda_chat.memory.index.base import Ids, IndexSettings, Vectors, faiss, restored
+from varda_chat.memory.index.arrays import Ids, Vectors
+from varda_chat.memory.index.base import IndexSettings, faiss, restored
 from varda_chat.memory.index.clusters import (
     FIRST_CLUSTERS,
     PER_CENTROID,

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.index.arrays import as_ids, distinct
-from varda_chat.memory.index.base import Ids
+from varda_chat.memory.index.arrays import Ids, as_ids, distinct
 
 
 class IdLedger:

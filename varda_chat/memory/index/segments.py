@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from varda_chat.memory.index.base import Ids, IndexSettings, Vectors, faiss, restored
+from varda_chat.memory.index.arrays import Ids, Vectors
+from varda_chat.memory.index.base import IndexSettings, faiss, restored
 from varda_chat.storage.container import Parts, Piece
 
 _BLOCK = 8192  # rows copied at once where hidden ones are left out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from varda_chat.errors import IndexFileError, VardaError
-from varda_chat.memory.index.base import Ids
+from varda_chat.memory.index.arrays import Ids
 from varda_chat.storage.container import Parts, Piece
 
 if TYPE_CHECKING:
