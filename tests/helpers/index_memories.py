@@ -40,3 +40,9 @@ def learned_from(memory: AssociativeMemory) -> int:
     """How many vectors the clusters or codes were learned from, 0 before; that is what its file begins with."""
     index: Any = memory.index
     return int(index.serialize()[0].view("<i8")[0])
+
+
+def slots(memory: AssociativeMemory) -> int:
+    """How many vectors a graph links, those that it hides among them."""
+    index: Any = memory.index
+    return int(index._graph.ntotal)

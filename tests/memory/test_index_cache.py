@@ -10,7 +10,11 @@ import pytest
 
 from tests.helpers.store_processes import filled
 from tests.helpers.stores import DIM, agrees, opened, some, told, turn
+from varda_chat.errors import IndexFileError
 from varda_chat.memory import AssociativeMemory, verify
+from varda_chat.memory.index.registry import INDEX_TYPES
+from varda_chat.memory.index.serialization import unpacked
+from varda_chat.storage.container import read_container, unpack, write_container
 
 
 def test_a_missing_index_is_rebuilt_in_silence(tmp_path: Path) -> None:
@@ -88,3 +92,44 @@ def test_an_index_with_the_right_label_but_other_vectors_is_not_taken(tmp_path: 
     with opened(tmp_path) as store:
         assert "does not hold the vectors" in store.notices[0]
         agrees(store)
+
+
+@pytest.mark.parametrize("layout", ["VARDAIX1", "VARDAIX2", "3"])
+def test_a_file_of_an_earlier_format_is_rebuilt(tmp_path: Path, layout: str) -> None:
+    filled(tmp_path)
+    path = tmp_path / "memory.faiss"
+    if layout.startswith("VARDA"):
+        path.write_bytes(layout.encode() + path.read_bytes()[8:])
+    else:
+        now = read_container(path)
+        write_container(path, {**now.header, "version": int(layout)}, now.pieces)
+    with opened(tmp_path) as store:
+        assert len(store.notices) == 1
+        assert "It was rebuilt from memory.db; nothing is lost." in store.notices[0]
+        assert store.search(told("", seed=3).vectors[0].vector, 1).distances[0] == 0
+        agrees(store)
+    with opened(tmp_path) as store:
+        assert store.notices == []
+        agrees(store)
+    assert verify(tmp_path) == ()
+
+
+@pytest.mark.parametrize("kind", INDEX_TYPES)
+def test_no_changed_byte_of_the_file_reaches_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    filled(tmp_path, 4)
+    with opened(tmp_path) as store:
+        store.indexing.set_type(kind)
+    data = (tmp_path / "memory.faiss").read_bytes()
+    unpacked(AssociativeMemory, unpack(data), None)
+
+    def never(piece: object) -> None:
+        raise AssertionError("FAISS reads bytes that were changed")
+
+    monkeypatch.setattr("faiss.deserialize_index", never)
+    with pytest.raises(AssertionError):
+        unpacked(AssociativeMemory, unpack(data), None)
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] ^= 1 << (place % 8)
+        with pytest.raises(IndexFileError):
+            unpacked(AssociativeMemory, unpack(bytes(changed)), None)

@@ -1,5 +1,5 @@
 """OpenMemory: what an open memory is made of (database, lock, index), who may use it when, and how it ends; and the
-work beside its turns: reading large files whole, once, and writing the index now and then."""
+work beside its turns: reading a large database whole, once, and writing the index now and then."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from pathlib import Path
 
 from varda_chat.errors import StorageError, VardaError
 from varda_chat.memory import queries, undo
-from varda_chat.memory.index.snapshot import Snapshot
+from varda_chat.memory.index.serialization import Snapshot
 from varda_chat.memory.index_cache import IndexMirror
 from varda_chat.memory.opening import HOW_TO_MEND, Opened
 from varda_chat.memory.records import Statement
 from varda_chat.memory.recovery import is_read_later, suspect
 from varda_chat.memory.schema import bump_generation
-from varda_chat.storage.container import Container
 from varda_chat.storage.files import DATABASE, INDEX
 from varda_chat.storage.row_checksums import altered_texts
 from varda_chat.storage.sqlite import connect_reader, disk_errors, full_check, is_damage, transaction
@@ -42,7 +41,6 @@ class OpenMemory:
         self._lock = threading.RLock()
         self.is_open = True
         self.mirror: IndexMirror | None = None
-        self._index_is_damaged = False
         self._vocabulary: int | None = None
         if model is not None:
             self.mirror, notices = IndexMirror.load(
@@ -138,12 +136,10 @@ class OpenMemory:
         )
 
     def write_index(self) -> None:
-        """Write the index file, unless it is of this state. It has been waited for the check."""
+        """Write the index file, unless it is of this state."""
         self.background.stop_writing()
         index, path = self.index(), self.directory / INDEX
-        if self._index_is_damaged:
-            path.unlink(missing_ok=True)
-        elif not index.is_written(self.db) or not path.exists():
+        if not index.is_written(self.db) or not path.exists():
             snapshot = index.snapshot(self.db)
             snapshot.write(path)
             index.note_written(snapshot)
@@ -154,38 +150,14 @@ class OpenMemory:
         Written in the background: a turn does not wait for a large file.
         """
         index, background = self.mirror, self.background
-        if (
-            index is not None
-            and index.is_far_from_its_file
-            and not (background.is_checking or background.is_writing or self._index_is_damaged)
-        ):
+        if index is not None and index.is_far_from_its_file and not background.is_writing:
             background.write(index.snapshot(self.db), self.directory / INDEX, index.note_written)
 
     def _check_in_background(self) -> None:
-        """Read large files whole, which the start has not waited for."""
+        """Read a large database whole, which the start has not waited for."""
         database = self.directory / DATABASE
-        self.background.check(
-            None if self.mirror is None else self.mirror.unchecked,
-            database if not self.read_only and is_read_later(database) else None,
-            index_damaged=self._rebuild_index,
-            database_damaged=self._tell_of_damage,
-            texts_altered=self._tell_of_texts,
-        )
-
-    def _rebuild_index(self) -> None:
-        with self._lock:
-            index = self.index()
-            self._index_is_damaged = True
-            try:
-                with disk_errors("The index file is damaged and could not be rebuilt"):
-                    self.mirror, notices = IndexMirror.rebuilt(
-                        self.db, index.memory.embedding_dim, index.fingerprint, "The index file is damaged."
-                    )
-            except VardaError as error:
-                self.notices.append(str(error))
-                return
-            self._index_is_damaged = False
-            self.notices += notices
+        if not self.read_only and is_read_later(database):
+            self.background.check(database, damaged=self._tell_of_damage, texts_altered=self._tell_of_texts)
 
     def _tell_of_texts(self, lines: list[str]) -> None:
         with self._lock:
@@ -210,32 +182,18 @@ class Background:
         self._stop = threading.Event()
 
     def check(
-        self,
-        index: Container | None,
-        database: Path | None,
-        *,
-        index_damaged: Callable[[], None],
-        database_damaged: Callable[[str], None],
-        texts_altered: Callable[[list[str]], None],
+        self, database: Path, *, damaged: Callable[[str], None], texts_altered: Callable[[list[str]], None]
     ) -> None:
-        """Read every byte of the index file and of the database, where they are given."""
+        """Read every byte of the open database."""
 
         def work() -> None:
-            if index is not None and not index.is_intact():
-                index_damaged()
-            finding = None if database is None else _damage(database)
+            finding = _damage(database)
             if finding is not None:
-                database_damaged(finding)
-            elif database is not None and (lines := _altered(database)):
+                damaged(finding)
+            elif lines := _altered(database):
                 texts_altered(lines)
 
-        if index is not None or database is not None:
-            self._checking = _started(work, "memory-check")
-
-    @property
-    def is_checking(self) -> bool:
-        """Whether it has not been told yet if the files are intact."""
-        return self._checking is not None and self._checking.is_alive()
+        self._checking = _started(work, "memory-check")
 
     @property
     def is_writing(self) -> bool:
@@ -256,7 +214,7 @@ class Background:
         self._writing = _started(work, "memory-index")
 
     def wait_for_check(self) -> None:
-        """Until it has been told whether the files are intact."""
+        """Until it has been told whether the database is intact."""
         if self._checking is not None:
             self._checking.join()
 

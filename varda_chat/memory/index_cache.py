@@ -14,10 +14,10 @@ import numpy.typing as npt
 from varda_chat.errors import IndexFileError
 from varda_chat.memory import queries
 from varda_chat.memory.index.arrays import Ids
-from varda_chat.memory.index.snapshot import Label, Snapshot
+from varda_chat.memory.index.serialization import Label, Snapshot, packed, unpacked
 from varda_chat.memory.records import NewVector, Statement
 from varda_chat.memory.schema import bump_generation, generation, index_type, num_clusters, was_once
-from varda_chat.storage.container import Container, read_container
+from varda_chat.storage.container import read_container
 from varda_chat.storage.sqlite import transaction
 from varda_chat.text import numbered
 
@@ -29,10 +29,7 @@ _BATCH = 4096  # vectors handed to the index at once while it is rebuilt
 
 
 class IndexMirror:
-    """The vectors of one model; whoever commits to memory.db calls here next, so that the two agree.
-
-    unchecked: the file that the index looks into and that has not been read whole; None where there is none.
-    """
+    """The vectors of one model; whoever commits to memory.db calls here next, so that the two agree."""
 
     def __init__(
         self,
@@ -40,12 +37,10 @@ class IndexMirror:
         columns: VectorColumns,
         fingerprint: str,
         written: Label | None = None,
-        unchecked: Container | None = None,
     ) -> None:
         self.memory = memory
         self.columns = columns
         self.fingerprint = fingerprint
-        self.unchecked = unchecked
         self._written = written
         self._changed = 0  # vectors, since the file was written
 
@@ -84,7 +79,6 @@ class IndexMirror:
 
     @classmethod
     def _from_file(cls, db: sqlite3.Connection, path: Path, embedding_dim: int, fingerprint: str) -> IndexMirror:
-        from varda_chat.memory.index.serialization import unpacked
         from varda_chat.memory.vector_memory import AssociativeMemory
 
         container = read_container(path)
@@ -93,9 +87,6 @@ class IndexMirror:
             raise IndexFileError("The index file belongs to another model of the memory.")
         if not was_once(db, label.get("generation"), label.get("history")):
             raise IndexFileError("The index file belongs to another history of the memory.")
-        looked_into = not container.checked and index_type(db) == "flat"
-        if not container.checked and not looked_into and not container.is_intact():  # clusters and links lead on
-            raise IndexFileError("The index file is damaged (its checksum does not match).")
         memory, kept = unpacked(AssociativeMemory, container, None)
         if memory.index_type != index_type(db):
             raise IndexFileError("The index file is of another index type.")
@@ -107,7 +98,7 @@ class IndexMirror:
         ):
             raise IndexFileError("The index file does not hold the vectors of the memory.")
         columns = VectorColumns(memory.ids(), kept["statement_ids"], kept["token_ids"])
-        return cls(memory, columns, fingerprint, label, container if looked_into else None)
+        return cls(memory, columns, fingerprint, label)
 
     def _catch_up(self, db: sqlite3.Connection) -> list[str]:
         """Follow what ``db`` has that is not here, and has no longer; returns what to tell the user.
@@ -190,8 +181,6 @@ class IndexMirror:
 
     def snapshot(self, db: sqlite3.Connection) -> Snapshot:
         """The index as it is now; ``note_written`` once it is on disk."""
-        from varda_chat.memory.index.serialization import packed
-
         self._changed = 0
         label, ids = _label(db, self.fingerprint), self.memory.ids()
         columns = {"statement_ids": self.statement_ids(ids), "token_ids": self.token_ids(ids)}

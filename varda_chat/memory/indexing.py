@@ -44,7 +44,6 @@ class Indexing:
 
         check_index_type(name)
         core = self._core
-        core.background.wait_for_check()
         with core.changing("The index type was not changed"):
             core.background.stop_writing()
             with transaction(core.db):
@@ -73,7 +72,6 @@ class Indexing:
 
     def flush(self) -> None:
         """Write memory.faiss, so that the next start need not rebuild it. Raises StorageError."""
-        self._core.background.wait_for_check()
         with self._core.changing("The index was not written"):
             self._core.write_index()
 

@@ -104,7 +104,7 @@ def verify(directory: str | Path) -> tuple[str, ...]:
         if not path.with_name(INDEX).exists():
             return tuple(problems)  # only a cache, which the next start makes
         try:
-            label = read_container(path.with_name(INDEX), whole=True).header["label"]
+            label = read_container(path.with_name(INDEX)).header["label"]
             with closing(connect_reader(path)) as db:  # one that is behind catches up
                 known = has_history and was_once(db, label.get("generation"), label.get("history"))
             if not known:

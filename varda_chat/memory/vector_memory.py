@@ -13,6 +13,7 @@ import numpy.typing as npt
 from varda_chat.errors import VardaError
 from varda_chat.memory.index.arrays import (
     Ids,
+    Piece,
     Vectors,
     as_ids,
     as_vectors,
@@ -28,7 +29,7 @@ from varda_chat.memory.index.ledger import IdLedger
 from varda_chat.memory.index.registry import check_index_type, make_index
 from varda_chat.memory.index.serialization import packed, unpacked
 from varda_chat.memory.records import SearchResults
-from varda_chat.storage.container import Piece, pack, read_container, unpack, write_container
+from varda_chat.storage.container import pack, read_container, unpack, write_container
 
 
 class AssociativeMemory:
@@ -241,7 +242,7 @@ class AssociativeMemory:
         Raises IndexFileError where the file is missing or not intact, or does not bear every entry of
         ``label``.
         """
-        return unpacked(cls, read_container(Path(path), whole=True), label)[0]
+        return unpacked(cls, read_container(Path(path)), label)[0]
 
     def to_bytes(self, label: Mapping[str, str | int] | None = None) -> bytes:
         """What ``write`` would write."""

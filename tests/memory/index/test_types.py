@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.index_memories import APPROXIMATE, DIM, TYPES, learned, learned_from, make, some
+from tests.helpers.index_memories import APPROXIMATE, DIM, TYPES, learned, learned_from, make, slots, some
 from varda_chat.errors import IndexFileError, VardaError
 from varda_chat.memory import AssociativeMemory, search_recall
-from varda_chat.memory.index.serialization import packed
+from varda_chat.memory.index.serialization import FORMAT_VERSION, packed
 from varda_chat.storage.container import pack
 
 every_type = pytest.mark.parametrize("index_type", TYPES)
@@ -49,20 +49,47 @@ def test_it_learns_again_as_it_grows_and_unlearns_when_it_shrinks(index_type: st
     assert search_recall(memory) == 1.0
 
 
-def test_a_removed_vector_is_not_in_the_graphs_file_and_the_ways_through_it_hold() -> None:
+def test_what_a_graph_hides_is_not_found_and_the_ways_through_it_hold() -> None:
     memory = make("graph", embedding_dim=32)
     vectors = some(3000, dim=32)
     memory.add(vectors)
     gone = np.random.default_rng(1).choice(3000, size=550, replace=False)  # under a fifth: hidden, not rebuilt
     memory.remove(gone)
-    assert memory.index.serialize()[0].nbytes == 3000 * 8
+    assert slots(memory) == 3000
+    assert search_recall(memory, 200, 5) >= 0.95
+    assert not np.isin(memory.search(vectors[gone], 5).ids, gone).any()
+    kept = np.setdiff1d(np.arange(3000), gone)
+    memory.remove(kept[:60])  # now it is
+    assert slots(memory) == 3000 - 610
+    assert search_recall(memory, 200, 5) >= 0.95
+
+
+def test_where_all_that_is_near_is_hidden_a_graph_finds_the_nearest_that_is_left() -> None:
+    memory = make("graph", embedding_dim=32)
+    vectors = some(3000, dim=32)
+    memory.add(vectors)
+    near = memory.search(vectors[0], 550).ids
+    memory.remove(near)
+    assert slots(memory) == 3000
+    found = memory.search(vectors[near[:50]], 5)
+    rest = np.delete(vectors, near, axis=0)
+    true = np.sort(((vectors[near[:50], None] - rest) ** 2).sum(-1), axis=1)[:, :5]
+    assert (found.distances <= true[:, -1:] * (1 + 1e-4)).mean() >= 0.9
+
+
+@every_type
+def test_a_removed_vector_is_not_in_the_file(index_type: str) -> None:
+    memory = make(index_type, embedding_dim=32)
+    vectors = some(3000, dim=32)
+    memory.add(vectors)
+    gone = np.random.default_rng(1).choice(3000, size=50, replace=False)
+    memory.remove(gone[:25])
+    memory.update(gone[25:], some(25, 5, dim=32))
     data = memory.to_bytes()
     kept = np.setdiff1d(np.arange(3000), gone)
-    assert vectors[kept[0]].tobytes() in data
+    assert all(vectors[id_].tobytes() in data for id_ in kept[:20])
     assert not any(vectors[id_].tobytes() in data for id_ in gone)
-    assert search_recall(memory, 200, 5) >= 0.95
-    memory.remove(kept[:60])  # now it is
-    assert memory.index.serialize()[0].nbytes == (3000 - 610) * 8
+    assert sorted(memory.index.ids()) == sorted({*range(3000)} - {*gone[:25].tolist()})
 
 
 @every_type
@@ -99,11 +126,13 @@ def test_a_file_answers_as_the_memory_did(index_type: str, tmp_path: Path) -> No
 def test_a_file_of_an_earlier_or_later_format_is_not_read() -> None:
     memory = make("flat")
     memory.add(some(9))
-    header, front, bulk = packed(memory, None)
-    with pytest.raises(IndexFileError, match="format 4"):
-        AssociativeMemory.from_bytes(b"".join(pack({**header, "version": 4}, front, bulk)))
-    with pytest.raises(IndexFileError, match="earlier varda-chat"):
-        AssociativeMemory.from_bytes(b"VARDAIX1" + bytes(100))
+    header, pieces = packed(memory, None)
+    for version in (FORMAT_VERSION - 1, FORMAT_VERSION + 1):
+        with pytest.raises(IndexFileError, match=f"format {version}"):
+            AssociativeMemory.from_bytes(b"".join(pack({**header, "version": version}, pieces)))
+    for magic in (b"VARDAIX1", b"VARDAIX2"):
+        with pytest.raises(IndexFileError, match="earlier varda-chat"):
+            AssociativeMemory.from_bytes(magic + bytes(100))
 
 
 @pytest.mark.parametrize("claimed", TYPES)
@@ -111,9 +140,9 @@ def test_a_file_of_an_earlier_or_later_format_is_not_read() -> None:
 def test_a_file_that_claims_another_type_is_refused(index_type: str, claimed: str) -> None:
     memory = make(index_type)
     memory.add(some(11_000))
-    header, front, bulk = packed(memory, None)
+    header, pieces = packed(memory, None)
     header["settings"]["index_type"] = claimed
-    data = b"".join(pack(header, front, bulk))
+    data = b"".join(pack(header, pieces))
     if claimed == index_type:
         np.testing.assert_array_equal(AssociativeMemory.from_bytes(data).ids(), memory.ids())
     else:

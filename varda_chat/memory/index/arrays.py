@@ -1,9 +1,9 @@
-"""Arrays in, arrays of the same kind out: numpy or torch, checked, without ever importing torch."""
+"""Arrays in, arrays of the same kind out: numpy or torch, checked, without ever importing torch; and ids as bytes."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,12 @@ from varda_chat.errors import VardaError
 
 Ids = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
+Piece = npt.NDArray[np.uint8]
 
 MAX_SQUARED_NORM = float(np.finfo(np.float32).max) / 8
 """Above this, a squared distance between two vectors can overflow float32: |x - y|² <= 2(|x|² + |y|²)."""
+
+_BATCH = 65_536  # vectors handed from one index to another at once
 
 
 def is_tensor(array: Any) -> bool:
@@ -86,6 +89,22 @@ def distinct(ids: Ids, count: int) -> Ids:
     if len(np.unique(ids)) != count:
         raise VardaError("The same id was given twice.")
     return ids
+
+
+def batches(ids: Ids) -> Iterator[Ids]:
+    """``ids`` in runs short enough to hold the vectors of."""
+    for start in range(0, len(ids), _BATCH):
+        yield ids[start : start + _BATCH]
+
+
+def piece_of(ids: Ids) -> Piece:
+    """``ids`` (n,) as bytes of a file."""
+    return ids.astype("<i8").view(np.uint8)
+
+
+def ids_in(piece: Piece) -> Ids:
+    """The ids (n,) that ``piece_of`` was given; raises ValueError where they are cut."""
+    return piece.view("<i8").astype(np.int64)
 
 
 def share_of(count: int, share: float, rng: np.random.Generator) -> Ids:

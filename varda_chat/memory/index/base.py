@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import faiss as _faiss
+import numpy as np
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.index.arrays import Ids, Vectors
-from varda_chat.storage.container import Parts, Piece
+from varda_chat.memory.index.arrays import Ids, Piece, Vectors
 
 faiss: Any = _faiss  # its own type hints lack classes and keyword arguments that it has
 
@@ -51,7 +51,7 @@ class VectorIndex(Protocol):
         """Add ``vectors`` (n, dim) under new, distinct ``ids`` (n,)."""
 
     def remove(self, ids: Ids) -> None:
-        """Remove ``ids`` (n,), distinct and all present; they are never found again, and their vectors are erased."""
+        """Remove ``ids`` (n,), distinct and all present; they are never found again."""
 
     def search(self, queries: Vectors, k: int, exact: bool = False) -> Ids:
         """Ids (n, c), c >= k, of candidates for the ``k`` nearest of ``queries`` (n, dim); k is at most the size.
@@ -68,8 +68,9 @@ class VectorIndex(Protocol):
     def compact(self) -> None:
         """Free the memory of removed vectors, and fit the index to what it holds now."""
 
-    def serialize(self) -> tuple[Piece | Parts, ...]:
-        """The index as it is now, whatever is changed later, as pieces of bytes from which it can be made again."""
+    def serialize(self) -> tuple[Piece, ...]:
+        """The index as it is now, whatever is changed later, as bytes from which it can be made again; nothing of a
+        removed vector is among them."""
 
 
 class MakeIndex(Protocol):
@@ -79,16 +80,22 @@ class MakeIndex(Protocol):
         """An empty index, or the one that ``serialize`` gave ``pieces`` of; RuntimeError where they are of another."""
 
 
-def restored(piece: Piece, kind: Any, settings: IndexSettings, *, view: bool = False) -> Any:
-    """The FAISS index of class ``kind`` in ``piece``; raises RuntimeError where it is another.
+def serialized(index: Any) -> Piece:
+    """A FAISS index as bytes."""
+    chunks: list[bytes] = []
+    faiss.write_index(index, faiss.PyCallbackIOWriter(chunks.append))  # serialize_index takes four times as long
+    return np.frombuffer(b"".join(chunks), dtype=np.uint8)
 
-    ``view``: without a copy of the vectors, which takes a tenth of the time. ``piece`` must outlive it, and it must
-    not be changed: FAISS ends the process then.
-    """
-    if view:
-        index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(piece), piece.size))
-    else:
-        index = faiss.deserialize_index(piece)
-    if not isinstance(index, kind) or index.d != settings.embedding_dim:
-        raise RuntimeError(f"not a {kind.__name__} of {settings.embedding_dim} dimensions")
+
+def restored(piece: Piece, model: Any) -> Any:
+    """The FAISS index that ``serialized`` was given; raises RuntimeError unless it is of the class and dimensions of
+    ``model``. Only for bytes that are as they were written: others can end the process."""
+    index = faiss.deserialize_index(piece)
+    if _kind(index) != _kind(model):
+        raise RuntimeError(f"a {type(index).__name__} of {index.d} dimensions, or of other vectors")
     return index
+
+
+def _kind(index: Any) -> tuple[Any, ...]:
+    inner = (type(faiss.downcast_index(index.index)),) if isinstance(index, faiss.IndexIDMap2) else ()
+    return type(index), index.d, *inner

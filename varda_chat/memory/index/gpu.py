@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import faiss
 
 from varda_chat.errors import VardaError
 
-MAX_RESULTS = 2048
+_MAX_RESULTS = 2048
 """The most results a query that FAISS finds on a GPU; wider searches stay on the CPU."""
 
 
@@ -32,18 +31,13 @@ class GpuCopy:
         self._resources: Any = None if device is None else faiss.StandardGpuResources()
         self._copy: Any = None
 
-    @property
-    def used(self) -> bool:
-        """Whether there is a GPU to search on."""
-        return self._device is not None
-
-    def of(self, index: Callable[[], Any], k: int) -> Any:
-        """What to search for ``k`` results of ``index()``: the copy, or that itself."""
-        if self._device is None or k > MAX_RESULTS:
-            return index()
+    def of(self, index: Any, k: int) -> Any:
+        """What to search for ``k`` results of ``index``: the copy, or that itself."""
+        if self._device is None or k > _MAX_RESULTS:
+            return index
         if self._copy is None:
             try:
-                self._copy = faiss.index_cpu_to_gpu(self._resources, self._device, index())
+                self._copy = faiss.index_cpu_to_gpu(self._resources, self._device, index)
             except RuntimeError as error:
                 raise VardaError(f"The index cannot be searched on the GPU ({error}).") from error
         return self._copy

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from varda_chat.errors import VardaError
+from varda_chat.memory.index.arrays import Piece
 from varda_chat.memory.index.base import IndexSettings, MakeIndex, VectorIndex
-from varda_chat.memory.index.compressed import CompressedIndex
+from varda_chat.memory.index.clustered import CompressedIndex, IvfIndex
 from varda_chat.memory.index.flat import FlatIndex
 from varda_chat.memory.index.hnsw import GraphIndex
-from varda_chat.memory.index.ivf import IvfIndex
-from varda_chat.storage.container import Piece
 
 INDEX_TYPES: dict[str, MakeIndex] = {
     "flat": FlatIndex,
