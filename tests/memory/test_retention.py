@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from varda_chat.memory.index.arrays import share_of
-from varda_chat.memory.turn import HALF_LIFE, least_worth, worth
+from varda_chat.memory.retention import HALF_LIFE, least_worth, worth
 
 NOW = 1_000_000_000.0
 

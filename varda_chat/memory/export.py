@@ -1,5 +1,5 @@
-"""A memory as a file: JSON Lines, or Markdown and CSV (``export_text``). What is read back may come from anyone:
-bounded, checked and sanitised.
+"""A memory as a file: JSON Lines, or Markdown and CSV (``export_text``); and what is read back, which may come from
+anyone: bounded, checked and sanitised, and taken into an open memory.
 
 JSON Lines, line 1: ``{"varda_chat_memory": 1}``, the version of this format. Each line after it: a statement with text,
 role, session, created_at, recalled_at, recall_count, pinned, fingerprint, and vectors, each with token_id, token,
@@ -11,16 +11,21 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 import numpy as np
 
 from varda_chat.errors import VardaError
-from varda_chat.memory import export_text
+from varda_chat.memory import export_text, queries, undo
+from varda_chat.memory.core import OpenMemory
 from varda_chat.memory.records import Imported, NewStatement, NewVector, checked
+from varda_chat.memory.schema import bump_generation
 from varda_chat.storage.files import check_target, replace_file
+from varda_chat.storage.sqlite import transaction
 from varda_chat.text import one_line, sanitize, to_json
 
 Format = Literal["jsonl", "md", "csv"]
@@ -34,6 +39,9 @@ MAX_VECTORS = 1000
 MAX_DIM = 4096
 """Bounds on what is read: bytes a line, bytes of a line that is skipped, lines a file, characters a text, vectors a
 statement, floats a vector."""
+
+BATCH = 500
+"""Statements of an import that are one transaction."""
 
 _DIGITS = 300  # of a whole number; more than any that is right, and few enough to be a float
 _DEPTH = 4  # objects and lists within one another
@@ -116,6 +124,50 @@ def read_export(file: IO[bytes], now: float) -> Iterator[tuple[int, Imported | s
                 yield number, one_line(str(error))
     if file.read(1):
         raise VardaError(f"The file has more than {MAX_LINES} lines; the rest was not read.")
+
+
+class Importing:
+    """Imports what another memory exported, and notes how much of a file has been learned. Both may be cut off and
+    continued. Raises as the methods of MemoryStore do."""
+
+    def __init__(self, core: OpenMemory) -> None:
+        self._core = core
+
+    def add(self, imported: Iterable[Imported], report: Callable[[int, int], None] | None = None) -> tuple[int, int]:
+        """Add statements of another memory; returns how many were new and how many are here already.
+
+        One act, which ``MemoryStore.undo_last`` takes back whole, in transactions of BATCH: where it is cut off, what
+        was added stays, and adding the rest continues. Vectors are kept; statements without any wait among
+        ``reader.foreign_statements``. May pass ``capacity``: the next ``apply`` makes room.
+
+        report: is told both numbers after each transaction.
+        """
+        added = known = 0
+        act: int | None = None
+        coming = iter(imported)
+        while batch := list(islice(coming, BATCH)):
+            with self._core.changing("The import stopped"):
+                with transaction(self._core.db):
+                    act = undo.next_act(self._core.db) if act is None else act
+                    new = queries.take_in(self._core.db, batch, time.time(), act)
+                    if new:
+                        bump_generation(self._core.db)
+                self._core.follow(new, ())
+                self._core.write_now_and_then()
+            added, known = added + len(new), known + len(batch) - len(new)
+            if report is not None:
+                report(added, known)
+        return added, known
+
+    def passages_learned(self, digest: str) -> int:
+        """How many passages of the file whose content has that digest are in memory."""
+        with self._core.reading():
+            return queries.passages_learned(self._core.db, digest)
+
+    def set_passages_learned(self, digest: str, passages: int) -> None:
+        """Note how far a file has been read into memory."""
+        with self._core.changing("It was not noted how far the file was read"), transaction(self._core.db):
+            queries.set_passages_learned(self._core.db, digest, passages)
 
 
 def _read_document(first: bytes, file: IO[bytes], now: float) -> Iterator[tuple[int, Imported | str]]:

@@ -14,7 +14,7 @@ import numpy as np
 from varda_chat.errors import VardaError
 from varda_chat.memory import queries, undo
 from varda_chat.memory.core import OpenMemory
-from varda_chat.memory.importing import Importing
+from varda_chat.memory.export import Importing
 from varda_chat.memory.index.arrays import Ids, share_of
 from varda_chat.memory.indexing import Indexing
 from varda_chat.memory.opening import open_for_reading, open_for_writing
