@@ -43,7 +43,7 @@ class Economy:
 
     @property
     def recall(self) -> Score:
-        """Facts stored, of those told."""
+        """Facts of which a token of the value was stored, of those told; the statement may be kept by another word."""
         return Score(self.facts_stored, self.facts)
 
     @property

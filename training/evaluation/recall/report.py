@@ -105,7 +105,7 @@ def _among(benchmark: Benchmark, tier: Tier, level: int) -> Score:
 def _economy_table(economy: Sequence[Economy]) -> Table:
     table = new_table("What it costs (the recall task's memories)", "", *(each.tier for each in economy))
     rows: list[tuple[str, list[str]]] = [
-        ("facts stored, of those told", [share_text(each.recall) for each in economy]),
+        ("facts with a word of the value stored", [share_text(each.recall) for each in economy]),
         ("user tokens stored", [share_text(each.share_stored) for each in economy]),
         ("stored tokens that lie in a value", [share_text(each.precision) for each in economy]),
         ("stored tokens in a message with a fact", [share_text(each.precision_of_facts) for each in economy]),
@@ -124,7 +124,7 @@ def _economy_table(economy: Sequence[Economy]) -> Table:
 def _stored(economy: Sequence[Economy]) -> str:
     facts, told = sum(each.facts_stored for each in economy), sum(each.facts for each in economy)
     stored, tokens = sum(each.stored for each in economy), sum(each.user_tokens for each in economy)
-    return f"{facts} of {told} facts stored, in {stored / max(1, tokens):.1%} of the tokens told"
+    return f"a word of the value stored for {facts} of {told} facts, {stored / max(1, tokens):.1%} of the tokens told"
 
 
 def recall_json(benchmark: Benchmark) -> dict[str, Any]:
