@@ -98,6 +98,18 @@ def test_a_gpt2_writes_what_generate_writes(chat_format: ChatFormat, settings: G
     assert written[0] == written[1]
 
 
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_where_nothing_may_follow_it_ends(settings: GenerationSettings) -> None:
+    model = chatml_model(CHATML)
+    everything = range(model.config.vocab_size)
+    reply = decode(
+        model, [*CHATML.opening, *CHATML.reply_prompt], MemoryCache(config=model.config), settings, limit=24,
+        end_id=CHATML.end_id, forbidden=lambda reply, _: everything if len(reply) == 2 else (CHATML.end_id,),
+    )  # fmt: skip
+    assert len(reply) == 3
+    assert reply[-1] == CHATML.end_id
+
+
 def test_a_stop_ends_it_after_the_token_at_hand() -> None:
     stop = threading.Event()
     said: list[int] = []

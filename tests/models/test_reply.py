@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
 from tests.helpers.tiny_decoders import ChainedMemory
 from varda_chat.config.defaults import GenerationSettings
+from varda_chat.models.abstentions import BEGINNINGS
 from varda_chat.models.chat_format import ChatMLFormat, statement_numbers
 from varda_chat.models.configuration import STATUSES
 from varda_chat.models.reply import ReplyWriter, message_of_reply
@@ -143,6 +145,18 @@ def test_what_was_read_is_told_token_by_token(model: Any, memory: ChainedMemory)
     assert bool((written.shares >= 0).all()) and bool((written.shares.sum(-1) <= 1).all())
     assert (plain.result_ids, plain.shares) == (None, None)
     assert not set(written.ids) & CHAT.special_ids
+
+
+def test_what_has_to_be_admitted_may_be_admitted_again(model: Any) -> None:
+    earlier = [CHAT.encode("assistant", each) for each in BEGINNINGS]
+    ids, statements = context("What is my dog called?")
+    writer = ReplyWriter(model, CHAT)
+    with torch.no_grad():
+        writer.read(ids, None, statements)
+        said = [each.ids[each.header : -each.footer] for each in earlier]
+        longer = replace(GREEDY, max_new_tokens=40)
+        written = writer.write(STATUSES.index("unknown"), None, longer, earlier=said, admits=True)
+    assert CHAT.decode(written.ids).strip().startswith(BEGINNINGS)
 
 
 def test_a_prompt_that_fills_the_window_is_refused(model: Any) -> None:

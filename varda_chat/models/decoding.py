@@ -52,7 +52,7 @@ def decode(
         output = model(new, past_key_values=cache, use_cache=True, logits_to_keep=1, **given)
         scores = output.logits[:, -1].to(torch.float32, copy=True)
         scores[:, list(forbidden(reply, output))] = -torch.inf
-        token = choose(scores, settings)
+        token = choose(scores, settings) if bool(scores.isfinite().any()) else end_id  # nothing else may follow
         reply.append(token)
         if on_token is not None:
             on_token(token)

@@ -95,12 +95,7 @@ class ReplyWriter:
                 settings,
                 limit=min(settings.max_new_tokens, room),
                 end_id=end,
-                forbidden=lambda reply, _: [
-                    *self.chat.banned,
-                    *loops.banned(reply),
-                    *self._claims.banned(reply, decided),
-                    *self._abstentions.banned(reply, admits),
-                ],
+                forbidden=lambda reply, _: self._forbidden(reply, loops, decided, admits),
                 on_token=None if streamer is None else streamer.add,
                 stop=stop,
                 memory=memory,
@@ -115,6 +110,14 @@ class ReplyWriter:
         ids = torch.cat([each for each, _ in read])[: len(reply)]
         shares = torch.cat([each for _, each in read])[: len(reply)]
         return Written(reply, ids, shares)
+
+    def _forbidden(self, reply: Sequence[int], loops: NoLoops, decided: str, admits: bool | None) -> Sequence[int]:
+        """The tokens that may not follow ``reply``. An admission that has to be made may have been made before."""
+        abstentions = self._abstentions.banned(reply, admits)
+        if admits and abstentions:
+            return abstentions
+        claims = self._claims.banned(reply, decided)
+        return [*self.chat.banned, *loops.banned(reply), *claims, *abstentions]
 
     @contextmanager
     def _watching(self) -> Iterator[list[tuple[Tensor, Tensor]]]:
