@@ -112,7 +112,7 @@ class ReplyWriter:
         return Written(reply, ids, shares)
 
     def _forbidden(self, reply: Sequence[int], loops: NoLoops, decided: str, admits: bool | None) -> Sequence[int]:
-        """The tokens that may not follow ``reply``. An admission that has to be made may have been made before."""
+        """The tokens that may not follow ``reply``. What has to be admitted may have been admitted before."""
         abstentions = self._abstentions.banned(reply, admits)
         if admits and abstentions:
             return abstentions
