@@ -33,7 +33,7 @@ TELLS = 0.5
 MAY_ASK = 0.1
 """A line that is a question with so little probability counts as one where a statement that answers it is found."""
 
-SURELY_ASKS = 0.95
+SURELY_ASKS = 0.8
 """With a greater probability a line asks for what the person told: a question for advice rarely seems to."""
 
 RERANKED = 5
