@@ -17,7 +17,15 @@ from varda_chat.memory.purge import empty_the_log
 from varda_chat.memory.recovery import set_aside
 from varda_chat.storage.files import COMPANIONS, beside, make_private_directory
 from varda_chat.storage.row_checksums import text_crc
-from varda_chat.storage.sqlite import connect_copy, connect_writer, disk_errors, is_damage, mend_indexes, transaction
+from varda_chat.storage.sqlite import (
+    connect_copy,
+    connect_writer,
+    disk_errors,
+    full_check,
+    is_damage,
+    mend_indexes,
+    transaction,
+)
 from varda_chat.storage.value_types import put_types_right
 from varda_chat.storage.words import Words
 from varda_chat.text import numbered, one_line, sanitize
@@ -316,6 +324,9 @@ def _migrated(db: sqlite3.Connection, path: Path) -> tuple[sqlite3.Connection, l
             raise VardaError(f"{path} was written by a newer varda-chat. Update varda-chat to read it.")
         migrate(db)
         finding, notices = mend_indexes(db, path.name)
+        if finding is not None and "FTS5" in finding:  # SQLite looks into that index itself, since 3.44
+            notices += mend_search(db)
+            finding = full_check(db)
         finding = finding or altered(db)
         if finding is not None:
             damage = sqlite3.DatabaseError(finding)
