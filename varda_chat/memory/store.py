@@ -187,7 +187,7 @@ class MemoryStore:
 
         Pinned statements are not deleted unless a person agreed, and ids that are not there are passed
         over. A memory that would hold more than ``capacity`` vectors drops the statements least worth keeping
-        (``turn.least_worth``), never pinned ones. New statements that do not fit beside what is pinned
+        (``retention.least_worth``), never pinned ones. New statements that do not fit beside what is pinned
         are refused, the weakest first. A statement that is there already is not stored twice but refreshed
         (``sameness``). All of it is one act, which ``undo_last`` takes back.
         """

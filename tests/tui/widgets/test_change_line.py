@@ -231,31 +231,21 @@ async def test_control_c_stops_what_asks_and_keeps_everything(profile_dir: Path)
         assert not [each for each in session.events if each.kind == "deleted"]
 
 
-async def test_an_interrupt_from_outside_is_a_no(profile_dir: Path) -> None:
+@pytest.mark.parametrize("help_above", [False, True])
+async def test_an_interrupt_from_outside_is_a_no(help_above: bool, profile_dir: Path) -> None:
     session = ScriptedSession([Line(("Done.",), asks=GOING)])
     async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
         chat_of(pilot).obey_signals()
         await wait_for_state(pilot, ChatState.READY)
         await say(pilot, "Forget that I bake.")
         await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
-        os.kill(os.getpid(), signal.SIGINT)
-        await wait_for_state(pilot, ChatState.STOPPED)
-        assert not screen_is(pilot, ConfirmScreen)
-        assert not [each for each in session.events if each.kind == "deleted"]
-
-
-async def test_an_interrupt_under_the_help_is_a_no_too(profile_dir: Path) -> None:
-    session = ScriptedSession([Line(("Done.",), asks=GOING)])
-    async with make_app(session, profile_dir).run_test(size=WIDE) as pilot:
-        chat_of(pilot).obey_signals()
-        await wait_for_state(pilot, ChatState.READY)
-        await say(pilot, "Forget that I bake.")
-        await wait_until(pilot, lambda: screen_is(pilot, ConfirmScreen))
-        await pilot.press("f1")
-        await wait_until(pilot, lambda: screen_is(pilot, HelpScreen))
+        if help_above:
+            await pilot.press("f1")
+            await wait_until(pilot, lambda: screen_is(pilot, HelpScreen))
         os.kill(os.getpid(), signal.SIGINT)
         await wait_for_state(pilot, ChatState.STOPPED)
         await wait_until(pilot, lambda: len(pilot.app.screen_stack) == 1)
+        assert not screen_is(pilot, ConfirmScreen)
         assert not [each for each in session.events if each.kind == "deleted"]
 
 
