@@ -16,11 +16,12 @@ from varda_chat.transcripts import Transcripts
 @pytest.fixture
 def endpoint(tiny_checkpoint: Path, tmp_path: Path) -> Iterator[Served]:
     directory = tmp_path / "profile"
-    session = ChatSession.open(
-        directory,
-        tiny_checkpoint,
-        generation=GenerationSettings(temperature=0.0, max_new_tokens=8),
-        transcripts=Transcripts.open(directory),
-    )
-    with served(session) as one:
-        yield one
+    with Transcripts.open(directory) as transcripts:
+        session = ChatSession.open(
+            directory,
+            tiny_checkpoint,
+            generation=GenerationSettings(temperature=0.0, max_new_tokens=8),
+            transcripts=transcripts,
+        )
+        with served(session) as one:
+            yield one

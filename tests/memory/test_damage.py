@@ -181,7 +181,8 @@ def test_a_schema_that_is_no_text_is_damage(profile: Path, name: str) -> None:
     )
     if name == "memory.db":
         assert "memory.db is damaged" in verify(profile)[0]
-        assert {each.text for each in MemoryStore.open_records(profile).statements()} <= {text for _, text in right[0]}
+        with MemoryStore.open_records(profile) as store:
+            assert {each.text for each in store.statements()} <= {text for _, text in right[0]}
     else:
         assert "set aside" in session_texts(profile)[1][0]
 

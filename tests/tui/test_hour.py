@@ -136,6 +136,8 @@ async def test_an_hour_of_use(
         assert not any("unexpected" in toast for toast in toasts(pilot))
         assert profiles.opened > turns // 24
         await move(pilot, "work")
+    if app.chat.transcripts is not None:  # of the profile moved to last, and so none that a fixture closes
+        app.chat.transcripts.close()
     said = 0
     for name in PROFILES:
         with Transcripts.open(profile_dir.parent / name, read_only=True) as kept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,14 +82,16 @@ def api(place: Place, host: str, port: int, token_file: Path | None, max_waiting
                 {"base_url": address} | ({"api_key": token} if new else {}), "\n".join([*lines, "Ctrl+C ends it."])
             )
 
-        session = request.open(transcripts=transcripts_of(request, needed=False))
-        for notice in session.notices:
-            click.echo(sanitize(notice), err=True)
-        app = application(session, token, most_waiting=max_waiting, on_ready=say)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=_GRACE_SECONDS
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        transcripts = transcripts_of(request, needed=False)
+        with nullcontext() if transcripts is None else transcripts:
+            session = request.open(transcripts=transcripts)
+            for notice in session.notices:
+                click.echo(sanitize(notice), err=True)
+            app = application(session, token, most_waiting=max_waiting, on_ready=say)
+            config = uvicorn.Config(
+                app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=_GRACE_SECONDS
+            )
+            uvicorn.Server(config).run(sockets=[listening])
 
 
 def _request(place: Place, given: dict[str, Any]) -> Request:
