@@ -224,3 +224,14 @@ def test_a_turn_asks_before_it_deletes(
         turn = session.reply("Forget that.", confirm=lambda going: [each.id for each in going])
         assert [each.text for each in turn.deleted] == [TOLD]
         assert session.memory.statements() == ()
+
+
+def test_what_is_read_outside_a_turn_is_stored_as_in_one(
+    model: Any, session: ChatSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert session.memory.would_learn("user", TOLD)
+    config = model.config.memory
+    monkeypatch.setattr(config, "other_threshold", -1.0)
+    assert not session.memory.would_learn("user", TOLD)
+    assert session.memory.would_learn("assistant", TOLD)
+    assert session.memory.would_learn("user", TOLD, memory=True)

@@ -16,7 +16,7 @@ from varda_chat.memory import MemoryStore, NewStatement, NewVector, TurnChanges
 from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import NOTE_STATEMENTS, ChatMLFormat
 from varda_chat.models.configuration import INTENTS, STATUSES
-from varda_chat.session.decisions import AS_SURE, Decisions, decide, matches_at_end
+from varda_chat.session.decisions import AS_SURE, Decisions, decide, matches_at_end, stored_outside_a_turn
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 DIM = 16
@@ -117,6 +117,36 @@ def test_what_is_told_is_kept_by_one_word_at_least(model: Any, store: MemoryStor
     set_decisions(model, intent, ends=True)
     found = decided(model, store, ())
     assert (found.status_name, found.stores) == (status, LEAST)
+
+
+@pytest.mark.parametrize(
+    ("intent", "kept"), [("tell", True), ("correct", True), ("other", False), ("ask", False), ("forget", False)]
+)
+def test_outside_a_turn_the_intent_decides_as_in_one(model: Any, intent: str, kept: bool) -> None:
+    intents = [0.96 if each == intent else 0.01 for each in INTENTS]
+    config = model.config.memory
+    assert stored_outside_a_turn(intents, NEW, LEAST, config) == (NEW if kept else ())
+    assert stored_outside_a_turn(intents, (), LEAST, config) == (LEAST if kept else ())
+    unsure = [0.2] * len(INTENTS)
+    assert stored_outside_a_turn(unsure, NEW, LEAST, config) == NEW
+    assert stored_outside_a_turn(unsure, (), LEAST, config) == ()
+
+
+@pytest.mark.parametrize(
+    ("tells", "stores", "kept"), [(0.12, NEW, NEW), (0.12, (), ()), (0.05, NEW, ())], ids=["too", "no word", "hardly"]
+)
+def test_of_a_question_is_stored_what_it_tells(
+    model: Any, store: MemoryStore, tells: float, stores: tuple[NewStatement, ...], kept: tuple[NewStatement, ...]
+) -> None:
+    chances = {"ask": 0.97 - tells, "tell": tells}
+    intents = [chances.get(each, 0.01) for each in INTENTS]
+    assert stored_outside_a_turn(intents, stores, LEAST, model.config.memory) == kept
+    for answers, status in ((False, "stored" if kept else "unknown"), (True, "recalled")):
+        set_decisions(model, answers=answers)
+        with torch.no_grad():
+            model.memory_layer.fc_intent.fc_out.bias.copy_(torch.tensor(intents).log())
+        found = decided(model, store, stores)
+        assert (found.status_name, found.stores) == (status, kept)
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ class MemoryConfig(PreTrainedConfig):
         ask_threshold: a line counts as a question about the user's own facts above this probability.
         change_threshold: only a line that is a correction or a request to forget above this probability deletes.
         request_threshold: a line counts as a request to forget above this probability.
-        other_threshold: a line that concerns nothing in memory above this probability stores nothing; 1 leaves
-            stores to the gates alone.
+        other_threshold: a line that concerns nothing in memory above this probability stores nothing, whatever the
+            store gates say; 1 leaves it to them.
         rerank_rank: rank of the maps by which found statements are read once more, beside the line; 0 for none.
         rerank_search_weight: weight of what the search says of them, in log-odds, beside what is read so.
         rerank_answer_threshold, rerank_end_threshold: as recall_threshold and delete_threshold, of both together.

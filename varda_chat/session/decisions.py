@@ -30,6 +30,10 @@ more often right with one statement before it than with three."""
 TELLS = 0.5
 """A line that tells or corrects something with a greater probability is kept, by its likeliest word if by none."""
 
+ALSO_TELLS = 0.1
+"""Of a question too is stored what the store gates would keep, where with a greater probability it tells something:
+"My name is Jo, what's yours?"."""
+
 MAY_ASK = 0.1
 """A line that is a question with so little probability counts as one where a statement that answers it is found."""
 
@@ -171,10 +175,11 @@ def decide(
         read_beside: the model's reranker, for those it finds; None where it has none.
     """
     layer, config = model.memory_layer, model.config.memory
-    address = Address(*(each[0, end] for each in (output.address.mean, output.address.end, output.address.previous)))
-    intents = layer.intent_logits(address).softmax(-1).tolist()
+    address = _at(output.address, end)
+    intents = intents_at(layer, output.address, end)
     chance = dict(zip(INTENTS, intents, strict=True))
-    stores = stores or (least if chance["tell"] + chance["correct"] > TELLS else ())
+    also_tells = _also_tells(chance, stores)
+    stores = _worth_storing(chance, stores, least, config)
     near = None if memory is None else _near(layer, address, memory, statement_ids)
     candidates = () if near is None else near.candidates()
     likeliest = max(chance, key=lambda intent: chance[intent])
@@ -202,10 +207,12 @@ def decide(
         status, stores = ("deleted" if deletes else "nothing_to_delete"), ()
     elif deletes and stores and likeliest != "ask":
         status = "replaced"
-    elif asks or (may_ask and answers):
-        status, stores, found = ("recalled" if answers else "unknown"), (), answers
-    elif chance["other"] > config.other_threshold or not stores:
-        status, stores = "nothing", ()
+    elif may_ask and answers:
+        status, stores, found = "recalled", (stores if also_tells else ()), answers
+    elif asks and not also_tells:
+        status, stores = "unknown", ()
+    elif not stores:
+        status = "nothing"
     else:
         status = "stored"
     if status not in ("deleted", "replaced"):
@@ -213,7 +220,40 @@ def decide(
     if not may_write and status in ("stored", "replaced", "deleted"):
         status = "incognito"
     reads = near.memory_of([each.statement for each in found], memory) if near is not None and found else None
-    return Decisions(tuple(stores), deletes, candidates, STATUSES.index(status), tuple(intents), found, reads)
+    return Decisions(stores, deletes, candidates, STATUSES.index(status), intents, found, reads)
+
+
+def stored_outside_a_turn(
+    intents: Sequence[float], stores: tuple[NewStatement, ...], least: tuple[NewStatement, ...], config: Any
+) -> tuple[NewStatement, ...]:
+    """What is kept of a user's line that nobody has just said, by its ``intents``; ``stores``, ``least``: see
+    ``decide``. Of a question about what was told and of a request to forget, nothing is."""
+    chance = dict(zip(INTENTS, intents, strict=True))
+    asks = chance["ask"] > config.ask_threshold and not _also_tells(chance, stores)
+    if asks or max(chance, key=lambda intent: chance[intent]) == "forget":
+        return ()
+    return _worth_storing(chance, stores, least, config)
+
+
+def intents_at(layer: Any, address: Address, place: int) -> tuple[float, ...]:
+    """The probability of each of INTENTS for the line that ends at ``place`` of a pass with these addresses."""
+    return tuple(layer.intent_logits(_at(address, place)).softmax(-1).tolist())
+
+
+def _at(address: Address, place: int) -> Address:
+    return Address(*(each[0, place] for each in (address.mean, address.end, address.previous)))
+
+
+def _also_tells(chance: dict[str, float], stores: tuple[NewStatement, ...]) -> bool:
+    return bool(stores) and chance["tell"] + chance["correct"] > ALSO_TELLS
+
+
+def _worth_storing(
+    chance: dict[str, float], stores: tuple[NewStatement, ...], least: tuple[NewStatement, ...], config: Any
+) -> tuple[NewStatement, ...]:
+    if chance["other"] > config.other_threshold:
+        return ()
+    return stores or (least if chance["tell"] + chance["correct"] > TELLS else ())
 
 
 def _reranked(
@@ -274,9 +314,8 @@ def matches_at_end(
     first of them."""
     room = model.config.n_positions
     done = model.lower_pass(torch.tensor([list(ids)[-room:]], device=model.device))
-    end = -footer
     layer = model.memory_layer
-    address = Address(*(each[0, end] for each in (done.address.mean, done.address.end, done.address.previous)))
+    address = _at(done.address, -footer)
     query = torch.nn.functional.pad(layer.query_address(address), (0, layer.config.token_dim))
     wanted = 4 * limit
     while True:

@@ -25,10 +25,28 @@ class TextReader:
         """What is worth storing of ``text``; ``all_of_it``: something of every sentence. Changes nothing."""
         import torch
 
-        message = self._state.chat.encode(role, sanitize(text).strip())
+        state = self._state
+        message = state.chat.encode(role, sanitize(text).strip())
         cut = len(message.ids) - message.header - message.footer
+        decides = role == "user" and hasattr(state.model, "memory_layer") and len(message.ids) < state.room
         with torch.inference_mode():
+            if decides and not all_of_it:
+                return self._decided_of(message)
             return tuple(self.beginning_of(message, cut, None, all_of_it=all_of_it))
+
+    def _decided_of(self, message: EncodedMessage) -> tuple[NewStatement, ...]:
+        """What is worth storing of a user's ``message``, as it is decided in a turn."""
+        from varda_chat.session.decisions import intents_at, stored_outside_a_turn
+        from varda_chat.session.remembering import read_messages, statements_to_store
+
+        chat, model = self._state.chat, self._state.model
+        output = read_messages(model, [message], opening=chat.opening)
+        intents = intents_at(model.memory_layer, output.address, len(message.ids) - message.footer)
+        stores, least = (
+            tuple(statements_to_store(output, message, 0, chat, threshold))
+            for threshold in (model.config.store_threshold, None)
+        )
+        return stored_outside_a_turn(intents, stores, least, model.config.memory)
 
     def beginning_of(
         self, message: EncodedMessage, cut: int, stop: threading.Event | None, *, all_of_it: bool = False

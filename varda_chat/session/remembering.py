@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from varda_chat.memory.records import NewStatement, NewVector
+from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import statement_numbers
 from varda_chat.session.turn import MENTIONED_SHARE, TokenSources
 
@@ -44,10 +45,11 @@ def read_messages(
 
 @dataclass(frozen=True)
 class _Read:
-    """What a pass through the lower layers gives of some messages: store decisions and vectors, (1, T, …)."""
+    """What a pass through the lower layers gives of messages: store decisions, vectors and addresses, (1, T, …)."""
 
     store_decision: torch.Tensor
     storable_vector: torch.Tensor
+    address: Address
 
 
 def _lower_pass(model: Any, messages: Sequence[EncodedMessage], opening: list[int], room: int) -> _Read:
@@ -56,7 +58,10 @@ def _lower_pass(model: Any, messages: Sequence[EncodedMessage], opening: list[in
     done = model.lower_pass(
         torch.tensor([ids], device=model.device), statements=torch.tensor([statements], device=model.device)
     )
-    return _Read(done.store_logits[:, len(opening) :], done.vectors[:, len(opening) :])
+    address = Address(
+        *(each[:, len(opening) :] for each in (done.address.mean, done.address.end, done.address.previous))
+    )
+    return _Read(done.store_logits[:, len(opening) :], done.vectors[:, len(opening) :], address)
 
 
 def statements_to_store(
