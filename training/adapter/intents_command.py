@@ -54,7 +54,8 @@ def learn_intents(
     layer.fc_intent.requires_grad_(True)
     train_intents(layer, ends, held, config, say)
     learned = {f"memory_layer.fc_intent.{name}": each for name, each in layer.fc_intent.state_dict().items()}
-    rewrite_adapter(adapter, output, learned, {"request_threshold": config.request_threshold})
+    thresholds = {name: getattr(config, name) for name in ("request_threshold", "other_threshold")}
+    rewrite_adapter(adapter, output, learned, thresholds)
 
 
 @click.command()

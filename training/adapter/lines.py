@@ -59,12 +59,22 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class Passing:
+    """A user's line that tells something beside doing something else, the part of it that is worth keeping, and a line
+    in like words that tells nothing."""
+
+    tells: str
+    keep: str
+    twin: str
+
+
+@dataclass(frozen=True)
 class Lines:
     """Everything that is said between facts. dialogues: lists of (role, text); noted: lines with statements of their
     own; replies: what is said on a decision, by kind, the questions for all that is remembered
     ("overview"), and what asks for something to be kept ("insist", with {w} for it) or
     doubts that it was ("doubt"); asides: questions and requests that concern nothing that was told; recalls: like ones
-    that do."""
+    that do; passing: what is told in passing."""
 
     exchanges: tuple[Exchange, ...]
     noted: tuple[Noted, ...]
@@ -72,6 +82,7 @@ class Lines:
     replies: dict[str, tuple[str, ...]]
     asides: tuple[str, ...] = ()
     recalls: tuple[str, ...] = ()
+    passing: tuple[Passing, ...] = ()
 
 
 def load_lines(*, validation: bool, directory: Path = HERE) -> Lines:
@@ -96,7 +107,9 @@ def load_lines(*, validation: bool, directory: Path = HERE) -> Lines:
         replies[entry["kind"]] = (*replies.get(entry["kind"], ()), entry["text"])
     apart = [entry for _, entry in part_of(read_table(directory / "asides.jsonl", dict), validation=validation)]
     asides, recalls = (tuple(entry[kind] for entry in apart if kind in entry) for kind in ("aside", "asks"))
-    return Lines(tuple(exchanges), tuple(noted), tuple(dialogues), replies, asides, recalls)
+    told = part_of(read_table(directory / "passing.jsonl", dict), validation=validation)
+    passing = tuple(Passing(entry["tells"], entry["keep"], entry["twin"]) for _, entry in told)
+    return Lines(tuple(exchanges), tuple(noted), tuple(dialogues), replies, asides, recalls, passing)
 
 
 def _turns(where: str, turns: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:
