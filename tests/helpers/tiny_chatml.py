@@ -83,5 +83,7 @@ def obliging_model(chat: ChatMLFormat) -> Any:
 
 
 def ask_from_here_on(model: Any, threshold: float = ALWAYS) -> None:
-    """Let ``model`` take every line for a question; with ``NEVER``, none."""
-    model.config.memory.ask_threshold = model.config.memory.recall_threshold = threshold
+    """Let ``model`` take every line for a question that tells nothing; with ``NEVER``, none."""
+    memory = model.config.memory
+    memory.ask_threshold = memory.recall_threshold = threshold
+    memory.store_threshold = 0.0 if threshold == NEVER else NEVER

@@ -168,7 +168,8 @@ def test_a_kill_in_the_middle_of_writing_keeps_the_index_before(tmp_path: Path) 
         assert process.stdout is not None
         assert process.stdout.readline() == "writing\n"
         deadline = time.monotonic() + 30
-        while not (tmp_path / "memory.faiss.new").stat().st_size and time.monotonic() < deadline:
+        new = tmp_path / "memory.faiss.new"
+        while not (new.exists() and new.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert (tmp_path / "memory.faiss.new").exists()

@@ -324,7 +324,7 @@ def _migrated(db: sqlite3.Connection, path: Path) -> tuple[sqlite3.Connection, l
             raise VardaError(f"{path} was written by a newer varda-chat. Update varda-chat to read it.")
         migrate(db)
         finding, notices = mend_indexes(db, path.name)
-        if finding is not None and "FTS5" in finding:  # SQLite looks into that index itself, since 3.44
+        if finding is not None and "fts5" in finding.casefold():  # SQLite looks into that index itself, since 3.44
             notices += mend_search(db)
             finding = full_check(db)
         finding = finding or altered(db)
