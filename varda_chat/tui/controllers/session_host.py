@@ -102,6 +102,8 @@ class SessionHost:
             self._entered = False
             try:
                 with loading():
+                    import varda_chat.tui.widgets.markdown  # noqa: F401 - before the first answer needs it
+
                     session = self._open_session(on_progress)
                 self._session = session
                 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
@@ -11,15 +12,18 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Markdown, Static
-from textual.widgets.markdown import MarkdownFence, MarkdownStream
+from textual.widgets import Static
 
 from varda_chat.session.turn import Turn
 from varda_chat.text import sanitize
 from varda_chat.transcripts import StoredTurn
 from varda_chat.tui.bindings import shown
 from varda_chat.tui.widgets.change_line import ChangeLine, change_lines
-from varda_chat.tui.widgets.markdown import AnswerMarkdown
+
+if TYPE_CHECKING:
+    from textual.widgets.markdown import MarkdownStream
+
+    from varda_chat.tui.widgets.markdown import AnswerMarkdown
 
 SHOWN_CHARACTERS = 4000
 SHOWN_LINES = 24
@@ -145,6 +149,9 @@ class VardaMessage(Horizontal, can_focus=True):
             waiting = Static("(no answer)" if done else "thinking …", classes="waiting", markup=False)
             waiting.display = not self.text.strip()
             yield waiting
+            # imported here, so that a session's first screen does not wait for it
+            from varda_chat.tui.widgets.markdown import AnswerMarkdown
+
             yield AnswerMarkdown(_shown(self.text))
             meta = Static(self._meta or "", classes="meta")
             meta.display = done and bool(self._meta)
@@ -161,7 +168,8 @@ class VardaMessage(Horizontal, can_focus=True):
             if not self.text.strip():
                 return
             self.query_one(".waiting").display = False
-            self._stream = Markdown.get_stream(self.query_one(AnswerMarkdown))
+            answer = self._answer()
+            self._stream = answer.get_stream(answer)
             delta = self.text
         await self._stream.write(delta[:SHOWN_ANSWER])
 
@@ -199,6 +207,8 @@ class VardaMessage(Horizontal, can_focus=True):
         widget = event.widget
         if widget is None or self.screen.get_selected_text():
             return
+        from textual.widgets.markdown import MarkdownFence
+
         fence = next((each for each in widget.ancestors_with_self if isinstance(each, MarkdownFence)), None)
         if fence is not None:
             self.post_message(self.Copied(fence.code, "The code"))
@@ -235,13 +245,18 @@ class VardaMessage(Horizontal, can_focus=True):
         if self.text:
             self.post_message(self.Copied(self.text, "The answer"))
 
+    def _answer(self) -> AnswerMarkdown:
+        from varda_chat.tui.widgets.markdown import AnswerMarkdown
+
+        return self.query_one(AnswerMarkdown)
+
     async def _settle(self, when_empty: str) -> None:
         if self._stream is not None:
             await self._stream.stop()
         waiting = self.query_one(".waiting", Static)
         waiting.display = not self.text.strip()
         waiting.update(Content(when_empty))
-        answer = self.query_one(AnswerMarkdown)
+        answer = self._answer()
         # Streaming can leave the last rows of a table out; the whole text at once cannot.
         if answer.has_table or answer.source != _shown(self.text):
             await answer.update(_shown(self.text))
