@@ -190,7 +190,7 @@ def train_intents(layer: Any, ends: LineEnds, held: LineEnds, config: IntentConf
             for intent, pool in pools.items()
         ])  # fmt: skip
         address = ends.of(rows)
-        dropped = Address(*(F.dropout(each, config.drop) for each in (address.mean, address.end, address.previous)))
+        dropped = address.map(lambda part: F.dropout(part, config.drop))
         loss = intent_loss(layer.intent_logits(dropped), ends.intent[rows], config.smoothing)
         optimizer.zero_grad()
         loss.backward()

@@ -39,7 +39,7 @@ def at(values: Tensor, batch: SessionBatch) -> Tensor:
 
 
 def address_at(address: Address, batch: SessionBatch) -> Address:
-    return Address(*(at(each, batch) for each in (address.mean, address.end, address.previous)))
+    return address.map(lambda part: at(part, batch))
 
 
 def candidates(layer: MemoryLayer, lower: Lower, query: Tensor, person: Tensor, seen: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -62,6 +63,10 @@ class Address:
     mean: Tensor
     end: Tensor
     previous: Tensor
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Address:
+        """What ``change`` makes of each part: another place, other rows."""
+        return Address(change(self.mean), change(self.end), change(self.previous))
 
 
 def addresses(features: Tensor, roles: Roles) -> Address:

@@ -176,7 +176,7 @@ def decide(
     """
     layer, config = model.memory_layer, model.config.memory
     address = _at(output.address, end)
-    intents = intents_at(layer, output.address, end)
+    intents = _intents(layer, address)
     chance = dict(zip(INTENTS, intents, strict=True))
     also_tells = _also_tells(chance, stores)
     stores = _worth_storing(chance, stores, least, config)
@@ -237,11 +237,15 @@ def stored_outside_a_turn(
 
 def intents_at(layer: Any, address: Address, place: int) -> tuple[float, ...]:
     """The probability of each of INTENTS for the line that ends at ``place`` of a pass with these addresses."""
-    return tuple(layer.intent_logits(_at(address, place)).softmax(-1).tolist())
+    return _intents(layer, _at(address, place))
+
+
+def _intents(layer: Any, address: Address) -> tuple[float, ...]:
+    return tuple(layer.intent_logits(address).softmax(-1).tolist())
 
 
 def _at(address: Address, place: int) -> Address:
-    return Address(*(each[0, place] for each in (address.mean, address.end, address.previous)))
+    return address.map(lambda part: part[0, place])
 
 
 def _also_tells(chance: dict[str, float], stores: tuple[NewStatement, ...]) -> bool:

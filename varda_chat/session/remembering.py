@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from varda_chat.memory.records import NewStatement, NewVector
-from varda_chat.models.addressing import Address
 from varda_chat.models.chat_format import statement_numbers
 from varda_chat.session.turn import MENTIONED_SHARE, TokenSources
 
 if TYPE_CHECKING:
+    from varda_chat.models.addressing import Address
     from varda_chat.models.chat_format import ChatFormat, EncodedMessage
     from varda_chat.models.gpt2 import VardaGPTAssociative, VardaGPTOutput
     from varda_chat.session.decisions import Candidate
@@ -58,9 +58,7 @@ def _lower_pass(model: Any, messages: Sequence[EncodedMessage], opening: list[in
     done = model.lower_pass(
         torch.tensor([ids], device=model.device), statements=torch.tensor([statements], device=model.device)
     )
-    address = Address(
-        *(each[:, len(opening) :] for each in (done.address.mean, done.address.end, done.address.previous))
-    )
+    address = done.address.map(lambda part: part[:, len(opening) :])
     return _Read(done.store_logits[:, len(opening) :], done.vectors[:, len(opening) :], address)
 
 
