@@ -18,6 +18,7 @@ from varda_chat.models import reply
 from varda_chat.models.abstentions import BEGINNINGS
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint
+from varda_chat.models.claims import DELETES
 from varda_chat.models.configuration import INTENTS
 from varda_chat.models.decoding import decode
 from varda_chat.session.confirming import KEPT
@@ -220,6 +221,7 @@ def test_a_turn_asks_before_it_deletes(
     if asked:
         assert (turn.reply, turn.deleted) == (KEPT, ())
     assert bool(session.memory.statements()) == (asked or pinned)
+    assert (turn.status in DELETES) == bool(turn.deleted), "a reply that says so deleted something"
     if asked:
         turn = session.reply("Forget that.", confirm=lambda going: [each.id for each in going])
         assert [each.text for each in turn.deleted] == [TOLD]

@@ -13,6 +13,7 @@ import pytest
 from varda_chat import ChatSession
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import MemoryLockedError, StorageError, VardaError
+from varda_chat.memory.maintenance import reset
 from varda_chat.session.turn import Turn
 from varda_chat.transcripts import StoredTurn, Transcripts
 
@@ -39,6 +40,10 @@ def session(directory: Path, tiny_checkpoint: Path, transcripts: Transcripts) ->
 
 def texts(session: ChatSession) -> set[str]:
     return {each.text for each in session.memory.store.statements()}
+
+
+def in_window(session: ChatSession) -> int:
+    return len(session.messages) // 2
 
 
 def test_a_turn_is_written_before_and_after(session: ChatSession, transcripts: Transcripts) -> None:
@@ -74,6 +79,41 @@ def test_a_resumed_session_is_in_the_window_again(
         session.resume(77)
 
 
+def test_what_has_been_forgotten_is_not_in_a_resumed_window(session: ChatSession, transcripts: Transcripts) -> None:
+    session.reply("Hello!")
+    told = session.reply("I live in Lisbon.")
+    number = session.recording.session_id
+    assert number is not None and told.stored
+    session.memory.forget(each.id for each in told.stored)
+    session.resume(number)
+    assert [each.sentences for each in session.messages[::2]] == [["Hello!"]]
+    branch = transcripts.branch(number, told.turn_id or 0).id
+    session.resume(branch)
+    assert in_window(session) == 1
+    session.memory.bring_back(each.id for each in told.stored)
+    session.resume(number)
+    assert in_window(session) == 2
+
+
+def test_of_a_reset_memory_nothing_is_in_a_resumed_window(
+    directory: Path, tiny_checkpoint: Path, session: ChatSession, transcripts: Transcripts
+) -> None:
+    """Its ids begin again, so that those of a turn are another statement's."""
+    told = session.reply("I live in Lisbon.")
+    number = session.recording.session_id
+    assert number is not None
+    ids = {each.id for each in told.stored}
+    session.close()
+    reset(directory)
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY, transcripts=transcripts) as anew:
+        anew.memory.remember("I am allergic to penicillin.")
+        assert ids & {each.id for each in anew.memory.statements()}
+        anew.resume(number)
+        assert anew.messages == ()
+        anew.reply("Hello!", instead=True)
+        assert "I am allergic to penicillin." in texts(anew)
+
+
 def test_of_a_long_session_the_end_is_in_the_window(session: ChatSession, transcripts: Transcripts) -> None:
     number = transcripts.begin("long")
     for turn in range(200):
@@ -107,6 +147,52 @@ def test_an_answer_is_taken_back_also_after_other_acts(session: ChatSession) -> 
     session.reply("Hello!", instead=True)
     assert {"My cat is called Tom."} <= texts(session)
     assert "I live in Lisbon." not in texts(session)
+
+
+def test_what_has_been_pinned_or_edited_since_outlasts_another_answer(session: ChatSession) -> None:
+    for change in (lambda id_: session.memory.pin(id_), lambda id_: session.memory.edit(id_, "I live in Porto.")):
+        turn = session.reply("I live in Lisbon.")
+        ids = [each.id for each in turn.stored]
+        assert ids
+        for id_ in ids:
+            change(id_)
+        kept = texts(session)
+        session.reply("Hello!", instead=True)
+        assert kept <= texts(session)
+        session.memory.forget(each.id for each in session.memory.statements())
+
+
+def test_where_nothing_can_be_brought_back_nothing_is_taken_back(
+    session: ChatSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.reply("I live in Lisbon.")
+    before = texts(session)
+    store, brought = session.memory.store, session.memory.store.bring_back
+    tries: list[bool] = []
+
+    def full_at_first(ids: Any) -> Any:
+        tries.append(True)
+        if len(tries) == 1:
+            raise StorageError("The disk is full.")
+        return brought(ids)
+
+    monkeypatch.setattr(store, "bring_back", full_at_first)
+    with pytest.raises(StorageError):
+        session.reply("Hello!", instead=True)
+    assert texts(session) == before
+
+
+def test_a_turn_of_another_session_is_not_replaced(session: ChatSession, transcripts: Transcripts) -> None:
+    """Turns that were kept in RAM, incognito, have ids of their own there."""
+    number = transcripts.begin("another")
+    other = transcripts.ask(number, "Hello!")
+    transcripts.answer(other, "Hi!")
+    this = transcripts.begin("this")
+    turn = transcripts.ask(this, "Hello again!")
+    transcripts.answer(turn, "Hi!", replaces=other)
+    transcripts.answer(turn, "Hi!", replaces=turn)
+    assert [each.id for each in transcripts.turns(number)] == [other]
+    assert [each.id for each in transcripts.turns(this)] == [turn]
 
 
 def test_a_failed_second_answer_leaves_the_first(

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.hostile import SECONDS, one_line, program, run
+from varda_chat.errors import MemoryLockedError
+from varda_chat.session.profiles import check_free
+from varda_chat.storage.locks import take_lock
 from varda_chat.transcripts import Transcripts
 
 HOLDS = """
@@ -60,3 +63,13 @@ def test_a_disk_that_cannot_lock_is_named(small_profile: Path, number: str) -> N
     assert result.returncode == 1
     assert "cannot lock files" in one_line(result)
     assert "--data-dir" in one_line(result)
+
+
+def test_a_chat_waits_for_the_lock(small_profile: Path) -> None:
+    lock = take_lock(small_profile)
+    with pytest.raises(MemoryLockedError):
+        check_free(small_profile)
+    release = threading.Timer(0.3, lock.release)
+    release.start()
+    check_free(small_profile, SECONDS)
+    release.join()

@@ -110,10 +110,10 @@ class MemoryReader:
         with self.core.reading():
             return queries.statements(self.core.db, limit, newest_first)
 
-    def present(self, statement_ids: Iterable[int]) -> frozenset[int]:
-        """Those of ``statement_ids`` that are in memory."""
+    def present(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
+        """Those of ``statement_ids`` that are in memory, the oldest first."""
         with self.core.reading():
-            return frozenset(each.id for each in queries.statements_of(self.core.db, statement_ids))
+            return queries.statements_of(self.core.db, statement_ids)
 
     def tokens(self, statement_id: int) -> tuple[str, ...]:
         """The tokens that the vectors of a statement were taken at."""

@@ -43,12 +43,13 @@ class ContextWindow:
         self.messages, self.past = [], None
 
     def resume(self, turns: Iterable[StoredTurn]) -> None:
-        """Begin after ``turns`` of the transcripts, as many of the last as fit."""
+        """Begin after ``turns`` of the transcripts, as many of the last as fit. Those that told or named what is not in
+        memory any more are left out. Raises StorageError as reading does."""
         self.begin()
-        for stored in turns:
-            if stored.state in ("done", "stopped"):
-                self.past = Past(Turn.from_stored(stored), tuple(self.messages))
-                self.messages += self._messages_of(stored)
+        done = [stored for stored in turns if stored.state in ("done", "stopped")]
+        for stored, messages in zip(done, self._messages_of(done), strict=True):
+            self.past = Past(Turn.from_stored(stored), tuple(self.messages))
+            self.messages += messages
         self.messages = self.fitting(self.messages, 1)
 
     def follow(self, exchanges: Sequence[Exchange]) -> None:
@@ -76,7 +77,8 @@ class ContextWindow:
 
     def before(self, turn: Turn) -> tuple[EncodedMessage, ...]:
         """The messages that ``turn`` was answered after: of the last turn as they were, of an earlier one as the
-        transcript has them. Raises VardaError where it is in neither."""
+        transcript has them, without what told or named what has been forgotten since. Raises VardaError where it is in
+        neither."""
         if self.past is not None and self.past.turn == turn:
             return self.past.window
         recording = self._state.recording
@@ -85,7 +87,7 @@ class ContextWindow:
             raise VardaError("What was said before this answer is not known any more.")
         before = transcripts.turns(session_id, RESUMED_TURNS, before=turn.turn_id)
         done = [stored for stored in before if stored.state in ("done", "stopped")]
-        return tuple(message for stored in done for message in self._messages_of(stored))
+        return tuple(message for messages in self._messages_of(done) for message in messages)
 
     def fitting(self, messages: Sequence[EncodedMessage], needed: int) -> list[EncodedMessage]:
         """The latest whole turns that fit beside ``needed`` tokens: the oldest leave the window, the memory stays."""
@@ -107,11 +109,20 @@ class ContextWindow:
         if self.past is not None:
             self.past = replace(self.past, window=tuple(_without(self.past.window, deleted)))
 
-    def _messages_of(self, stored: StoredTurn) -> list[EncodedMessage]:
-        """A turn of the transcripts, as the messages that the window has of it."""
+    def _messages_of(self, turns: Sequence[StoredTurn]) -> list[list[EncodedMessage]]:
+        """Of each of ``turns`` of the transcripts the messages that the window has of it: none where it told or named a
+        statement that is not in memory in these words any more (the ids of a memory that was reset begin again)."""
         chat = self._state.chat
-        answer = replace(chat.encode("assistant", stored.reply), mentions=Turn.from_stored(stored).mentions)
-        return [chat.encode("user", stored.prompt), answer]
+        past = [Turn.from_stored(stored) for stored in turns]
+        ids = {id_ for turn in past for id_ in turn.mentions}
+        present = {each.id: each.text for each in self._state.store.reader.present(ids)}
+        found = []
+        for turn in past:
+            named = [(each.id, each.text) for each in turn.stored] + [(each.id, each.text) for each in turn.recalled]
+            lives = all(normal_form(present.get(id_, "")) == normal_form(text) for id_, text in named)
+            answer = replace(chat.encode("assistant", turn.reply), mentions=turn.mentions)
+            found.append([chat.encode("user", turn.prompt), answer] if lives else [])
+        return found
 
 
 def _without(messages: Sequence[EncodedMessage], deleted: frozenset[int]) -> list[EncodedMessage]:

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from varda_chat.errors import VardaError
-from varda_chat.memory.records import MemoryEvent, NewStatement, Removed, Statement, TurnApplied, TurnChanges, Undone
+from varda_chat.memory.records import (
+    MemoryEvent,
+    NewStatement,
+    Removed,
+    Statement,
+    TurnApplied,
+    TurnChanges,
+    Undone,
+    normal_form,
+)  # fmt: skip
 from varda_chat.session.lengths import check_length
 from varda_chat.session.turn import Recalled, Turn
 from varda_chat.text import sanitize
@@ -70,7 +79,7 @@ class SessionMemory:
 
     def present(self, statement_ids: Iterable[int]) -> frozenset[int]:
         """Those of ``statement_ids`` that are in memory."""
-        return self.store.reader.present(statement_ids)
+        return frozenset(each.id for each in self.store.reader.present(statement_ids))
 
     def removed(self) -> tuple[Removed, ...]:
         """What was deleted and can still be brought back, the last first."""
@@ -170,8 +179,12 @@ class SessionMemory:
 
         self.check_writable("Nothing was purged")
         ids = frozenset(statement_ids)
-        purged, words = purge(self.store, ids, ())
-        self._context.leave(ids | {each.id for each in purged})
+        gone = ids
+        try:
+            purged, words = purge(self.store, ids, ())
+            gone |= {each.id for each in purged}
+        finally:
+            self._context.leave(gone)
         return words.texts
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
@@ -234,13 +247,22 @@ class SessionMemory:
     # for a turn that is answered again
 
     def take_back(self, turn: Turn) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Undo what ``turn`` stored and deleted, as far as it is still so; returns the ids of what was removed and of
-        what was brought back."""
+        """Undo what ``turn`` stored and deleted, as far as it is still so: what has been pinned or edited since stays,
+        and what has its id in a memory that began anew. Returns the ids of what was removed and of what was brought
+        back. Raises StorageError; the memory is then as before."""
         if not self._state.may_write or not (turn.stored or turn.deleted):
             return (), ()
-        removed = self.store.forget(each.id for each in turn.stored)
-        restored = self.store.bring_back(each.id for each in turn.deleted)
-        return tuple(each.id for each in removed), tuple(each.id for each in restored)
+        said = {each.id: normal_form(each.text) for each in (*turn.stored, *turn.deleted)}
+        stored = self.store.reader.present(each.id for each in turn.stored)
+        going = [each.id for each in stored if not each.pinned and normal_form(each.text) == said[each.id]]
+        gone = {each.id for each in turn.deleted}
+        coming = [each.id for each in self.removed() if each.id in gone and normal_form(each.text) == said[each.id]]
+        removed = tuple(each.id for each in self.store.forget(going))
+        try:
+            return removed, tuple(each.id for each in self.store.bring_back(coming))
+        except VardaError:
+            self.put_back((removed, ()))
+            raise
 
     def put_back(self, taken: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
         """Take back a ``take_back``."""

@@ -35,9 +35,9 @@ def _peek(directory: Path) -> Peek:
     return replace(found, problem=f"{found.path} is damaged.") if found.damaged else found
 
 
-def check_free(directory: Path) -> None:
-    """Raise MemoryLockedError where another process writes the memory in ``directory``."""
+def check_free(directory: Path, wait: float = 0.0) -> None:
+    """Raise MemoryLockedError where another process still writes the memory in ``directory`` after ``wait`` seconds."""
     if (directory / DATABASE).exists():
         from varda_chat.storage.locks import take_lock
 
-        take_lock(directory).release()
+        take_lock(directory, wait).release()

@@ -63,7 +63,7 @@ class Request:
         from varda_chat.session.profiles import check_free
 
         if not self.incognito:
-            check_free(self.directory)
+            check_free(self.directory, self.wait)
         from varda_chat.session.session import ChatSession
 
         session = ChatSession.open(
@@ -86,7 +86,7 @@ class Request:
 
     @property
     def persona(self) -> str:
-        """How Varda shall speak in a session. Raises VardaError where the profile's cannot be read."""
+        """How Varda should speak in a session. Raises VardaError where the profile's cannot be read."""
         return self.system if self.system is not None else persona.kept(self.directory) or self.usual_system
 
 

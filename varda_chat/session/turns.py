@@ -181,14 +181,15 @@ class TurnRunner:
         return stored, tuple(Remembered(each.id, each.text) for each in applied.deleted)
 
     def _agreed(self, deletes: frozenset[int], confirm: Confirm | None) -> Agreed:
-        """Which of ``deletes`` may go: all, unless a person is to be asked and chooses."""
+        """Which of ``deletes`` may go: all that are not pinned, unless a person is to be asked and chooses."""
         from varda_chat.session.answering import Agreed
 
         state = self._state
-        if confirm is None or not deletes or not state.may_write:
+        if not deletes or not state.may_write:
             return Agreed(deletes)
-        going = tuple(state.store.statement(each) for each in sorted(deletes))
-        if not must_ask(going, state.confirm_deletes):
-            return Agreed(deletes)
+        going = state.store.reader.present(deletes)
+        if confirm is None or not must_ask(going, state.confirm_deletes):
+            free = frozenset(each.id for each in going if not each.pinned)
+            return Agreed(free, refused=not free)
         chosen = deletes & frozenset(confirm(going))
         return Agreed(chosen, asked=True, refused=not chosen)

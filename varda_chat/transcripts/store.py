@@ -57,6 +57,9 @@ _COPY_TURNS = (
     "CASE WHEN json_valid(details) THEN json_remove(details, '$.memory_size') ELSE details END "
     "FROM turns WHERE session_id = ? AND id < ? ORDER BY id"
 )
+_DELETE_REPLACED = (
+    "DELETE FROM turns WHERE id = ?1 AND id != ?2 AND session_id = (SELECT session_id FROM turns WHERE id = ?2)"
+)
 _TURN = "SELECT id, session_id, prompt, reply, state, at, details FROM turns"
 
 
@@ -136,7 +139,8 @@ class Transcripts:
         *,
         replaces: int | None = None,
     ) -> None:
-        """Note how the turn was answered; the turn that it ``replaces`` goes. A turn deleted meanwhile stays so."""
+        """Note how the turn was answered; the turn of its session that it ``replaces`` goes. A turn deleted meanwhile
+        stays so."""
         with self._changing("The answer was not saved"):
             self.db.execute(
                 "UPDATE turns SET reply = ?, state = ?, details = ? WHERE id = ?",
@@ -144,7 +148,7 @@ class Transcripts:
             )
             self.db.execute(SEAL_TURN, (turn_id,))
             if replaces is not None:
-                self.db.execute("DELETE FROM turns WHERE id = ?", (replaces,))
+                self.db.execute(_DELETE_REPLACED, (replaces, turn_id))
 
     def branch(self, session_id: int, before: int) -> SessionInfo:
         """A new session that begins with the turns of another ``before`` the turn of that id; the other stays as it is.

@@ -136,7 +136,7 @@ class ScriptedSession:
     def present(self, statement_ids: Iterable[int]) -> frozenset[int]:
         """Those in ``store``; without one, all but those that its events deleted."""
         if self.store is not None:
-            return self.store.reader.present(statement_ids)
+            return frozenset(each.id for each in self.store.reader.present(statement_ids))
         return frozenset(statement_ids) - {each.id for each in self.events if each.kind == "deleted"}
 
     def removed(self) -> tuple[Removed, ...]:
