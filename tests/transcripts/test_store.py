@@ -303,3 +303,16 @@ def test_a_branch_has_the_turns_before_and_leaves_the_others(store: Transcripts)
     assert store.branches(other) == (other,)
     store.delete(trunk)
     assert store.branches(twig.id) == (branch.id, twig.id)
+
+
+def test_a_branch_without_turns_does_not_keep_what_was_purged_in_its_name(store: Transcripts) -> None:
+    long = "The combination of the safe behind the painting in my grandmother's study is 4711 and then 0815 backwards."
+    for before in ("", "Well, listen. "):
+        trunk = store.begin(before + long)
+        first = store.ask(trunk, before + long)
+        store.answer(first, "Noted.")
+        branch = store.branch(trunk, first).id
+        other = store.branch(told(store, ("Hello there.", "Hi.")), 0).id
+        store.purge([long])
+        assert "combination" not in store.session(branch).name
+        assert store.session(other).name == "Hello there."

@@ -118,8 +118,8 @@ def test_flags_of_the_chat_are_passed_on_from_before_and_after(monkeypatch: pyte
     before = ["--config", str(file), "--profile", "work", "--incognito"]
     server, said = served(monkeypatch, *before, "serve", "--port", "9000", "--temperature", "0", "--continue")
     passed = shlex.split(server.command)
-    assert passed[1:3] == ["-m", "varda_chat"]
-    assert passed[3:] == [*before[:4], "--read-only", "--temperature", "0", "--continue"]
+    assert passed[1:4] == ["-P", "-m", "varda_chat"]
+    assert passed[4:] == [*before[:4], "--read-only", "--temperature", "0", "--continue"]
     assert server.port == 9000
     assert said == ""
 

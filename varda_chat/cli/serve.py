@@ -89,7 +89,7 @@ def chat_command(ctx: click.Context, flags: Sequence[str]) -> str:
             if asked.params[name]:
                 raise click.UsageError(f"{flag} does not go with serve.")
         check(Request(asked.params["profile"], asked.params["data_dir"]), asked.obj, asked.params["theme"])
-    return shlex.join([sys.executable, "-m", "varda_chat", *arguments])
+    return shlex.join([sys.executable, "-P", "-m", "varda_chat", *arguments])
 
 
 def _given(root: click.Context) -> list[str]:

@@ -21,6 +21,7 @@ from varda_chat.errors import VardaError
 from varda_chat.memory.records import normal_form
 from varda_chat.session.purging import PROOFS, Read
 from varda_chat.session.why import MaskedStore
+from varda_chat.storage.sqlite import disk_errors
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +72,7 @@ def prove(session: ChatSession, question: str, texts: Sequence[str]) -> Proof:
         reply = now.reply(question).reply
     never_window = _never_told(window, texts)
     with (
+        disk_errors("Nothing was proved"),
         tempfile.TemporaryDirectory(prefix=PROOFS, dir=session.profile_dir) as directory,
         MemoryStore.open(
             Path(directory),
@@ -124,7 +126,7 @@ def _logits_of(model: Any) -> Iterator[list[torch.Tensor]]:
 def files_that_hold(directory: Path, texts: Sequence[str]) -> tuple[Read, ...]:
     """``purging.trace``, in a process of its own: this one may have the databases open. Raises VardaError."""
     asked = json.dumps({"directory": str(directory), "texts": list(texts)})
-    line = [sys.executable, "-m", "varda_chat.session.purging"]
+    line = [sys.executable, "-P", "-m", "varda_chat.session.purging"]  # -P: nothing of the folder we are in
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             line, input=asked, capture_output=True, text=True, timeout=_TRACE_SECONDS, check=True

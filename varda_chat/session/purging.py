@@ -63,11 +63,30 @@ def purge(store: MemoryStore, statement_ids: Iterable[int], texts: Iterable[str]
 
 
 def finish(store: MemoryStore) -> list[str]:
-    """Resume purges that were cut off; returns one line for the person where one still cannot be finished."""
-    if store.read_only or not store.purging.begun():
+    """Resume purges that were cut off, and remove what a proof that was cut off has left; returns one line for the
+    person for each that still cannot be finished."""
+    if store.read_only:
         return []
+    told = []
+    try:
+        with disk_errors("The copy of a memory that a proof left could not be removed", PROOFS):
+            remove_proofs(store.directory)
+    except VardaError as error:
+        told.append(str(error))
     _, left = _finish(store)
-    return [f"A purge that was begun is not finished: {' '.join(left)}"] if left else []
+    return [*told, f"A purge that was begun is not finished: {' '.join(left)}"] if left else told
+
+
+def remove_all(directory: Path) -> None:
+    """Remove what lies beside a memory that was cleared for good: the saved sessions, the list of what was typed, and
+    whatever a kill has left of them. Raises StorageError."""
+    from varda_chat.transcripts.store import remove_file
+
+    with disk_errors("Not all was removed", SESSIONS):
+        remove_file(directory)
+        (directory / HISTORY).unlink(missing_ok=True)
+        wipe_leftovers(directory, (HISTORY, SESSIONS))
+        remove_proofs(directory)
 
 
 def _finish(store: MemoryStore) -> tuple[list[Statement], list[str]]:
@@ -111,8 +130,12 @@ def _forget_persona(directory: Path, words: Words) -> None:
         path.unlink()
 
 
-def _forget_proofs(directory: Path, words: Words) -> None:
-    """Remove the memories that proofs of forgetting were made with, where a kill left one."""
+def _forget_proofs(directory: Path, _words: Words) -> None:
+    remove_proofs(directory)
+
+
+def remove_proofs(directory: Path) -> None:
+    """Remove the memories that proofs of forgetting were made with, where a kill left one. Raises OSError."""
     for left in directory.glob(f"{PROOFS}*"):
         shutil.rmtree(left)
 

@@ -12,6 +12,9 @@ from varda_chat.storage.words import FORGOTTEN_TEXT, Words
 from varda_chat.transcripts.records import name_after
 from varda_chat.transcripts.schema import SEAL_TURN
 
+_LEAST_BEGUN = 8
+"""Characters of a purged text that a name must end with to be taken for it."""
+
 
 def purge(db: sqlite3.Connection, words: Words) -> int:
     """Put "(forgotten)" where a turn or a name holds ``words``; returns how many turns did.
@@ -30,9 +33,21 @@ def purge(db: sqlite3.Connection, words: Words) -> int:
             "SELECT prompt FROM turns WHERE session_id = ? ORDER BY id LIMIT 1", (session_id,)
         ).fetchone()
         new = words.taken_out(name) if named or first is None else name_after(first[0])
+        if first is None and not named and _begins_in(name, words):
+            new = name_after(FORGOTTEN_TEXT)
         if new != name:
             db.execute("UPDATE sessions SET name = ?, crc = ? WHERE id = ?", (new, text_crc(new), session_id))
     return changed
+
+
+def _begins_in(name: str, words: Words) -> bool:
+    """Whether one of ``words`` begins in ``name``, which was cut off before its end: the name of a branch whose first
+    turn is in another session."""
+    if not name.endswith("…"):
+        return False
+    said = " ".join(name.removesuffix("…").casefold().split())
+    texts = [" ".join(text.casefold().split()) for text in words.texts]
+    return any(text.startswith(said[at:]) for text in texts for at in range(max(1, len(said) - _LEAST_BEGUN)))
 
 
 def _turn_without(prompt: str, reply: str, details: str, words: Words) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from tests.helpers.memory_commands import SAID, answers, run
-from tests.helpers.stores import told
+from tests.helpers.stores import opened, told, turn
 from varda_chat.cli.main import main
 from varda_chat.memory import peek
 
@@ -47,3 +47,34 @@ def test_purge_of_a_whole_memory_leaves_no_trace(directory: Path) -> None:
     for trace in (SAID.encode(), b"Tea at five", told("Tea at five.").vectors[0].vector.tobytes()):
         assert holding(directory, trace) == []
     assert peek(directory).statements == 0
+
+
+def test_a_whole_memory_takes_what_kills_have_left_with_it(directory: Path) -> None:
+    (directory / ".proof-abc").mkdir()
+    (directory / ".proof-abc" / "memory.db").write_text(SAID)
+    (directory / "history.jsonl.new").write_text(SAID)
+    run("forget", 1, "--purge", "--yes")
+    assert CliRunner().invoke(main, ["--reset-memory", "--purge", "--yes"]).exit_code == 0
+    (directory / "history.jsonl.new").write_text(SAID)
+    result = CliRunner().invoke(main, ["--reset-memory", "--purge", "--yes"])
+    assert "empty already" not in result.stdout
+    assert holding(directory, SAID.encode()) == []
+    assert not (directory / ".proof-abc").exists()
+
+
+def test_digits_that_no_memory_has_as_its_id_are_text(directory: Path) -> None:
+    assert answers("purge", "4711", "--yes")[0]["purged"]
+    assert holding(directory, b"4711") == []
+    assert [each["id"] for each in answers("list")] == [2, 1]
+
+
+def test_digits_that_may_be_an_id_or_text_are_not_guessed(directory: Path) -> None:
+    with opened(directory) as store:
+        store.apply(turn(told("My PIN is 2.")), session="s")
+    for command in ("purge", "forget"):
+        refused = run(command, 2, "--yes")
+        assert refused.exit_code == 1
+        assert "2 is the id of a memory, and stands in 4. Add --as id or --as text." in refused.stderr
+    assert [each["text"] for each in answers("forget", 2, "--as", "text", "--yes")[0]["forgotten"]] == ["My PIN is 2."]
+    answers("undo")
+    assert [each["text"] for each in answers("purge", 2, "--as", "id", "--yes")[0]["forgotten"]] == ["Tea at five."]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from varda_chat.cli.memory.matching import confirm_within_words, matches
+from varda_chat.cli.memory.matching import confirm_within_words, id_meant, matches, reading_option
 from varda_chat.cli.memory.purging import purge_everywhere
 from varda_chat.cli.options import Place, as_dict, as_line, at_a_place, confirmed
 from varda_chat.cli.parameters import ID, TEXT
@@ -19,15 +19,16 @@ _SHOWN = 20
 @click.argument("what", metavar="ID|TEXT", type=TEXT)
 @click.option("--purge", is_flag=True, help="Leave no trace in any file of the profile; not to be undone.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@reading_option
 @at_a_place()
-def forget(place: Place, what: str, purge: bool, yes: bool) -> None:
+def forget(place: Place, what: str, purge: bool, yes: bool, reading: str | None) -> None:
     """Forget one memory, or all that hold the words TEXT."""
     if purge:
-        purge_everywhere(place, what, yes)
+        purge_everywhere(place, what, yes, reading)
         return
-    statement_id = ID.convert(what, None, click.get_current_context()) if what.isdecimal() else None
     within_words = False
     with place.store() as store:
+        statement_id = id_meant(store.statements(), what, reading)
         if statement_id is not None:
             ids = {statement_id}
         else:

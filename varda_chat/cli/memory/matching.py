@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from varda_chat.cli.parameters import ID
 from varda_chat.errors import VardaError
 from varda_chat.text import one_line
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 _SHOWN = 20
 """Ids that a question names."""
 
+reading_option = click.option(
+    "--as", "reading", type=click.Choice(["id", "text"]), help="What digits are.  [default: an id, if a memory has it]"
+)
+"""For commands that take an ID or TEXT."""
+
 
 def matches(statements: Sequence[Statement | Removed], what: str) -> tuple[set[int], bool]:
     """The ids of the statements that hold ``what`` as whole words; where there are none, of those that hold it within
@@ -26,6 +32,22 @@ def matches(statements: Sequence[Statement | Removed], what: str) -> tuple[set[i
     held = {each.id for each in statements if wanted and wanted in _plain(each.text)}
     within = set(within_words(statements, what))
     return held - within or held, bool(held) and held == within
+
+
+def id_meant(statements: Sequence[Statement | Removed], what: str, reading: str | None) -> int | None:
+    """The id that ``what`` is; None where it is text. ``reading``: "id", "text", or None where the person has not said
+    which. Raises VardaError for digits that are the id of one memory and stand in another: what goes is not guessed."""
+    if reading == "text" or not what.isdecimal():
+        return None
+    number = int(ID.convert(what, None, click.get_current_context())) if reading == "id" or len(what) < 19 else None
+    if reading == "id" or number is None:
+        return number
+    others = [each.id for each in statements if each.id != number and re.search(rf"(?<!\w){what}(?!\w)", each.text)]
+    known = any(each.id == number for each in statements)
+    if known and others:
+        named = ", ".join(map(str, others[:_SHOWN]))
+        raise VardaError(f"{what} is the id of a memory, and stands in {named}. Add --as id or --as text.")
+    return number if known else None
 
 
 def within_words(statements: Sequence[Statement | Removed], what: str) -> list[int]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from varda_chat.cli.memory.matching import confirm_within_words, within_words
+from varda_chat.cli.memory.matching import confirm_within_words, id_meant, reading_option, within_words
 from varda_chat.cli.options import Place, as_dict, as_line, at_a_place, confirmed
-from varda_chat.cli.parameters import ID, TEXT
+from varda_chat.cli.parameters import TEXT
 from varda_chat.errors import VardaError
 from varda_chat.text import numbered, one_line, sanitize
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 @click.argument("what", metavar="ID|TEXT", type=TEXT)
 @click.option("--check", is_flag=True, help="Only search every byte of the profile for TEXT; exits 1 if it is there.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@reading_option
 @at_a_place()
-def purge(place: Place, what: str, check: bool, yes: bool) -> None:
+def purge(place: Place, what: str, check: bool, yes: bool, reading: str | None) -> None:
     """Forget a memory, or all that holds TEXT, so that no file of the profile has a trace of it."""
     if not check:
-        purge_everywhere(place, what, yes)
+        purge_everywhere(place, what, yes, reading)
         return
     from varda_chat.session.purging import trace
     from varda_chat.storage.words import Words
@@ -42,25 +43,26 @@ def purge(place: Place, what: str, check: bool, yes: bool) -> None:
         sys.exit(1)
 
 
-def purge_everywhere(place: Place, what: str, yes: bool) -> None:
-    """Show what would go, ask, take it out of every file of the profile, and prove that it is out."""
+def purge_everywhere(place: Place, what: str, yes: bool, reading: str | None = None) -> None:
+    """Show what would go, ask, take it out of every file of the profile, and prove that it is out. ``reading``: see
+    ``id_meant``."""
     from varda_chat.memory.store import MemoryStore
     from varda_chat.session import purging
     from varda_chat.storage.words import Words
 
     if not place.directory.is_dir():
         raise VardaError(f"There is no memory in {place.directory}.")
-    statement_id = ID.convert(what, None, click.get_current_context()) if what.isdecimal() else None
-    by_id = statement_id is not None
     # before the memory is open: closing a file drops the locks that SQLite has on it
-    read = () if by_id else purging.trace(place.directory, Words([what]))
-    files = [each.name for each in read if each.holds]
+    read = () if reading == "id" else purging.trace(place.directory, Words([what]))
     with MemoryStore.open_records(place.directory, wait=place.wait) as store:
         for notice in store.notices:
             click.echo(sanitize(notice), err=True)
         begun = store.purging.begun()
         removed = store.removed()
         known: list[Statement | Removed] = [*store.statements(), *removed]
+        statement_id = id_meant(known, what, reading)
+        by_id = statement_id is not None
+        files = [] if by_id else [each.name for each in read if each.holds]
         of_id = [each.text for each in known if by_id and each.id == statement_id]
         said = of_id if by_id else [what]
         words = Words(said)
