@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from dataclasses import asdict
@@ -12,7 +13,11 @@ import pytest
 
 from tests.helpers.stores import agrees, opened, texts, told, turn
 from varda_chat.errors import VardaError
-from varda_chat.memory import Statement, backup, peek, reset, verify
+from varda_chat.memory import Statement, backup, maintenance, peek, reset, verify
+from varda_chat.memory.maintenance import repair, restore
+from varda_chat.memory.schema import MemorySettings
+from varda_chat.storage.locks import take_lock
+from varda_chat.storage.sqlite import connect_reader
 
 
 def test_peek_counts_and_creates_nothing(tmp_path: Path) -> None:
@@ -119,3 +124,45 @@ def test_public_names_load_on_use() -> None:
     assert varda_chat.memory.Statement is Statement
     with pytest.raises(AttributeError):
         _ = varda_chat.memory.nonesuch
+
+
+def test_a_repair_forgets_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path, begin_with=MemorySettings(forgetfulness=1.0), forgetfulness_factor=0.0) as store:
+        store.apply(turn(*(told(f"fact {number}") for number in range(10))), session="s")
+    assert repair(tmp_path) == []
+    assert peek(tmp_path).statements == 10
+
+
+def test_a_memory_that_was_forgotten_is_backed_up_before_another_is_restored(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.apply(turn(told("a")), session="s")
+    copy = backup(tmp_path)
+    with opened(tmp_path) as store:
+        store.apply(turn(told("b"), delete=[1]), session="s")
+        store.forget([2])
+    kept = restore(tmp_path, copy)
+    assert kept is not None
+    restore(tmp_path, kept)
+    with opened(tmp_path) as store:
+        assert {each.text for each in store.removed()} == {"a", "b"}
+
+
+@pytest.mark.parametrize("writing", [False, True])
+def test_a_backup_does_not_take_a_memory_in_use_for_one_that_stays_as_it_is(
+    writing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path) as store:
+        store.apply(turn(told("a")), session="s")
+    asked: list[bool] = []
+
+    def note(path: Path, *, in_use: bool = False) -> sqlite3.Connection:
+        asked.append(in_use)
+        return connect_reader(path, in_use=in_use)
+
+    monkeypatch.setattr(maintenance, "connect_reader", note)
+    lock = take_lock(tmp_path) if writing else None
+    backup(tmp_path)
+    if lock is not None:
+        lock.release()
+    assert asked == [writing]
+    take_lock(tmp_path).release()  # it is free again

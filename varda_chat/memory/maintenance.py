@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 import time
 import zlib
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,9 +132,9 @@ def _inconsistencies(db: sqlite3.Connection) -> list[str]:
     return problems + wrong_numbers(db, DATABASE)
 
 
-def backup(directory: str | Path) -> Path:
+def backup(directory: str | Path, *, locked: bool = False) -> Path:
     """Copy memory.db, as of one moment and also while it is in use, to ``backups/memory-<UTC>.db``; returns
-    the copy.
+    the copy. ``locked``: this process keeps all others from writing it.
 
     Raises VardaError where there is no memory, StorageError where the disk does not allow it,
     MemoryDamagedError where it cannot be read.
@@ -149,7 +150,11 @@ def backup(directory: str | Path) -> Path:
         part = beside(target, ".part")
         try:
             make_private_file(part)
-            with closing(connect_reader(source)) as db, closing(sqlite3.connect(part)) as copy:
+            with (
+                _nobody_writing(directory, locked) as quiet,
+                closing(connect_reader(source, in_use=not quiet)) as db,
+                closing(sqlite3.connect(part)) as copy,
+            ):
                 db.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
             to_disk(part)
@@ -159,6 +164,21 @@ def backup(directory: str | Path) -> Path:
             raise
         to_disk(target.parent)
     return target
+
+
+@contextmanager
+def _nobody_writing(directory: Path, locked: bool) -> Iterator[bool]:
+    """Whether nobody can write the memory in ``directory`` within it. A reader that takes a file for one that does not
+    change must not read it otherwise."""
+    lock = None
+    if not locked:
+        with suppress(VardaError, OSError):  # it is in use; or its disk cannot lock, and then it may be
+            lock = take_lock(directory)
+    try:
+        yield locked or lock is not None
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def reset(directory: str | Path, *, purge: bool = False) -> Path | None:
@@ -202,7 +222,8 @@ def restore(directory: str | Path, source: str | Path) -> Path | None:
     if finding is not None:
         raise VardaError(f"{source} cannot be restored: {finding}.")
     with disk_errors(f"{source} was not restored"):
-        kept = backup(directory) if peek(directory).statements else None
+        before = peek(directory)
+        kept = backup(directory) if before.statements or before.events else None
         opened = open_for_writing(directory)
         try:
             given = dict(opened.db.execute("SELECT name, seq FROM sqlite_sequence"))
@@ -286,7 +307,9 @@ def repair(directory: str | Path) -> list[str]:
         if model is None:
             (directory / INDEX).unlink(missing_ok=True)
         else:
-            with MemoryStore.open(directory, fingerprint=model[0], embedding_dim=model[1]) as store:
+            with MemoryStore.open(
+                directory, fingerprint=model[0], embedding_dim=model[1], forgetfulness_factor=0.0
+            ) as store:
                 done += store.notices
     return done
 
@@ -316,7 +339,7 @@ def _clear(path: Path) -> Path:
         saved.rename(path)
     saved.unlink(missing_ok=True)
     try:
-        kept = backup(path.parent)
+        kept = backup(path.parent, locked=True)
         with closing(connect_writer(path)) as db:
             db.execute("PRAGMA journal_mode = DELETE")  # folds the write-ahead log into the file and removes it
         path.unlink()  # the one moment at which the memory goes
