@@ -114,6 +114,10 @@ def test_reset_asks_backs_up_and_clears(tiny_checkpoint: Path, own_data_director
         (["--profile", "", "-p", "x"], 1, "profile name"),
         (["-p", ""], 1, "empty"),
         (["-p", "x", "--checkpoint", "/no/such/directory"], 1, "no checkpoint folder"),
+        (["-p", "x", "--wait", "nan"], 2, "wait"),
+        (["-p", "x", "--temperature", "nan"], 2, "temperature"),
+        (["--data-dir", "~nosuchuser/a", "-p", "x"], 1, "~nosuchuser/a cannot be used"),
+        (["models", "path", "~nosuchuser/a"], 1, "~nosuchuser/a cannot be used"),
     ],
 )
 def test_bad_input_gets_one_clear_line(arguments: list[str], code: int, word: str) -> None:

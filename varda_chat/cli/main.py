@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from varda_chat import __version__
 from varda_chat.cli.completion import profile_names
-from varda_chat.cli.parameters import DIRECTORY, FILE, ID, TEXT, WholeNumber
+from varda_chat.cli.parameters import DIRECTORY, FILE, ID, TEXT, Number, WholeNumber
 from varda_chat.config.defaults import (
     DEFAULT_PROFILE,
     DEFAULT_THEME,
@@ -168,7 +168,7 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     "--data-dir",
     type=DIRECTORY,
     metavar="DIR",
-    help="Where the memories lie.  [default: $VARDA_CHAT_HOME or the user's data folder]",
+    help="Where the memories are kept.  [default: $VARDA_CHAT_HOME or the user's data folder]",
 )
 @click.option(
     "--checkpoint",
@@ -194,14 +194,14 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
 )
 @click.option(
     "--temperature",
-    type=click.FloatRange(0, 10),
+    type=Number(0, 10),
     default=GenerationSettings.temperature,
     envvar="VARDA_CHAT_TEMPERATURE",
     help="Randomness of the answers; 0 for none.",
 )
 @click.option(
     "--top-p",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     default=GenerationSettings.top_p,
     envvar="VARDA_CHAT_TOP_P",
     help="Draw from the likeliest tokens of this total probability.",
@@ -224,12 +224,12 @@ def _read_settings(ctx: click.Context, _: click.Parameter, value: Path | None) -
     type=TEXT,
     metavar="TEXT",
     envvar="VARDA_CHAT_SYSTEM",
-    help="How Varda shall speak in this session.  [default: as the profile keeps it (/persona)]",
+    help="How Varda should speak in this session.  [default: as the profile keeps it (/persona)]",
 )
 @click.option("--seed", type=WholeNumber(0, 2**63 - 1), help="Makes the answers repeatable.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0, 3600),
+    type=Number(0, 3600),
     metavar="SECONDS",
     help=f"Wait so long for another varda-chat that is using the memory.  [default: {WAIT_SECONDS:g} for --prompt and "
     "text on a pipe, else 0]",
@@ -358,19 +358,18 @@ def _reset(directory: Path, profile: str, yes: bool, purge: bool) -> None:
     from varda_chat.cli.options import confirmed
     from varda_chat.memory.maintenance import peek, reset
     from varda_chat.memory.store import MemoryStore
+    from varda_chat.session.purging import PROOFS, remove_all
     from varda_chat.session.purging import finish as finish_purges
     from varda_chat.storage.files import DATABASE
     from varda_chat.text import numbered, sanitize
     from varda_chat.transcripts.store import FILE_NAME as SESSIONS
-    from varda_chat.transcripts.store import remove_file
     from varda_chat.tui.controllers.history import FILE_NAME
 
     found = peek(directory)
     typed = directory / FILE_NAME
     where = f"profile {profile!r} in {sanitize(str(directory))}"
-    kept = purge and any(
-        (*directory.glob("backups/*"), *directory.glob("memory.db.damaged-*"), *directory.glob("sessions.db*"))
-    )
+    beside = ("backups/*", "memory.db.damaged-*", f"{SESSIONS}*", f"{FILE_NAME}*", f"{PROOFS}*")
+    kept = purge and any(path for pattern in beside for path in directory.glob(pattern))
     if not (found.vectors or found.statements or found.events or found.damaged or typed.exists() or kept):
         click.echo(f"The memory of {where} is empty already.")
         return
@@ -389,8 +388,8 @@ def _reset(directory: Path, profile: str, yes: bool, purge: bool) -> None:
     backup = reset(directory, purge=purge)
     typed.unlink(missing_ok=True)
     said = "The memory is empty, and the list of what you typed."
-    if purge and remove_file(directory):
-        said += " The saved sessions are deleted."
-    elif (directory / SESSIONS).exists():
-        said += " Saved sessions are kept; --purge removes them too."
+    if any(directory.glob(f"{SESSIONS}*")):
+        said += " The saved sessions are deleted." if purge else " Saved sessions are kept; --purge removes them too."
+    if purge:
+        remove_all(directory)
     click.echo(said + (f" A backup is in {sanitize(str(backup))}" if backup else ""))

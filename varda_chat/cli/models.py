@@ -155,7 +155,7 @@ def _directory_of(model: str) -> Path:
     shipped = paths.shipped_checkpoints()
     if model in shipped:
         return shipped[model]
-    directory = Path(model).expanduser()
+    directory = paths.expanded(model)
     if os.sep not in model or not directory.is_dir():
         names = ", ".join(shipped)
         raise CheckpointError(f"There is no model {model}. Give one of {names}, or a directory (such as ./{model}).")

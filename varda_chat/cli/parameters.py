@@ -29,6 +29,16 @@ class WholeNumber(click.IntRange):
         return super().convert(value, param, ctx)
 
 
+class Number(click.FloatRange):
+    """A finite number from ``min`` to ``max``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if found != found:  # "nan" lies in every range
+            self.fail(f"{value!r} is not a number from {self.min} to {self.max}.", param, ctx)
+        return found
+
+
 class TypedText(click.ParamType):  # type: ignore[type-arg]
     """Text as a person typed it; where it is not UTF-8, it is read as Windows-1252, which is said."""
 

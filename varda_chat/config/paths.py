@@ -16,14 +16,19 @@ BASE_VARIABLE = "VARDA_CHAT_BASE"
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def expanded(given: str | Path) -> Path:
+    """The path ``given`` by a person, with a home folder for ``~``. Raises VardaError where there is none."""
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise VardaError(f"{given} cannot be used: {error}") from error
+
+
 def data_dir(override: str | Path | None = None) -> Path:
     """The data directory: ``override`` (``--data-dir``), else ``VARDA_CHAT_HOME``, else the platform's own."""
     given = override if override is not None else os.environ.get(HOME_VARIABLE)
     if given:
-        try:
-            return Path(given).expanduser().absolute()
-        except RuntimeError as error:
-            raise VardaError(f"The data folder {given} cannot be used: {error}") from error
+        return expanded(given).absolute()
     from platformdirs import user_data_path
 
     return user_data_path(APP_NAME, appauthor=False)
@@ -87,7 +92,7 @@ def default_checkpoint() -> Path:
     else the shipped adapter, else mini."""
     named = os.environ.get(MODEL_VARIABLE)
     if named:
-        return shipped_checkpoints().get(named) or Path(named).expanduser()
+        return shipped_checkpoints().get(named) or expanded(named)
     adapter = checkpoints_dir() / "default"
     return adapter if (adapter / "config.json").is_file() else bundled_checkpoint()
 
@@ -95,7 +100,7 @@ def default_checkpoint() -> Path:
 def base_directory() -> Path | None:
     """Where the person keeps the base model (``VARDA_CHAT_BASE``), if they said so."""
     given = os.environ.get(BASE_VARIABLE)
-    return Path(given).expanduser() if given else None
+    return expanded(given) if given else None
 
 
 def shipped_checkpoints() -> dict[str, Path]:

@@ -64,7 +64,7 @@ def look(source: str) -> Model:
     shipped = paths.shipped_checkpoints().get(source)
     if shipped is not None:
         return _of_directory(source, source, shipped)
-    directory = Path(source).expanduser()
+    directory = paths.expanded(source)
     return _of_directory(source, directory.name, directory) if directory.is_dir() else Model(source, source, None)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from varda_chat.config.paths import expanded
 from varda_chat.errors import VardaError
 from varda_chat.storage.files import check_target, replace_file, unused
 from varda_chat.text import sanitize, to_json
@@ -49,7 +50,7 @@ def export(transcripts: Transcripts, session_id: int, path: Path) -> Path:
     if kind is None:
         raise VardaError(f"{path.name} must end in .md or .json, which says how it is written.")
     info = transcripts.session(session_id)
-    path = path.expanduser().absolute()
+    path = expanded(path).absolute()
     if not path.parent.is_dir():
         raise VardaError(f"There is no folder {path.parent} to write to.")
     check_target(path)

@@ -42,7 +42,9 @@ def _take(talk: Talk, line: str) -> bool:
             talk.answer(line.strip())
         else:
             _obey(talk, *typed)
-    except VardaError as error:
+    except BrokenPipeError:
+        raise
+    except (VardaError, OSError) as error:
         tell(f"Error: {error}")
     return True
 
