@@ -20,6 +20,7 @@ from training.data.synthetic.wordings import HERE
 from training.data.synthetic.written import fixed_value, part_of
 from training.tables import read_table
 from varda_chat.models.chat_format import sentence_spans
+from varda_chat.models.configuration import INTENTS
 
 KINDS: Final = ("ask", "forget", "correct", "none")
 NEAREST = 24
@@ -45,15 +46,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Judged:
-    """A hand-written line of one of KINDS, and its pairs."""
+    """A hand-written line, what it wants, one of INTENTS or "none", and its pairs."""
 
     kind: str
     pairs: tuple[Pair, ...]
 
 
-def load_judged(*, validation: bool, path: Path = HERE / "judged.jsonl") -> tuple[Judged, ...]:
+def load_judged(*, validation: bool, directory: Path = HERE) -> tuple[Judged, ...]:
     """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
-    return tuple(each for _, each in part_of(read_table(path, _judged), validation=validation))
+    judged = [each for _, each in part_of(read_table(directory / "judged.jsonl", _judged), validation=validation)]
+    alike = part_of(read_table(directory / "contrast.jsonl", _contrast), validation=validation)
+    return (*judged, *(each for _, row in alike for each in row))
 
 
 def _judged(entry: dict[str, Any]) -> Judged:
@@ -63,6 +66,30 @@ def _judged(entry: dict[str, Any]) -> Judged:
     asks = kind == "ask"
     right = [Pair(line, statement, answers=asks, ends=not asks) for statement in fitting]
     return Judged(kind, (*right, *(Pair(line, statement) for statement in entry["no"])))
+
+
+def _contrast(entry: dict[str, Any]) -> tuple[Judged, ...]:
+    """Five lines in like words beside two statements in like words: what fits the one does not fit the other."""
+    statement, near = entry["statement"], entry["near"]
+    ends, neither = entry["end_kind"], entry["end_neither_kind"]
+    if ends not in ("forget", "correct") or neither not in INTENTS:
+        raise ValueError(f"{entry['end']!r}: the end_kind must be forget or correct, the end_neither_kind an intent")
+
+    def both(kind: str, line: str, fits: str | None) -> Judged:
+        asks = kind == "ask"
+        return Judged(
+            kind,
+            tuple(
+                Pair(line, each, answers=asks and each == fits, ends=not asks and each == fits)
+                for each in (statement, near)
+            ),
+        )
+
+    return (
+        both("ask", entry["ask"], statement), both("ask", entry["ask_near"], near),
+        both("ask", entry["ask_neither"], None), both(ends, entry["end"], statement),
+        both(neither, entry["end_neither"], None),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.llama import VardaLlamaAssociative
 from varda_chat.models.reranker import ANSWERS, ENDS
 
+READ_PAIRS = 32
+"""Pairs of the held-out part that are read at once."""
+
 
 @dataclass(frozen=True)
 class RerankConfig:
@@ -26,14 +29,14 @@ class RerankConfig:
 
     rank: int = 8
     pairs: int = 32
-    judged: float = 0.5
+    judged: float = 0.35
     max_steps: int = 900
     warmup_steps: int = 15
     map_rate: float = 1.5e-3
     decision_rate: float = 1e-3
     clip: float = 1.0
     seed: int = 1
-    save_every: int = 25
+    save_every: int = 100
     search_weight: float = 0.3
     answer_threshold: float = 0.7
     end_threshold: float = 0.3
@@ -91,11 +94,14 @@ class RerankTrainer:
     def held_out(self) -> dict[str, str]:
         """Of held-out hand-written lines: how often a fitting statement comes first; shares of fitting and other pairs
         above the threshold of one half."""
+        pairs = [pair for each in self.held for pair in each.pairs]
+        parts = [self.logits(pairs[at : at + READ_PAIRS]) for at in range(0, len(pairs), READ_PAIRS)]
+        judged = torch.cat(parts).split([len(each.pairs) for each in self.held])
         first = {ANSWERS: [0, 0], ENDS: [0, 0]}
         right, wrong = [0, 0], [0, 0]
-        for each in self.held:
+        for each, of_each in zip(self.held, judged, strict=True):
             column = ANSWERS if each.kind in ("ask", "none") else ENDS
-            logits, fits = self.logits(each.pairs)[:, column], labels(each.pairs)[:, column] > 0
+            logits, fits = of_each[:, column], labels(each.pairs)[:, column] > 0
             if bool(fits.any()):
                 first[column][0] += bool(fits[logits.argmax()])
                 first[column][1] += 1

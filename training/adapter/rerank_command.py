@@ -32,13 +32,25 @@ def add_reranker(model: Any, rank: int) -> None:
         each.init_weights()
 
 
+@torch.no_grad()
+def widen_reranker(model: Any, rank: int) -> None:
+    """Give the reranker of ``model`` maps of a greater ``rank``; what is new of them adds nothing yet."""
+    old = model.reranker
+    add_reranker(model, rank)
+    model.reranker.decision = old.decision
+    for name, each in model.reranker.maps.items():
+        before = old.maps[name]
+        each.down[: len(before.down)] = before.down
+        each.up[:, : len(before.down)] = before.up
+
+
 def train_reranker(
     adapter: Path, saves: Path, output: Path, config: RerankConfig, encoder: Callable[[list[str]], Tensor],
     say: Callable[[str], None], *, further: bool = False,
 ) -> None:  # fmt: skip
     """Train a reranker for ``adapter``, resuming from what is in ``saves``, and write both to ``output``. ``encoder``:
-    unit vectors of texts, by which near statements are found. ``further``: train the one that ``adapter`` has, and
-    keep its thresholds."""
+    unit vectors of texts, by which near statements are found. ``further``: train the one that ``adapter`` has, with
+    maps of the configuration's rank where its own are of a smaller one, and keep its thresholds."""
     checkpoint = load_checkpoint(adapter)
     widen(checkpoint.model)
     torch.manual_seed(config.seed)
@@ -46,6 +58,8 @@ def train_reranker(
         raise CheckpointError(f"The adapter in {adapter} has no reranker that could be trained further.")
     if not further:
         add_reranker(checkpoint.model, config.rank)
+    elif config.rank > checkpoint.model.config.memory.rerank_rank:
+        widen_reranker(checkpoint.model, config.rank)
     facts, lines = load_facts(validation=False), load_lines(validation=False)
     drawn = DrawnPairs(facts, lines, encoder, random.Random(config.seed))
     trainer = RerankTrainer(
@@ -56,26 +70,29 @@ def train_reranker(
     trainer.run()
     weights = {f"reranker.{name}": tensor for name, tensor in trainer.reranker.state_dict().items()}
     settings = {
-        "rerank_rank": config.rank,
         "rerank_search_weight": config.search_weight,
         "rerank_answer_threshold": config.answer_threshold,
         "rerank_end_threshold": config.end_threshold,
         "rerank_forget_threshold": config.forget_threshold,
         "change_threshold": config.change_threshold,
     }
-    rewrite_adapter(adapter, output, weights, {} if further else settings)
+    rank = {"rerank_rank": checkpoint.model.config.memory.rerank_rank}
+    rewrite_adapter(adapter, output, weights, rank if further else rank | settings)
 
 
 @click.command()
 @click.option("--adapter", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
 @click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Saves, then the adapter.")
 @click.option("--max-steps", type=click.IntRange(1), default=RerankConfig.max_steps, show_default=True)
+@click.option("--rank", type=click.IntRange(1), default=RerankConfig.rank, show_default=True, help="Of its maps.")
+@click.option("--seed", type=int, default=RerankConfig.seed, show_default=True, help="Other pairs are drawn.")
 @click.option("--rate", type=float, default=RerankConfig.map_rate, show_default=True, help="Learning rate.")
 @click.option("--further", is_flag=True, help="Train the one that the adapter has.")
-def main(adapter: Path, output_dir: Path, max_steps: int, rate: float, further: bool) -> None:
+def main(
+    adapter: Path, output_dir: Path, max_steps: int, rank: int, seed: int, rate: float, further: bool
+) -> None:  # fmt: skip
     """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
-    seed = 2 if further else RerankConfig.seed  # other pairs are drawn than the first time
-    config = RerankConfig(max_steps=max_steps, map_rate=rate, decision_rate=rate * 2 / 3, seed=seed)
+    config = RerankConfig(rank=rank, max_steps=max_steps, map_rate=rate, decision_rate=rate * 2 / 3, seed=seed)
     train_reranker(adapter, output_dir, output_dir / "adapter", config, packaged_encoder(), say, further=further)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,45 @@ def test_hand_written_judgements_are_read_and_held_out_apart() -> None:
     assert not {each.pairs[0].line for each in training} & {each.pairs[0].line for each in held}
     for each in (*training, *held):
         fitting = [pair for pair in each.pairs if pair.answers or pair.ends]
-        assert bool(fitting) == (each.kind != "none")
         assert all(pair.answers == (each.kind == "ask") for pair in fitting)
+        assert each.kind in ("ask", "correct", "forget") or not fitting
         assert len(each.pairs) > len(fitting)
 
 
+ROW = {
+    "statement": "I sing tenor.", "near": "My brother sings bass.", "ask": "What do I sing?",
+    "ask_near": "What does my brother sing?", "ask_neither": "What does my sister sing?",
+    "end": "I sing baritone these days.", "end_kind": "correct",
+    "end_neither": "My cousin sings baritone these days.", "end_neither_kind": "tell",
+}  # fmt: skip
+
+
+def tables(directory: Path, judged: Mapping[str, object], contrast: Mapping[str, str]) -> Path:
+    """A directory with such a row in each table, held out as every first one is."""
+    (directory / "judged.jsonl").write_text(json.dumps(judged) + "\n", "utf-8")
+    (directory / "contrast.jsonl").write_text(json.dumps(contrast) + "\n", "utf-8")
+    return directory
+
+
+def test_of_two_statements_in_like_words_each_line_fits_one_at_most(tmp_path: Path) -> None:
+    judged = {"kind": "none", "line": "Hi", "yes": [], "no": ["I am Bo."]}
+    _, *rows = load_judged(validation=True, directory=tables(tmp_path, judged, ROW))
+    tenor, bass = ROW["statement"], ROW["near"]
+    assert [(each.kind, each.pairs) for each in rows] == [
+        ("ask", (Pair("What do I sing?", tenor, answers=True), Pair("What do I sing?", bass))),
+        ("ask", (Pair(ROW["ask_near"], tenor), Pair(ROW["ask_near"], bass, answers=True))),
+        ("ask", (Pair(ROW["ask_neither"], tenor), Pair(ROW["ask_neither"], bass))),
+        ("correct", (Pair(ROW["end"], tenor, ends=True), Pair(ROW["end"], bass))),
+        ("tell", (Pair(ROW["end_neither"], tenor), Pair(ROW["end_neither"], bass))),
+    ]
+
+
 def test_a_bad_judgement_is_named_with_its_place(tmp_path: Path) -> None:
-    path = tmp_path / "judged.jsonl"
-    path.write_text(json.dumps({"kind": "none", "line": "Hi", "yes": ["I am Bo."], "no": ["x"]}) + "\n", "utf-8")
+    bad = {"kind": "none", "line": "Hi", "yes": ["I am Bo."], "no": ["x"]}
     with pytest.raises(DataError, match=r"judged.jsonl.*1.*'Hi'"):
-        load_judged(validation=False, path=path)
+        load_judged(validation=False, directory=tables(tmp_path, bad, ROW))
+    with pytest.raises(DataError, match=r"contrast.jsonl.*1.*baritone"):
+        load_judged(validation=False, directory=tables(tmp_path, bad | {"yes": []}, ROW | {"end_kind": "ask"}))
 
 
 def test_drawn_pairs_fit_their_line_or_are_about_something_else(drawn: DrawnPairs) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
 from training.adapter.judged import DrawnPairs, batch_of, labels, load_judged
 from training.adapter.rerank import RerankConfig, RerankTrainer
-from training.adapter.rerank_command import add_reranker
+from training.adapter.rerank_command import add_reranker, widen_reranker
 from varda_chat.models.chat_format import ChatMLFormat
 
 CHAT = ChatMLFormat(chatml_tokenizer())
@@ -53,3 +53,20 @@ def test_a_resumed_run_goes_on_as_the_uninterrupted_one(drawn: DrawnPairs, tmp_p
     for one, other in zip(whole.parameters, second.parameters, strict=True):
         torch.testing.assert_close(one, other)
     assert set(second.held_out()) == {"answer first", "ended first", "right", "wrong"}
+
+
+@torch.no_grad()
+def test_a_wider_reranker_judges_as_before_until_it_is_trained(drawn: DrawnPairs, tmp_path: Path) -> None:
+    trainer = a_trainer(drawn, tmp_path)
+    for name, each in trainer.reranker.named_parameters():
+        if name.endswith("up"):
+            torch.nn.init.normal_(each, std=0.1)
+    pairs = batch_of(trainer.judged, drawn, 6, 1.0, random.Random(0))
+    before = trainer.logits(pairs)
+    widen_reranker(trainer.model, 5)
+    wider = trainer.model.reranker
+    assert wider is not None and wider is not trainer.reranker
+    assert trainer.model.config.memory.rerank_rank == 5
+    assert {len(each) for name, each in wider.named_parameters() if name.endswith("down")} == {5}
+    trainer.reranker = wider
+    torch.testing.assert_close(trainer.logits(pairs), before)
