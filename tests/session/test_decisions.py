@@ -248,8 +248,23 @@ def test_only_what_is_judged_to_end_is_deleted(model: Any, store: MemoryStore) -
     meant = next(iter(store.statements())).id
     found = decided(model, store, read_beside=lambda all_: [(0.0, 0.9 if each == meant else 0.2) for each in all_])
     assert found.deletes == {meant}
-    kept = decided(model, store, read_beside=lambda all_: [(0.9, 0.2)] * len(all_))
+    kept = decided(model, store, read_beside=lambda all_: [(0.1, 0.2)] * len(all_))
     assert (kept.status_name, kept.deletes) == ("nothing_to_delete", frozenset())
+
+
+def test_what_a_sure_line_wants_is_not_read_once_more(careful: Any, store: MemoryStore) -> None:
+    """Read beside a statement, a doubt ("You haven't forgotten ..., have you?") may be taken for a request."""
+    meant = next(iter(store.statements())).id
+    lean(careful, ask=12.0)
+    asked = decided(careful, store, read_beside=lambda all_: [(0.0, 0.9 if each == meant else 0.1) for each in all_])
+    assert (asked.status_name, [each.statement for each in asked.found]) == ("recalled", [meant])
+    assert not asked.deletes
+    lean(careful, forget=12.0)
+    gone = decided(careful, store, read_beside=lambda all_: [(0.9 if each == meant else 0.1, 0.0) for each in all_])
+    assert (gone.status_name, gone.deletes) == ("deleted", frozenset([meant]))
+    lean(careful, correct=12.0)
+    kept = decided(careful, store, read_beside=lambda all_: [(0.9, 0.1)] * len(all_))
+    assert not kept.deletes
 
 
 def lean(model: Any, **logits: float) -> None:
