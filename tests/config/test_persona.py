@@ -1,4 +1,4 @@
-"""A person's words on how Varda shall speak: behind the system prompt, for a session or kept by the profile."""
+"""A person's words on how Varda should speak: behind the system prompt, for a session or kept by the profile."""
 
 from __future__ import annotations
 

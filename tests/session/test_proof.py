@@ -140,10 +140,10 @@ async def test_a_key_shows_the_proof(model: Any, profile_dir: Path) -> None:
         assert "can still bring it back" in text_of(pilot)
 
 
-def test_the_search_for_what_was_forgotten_runs_nothing_of_the_folder_it_is_in(
+def test_the_search_for_what_was_forgotten_runs_nothing_of_the_directory_it_is_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mmap.py").write_text("raise SystemExit('taken from the folder')")
+    (tmp_path / "mmap.py").write_text("raise SystemExit('taken from the directory')")
     (tmp_path / "profile").mkdir()
     (tmp_path / "profile" / "memory.db").write_text("My PIN is 4711.")
     monkeypatch.chdir(tmp_path)

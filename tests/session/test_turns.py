@@ -105,13 +105,13 @@ def test_of_a_reset_memory_nothing_is_in_a_resumed_window(
     ids = {each.id for each in told.stored}
     session.close()
     reset(directory)
-    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY, transcripts=transcripts) as anew:
-        anew.memory.remember("I am allergic to penicillin.")
-        assert ids & {each.id for each in anew.memory.statements()}
-        anew.resume(number)
-        assert anew.messages == ()
-        anew.reply("Hello!", instead=True)
-        assert "I am allergic to penicillin." in texts(anew)
+    with ChatSession.open(directory, tiny_checkpoint, generation=GREEDY, transcripts=transcripts) as other:
+        other.memory.remember("I am allergic to penicillin.")
+        assert ids & {each.id for each in other.memory.statements()}
+        other.resume(number)
+        assert other.messages == ()
+        other.reply("Hello!", instead=True)
+        assert "I am allergic to penicillin." in texts(other)
 
 
 def test_of_a_long_session_the_end_is_in_the_window(session: ChatSession, transcripts: Transcripts) -> None:

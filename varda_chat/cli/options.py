@@ -129,7 +129,7 @@ def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callab
                 "--data-dir",
                 type=click.Path(path_type=Path, file_okay=False),
                 metavar="DIR",
-                help="Where the memories lie.",
+                help="Where the memories are kept.",
             ),
             click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else."),
         ]

@@ -17,7 +17,7 @@ _PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def expanded(given: str | Path) -> Path:
-    """The path ``given`` by a person, with a home folder for ``~``. Raises VardaError where there is none."""
+    """The path ``given`` by a person, with a home directory for ``~``. Raises VardaError where there is none."""
     try:
         return Path(given).expanduser()
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""A person's own words on how Varda shall speak: they follow the system prompt of a model that was trained with one.
+"""A person's own words on how Varda should speak: they follow the system prompt of a model that was trained with one.
 
 A profile keeps its own in ``persona.txt``; ``--system`` and ``/persona`` are for a session, the setting ``system`` for
 profiles that have none. Imports nothing heavy.

@@ -71,7 +71,7 @@ HELP = {
     "sessions": "sessions beside a wide chat",
     "bell": "rings after a long answer",
     "confirm_deletes": "ask before Varda deletes",
-    "system": "how Varda shall speak",
+    "system": "how Varda should speak",
 }
 """The settings of one value each, and what they are about."""
 CHOICES: dict[str, tuple[str, ...]] = {"confirm_deletes": CONFIRM_DELETES}

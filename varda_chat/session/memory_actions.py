@@ -179,12 +179,12 @@ class SessionMemory:
 
         self.check_writable("Nothing was purged")
         ids = frozenset(statement_ids)
-        gone = ids
+        left = ids
         try:
             purged, words = purge(self.store, ids, ())
-            gone |= {each.id for each in purged}
+            left |= {each.id for each in purged}
         finally:
-            self._context.leave(gone)
+            self._context.leave(left)
         return words.texts
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
@@ -248,15 +248,15 @@ class SessionMemory:
 
     def take_back(self, turn: Turn) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Undo what ``turn`` stored and deleted, as far as it is still so: what has been pinned or edited since stays,
-        and what has its id in a memory that began anew. Returns the ids of what was removed and of what was brought
+        and what has its id in a memory that was reset. Returns the ids of what was removed and of what was brought
         back. Raises StorageError; the memory is then as before."""
         if not self._state.may_write or not (turn.stored or turn.deleted):
             return (), ()
         said = {each.id: normal_form(each.text) for each in (*turn.stored, *turn.deleted)}
         stored = self.store.reader.present(each.id for each in turn.stored)
         going = [each.id for each in stored if not each.pinned and normal_form(each.text) == said[each.id]]
-        gone = {each.id for each in turn.deleted}
-        coming = [each.id for each in self.removed() if each.id in gone and normal_form(each.text) == said[each.id]]
+        deleted = {each.id for each in turn.deleted}
+        coming = [each.id for each in self.removed() if each.id in deleted and normal_form(each.text) == said[each.id]]
         removed = tuple(each.id for each in self.store.forget(going))
         try:
             return removed, tuple(each.id for each in self.store.bring_back(coming))

@@ -126,7 +126,7 @@ def _logits_of(model: Any) -> Iterator[list[torch.Tensor]]:
 def files_that_hold(directory: Path, texts: Sequence[str]) -> tuple[Read, ...]:
     """``purging.trace``, in a process of its own: this one may have the databases open. Raises VardaError."""
     asked = json.dumps({"directory": str(directory), "texts": list(texts)})
-    line = [sys.executable, "-P", "-m", "varda_chat.session.purging"]  # -P: nothing of the folder we are in
+    line = [sys.executable, "-P", "-m", "varda_chat.session.purging"]  # -P: nothing of the directory we are in
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             line, input=asked, capture_output=True, text=True, timeout=_TRACE_SECONDS, check=True

@@ -42,7 +42,7 @@ class Command:
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command("help", "app.help", "keys, commands, where the data lies", "Help", keys="F1"),
+    Command("help", "app.help", "keys, commands, where the data is", "Help", keys="F1"),
     # sessions
     Command("new", "sessions.new", "begin a new session; the memory stays", "New session", keys="Ctrl+N"),
     Command("sessions", "sessions.choose", "list, search and resume sessions", "Sessions", keys="F3"),
@@ -86,7 +86,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("undo", "memories.undo", "take back the last store or delete", "Undo the last store or delete", keys="F8"),
     Command("sources", "answers.sources", "what each part of the last answer was recalled from", "Sources", keys="F9"),
     Command("why", "answers.why", "what the last answer would be without what it was recalled from", "Why this answer"),
-    Command("persona", "preferences.persona", "how Varda shall speak: in words, or keep, or off", "Persona", "[TEXT]"),
+    Command("persona", "preferences.persona", "how Varda should speak: in words, or keep, or off", "Persona", "[TEXT]"),
     Command("incognito", "moving.incognito", "recall, but store and save nothing; again to end it", "Incognito"),
     Command("panel", "arrangement.toggle_panel", "show or hide the memory panel", "Memory panel", keys="F2"),
     # the program

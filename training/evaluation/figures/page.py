@@ -172,8 +172,8 @@ def _summary_rows(figures: Figures) -> Iterator[tuple[str, Cell]]:
         "never told, by hand: admits it, names no value",
         lambda m: short_share(task(m, "never-told", "admits it, names nothing")),
     )
-    yield "right answers by hand that change without the memories they used, without others", masked
-    yield "questions for which the memory, BM25 finds a turn among five", found_at
+    yield "right answers by hand that change when the memories they used are hidden, when as many others are", masked
+    yield "questions whose turn is among the first five found, by the memory, by BM25", found_at
     yield "acceptable replies with an empty, a full memory", acceptable
 
 

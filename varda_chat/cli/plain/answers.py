@@ -81,7 +81,7 @@ def sources(talk: Talk, _: str) -> None:
 
 
 def persona(talk: Talk, text: str) -> None:
-    """Say how Varda shall speak."""
+    """Say how Varda should speak."""
     tell(change_persona(talk.session, text))
 
 

@@ -17,7 +17,7 @@ def change_persona(session: ChatSession, text: str) -> str:
     word = text.strip().lower()
     if not word:
         now = f"Now: {one_line(session.persona, 200)}" if session.persona else "There is no persona."
-        return f"{now} /persona TEXT says how Varda shall speak in this session; keep and off go there too."
+        return f"{now} /persona TEXT says how Varda should speak in this session; keep and off go there too."
     if word == "keep":
         if session.incognito:
             raise VardaError("Nothing was kept: this session is incognito.")

@@ -75,7 +75,7 @@ class Preferences:
 
     @in_worker("settings")
     async def persona(self, text: str = "") -> None:
-        """Say how Varda shall speak in this session ("off": as she does), keep it for the profile, or tell what it
+        """Say how Varda should speak in this session ("off": as she does), keep it for the profile, or tell what it
         is."""
         screen = self.screen
         if screen.commands.must_load():

@@ -1,4 +1,4 @@
-"""Help: the keys of the place it is asked for in, all others, the commands, the memory, where the data lies."""
+"""Help: the keys of the place it is asked for in, all others, the commands, the memory, where the data is."""
 
 from __future__ import annotations
 

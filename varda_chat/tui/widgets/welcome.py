@@ -1,4 +1,4 @@
-"""What an empty conversation shows: what this is, where the data lies and how to forget; or a short greeting."""
+"""What an empty conversation shows: what this is, where the data is and how to forget; or a short greeting."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Welcome(Vertical):
             ("✦", Content.styled("Welcome. What you tell me today, I still know tomorrow.", "bold"), None),
             ("→", Content.assemble("Try it: tell me ", _name(TRY), " Then type ", _name("/new"), " and ask me."), None),
             ("≈", _size(0), "size"),
-            ("⌂", Content.assemble("Private: no account, no network. Your data lies in ", _name(self._where)), None),
+            ("⌂", Content.assemble("Private: no account, no network. Your data is in ", _name(self._where)), None),
             ("−", Content.assemble("I forget one thing by ", _name("/forget"), ", all by ", _name(self._reset)), None),
             ("?", Content.assemble(help_key, " shows the keys, ", panel_key, " the memory at work."), None),
         ]
