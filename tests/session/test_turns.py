@@ -321,6 +321,25 @@ def test_each_token_knows_its_sources(session: ChatSession) -> None:
         assert strongest.get(recalled.id, 0.0) <= recalled.weight + 1e-6
 
 
+def test_turns_leave_a_full_window_together(session: ChatSession) -> None:
+    """What is left has to be read again: its beginning is another."""
+    chat, context = session.checkpoint.chat, session.context
+    short = [chat.encode("user", "a"), chat.encode("assistant", "b")]
+    turn = sum(len(each.ids) for each in short)
+    fits = context.room // turn
+    history: list[Any] = []
+    left = []
+    for _ in range(10 * fits):
+        kept = context.fitting([*history, *short], 1)
+        left.append((len(history) + 2 - len(kept)) // 2)
+        history = kept
+    assert not any(left[: fits - 1])
+    assert max(left) >= fits // 4
+    assert sum(count > 0 for count in left) <= len(left) / (fits // 4) + 1
+    told = chat.encode("user", "c" * 20), short[1]  # of what another program kept, the same turns leave each time
+    assert context.fitting([*short * 10 * fits, *told], 1)[-2:] == list(told)
+
+
 def test_it_is_told_when_turns_leave_the_window(session: ChatSession) -> None:
     left = [session.reply(f"This is message number {n}, and I live in Lisbon.").left_window for n in range(8)]
     assert left[0] == 0

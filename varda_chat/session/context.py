@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from varda_chat.session.state import SessionState
     from varda_chat.transcripts.records import StoredTurn
 
+LEAVING = 0.25
+"""Share of the window that leaves it at once, when it is full."""
 RESUMED_TURNS = 64
 """The most turns of a resumed session that are put back into the window."""
 
@@ -90,9 +93,15 @@ class ContextWindow:
         return tuple(message for messages in self._messages_of(done) for message in messages)
 
     def fitting(self, messages: Sequence[EncodedMessage], needed: int) -> list[EncodedMessage]:
-        """The latest whole turns that fit beside ``needed`` tokens: the oldest leave the window, the memory stays."""
+        """The latest whole turns that fit beside ``needed`` tokens: the oldest leave the window, the memory stays. They
+        leave by LEAVING at once: what is left has to be read again, since its beginning is another."""
         history = list(messages)
-        while history and sum(len(past.ids) for past in history) + needed > self._state.room:
+        over = sum(len(past.ids) for past in history) + needed - self._state.room
+        if over > 0:
+            step = max(1, int(LEAVING * self._state.room))
+            over = math.ceil(over / step) * step
+        while history and over > 0:
+            over -= sum(len(left.ids) for left in history[:2])
             del history[:2]
         return history
 
