@@ -1,5 +1,6 @@
 """One new token through a Llama-shaped decoder: the operations of transformers' layers, in their order and on their
-weights, without the modules, masks and interfaces around them, on which a small model spends much of its time."""
+weights (but heads that share keys read them at once), without the modules, masks and interfaces around them, on which a
+small model spends much of its time."""
 
 from __future__ import annotations
 
@@ -23,7 +24,6 @@ class OneToken:
         self._first = decoder.layers[0].self_attn.q_proj
         attention = decoder.layers[0].self_attn
         self._head, self._scale = attention.head_dim, attention.scaling
-        self._grouped = attention.num_key_value_groups > 1
         self._eps = decoder.norm.variance_epsilon
 
     @staticmethod
@@ -56,10 +56,10 @@ class OneToken:
             value = v(state).view(1, 1, -1, head).transpose(1, 2)
             query = query * cos + rotate_half(query) * sin
             keys, values = cache.update(key * cos + rotate_half(key) * sin, value, index)
-            read = F.scaled_dot_product_attention(
-                query, keys, values, scale=self._scale, enable_gqa=self._grouped
-            )  # (1, heads, 1, head)
-            hidden = hidden + o(read.transpose(1, 2).reshape(1, 1, -1))
+            # the heads that share keys are read as as many positions: the keys are not copied for each of them
+            shared = query.reshape(1, keys.shape[1], -1, head)
+            read = F.scaled_dot_product_attention(shared, keys, values, scale=self._scale)
+            hidden = hidden + o(read.reshape(1, 1, -1))
             state = _rms_norm(hidden, norm_2, eps)
             hidden = hidden + down(F.silu(gate(state)) * up(state))
         return _rms_norm(hidden, decoder.norm.weight, eps)
