@@ -27,7 +27,7 @@ class RerankConfig:
     of the decision, along a cosine over ``max_steps``; the search's weight and the thresholds: of a model with this
     reranker, chosen on held-out facts (docs/experiments.md)."""
 
-    rank: int = 8
+    rank: int = 16
     pairs: int = 32
     judged: float = 0.35
     max_steps: int = 900
@@ -38,8 +38,8 @@ class RerankConfig:
     seed: int = 1
     save_every: int = 100
     search_weight: float = 0.3
-    answer_threshold: float = 0.7
-    end_threshold: float = 0.3
+    answer_threshold: float = 0.65
+    end_threshold: float = 0.5
     forget_threshold: float = 0.6
     change_threshold: float = 0.3
 
