@@ -8,7 +8,7 @@ OUT ?= runs/mini
 CHECKPOINT ?= varda_chat/checkpoints/mini
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test test-slow test-hostile check man format bench bench-memory bench-train bench-ui recall ablations train train-default wikitext clean
+.PHONY: help chat test test-slow test-hostile check man format bench bench-growth bench-memory bench-train bench-ui recall ablations train train-default wikitext clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ format: .venv/dev ## format the code
 
 bench: .venv/train ## what memory costs: both shipped models against plain parts in the same run, beside the goals (ARGS=--quick; half an hour)
 	@$(BIN)/python -m training.benchmarks $(ARGS)
+
+bench-growth: .venv/train ## how cost grows with the memory, the prompt, a search's results and the session (half an hour)
+	@$(BIN)/python -m training.benchmarks.growth $(ARGS)
 
 bench-memory: .venv/train ## the memory: index types, turns, starts (ARGS=--million for 1,000,000 vectors too)
 	@$(BIN)/python -m training.benchmarks.index $(ARGS)
@@ -118,7 +121,7 @@ endef
 wikitext: .venv/train ## train on WikiText-2 with memory, and its plain twin, and compare them (a quarter of an hour on a free core; the whole test split)
 	$(call train-wikitext,memory,true)
 	$(call train-wikitext,twin,false)
-	@$(BIN)/varda-eval runs/wikitext/memory perplexity --dataset wikitext-2 --data-dir $(DATA) --against runs/wikitext/twin
+	@$(BIN)/varda-eval runs/wikitext/memory perplexity --dataset wikitext-2 $(if $(wildcard $(DATA)),--data-dir $(DATA)) --against runs/wikitext/twin
 
 clean: ## remove the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -19,12 +19,12 @@ from rich.table import Table
 
 from training.benchmarks import commits, processes, speed
 from training.benchmarks.machine import Machine, load_a_core, this_machine
-from training.benchmarks.ratios import Figure, Row
+from training.benchmarks.ratios import Figure, Row, names
+from training.benchmarks.speed import MODELS
 from training.benchmarks.training import TRAINING, measure_training_row
 from training.quiet import quiet_libraries
 from varda_chat.models.checkpoint import load_checkpoint
 
-MODELS = ("mini", "default")
 PLAIN_TRAINED = "mini"
 """The preset that is trained in the same loop as its plain twin."""
 OF_MODELS = (speed.WRITING, speed.READING, speed.FIRST, speed.SEARCH)
@@ -52,6 +52,7 @@ class Report:
             row = {name: value for name, value in asdict(each.row).items() if name != "goals"}
             figures = {"model": each.model, "plain": each.plain, "ours": each.ours, "ratio": each.ratio}
             goal = {"goal": each.goal, "met": each.met, "runs": each.runs, "command": command_of(each)}
+            goal |= {"detail": each.detail} if each.detail else {}
             rows.append(row | figures | goal)
         return {"machine": asdict(self.machine), "load_at_end": self.load_at_end, "rows": rows}
 
@@ -96,9 +97,10 @@ def table_of(report: Report) -> Table:
     for each in report.figures:
         sign = "≤" if each.row.at_most else "≥"
         goal = "" if each.goal is None else f"{sign} {each.goal:g}"
+        what = each.row.what + (" *" if each.row.gpu else "") + (f" ({each.detail})" if each.detail else "")
         mark = {None: "", True: "✓", False: "✗"}[each.met]
         table.add_row(
-            each.row.what + (" *" if each.row.gpu else ""), each.row.against, each.model,
+            what, each.row.against, each.model,
             _shown(each.plain, each.row.unit), _shown(each.ours, each.row.unit), f"{each.ratio:.2f}", goal, mark,
         )  # fmt: skip
     return table
@@ -106,14 +108,6 @@ def table_of(report: Report) -> Table:
 
 def _shown(value: float, unit: str) -> str:
     return f"{value:,.0f} {unit}" if value >= 100 else f"{value:,.3g} {unit}"
-
-
-def _names(given: str, known: Sequence[str], flag: str) -> list[str]:
-    names = [each.strip() for each in given.split(",") if each.strip()]
-    unknown = [each for each in names if each not in known]
-    if unknown or not names:
-        raise click.UsageError(f"{flag}: {', '.join(unknown) or 'nothing'} is none of {', '.join(known)}.")
-    return names
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -129,8 +123,8 @@ def main(
 ) -> None:
     """Measure what memory costs, against plain parts, and print it with the goals."""
     usual = [name for name, row in ROWS.items() if million or row not in OF_A_MILLION]
-    wanted = frozenset(usual if rows is None else _names(rows, list(ROWS), "--rows"))
-    chosen = _names(models, MODELS, "--models")
+    wanted = frozenset(usual if rows is None else names(rows, list(ROWS), "--rows"))
+    chosen = names(models, MODELS, "--models")
     quiet_libraries()
     machine = this_machine()
     found: list[Figure] = []

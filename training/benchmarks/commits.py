@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,10 @@ from varda_chat.storage.sqlite import connect_writer, transaction
 COMMIT = Row("commit", "a turn's durable commit, 10,000 vectors", "one SQLite commit of the same bytes", "ms",
              {"mini": 2.0, "default": 2.0}, at_most=True)  # fmt: skip
 STATEMENTS, VECTORS = 2, 10_000
+FIRST = 5
+"""Commits that the log of a database grows with, before it is written over from its beginning."""
+PAGE = 4096 + 24
+"""Bytes of a page in SQLite's write-ahead log."""
 
 
 def measure_commits(dims: Mapping[str, int], repeats: int) -> Iterator[Figure]:
@@ -25,12 +31,13 @@ def measure_commits(dims: Mapping[str, int], repeats: int) -> Iterator[Figure]:
     and recall two, and commits of as many bytes into one table of a database with the same settings."""
     for model, dim in dims.items():
         with tempfile.TemporaryDirectory(prefix="varda-bench-") as place:
-            plain, ours = _commits(Path(place), dim, 20 * repeats)
-        yield Figure(COMMIT, model, 1000 * plain, 1000 * ours, 20 * repeats)
+            (plain, ours), pages = _commits(Path(place), dim, 20 * repeats)
+        detail = f"{pages[1]:.0f} pages written, the plain one {pages[0]:.0f}"
+        yield Figure(COMMIT, model, 1000 * plain, 1000 * ours, 20 * repeats, detail)
 
 
-def _commits(directory: Path, dim: int, runs: int) -> tuple[float, float]:
-    """Median seconds of a plain commit and of a turn's."""
+def _commits(directory: Path, dim: int, runs: int) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Median seconds of a plain commit and of a turn's, and the pages that each writes."""
     fill(directory, clustered(VECTORS, dim, centres=VECTORS // PER_CENTRE, seed=1))
     rng = np.random.default_rng(5)
     payload = rng.bytes(STATEMENTS * PER_STATEMENT * dim * 4)
@@ -44,4 +51,18 @@ def _commits(directory: Path, dim: int, runs: int) -> tuple[float, float]:
             with transaction(plain):
                 plain.execute("INSERT INTO rows (bytes) VALUES (?)", (payload,))
 
-        return medians(lambda: seconds(commit), lambda: turn_seconds(store, rng, dim)[0], runs)
+        def turn() -> float:
+            return turn_seconds(store, rng, dim)[0]
+
+        pages = _pages(directory / "plain.db", commit), _pages(directory / "memory.db", turn)
+        return medians(lambda: seconds(commit), turn, runs), pages
+
+
+def _pages(database: Path, commit: Callable[[], object]) -> float:
+    """Pages that ``commit`` adds to the write-ahead log of ``database``: the median of the FIRST."""
+    log = database.with_name(f"{database.name}-wal")
+    sizes = [log.stat().st_size]
+    for _ in range(FIRST):
+        commit()
+        sizes.append(log.stat().st_size)
+    return statistics.median((after - before) / PAGE for before, after in pairwise(sizes))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import click
 
 Work = Callable[[], object]
 
@@ -42,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """A row as measured: medians of ``runs`` of the ``plain`` way and of ``ours``; ``detail`` says with what."""
+    """A row as measured: medians of ``runs`` of the ``plain`` way and of ``ours``; ``detail`` says what bounds it."""
 
     row: Row
     model: str
@@ -90,3 +92,12 @@ def seconds(work: Work) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+def names(given: str, known: Sequence[str], flag: str) -> list[str]:
+    """The names that ``flag`` was given, a list with commas. Raises click.UsageError where one is not ``known``."""
+    names = [each.strip() for each in given.split(",") if each.strip()]
+    unknown = [each for each in names if each not in known]
+    if unknown or not names:
+        raise click.UsageError(f"{flag}: {', '.join(unknown) or 'nothing'} is none of {', '.join(known)}.")
+    return names

@@ -28,6 +28,7 @@ from varda_chat.models.linear_maps import suit
 from varda_chat.models.reply import ReplyWriter
 from varda_chat.session.decisions import FoundMemory, decide
 
+MODELS = ("mini", "default")
 VECTORS, MILLION = 10_000, 1_000_000
 WRITTEN, WRITING_PROMPT, READ, FIRST_PROMPT = 64, 48, 192, 400
 """Tokens that are written and read."""
@@ -159,6 +160,21 @@ class ModelBench:
 
         return decided if self.decides else searched
 
+    def searches(self, k: int, repeats: int) -> tuple[float, float]:
+        """Median seconds of one search for ``k`` results: of the FAISS index in the store, and of the store."""
+        numbers, count = self.queries.numpy(), len(self.queries)
+
+        def bare() -> None:
+            for at in range(count):
+                self.bare.search(numbers[at : at + 1], k)
+
+        def ours() -> None:
+            for at in range(count):
+                self.store.search(self.queries[at].view(1, 1, -1), k)
+
+        plain, full = in_turns(bare, ours, repeats)
+        return plain / count, full / count
+
     def _decided(self, prompt: list[int]) -> ReplyWriter:
         """A writer that has read all of ``prompt`` but the reply's header, when the line is decided on."""
         writer = ReplyWriter(self.model, self.chat)
@@ -205,25 +221,7 @@ def measure_models(bench: ModelBench, rows: frozenset[str], repeats: int) -> Ite
         yield figure(FIRST, 1, times, length)
     search = SEARCH_MILLION if million else SEARCH
     if search.name in rows:
-        yield figure(search, 1, _searches(bench, repeats), 1)
-
-
-def _searches(bench: ModelBench, repeats: int) -> tuple[float, float]:
-    """Median seconds of one search: of the FAISS index in the store, and of the store."""
-    queries, k = bench.queries, int(bench.model.config.num_search_results)
-    numbers = queries.numpy()
-    count = len(queries)
-
-    def bare() -> None:
-        for at in range(count):
-            bench.bare.search(numbers[at : at + 1], k)
-
-    def ours() -> None:
-        for at in range(count):
-            bench.store.search(queries[at].view(1, 1, -1), k)
-
-    plain, full = in_turns(bare, ours, repeats)
-    return plain / count, full / count
+        yield figure(search, 1, bench.searches(int(bench.model.config.num_search_results), repeats), 1)
 
 
 def measure_speed(checkpoint: Checkpoint, *, memory_size: int = VECTORS, repeats: int = 5) -> list[Speed]:

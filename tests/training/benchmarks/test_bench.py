@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,8 @@ def test_commits_are_measured_for_each_model(monkeypatch: pytest.MonkeyPatch) ->
     (found,) = commits.measure_commits({"mini": 16}, 1)
     assert found.plain > 0
     assert found.ours > 0
+    written = re.fullmatch(r"(\d+) pages written, the plain one (\d+)", found.detail)
+    assert written is not None and int(written[1]) > int(written[2]) > 0
 
 
 def test_the_command_prints_the_table_and_writes_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

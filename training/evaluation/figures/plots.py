@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from varda_chat.config.installer import install_command
 from varda_chat.errors import StorageError, VardaError
 
 FORMATS = (".svg", ".png")
-_COLOURS = ("#0072B2", "#E69F00", "#009E73")  # Okabe and Ito: told apart by the colour-blind, too
+COLOURS = ("#0072B2", "#E69F00", "#009E73")  # Okabe and Ito: told apart by the colour-blind, too
 _MARKS = ("o", "s", "^")
-_INK, _FAINT = "#222222", "#cccccc"
+_INK, FAINT = "#222222", "#cccccc"
 
 
 def check_chart(path: Path) -> None:
@@ -81,19 +82,30 @@ def _scores(found: Mapping[str, Any]) -> dict[str, Score]:
     return {tier: Score(score["right"], score["total"]) for tier, score in found.items()}
 
 
-def _draw(runs: Sequence[_Run], path: Path) -> None:
+@contextmanager
+def drawn_to(path: Path, size: tuple[float, float]) -> Iterator[Any]:
+    """A figure of ``size`` (inches), in the manner of all charts; what is drawn in it is written to ``path``. Raises
+    StorageError."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    among = any(len(run.distractors) > 1 for run in runs)
     style = {
-        "font.size": 9, "text.color": _INK, "axes.labelcolor": _INK, "axes.edgecolor": _FAINT, "xtick.color": _INK,
+        "font.size": 9, "text.color": _INK, "axes.labelcolor": _INK, "axes.edgecolor": FAINT, "xtick.color": _INK,
         "ytick.color": _INK, "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
         "axes.titlesize": 10, "svg.hashsalt": "varda-chat",
     }  # fmt: skip
     with mpl.rc_context(style):
-        size = (9.0 if among else 6.0, 0.4 + 3.0 * len(runs))
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        yield figure
+        try:
+            figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        except OSError as error:
+            raise StorageError(f"The chart could not be written: {error}") from error
+
+
+def _draw(runs: Sequence[_Run], path: Path) -> None:
+    among = any(len(run.distractors) > 1 for run in runs)
+    with drawn_to(path, (9.0 if among else 6.0, 0.4 + 3.0 * len(runs))) as figure:
         ratios = [1.7, 1.0] if among else [1.0]
         rows = figure.subplots(
             len(runs), len(ratios), squeeze=False, sharey=True, gridspec_kw={"width_ratios": ratios}
@@ -105,10 +117,6 @@ def _draw(runs: Sequence[_Run], path: Path) -> None:
             elif among:
                 axes[1].set_axis_off()
         figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-        try:
-            figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
-        except OSError as error:
-            raise StorageError(f"The chart could not be written: {error}") from error
 
 
 def _conditions(run: _Run, axes: Any) -> None:
@@ -145,7 +153,7 @@ def _distractors(run: _Run, axes: Any) -> None:
 
 
 def _colour(tier: str) -> str:
-    return _COLOURS[TIERS.index(tier)]
+    return COLOURS[TIERS.index(tier)]
 
 
 def _percent(scores: list[Score]) -> list[float]:
@@ -161,5 +169,5 @@ def _errors(scores: list[Score]) -> list[list[float]]:
 
 def _percent_axis(axes: Any) -> None:
     axes.set_ylim(0, 100)
-    axes.grid(axis="y", color=_FAINT, linewidth=0.6)
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
