@@ -41,7 +41,11 @@ def test_numbers_that_nothing_can_hold_are_refused(small_profile: Path, command:
 
 @pytest.mark.parametrize("number", [HUGE, "9" * 5000])
 def test_forgetting_a_number_that_no_id_can_be(small_profile: Path, number: str) -> None:
-    assert run("memory", "forget", number, "--yes").exit_code == 2
+    """It is text that no memory holds."""
+    result = run("memory", "forget", number, "--yes")
+    assert (result.exit_code, "Nothing in memory is" in result.stderr) == (1, True)
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert run("memory", "forget", number, "--as", "id", "--yes").exit_code == 2
 
 
 @pytest.mark.parametrize("text", ["x = " + "[" * 20_000, "memory_size = " + "9" * 5000, f"memory_size = {HUGE}"])

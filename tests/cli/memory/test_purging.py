@@ -68,6 +68,19 @@ def test_digits_that_no_memory_has_as_its_id_are_text(directory: Path) -> None:
     assert [each["id"] for each in answers("list")] == [2, 1]
 
 
+def test_an_id_that_was_forgotten_is_no_text(directory: Path) -> None:
+    with opened(directory) as store:
+        store.apply(turn(told("There are 12 of us.")), session="s")
+    run("forget", 1, "--yes")
+    again = run("forget", 1, "--yes")
+    assert (again.exit_code, "Nothing in memory is '1'" in again.stderr) == (1, True)
+    nowhere = run("purge", 77, "--yes")
+    assert "With --as text it is looked for in all files." in nowhere.stderr
+    assert run("purge", "0000", "--yes").exit_code == 1
+    assert run("forget", "Tea", "--as", "id", "--yes").exit_code == 2
+    assert [each["id"] for each in answers("list")] == [4, 3, 2]
+
+
 def test_digits_that_may_be_an_id_or_text_are_not_guessed(directory: Path) -> None:
     with opened(directory) as store:
         store.apply(turn(told("My PIN is 2.")), session="s")

@@ -28,7 +28,8 @@ def forget(place: Place, what: str, purge: bool, yes: bool, reading: str | None)
         return
     within_words = False
     with place.store() as store:
-        statement_id = id_meant(store.statements(), what, reading)
+        removed = {each.id for each in store.removed()}
+        statement_id = id_meant(store.statements(), what, reading, removed)
         if statement_id is not None:
             ids = {statement_id}
         else:

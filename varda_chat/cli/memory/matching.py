@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -34,20 +34,24 @@ def matches(statements: Sequence[Statement | Removed], what: str) -> tuple[set[i
     return held - within or held, bool(held) and held == within
 
 
-def id_meant(statements: Sequence[Statement | Removed], what: str, reading: str | None) -> int | None:
+def id_meant(
+    statements: Sequence[Statement | Removed], what: str, reading: str | None, others: Collection[int] = ()
+) -> int | None:
     """The id that ``what`` is; None where it is text. ``reading``: "id", "text", or None where the person has not said
-    which. Raises VardaError for digits that are the id of one memory and stand in another: what goes is not guessed."""
-    if reading == "text" or not what.isdecimal():
+    which; ``others``: ids that were given to memories beside ``statements``. Digits are an id, unless no memory has it
+    and some hold them. Raises VardaError for digits that are the id of one memory and stand in another: what goes is
+    not guessed."""
+    if reading == "text" or (reading is None and (not what.isdecimal() or what.startswith("0") or len(what) >= 19)):
         return None
-    number = int(ID.convert(what, None, click.get_current_context())) if reading == "id" or len(what) < 19 else None
-    if reading == "id" or number is None:
+    number = int(ID.convert(what, None, click.get_current_context()))
+    whole = re.compile(rf"(?<!\w){what}(?!\w)")
+    holding = [each.id for each in statements if each.id != number and whole.search(each.text)]
+    if reading == "id" or not holding:
         return number
-    others = [each.id for each in statements if each.id != number and re.search(rf"(?<!\w){what}(?!\w)", each.text)]
-    known = any(each.id == number for each in statements)
-    if known and others:
-        named = ", ".join(map(str, others[:_SHOWN]))
+    if number in others or any(each.id == number for each in statements):
+        named = ", ".join(map(str, holding[:_SHOWN]))
         raise VardaError(f"{what} is the id of a memory, and stands in {named}. Add --as id or --as text.")
-    return number if known else None
+    return None
 
 
 def within_words(statements: Sequence[Statement | Removed], what: str) -> list[int]:

@@ -60,7 +60,7 @@ def purge_everywhere(place: Place, what: str, yes: bool, reading: str | None = N
         begun = store.purging.begun()
         removed = store.removed()
         known: list[Statement | Removed] = [*store.statements(), *removed]
-        statement_id = id_meant(known, what, reading)
+        statement_id = id_meant(known, what, reading, {id_ for each in begun for id_ in each.ids})
         by_id = statement_id is not None
         files = [] if by_id else [each.name for each in read if each.holds]
         of_id = [each.text for each in known if by_id and each.id == statement_id]
@@ -69,7 +69,8 @@ def purge_everywhere(place: Place, what: str, yes: bool, reading: str | None = N
         found = [each for each in store.statements(newest_first=False) if words.stand_in(each.text)]
         before = [each for each in removed if words.stand_in(each.text)]
         if not (found or before or files or begun):
-            raise VardaError(f"Nothing in memory is {one_line(what)!r}.")
+            hint = " With --as text it is looked for in all files." if by_id and reading is None else ""
+            raise VardaError(f"Nothing in memory is {one_line(what)!r}.{hint}")
         if not place.as_json:
             for statement in found:
                 click.echo(as_line(statement))
