@@ -68,7 +68,7 @@ def test_where_there_are_none_nothing_is_made(directory: Path) -> None:
 
 def test_prompts_are_saved_and_gone_on_with(tiny_checkpoint: Path, directory: Path) -> None:
     def tokens(*arguments: str) -> int:
-        done = run("-p", "I live in Lisbon.", "--json", *arguments, checkpoint=tiny_checkpoint)
+        done = run("-p", "Hello!", "--json", *arguments, checkpoint=tiny_checkpoint)
         return int(json.loads(done.stdout)["prompt_tokens"])
 
     first = tokens("--continue")  # there is none yet

@@ -85,13 +85,14 @@ def train_reranker(
 @click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Saves, then the adapter.")
 @click.option("--max-steps", type=click.IntRange(1), default=RerankConfig.max_steps, show_default=True)
 @click.option("--rank", type=click.IntRange(1), default=RerankConfig.rank, show_default=True, help="Of its maps.")
-@click.option("--seed", type=int, default=RerankConfig.seed, show_default=True, help="Other pairs are drawn.")
+@click.option("--seed", type=int, help="Of the pairs that are drawn.  [default: others with --further]")
 @click.option("--rate", type=float, default=RerankConfig.map_rate, show_default=True, help="Learning rate.")
 @click.option("--further", is_flag=True, help="Train the one that the adapter has.")
 def main(
-    adapter: Path, output_dir: Path, max_steps: int, rank: int, seed: int, rate: float, further: bool
+    adapter: Path, output_dir: Path, max_steps: int, rank: int, seed: int | None, rate: float, further: bool
 ) -> None:  # fmt: skip
     """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
+    seed = seed if seed is not None else RerankConfig.seed + further
     config = RerankConfig(rank=rank, max_steps=max_steps, map_rate=rate, decision_rate=rate * 2 / 3, seed=seed)
     train_reranker(adapter, output_dir, output_dir / "adapter", config, packaged_encoder(), say, further=further)
 

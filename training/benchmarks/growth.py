@@ -85,7 +85,7 @@ def by_prompt_and_results(model: str, runs: int) -> Iterator[Curve]:
 
 
 def by_session(model: str, turns: int) -> Curve:
-    """ms of a turn against its number: means of TOGETHER turns."""
+    """ms of a turn against its number: means of at most TOGETHER turns."""
     with tempfile.TemporaryDirectory(prefix="varda-bench-") as place:
         settings = GenerationSettings(temperature=0.0, max_new_tokens=REPLY)
         with ChatSession.open(Path(place), model, generation=settings) as session:
@@ -93,7 +93,7 @@ def by_session(model: str, turns: int) -> Curve:
             chat.banned = [*chat.banned, chat.end_id]  # every reply is as long
             times = [seconds(partial(session.reply, _line(turn))) for turn in range(turns)]
     means = [statistics.fmean(times[at : at + TOGETHER]) for at in range(0, turns, TOGETHER)]
-    ends = range(TOGETHER, turns + TOGETHER, TOGETHER)
+    ends = [min(at + TOGETHER, turns) for at in range(0, turns, TOGETHER)]
     return Curve("session", model, tuple(ends), tuple(1000 * each for each in means))
 
 

@@ -134,7 +134,7 @@ def _inconsistencies(db: sqlite3.Connection) -> list[str]:
 
 def backup(directory: str | Path, *, locked: bool = False) -> Path:
     """Copy memory.db, as of one moment and also while it is in use, to ``backups/memory-<UTC>.db``; returns
-    the copy. ``locked``: this process keeps all others from writing it.
+    the copy. No other process can begin to write it meanwhile. ``locked``: this one keeps them from it already.
 
     Raises VardaError where there is no memory, StorageError where the disk does not allow it,
     MemoryDamagedError where it cannot be read.

@@ -48,9 +48,10 @@ class ContextWindow:
     def resume(self, turns: Iterable[StoredTurn]) -> None:
         """Begin after ``turns`` of the transcripts, as many of the last as fit. Those that told or named what is not in
         memory any more are left out. Raises StorageError as reading does."""
-        self.begin()
         done = [stored for stored in turns if stored.state in ("done", "stopped")]
-        for stored, messages in zip(done, self._messages_of(done), strict=True):
+        found = self._messages_of(done)
+        self.begin()
+        for stored, messages in zip(done, found, strict=True):
             self.past = Past(Turn.from_stored(stored), tuple(self.messages))
             self.messages += messages
         self.messages = self.fitting(self.messages, 1)

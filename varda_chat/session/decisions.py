@@ -192,8 +192,8 @@ def decide(
     may_ask = asks or (read_beside is not None and likeliest == "other" and chance["ask"] > MAY_ASK)
     if read_beside is not None and candidates and (changes or may_ask):
         by_ends = changes and likeliest != "ask"
-        sure = "forget" if requests else likeliest if likeliest == "ask" else None
-        candidates = _reranked(candidates, read_beside, config.rerank_search_weight, sure, by_ends=by_ends)
+        wants = likeliest if requests or likeliest == "ask" else None
+        candidates = _reranked(candidates, read_beside, config.rerank_search_weight, wants, by_ends=by_ends)
         answers_above = config.rerank_answer_threshold
         # a correction leaves a new statement behind, a request to forget nothing
         ends_above = config.rerank_forget_threshold if requests else config.rerank_end_threshold
@@ -262,13 +262,13 @@ def _worth_storing(
 
 
 def _reranked(
-    candidates: Sequence[Candidate], read_beside: ReadBeside, search_weight: float, sure: str | None, *, by_ends: bool
+    candidates: Sequence[Candidate], read_beside: ReadBeside, search_weight: float, wants: str | None, *, by_ends: bool
 ) -> tuple[Candidate, ...]:
     """The likeliest of ``candidates``, judged by reading them beside the line and, with ``search_weight``, by what the
     search says of them, in log-odds; no other comes about.
 
-    ``sure``: "ask" or "forget" for a line that surely wants this. Reading may then take the one for the other ("You
-    haven't forgotten my birthday, have you?"): it says that the statement is meant all the same.
+    ``wants``: "ask" for a line that most likely asks, "forget" for a request. Reading may then take the one for the
+    other ("You haven't forgotten my birthday, have you?"): it says that the statement is meant all the same.
     """
     near = sorted(candidates, key=lambda each: -(each.ends if by_ends else each.answers))[:RERANKED]
     judged = read_beside([each.statement for each in near])
@@ -279,7 +279,7 @@ def _reranked(
     read = []
     for each, (answers, ends) in zip(near, judged, strict=True):
         meant = min(answers + ends, 1.0)
-        answers, ends = (meant if sure == "ask" else answers), (meant if sure == "forget" else ends)
+        answers, ends = (meant if wants == "ask" else answers), (meant if wants == "forget" else ends)
         read.append(replace(each, answers=both(answers, each.answers), ends=both(ends, each.ends)))
     return tuple(sorted(read, key=lambda each: -each.answers))
 

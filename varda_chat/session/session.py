@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.config.paths import profile_dir
+from varda_chat.errors import VardaError
 from varda_chat.memory.records import MemoryEvent
 from varda_chat.session.confirming import Confirm
 from varda_chat.session.context import RESUMED_TURNS, ContextWindow
@@ -225,9 +226,14 @@ class ChatSession:
 
     def resume(self, session_id: int) -> tuple[StoredTurn, ...]:
         """Resume a session of the transcripts: as many of its last turns as fit are in the window again. Returns
-        those that were looked at. Raises VardaError where there is no such session, StorageError as reading does."""
+        those that were looked at. Raises VardaError where there is no such session, StorageError as reading does, after
+        which a new session begins."""
         turns = self.recording.resume(session_id, RESUMED_TURNS)
-        self.context.resume(turns)
+        try:
+            self.context.resume(turns)
+        except VardaError:
+            self.new()
+            raise
         return turns
 
     def follow(self, exchanges: Sequence[Exchange]) -> None:
