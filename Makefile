@@ -41,7 +41,7 @@ format: .venv/dev ## format the code
 bench: .venv/train ## what memory costs: both shipped models against plain parts in the same run, beside the goals (ARGS=--quick; half an hour)
 	@$(BIN)/python -m training.benchmarks $(ARGS)
 
-bench-growth: .venv/train ## how cost grows with the memory, the prompt, a search's results and the session (half an hour)
+bench-growth: .venv/train ## how cost grows with the memory, the prompt, a search's results and the session (ten minutes)
 	@$(BIN)/python -m training.benchmarks.growth $(ARGS)
 
 bench-memory: .venv/train ## the memory: index types, turns, starts (ARGS=--million for 1,000,000 vectors too)

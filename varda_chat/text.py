@@ -83,6 +83,11 @@ def one_line(text: str, limit: int = 200) -> str:
     return line[: limit - 1].rstrip(" \u200c\u200d") + "…"
 
 
+def folded(text: str) -> str:
+    """``text`` as words are looked for in it: without case and runs of white space, its accents in one form."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
 def split_unfinished(text: str) -> tuple[str, str]:
     """``text`` as (what can be sanitized now, a tail that may be the first half of a sequence).
 

@@ -17,9 +17,6 @@ from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.llama import VardaLlamaAssociative
 from varda_chat.models.reranker import ANSWERS, ENDS
 
-READ_PAIRS = 32
-"""Pairs of the held-out part that are read at once."""
-
 
 @dataclass(frozen=True)
 class RerankConfig:
@@ -95,7 +92,8 @@ class RerankTrainer:
         """Of held-out hand-written lines: how often a fitting statement comes first; shares of fitting and other pairs
         above the threshold of one half."""
         pairs = [pair for each in self.held for pair in each.pairs]
-        parts = [self.logits(pairs[at : at + READ_PAIRS]) for at in range(0, len(pairs), READ_PAIRS)]
+        size = self.config.pairs
+        parts = [self.logits(pairs[at : at + size]) for at in range(0, len(pairs), size)]
         judged = torch.cat(parts).split([len(each.pairs) for each in self.held])
         first = {ANSWERS: [0, 0], ENDS: [0, 0]}
         right, wrong = [0, 0], [0, 0]

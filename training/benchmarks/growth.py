@@ -34,7 +34,7 @@ LEAST = 100
 SIZES = (1_000, 10_000, 100_000)
 PROMPTS = (48, 96, 192, 384, 768, 1536)
 RESULTS = (1, 4, 16, 64, 256)
-TURNS, REPLY, TOGETHER = 120, 16, 10
+TURNS, REPLY, TOGETHER = 100, 16, 10
 """Turns of a session, tokens of each reply, and turns that one point of the curve is the mean of."""
 WHAT = {
     "memory": ("writing, tokens/s", "vectors in memory"),

@@ -96,8 +96,8 @@ def seconds(work: Work) -> float:
 
 def names(given: str, known: Sequence[str], flag: str) -> list[str]:
     """The names that ``flag`` was given, a list with commas. Raises click.UsageError where one is not ``known``."""
-    names = [each.strip() for each in given.split(",") if each.strip()]
-    unknown = [each for each in names if each not in known]
-    if unknown or not names:
+    found = [each.strip() for each in given.split(",") if each.strip()]
+    unknown = [each for each in found if each not in known]
+    if unknown or not found:
         raise click.UsageError(f"{flag}: {', '.join(unknown) or 'nothing'} is none of {', '.join(known)}.")
-    return names
+    return found

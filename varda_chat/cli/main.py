@@ -386,10 +386,11 @@ def _reset(directory: Path, profile: str, yes: bool, purge: bool) -> None:
             for line in finish_purges(store):
                 click.echo(sanitize(line), err=True)
     backup = reset(directory, purge=purge)
-    typed.unlink(missing_ok=True)
     said = "The memory is empty, and the list of what you typed."
     if any(directory.glob(f"{SESSIONS}*")):
         said += " The saved sessions are deleted." if purge else " Saved sessions are kept; --purge removes them too."
     if purge:
         remove_all(directory)
+    else:
+        typed.unlink(missing_ok=True)
     click.echo(said + (f" A backup is in {sanitize(str(backup))}" if backup else ""))

@@ -3,6 +3,7 @@ Imports nothing but click before one is given."""
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -34,7 +35,7 @@ class Number(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         found = super().convert(value, param, ctx)
-        if found != found:  # "nan" lies in every range
+        if math.isnan(found):  # no bound rules it out
             self.fail(f"{value!r} is not a number from {self.min} to {self.max}.", param, ctx)
         return found
 

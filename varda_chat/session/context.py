@@ -48,11 +48,11 @@ class ContextWindow:
     def resume(self, turns: Iterable[StoredTurn]) -> None:
         """Begin after ``turns`` of the transcripts, as many of the last as fit. Those that told or named what is not in
         memory any more are left out. Raises StorageError as reading does."""
-        done = [stored for stored in turns if stored.state in ("done", "stopped")]
+        done = _answered(turns)
         found = self._messages_of(done)
         self.begin()
-        for stored, messages in zip(done, found, strict=True):
-            self.past = Past(Turn.from_stored(stored), tuple(self.messages))
+        for turn, messages in zip(done, found, strict=True):
+            self.past = Past(turn, tuple(self.messages))
             self.messages += messages
         self.messages = self.fitting(self.messages, 1)
 
@@ -90,8 +90,7 @@ class ContextWindow:
         if turn.turn_id is None or transcripts is None or session_id is None:
             raise VardaError("What was said before this answer is not known any more.")
         before = transcripts.turns(session_id, RESUMED_TURNS, before=turn.turn_id)
-        done = [stored for stored in before if stored.state in ("done", "stopped")]
-        return tuple(message for messages in self._messages_of(done) for message in messages)
+        return tuple(message for messages in self._messages_of(_answered(before)) for message in messages)
 
     def fitting(self, messages: Sequence[EncodedMessage], needed: int) -> list[EncodedMessage]:
         """The latest whole turns that fit beside ``needed`` tokens: the oldest leave the window, the memory stays. They
@@ -119,20 +118,23 @@ class ContextWindow:
         if self.past is not None:
             self.past = replace(self.past, window=tuple(_without(self.past.window, deleted)))
 
-    def _messages_of(self, turns: Sequence[StoredTurn]) -> list[list[EncodedMessage]]:
+    def _messages_of(self, turns: Sequence[Turn]) -> list[list[EncodedMessage]]:
         """Of each of ``turns`` of the transcripts the messages that the window has of it: none where it told or named a
         statement that is not in memory in these words any more (the ids of a memory that was reset begin again)."""
         chat = self._state.chat
-        past = [Turn.from_stored(stored) for stored in turns]
-        ids = {id_ for turn in past for id_ in turn.mentions}
+        ids = {id_ for turn in turns for id_ in turn.mentions}
         present = {each.id: each.text for each in self._state.store.reader.present(ids)}
         found = []
-        for turn in past:
+        for turn in turns:
             named = [(each.id, each.text) for each in turn.stored] + [(each.id, each.text) for each in turn.recalled]
             lives = all(normal_form(present.get(id_, "")) == normal_form(text) for id_, text in named)
             answer = replace(chat.encode("assistant", turn.reply), mentions=turn.mentions)
             found.append([chat.encode("user", turn.prompt), answer] if lives else [])
         return found
+
+
+def _answered(turns: Iterable[StoredTurn]) -> list[Turn]:
+    return [Turn.from_stored(stored) for stored in turns if stored.state in ("done", "stopped")]
 
 
 def _without(messages: Sequence[EncodedMessage], deleted: frozenset[int]) -> list[EncodedMessage]:

@@ -15,7 +15,7 @@ from varda_chat.memory.records import (
     TurnChanges,
     Undone,
     normal_form,
-)  # fmt: skip
+)
 from varda_chat.session.lengths import check_length
 from varda_chat.session.turn import Recalled, Turn
 from varda_chat.text import sanitize

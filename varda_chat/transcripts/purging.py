@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import unicodedata
 from typing import Any
 
 from varda_chat.storage.row_checksums import text_crc
 from varda_chat.storage.words import FORGOTTEN_TEXT, Words
+from varda_chat.text import folded
 from varda_chat.transcripts.records import name_after
 from varda_chat.transcripts.schema import SEAL_TURN
 
@@ -46,12 +46,8 @@ def _begins_in(name: str, words: Words) -> bool:
     turn is in another session."""
     if not name.endswith("…"):
         return False
-    said, *texts = (_plain(text) for text in (name.removesuffix("…"), *words.texts))
+    said, *texts = (folded(text) for text in (name.removesuffix("…"), *words.texts))
     return any(text.startswith(said[at:]) for text in texts for at in range(max(1, len(said) - _LEAST_BEGUN + 1)))
-
-
-def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def _turn_without(prompt: str, reply: str, details: str, words: Words) -> tuple[str, str, str]:

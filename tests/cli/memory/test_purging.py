@@ -87,7 +87,7 @@ def test_digits_that_may_be_an_id_or_text_are_not_guessed(directory: Path) -> No
     for command in ("purge", "forget"):
         refused = run(command, 2, "--yes")
         assert refused.exit_code == 1
-        assert "2 is the id of a memory, and stands in 4. Add --as id or --as text." in refused.stderr
+        assert "2 is the id of a memory, and the text of 4 contains it. Add --as id or --as text." in refused.stderr
     assert [each["text"] for each in answers("forget", 2, "--as", "text", "--yes")[0]["forgotten"]] == ["My PIN is 2."]
     answers("undo")
     assert [each["text"] for each in answers("purge", 2, "--as", "id", "--yes")[0]["forgotten"]] == ["Tea at five."]

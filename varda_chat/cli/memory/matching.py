@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from varda_chat.cli.parameters import ID
+from varda_chat.cli.parameters import ID, MAX_ID
 from varda_chat.errors import VardaError
-from varda_chat.text import one_line
+from varda_chat.text import folded, one_line
 
 if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
@@ -20,7 +19,10 @@ _SHOWN = 20
 """Ids that a question names."""
 
 reading_option = click.option(
-    "--as", "reading", type=click.Choice(["id", "text"]), help="What digits are.  [default: an id, if a memory has it]"
+    "--as",
+    "reading",
+    type=click.Choice(["id", "text"]),
+    help="Take digits for an id or for text.  [default: an id, unless no memory has it and some contain it]",
 )
 """For commands that take an ID or TEXT."""
 
@@ -28,8 +30,8 @@ reading_option = click.option(
 def matches(statements: Sequence[Statement | Removed], what: str) -> tuple[set[int], bool]:
     """The ids of the statements that hold ``what`` as whole words; where there are none, of those that hold it within
     a word, and True. Case, white space and the form of accents do not count."""
-    wanted = _plain(what)
-    held = {each.id for each in statements if wanted and wanted in _plain(each.text)}
+    wanted = folded(what)
+    held = {each.id for each in statements if wanted and wanted in folded(each.text)}
     within = set(within_words(statements, what))
     return held - within or held, bool(held) and held == within
 
@@ -39,26 +41,37 @@ def id_meant(
 ) -> int | None:
     """The id that ``what`` is; None where it is text. ``reading``: "id", "text", or None where the person has not said
     which; ``others``: ids that were given to memories beside ``statements``. Digits are an id, unless no memory has it
-    and some hold them. Raises VardaError for digits that are the id of one memory and stand in another: what goes is
-    not guessed."""
-    if reading == "text" or (reading is None and (not what.isdecimal() or what.startswith("0") or len(what) >= 19)):
+    and some contain them. Raises VardaError for digits that are the id of one memory and part of another's text."""
+    if reading == "text" or (reading is None and not _may_be_id(what)):
         return None
     number = int(ID.convert(what, None, click.get_current_context()))
-    whole = re.compile(rf"(?<!\w){what}(?!\w)")
-    holding = [each.id for each in statements if each.id != number and whole.search(each.text)]
-    if reading == "id" or not holding:
+    if reading == "id":
+        return number
+    containing = [each.id for each in statements if each.id != number and _as_words(what).search(each.text)]
+    if not containing:
         return number
     if number in others or any(each.id == number for each in statements):
-        named = ", ".join(map(str, holding[:_SHOWN]))
-        raise VardaError(f"{what} is the id of a memory, and stands in {named}. Add --as id or --as text.")
+        named = ", ".join(map(str, containing[:_SHOWN]))
+        raise VardaError(
+            f"{what} is the id of a memory, and the text of {named} contains it. Add --as id or --as text."
+        )
     return None
+
+
+def _may_be_id(what: str) -> bool:
+    return what.isdecimal() and not what.startswith("0") and len(what) < len(str(MAX_ID))
+
+
+def _as_words(wanted: str) -> re.Pattern[str]:
+    """Finds ``wanted`` where it does not begin or end within a word."""
+    return re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
 
 
 def within_words(statements: Sequence[Statement | Removed], what: str) -> list[int]:
     """The ids of the statements that hold ``what``, but nowhere as whole words."""
-    wanted = _plain(what)
-    whole = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
-    texts = ((each.id, _plain(each.text)) for each in statements)
+    wanted = folded(what)
+    whole = _as_words(wanted)
+    texts = ((each.id, folded(each.text)) for each in statements)
     return [statement_id for statement_id, text in texts if wanted and wanted in text and not whole.search(text)]
 
 
@@ -76,7 +89,3 @@ def confirm_within_words(what: str, ids: Sequence[int], as_json: bool) -> None:
         agreed = False
     if not agreed:
         raise refused
-
-
-def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
