@@ -111,3 +111,9 @@ class TrainConfig:
     datasets: tuple[str, ...] = ()
     log_with: str | None = None
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of rows and episodes; not those of pairs, of which half a model is run."""
+        episodes = (self.fact_episodes + self.multi_session_episodes) * self.episode_length
+        return (episodes + self.dialogue_rows * self.row_length) * self.gradient_accumulation_steps

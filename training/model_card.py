@@ -20,13 +20,15 @@ from varda_chat.models import VardaGPTAssociative
 @dataclass(frozen=True)
 class Making:
     """How a checkpoint came to be. ``note``: what the command alone does not tell; ``run.json`` of the run's directory holds
-    both. ``seconds``: of training, without data preparation. ``credits``: name, licence and attribution of what was read."""
+    both. ``steps``: those that were made, fewer than planned where ``patience`` ended the run. ``seconds``: of training, without
+    data preparation. ``credits``: name, licence and attribution of what was read."""
 
     command: str
     note: str
     seconds: float
     hardware: str
     training_documents: int
+    steps: int
     steps_per_epoch: float
     credits: tuple[tuple[str, str, str], ...]
 
@@ -43,11 +45,9 @@ def write_card(
     training."""
     c = model.config
     parameters = sum(p.numel() for p in model.parameters())
-    tokens = config.max_steps * (
-        (config.fact_episodes + config.multi_session_episodes) * config.episode_length
-        + config.dialogue_rows * config.row_length
-    )
+    tokens = making.steps * config.tokens_per_step
     episodes = config.fact_episodes + (0 if recall else config.multi_session_episodes)
+    of_episodes = episodes * config.episode_length * config.gradient_accumulation_steps / config.tokens_per_step
     data = "\n".join(f"| {' | '.join(credit)} |" for credit in making.credits)
     name = f"Varda ({config.preset})"
     results = [_result(recall)] if recall else []
@@ -78,8 +78,8 @@ what it finds, and decides by learned gates what to store and what to delete. Ma
 {making.command}
 ```
 
-{making.note + chr(10) + chr(10) if making.note else ""}Seed {config.seed}, {config.max_steps:,} steps ({config.max_steps / making.steps_per_epoch:.1f} passes over
-{making.training_documents:,} documents, {tokens / 1e6:.0f} M tokens in all, {episodes * config.episode_length * config.max_steps / tokens:.0%} of them
+{making.note + chr(10) + chr(10) if making.note else ""}Seed {config.seed}, {making.steps:,} steps ({making.steps / making.steps_per_epoch:.1f} passes over
+{making.training_documents:,} documents, {tokens / 1e6:.0f} M tokens in all, {of_episodes:.0%} of them
 {"fact episodes" if recall else "episodes of consecutive segments"}), AdamW at {config.learning_rate:g}, {config.mixed_precision} autocast, {making.seconds / 60:.0f} minutes on {making.hardware}.
 {_FACTS if recall else _SEGMENTS}
 

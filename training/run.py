@@ -184,7 +184,7 @@ def _finished(trainer: Trainer, trained: VardaGPTAssociative, source: RunSource,
     origin = json.loads((output_dir / ORIGIN).read_text(encoding="utf-8"))
     making = Making(
         origin["command"], origin["note"], trainer.elapsed, _hardware(trainer.accelerator),
-        source.documents, data.steps_per_epoch, source.credits(),
+        source.documents, trainer.step, data.steps_per_epoch, source.credits(),
     )  # fmt: skip
     write_card(output_dir, trained, trainer.config, making, figures, recall)
     return recall

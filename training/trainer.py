@@ -158,7 +158,7 @@ class Trainer:
             while self.step < config.max_steps:
                 before = time.monotonic()
                 terms = self.train_step()
-                rate = self._tokens_per_step() / (time.monotonic() - before)
+                rate = config.tokens_per_step / (time.monotonic() - before)
                 self.elapsed = time.monotonic() - started
                 self.smooth = {k: SMOOTHING * self.smooth.get(k, v) + (1 - SMOOTHING) * v for k, v in terms.items()}
                 figures = {**self.smooth, "tokens_per_second": rate}
@@ -204,12 +204,6 @@ class Trainer:
             return False
         self.console.print(f"No better validation in {self.waited}; stopped at step {self.step} with the best weights.")
         return True
-
-    def _tokens_per_step(self) -> int:
-        """Tokens of rows and episodes; not those of pairs, of which half a model is run."""
-        config = self.config
-        episodes = (config.fact_episodes + config.multi_session_episodes) * config.episode_length
-        return (episodes + config.dialogue_rows * config.row_length) * config.gradient_accumulation_steps
 
     # what is written
 

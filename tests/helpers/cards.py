@@ -45,10 +45,10 @@ def benchmark() -> Benchmark:
 def written(directory: Path, chat: ChatFormat, recall: Benchmark | None, credits: Any = CREDITS) -> Any:
     preset = PRESETS["nano"]
     config = TrainConfig(
-        preset="nano", learning_rate=preset.learning_rate, max_steps=2, fact_episodes=1, multi_session_episodes=0,
-        dialogue_rows=1, question_pairs=0, episode_length=128, row_length=128,
+        preset="nano", learning_rate=preset.learning_rate, max_steps=20_000, fact_episodes=1, multi_session_episodes=0,
+        dialogue_rows=1, question_pairs=0, episode_length=128, row_length=128, gradient_accumulation_steps=4,
     )  # fmt: skip
-    making = Making("varda-train --preset nano", "", 60.0, "2 CPU threads", 100, 10.0, credits)
+    making = Making("varda-train --preset nano", "", 60.0, "2 CPU threads", 100, 10_000, 2500.0, credits)
     validation = Validation(3.5, 3.0, 0.5, 0.5, 0.0, 0.5, 0.0, 0.2)
     write_card(directory, tiny_model(chat), config, making, validation, recall)
     return ModelCard.load(directory / "README.md")

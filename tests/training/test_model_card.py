@@ -90,6 +90,14 @@ def test_a_card_of_training_has_the_figures_of_the_benchmark(
     assert card.text.lstrip().startswith("# Varda (nano)\n")
 
 
+def test_a_card_counts_the_steps_that_were_made_and_all_batches_of_a_step(
+    chat_format: ChatFormat, tmp_path: Path
+) -> None:
+    written(tmp_path, chat_format, benchmark())
+    card = " ".join((tmp_path / "README.md").read_text("utf-8").split())
+    assert "10,000 steps (4.0 passes over 100 documents, 10 M tokens in all, 50% of them fact episodes)" in card
+
+
 def test_a_card_of_text_has_what_its_text_is_called(chat_format: ChatFormat, tmp_path: Path, checking: None) -> None:
     credits = (
         ("hub:someone/a-set/en", "mit", "Hugging Face hub"),

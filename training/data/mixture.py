@@ -80,7 +80,8 @@ class Data:
 
     @property
     def steps_per_epoch(self) -> float:
-        return self.training_rows.rows_per_epoch / self.config.dialogue_rows
+        config = self.config
+        return self.training_rows.rows_per_epoch / (config.dialogue_rows * config.gradient_accumulation_steps)
 
 
 def load_dialogues(directory: Path) -> tuple[list[Dialogue], list[Dialogue]]:

@@ -20,12 +20,14 @@ from training.cli import evaluate, train
 from training.data.dialogue_rows import DialogueRows
 from training.data.document_episodes import TextEpisodes
 from training.data.episodes import STATEMENTS
+from training.data.mixture import Data, Stack
 from training.data.preprocess.pipeline import How, prepare_text
 from training.data.preprocess.token_files import PreparedText
 from training.data.sources.documents import Document
 from training.data.text_mixture import talk_of, text_data
 from training.evaluation.perplexity.documents import MEMORY, NO_MEMORY, SHUFFLED, Tally, measure_perplexity, windows
 from training.evaluation.perplexity.plain_models import load_plain
+from training.process_group import ALONE, ProcessGroup
 from training.run import build, config_of
 from varda_chat.config.paths import bundled_checkpoint
 from varda_chat.errors import DataError
@@ -95,6 +97,27 @@ def test_text_alone_trains_a_model_and_its_memory(prepared: PreparedText, tmp_pa
     with pytest.raises(DataError, match="changed since"):
         build(config, None, tmp_path / "out", QUIET, resume=True)
     assert manifest == [prepared.digest]
+
+
+def test_an_epoch_reads_each_row_once_however_many_batches_make_a_step(
+    prepared: PreparedText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of("nano", {"fact_episodes": 1, "dialogue_rows": 16, "gradient_accumulation_steps": 4,
+                                "mixed_precision": "no", "datasets": (str(prepared.directory),)})  # fmt: skip
+    rows_per_epoch = text_data(config, [prepared], prepared.chat).training_rows.rows_per_epoch
+    read: list[int] = []
+    rows = Data.rows
+
+    def counted(self: Data, step: int, group: ProcessGroup = ALONE) -> Stack:
+        stack = rows(self, step, group)
+        read.append(stack.total)
+        return stack
+
+    monkeypatch.setattr(Data, "rows", counted)
+    build(config, None, tmp_path / "out", QUIET, epochs=0.5)
+    assert sum(read) == pytest.approx(rows_per_epoch / 2, abs=32), "half a step more or less"
+    records = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert records[-1]["epoch"] == pytest.approx(sum(read) / rows_per_epoch, abs=1e-3)
 
 
 def test_dialogue_and_text_together_tell_facts_between_the_dialogues_lines(tmp_path: Path) -> None:
