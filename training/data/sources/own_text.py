@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data.sources.documents import BadLines, Document, Split
-from training.data.sources.records import lines, records
+from training.data.sources.records import lines, records, whole
 from varda_chat.errors import DataError
 from varda_chat.ingest.learning import without_markup
 from varda_chat.text import sanitize
@@ -20,6 +20,7 @@ KINDS = (*TEXT, *MARKDOWN, *JSON_LINES, *JSON)
 PART = 10_000
 """Characters after which a long text is cut, at the next end of a paragraph."""
 LARGEST_JSON = 512 * 1024 * 1024
+"""Bytes of one .json file, which is read whole."""
 
 _ROLES = {
     "user": "user", "human": "user", "prompter": "user", "me": "user",
@@ -113,16 +114,16 @@ def _of_lines(name: str, file: Path, bad: BadLines) -> Iterator[Document]:
 
 def _of_export(name: str, file: Path, bad: BadLines) -> Iterator[Document]:
     """A .json file: one conversation, or a list of them."""
-    if file.stat().st_size > LARGEST_JSON:
-        raise DataError(f"{file} is longer than {LARGEST_JSON // 2**20} MiB; bring it into .jsonl, one record a line.")
-    text = "".join(line for _, line in lines(file, bad))
+    text = whole(file, bad, LARGEST_JSON)
+    if text is None:
+        return
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         bad.note(file, getattr(error, "lineno", 1), f"not JSON ({str(error).splitlines()[0]})")
         return
-    whole = isinstance(value, dict) or (isinstance(value, list) and bool(value) and _is_message(value[0]))
-    for number, each in enumerate([value] if whole else value if isinstance(value, list) else [value], 1):
+    single = isinstance(value, dict) or (isinstance(value, list) and bool(value) and _is_message(value[0]))
+    for number, each in enumerate([value] if single else value if isinstance(value, list) else [value], 1):
         try:
             found = _document(f"{name}#{number}", each)
         except (ValueError, TypeError, KeyError, AttributeError) as error:

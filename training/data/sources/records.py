@@ -1,4 +1,4 @@
-"""Lines and JSON records of plain or xz-compressed files; what cannot be read is noted, and reading goes on."""
+"""Plain or xz-compressed files: whole, lines, JSON records. What cannot be read is noted, and reading goes on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from varda_chat.errors import DataError
 
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes of one line; what is longer is no line of text."""
+_CHUNK = 1 << 20
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -38,6 +39,27 @@ def lines(path: Path, bad: BadLines) -> Iterator[tuple[int, str]]:
                     bad.note(path, number, f"not UTF-8 ({error.reason})")
     except (EOFError, lzma.LZMAError) as error:
         raise DataError(f"{path} is damaged after line {number} ({error}). Fetch it again.") from error
+
+
+def whole(path: Path, bad: BadLines, largest: int) -> str | None:
+    """The text of ``path``; None where it is not UTF-8, which is noted in ``bad``. A file that breaks off or holds more
+    than ``largest`` bytes raises DataError."""
+    raw = bytearray()
+    try:
+        with open_bytes(path) as file:
+            while chunk := file.read(_CHUNK):
+                raw += chunk
+                if len(raw) > largest:
+                    raise DataError(
+                        f"{path} is longer than {largest // 2**20} MiB; bring it into .jsonl, one record a line."
+                    )
+    except (EOFError, lzma.LZMAError) as error:
+        raise DataError(f"{path} is damaged ({error}). Fetch it again.") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        bad.note(path, error.object.count(b"\n", 0, error.start) + 1, f"not UTF-8 ({error.reason})")
+        return None
 
 
 def records(path: Path, bad: BadLines) -> Iterator[tuple[int, Any]]:

@@ -16,10 +16,12 @@ from training.data.preprocess.encoding import led, tokenizer_fingerprint
 from training.data.preprocess.pipeline import How, prepare_text
 from training.data.preprocess.token_files import PreparedText
 from training.data.preprocess.tokenizer import save_tokenizer, train_tokenizer
+from training.data.sources import own_text
 from training.data.sources.catalogue import NAMED
 from training.data.sources.corpora import Dialogue, is_validation
-from training.data.sources.documents import SPLITS, Document, place
+from training.data.sources.documents import SPLITS, BadLines, Document, place
 from training.data.sources.own_text import own_documents, own_files
+from training.data.sources.records import LONGEST_LINE
 from training.data.sources.wikitext import articles
 from varda_chat.errors import DataError
 
@@ -131,8 +133,6 @@ def write_own(directory: Path) -> None:
 
 
 def test_ones_own_files_of_every_kind(tmp_path: Path) -> None:
-    from training.data.sources.documents import BadLines
-
     directory = tmp_path / "own"
     write_own(directory)
     bad = BadLines()
@@ -152,6 +152,36 @@ def test_ones_own_files_of_every_kind(tmp_path: Path) -> None:
     said = "\n".join(bad.first)
     for place_of in ("broken.txt, line 2", "talk.jsonl, line 2", "talk.jsonl, line 5", "shared.json, line 1"):
         assert place_of in said
+
+
+def test_a_long_export_on_one_line_is_read_whole(tmp_path: Path) -> None:
+    """As chat programs write theirs: years of conversations without a line end."""
+    talk = [{"role": "user", "content": "Well? " * 100_000}, {"role": "assistant", "content": "Well."}]
+    exported = "\ufeff" + json.dumps([{"messages": talk}] * 30)
+    assert len(exported) > LONGEST_LINE
+    (tmp_path / "conversations.json").write_text(exported, encoding="utf-8")
+    bad = BadLines()
+    assert len(list(own_documents(own_files(tmp_path), tmp_path, bad))) == 30
+    assert not bad.count
+
+
+def test_an_export_that_cannot_be_read_whole_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = tmp_path / "conversations.json.xz"
+    exported = lzma.compress(json.dumps([{"text": prose(n)} for n in range(50)]).encode())
+
+    def read(content: bytes) -> BadLines:
+        packed.write_bytes(content)
+        bad = BadLines()
+        assert not list(own_documents([packed], tmp_path, bad))
+        return bad
+
+    with pytest.raises(DataError, match=r"conversations.json.xz is damaged \(.+\). Fetch it again"):
+        read(exported[:-20])
+    (found,) = read(lzma.compress(b'["One line.",\n"A b\xff line."]')).first
+    assert found == f"{packed}, line 2: not UTF-8 (invalid start byte)"
+    monkeypatch.setattr(own_text, "LARGEST_JSON", 1024)
+    with pytest.raises(DataError, match=r"longer than .* one record a line"):
+        read(exported)
 
 
 def test_the_command_shows_what_came_out_and_where_lines_were_bad(tmp_path: Path) -> None:
@@ -224,8 +254,6 @@ def wikitext_directory(directory: Path) -> Path:
 
 
 def test_wikitext_is_kept_byte_for_byte_in_its_official_splits(tmp_path: Path) -> None:
-    from training.data.sources.documents import BadLines
-
     directory = wikitext_directory(tmp_path / "wt")
     whole = lzma.decompress((directory / "wikitext2_raw.train.txt.xz").read_bytes()).decode("utf-8")
     found = list(articles(directory / "wikitext2_raw.train.txt.xz", BadLines()))
