@@ -101,28 +101,33 @@ def _scan(sources: Sequence[Source], how: How, show: Progress) -> list[_Scan]:
     """Read all documents once and decide where each goes. Evaluation goes first: what is in the test split is dropped
     from the others, what is in validation from training."""
     found: list[_Scan] = []
-    digests: list[tuple[int, int, bytes, bytes]] = []  # source, document
-    places: dict[tuple[int, int], float] = {}
-    for number, source in enumerate(sources):
+    digests: list[list[tuple[bytes, bytes]]] = []
+    for source in sources:
         bad = BadLines()
         splits: list[int] = []
-        for document in source.read(bad):
-            at = len(splits)
+        places: dict[int, float] = {}
+        of_source: list[tuple[bytes, bytes]] = []
+        for at, document in enumerate(source.read(bad)):
             if document.split is not None:
                 split: Split = document.split
             else:
-                places[number, at] = where = place(source.name, document.key, how.seed)
+                places[at] = where = place(source.name, document.key, how.seed)
                 split = _drawn(where, source.open_splits, how.held_out)
             splits.append(SPLITS.index(split))
-            digests.append((number, at, *document.digests()))
+            of_source.append(document.digests())
             if at % 512 == 0:
                 show(f"reading {source.name}", at, None)
         if not splits:
             reason = f"; the first bad line is {bad.first[0]}" if bad.count else ""
             raise DataError(f"{source.name} has no document that can be read: {bad.count} bad lines{reason}.")
-        found.append(_Scan(source, np.array(splits, np.int8), bad))
+        scan = _Scan(source, np.array(splits, np.int8), bad)
+        _drop_duplicates([scan], [of_source])
+        _fill_empty(scan, places)
+        found.append(scan)
+        digests.append(of_source)
+    # only now those of other sources, so that what a source holds out depends on it alone
     _drop_duplicates(found, digests)
-    _fill_empty(found, places)
+    _check_splits(found)
     return found
 
 
@@ -132,37 +137,45 @@ def _drawn(where: float, open_splits: Sequence[Split], share: float) -> Split:
     return held[number] if number < len(held) else "train"  # type: ignore[return-value]
 
 
-def _drop_duplicates(scans: Sequence[_Scan], digests: Sequence[tuple[int, int, bytes, bytes]]) -> None:
+def _drop_duplicates(scans: Sequence[_Scan], digests: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
     exact: set[bytes] = set()
     same: set[bytes] = set()
     for code in (SPLITS.index("test"), SPLITS.index("validation"), SPLITS.index("train")):
-        for source, at, whole, normalised in digests:
-            scan = scans[source]
-            if scan.splits[at] != code:
-                continue
-            if normalised in same:
-                scan.splits[at] = _DROPPED
-                scan.dropped["exact" if whole in exact else "normalised"] += 1
-            exact.add(whole)
-            same.add(normalised)
+        for scan, of_source in zip(scans, digests, strict=True):
+            for at, (whole, normalised) in enumerate(of_source):
+                if scan.splits[at] != code:
+                    continue
+                if normalised in same:
+                    scan.splits[at] = _DROPPED
+                    scan.dropped["exact" if whole in exact else "normalised"] += 1
+                exact.add(whole)
+                same.add(normalised)
 
 
-def _fill_empty(scans: Sequence[_Scan], places: dict[tuple[int, int], float]) -> None:
-    """Where too few documents were drawn from for a split to get one, it gets the next in order."""
+def _fill_empty(scan: _Scan, places: dict[int, float]) -> None:
+    """Where too few of a source's documents were drawn from for a split to get one, it gets the next in order, with all
+    of its key; nothing of a source that has hardly any."""
     training = SPLITS.index("train")
     for split in ("validation", "test"):
-        if any((scan.splits == SPLITS.index(split)).any() for scan in scans):
+        if split not in scan.source.open_splits or (scan.splits == SPLITS.index(split)).any():
             continue
-        free = sorted((w, *at) for at, w in places.items() if scans[at[0]].splits[at[1]] == training)
-        if len(free) < 3:
-            total = sum(int((scan.splits >= 0).sum()) for scan in scans)
-            raise DataError(
-                f"{total} documents are too few to keep some for validation and test. Give more text: a document is a "
-                "dialogue, a record, or a part of about 10,000 characters of a text file."
-            )
-        _, source, document = free[0]
-        scans[source].splits[document] = SPLITS.index(split)
-    if not any((scan.splits == training).any() for scan in scans):
+        free = {at: where for at, where in places.items() if scan.splits[at] == training}
+        if len(set(free.values())) < 3:
+            continue
+        lowest = min(free.values())
+        scan.splits[[at for at, where in free.items() if where == lowest]] = SPLITS.index(split)
+
+
+def _check_splits(scans: Sequence[_Scan]) -> None:
+    """Raises DataError where a split has no document of any source."""
+    has = {split: any((scan.splits == code).any() for scan in scans) for code, split in enumerate(SPLITS)}
+    if not (has["validation"] and has["test"]):
+        total = sum(int((scan.splits >= 0).sum()) for scan in scans)
+        raise DataError(
+            f"{total} documents are too few to keep some for validation and test. Give more text: a document is a "
+            "dialogue, a record, or a part of about 10,000 characters of a text file."
+        )
+    if not has["train"]:
         raise DataError("Nothing is left to train on: all documents are kept for validation and test.")
 
 

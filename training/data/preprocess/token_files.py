@@ -18,7 +18,8 @@ from training.data.sources.selection import MANIFEST
 from varda_chat.errors import DataError
 from varda_chat.models.chat_format import ChatFormat
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Raised with each change of the files, or of which documents are held out."""
 DOCUMENTS: Final = np.dtype(
     [("start", "<i8"), ("tokens", "<i8"), ("source", "<u2"), ("dialogue", "?"), ("words", "<i4"), ("lines", "<i4")]
 )
@@ -40,7 +41,9 @@ class PreparedText:
         try:
             manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
             if manifest["format"] != FORMAT:
-                raise DataError(f"{directory} was prepared by another version; prepare it again.")
+                raise DataError(
+                    f"{directory} was prepared by another version; prepare it again into another directory."
+                )
             chat = ChatFormat(Tokenizer.from_file(str(directory / "tokenizer.json")))
             for split in SPLITS:
                 for name, size in manifest["splits"][split]["bytes"].items():

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tests.helpers.texts import prose, source, texts
 from training.cli import train
 from training.data.preprocess.encoding import led, tokenizer_fingerprint
-from training.data.preprocess.pipeline import How, prepare_text
+from training.data.preprocess.pipeline import HELD_OUT, How, prepare_text
 from training.data.preprocess.token_files import PreparedText
 from training.data.preprocess.tokenizer import save_tokenizer, train_tokenizer
 from training.data.sources import own_text
@@ -72,6 +72,35 @@ def test_duplicates_are_dropped_and_never_cross_from_test_into_training(tmp_path
     assert kept["validation"] == [" " + prose(2)]
     assert kept["train"] == [" " + prose(n) for n in (3, *range(10, 20))]
     assert prepared.manifest["sources"][0]["duplicates_dropped"] == {"exact": 2, "normalised": 1}
+
+
+def test_what_is_held_out_of_a_source_does_not_depend_on_what_it_is_prepared_with(tmp_path: Path) -> None:
+    diary = texts(20)
+    assert not any(place("diary", d.key) < 2 * HELD_OUT for d in diary), "none is drawn, so one for each is chosen"
+    alone = prepare_text([source(diary, "diary")], How(vocab_size=400), tmp_path / "alone")
+    (validation,), (test,) = decoded(alone, "validation"), decoded(alone, "test")
+    books = texts(200, start=1000)
+    copies = {
+        "none": [],
+        "in training": [Document("copy", validation[1:], split="train")],
+        "in test": [Document("copy", validation[1:], split="test")],
+    }
+    for name, copy in copies.items():
+        both = [source([*books, *copy], "books"), source(diary, "diary")]
+        together = prepare_text(both, How(vocab_size=400), tmp_path / name)
+        assert not {validation, test} & set(decoded(together, "train"))
+        assert set(decoded(alone, "train")) < set(decoded(together, "train"))
+        assert test in decoded(together, "test")
+        assert validation in decoded(together, "test" if name == "in test" else "validation")
+
+
+def test_documents_of_one_key_are_held_out_together(tmp_path: Path) -> None:
+    documents = [Document(str(n), prose(n), key=str(n // 2)) for n in range(20)]
+    prepared = prepare_text([source(documents, "diary")], How(vocab_size=400), tmp_path / "out")
+    number = {" " + d.text: int(d.key) for d in documents}
+    for split in ("validation", "test"):
+        one, other = (number[text] for text in decoded(prepared, split))
+        assert one == other
 
 
 def test_with_seed_0_validation_is_what_the_dialogue_benchmark_holds_out() -> None:
