@@ -68,14 +68,21 @@ def cache_key(sources: Sequence[Source], how: How) -> str:
 def prepare_text(
     sources: Sequence[Source], how: How, target: Path, on_progress: Progress | None = None
 ) -> PreparedText:
-    """Prepare ``sources`` together into the directory ``target``, which is whole or not there. Raises DataError."""
+    """Prepare ``sources`` together into the directory ``target``, which is whole or not there. What was prepared there
+    before is returned where it is the same. Raises DataError."""
     show = on_progress or (lambda doing, done, total: None)
+    key = cache_key(sources, how)
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = target.parent / f".{target.name}.lock"
     with FileLock(lock):  # other processes of the same run wait, then find it done
         if (target / MANIFEST).is_file():
             lock.unlink(missing_ok=True)
-            return PreparedText.open(target)
+            prepared = PreparedText.open(target)
+            if prepared.manifest["key"] != key:
+                raise DataError(
+                    f"{target} was prepared from other text or with other settings; choose another --output-dir."
+                )
+            return prepared
         if target.exists() and any(target.iterdir()):
             raise DataError(f"{target} holds something else; choose another --output-dir.")
         fresh = target.with_name(target.name + ".new")
@@ -87,7 +94,7 @@ def prepare_text(
             if tokenizer is None:
                 show("training the tokenizer", 0, None)
                 tokenizer = train_tokenizer(_training_texts(scans, how.seed), how.vocab_size)
-            _write(fresh, scans, tokenizer, how, show)
+            _write(fresh, key, scans, tokenizer, how, show)
             if target.exists():
                 target.rmdir()
             fresh.rename(target)
@@ -202,7 +209,7 @@ def _training_texts(scans: Sequence[_Scan], seed: int) -> Iterator[str]:
         yield from (" " + text for text in fact_texts(seed))
 
 
-def _write(directory: Path, scans: Sequence[_Scan], tokenizer: Any, how: How, show: Progress) -> None:
+def _write(directory: Path, key: str, scans: Sequence[_Scan], tokenizer: Any, how: How, show: Progress) -> None:
     dtype = np.dtype("<u2" if tokenizer.get_vocab_size() <= 2**16 else "<u4")
     encoder = Encoder(tokenizer)
     writers = {split: _Writer(directory, split, dtype) for split in SPLITS}
@@ -223,6 +230,7 @@ def _write(directory: Path, scans: Sequence[_Scan], tokenizer: Any, how: How, sh
     digest = hashlib.blake2b(json.dumps([s["sha256"] for s in splits.values()]).encode(), digest_size=8).hexdigest()
     manifest = {
         "format": FORMAT,
+        "key": key,
         "command": how.command,
         "digest": digest,
         "seed": how.seed,

@@ -228,6 +228,32 @@ def test_the_command_shows_what_came_out_and_where_lines_were_bad(tmp_path: Path
     assert again.exit_code == 0, "what is there is not made twice"
 
 
+@pytest.mark.parametrize("change", ["sources", "files", "seed", "vocabulary", "tokenizer"])
+def test_text_of_other_sources_or_settings_is_not_taken_for_what_was_asked_for(tmp_path: Path, change: str) -> None:
+    notes, diary, out = tmp_path / "notes", tmp_path / "diary", tmp_path / "out"
+    for directory, start in ((notes, 0), (diary, 50)):
+        directory.mkdir()
+        lines = (json.dumps({"text": prose(n)}) for n in range(start, start + 20))
+        (directory / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    flags: list[object] = [notes, "--output-dir", out, "--vocab-size", 400]
+    assert run(*flags).exit_code == 0
+    before = (out / "manifest.json").read_bytes()
+    if change == "sources":
+        flags[0] = diary
+    elif change == "files":
+        with (notes / "a.jsonl").open("a", encoding="utf-8") as file:
+            file.write("\n" + json.dumps({"text": prose(99)}))
+    elif change == "tokenizer":
+        flags += ["--tokenizer", out]
+    else:
+        flags += ["--seed", 7] if change == "seed" else ["--vocab-size", 300]
+    result = run(*flags)
+    assert result.exit_code == 1, result.output
+    said = " ".join(result.output.split())
+    assert said.endswith("was prepared from other text or with other settings; choose another --output-dir.")
+    assert (out / "manifest.json").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("make", "word"),
     [
