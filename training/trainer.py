@@ -143,7 +143,8 @@ class Trainer:
         return answer
 
     def run(self) -> Validation:
-        """Train to ``max_steps``, validating and saving on the way; Ctrl+C saves and stops after the step at hand."""
+        """Train to ``max_steps`` or the end of ``patience``, validating and saving on the way; Ctrl+C saves and stops
+        after the step at hand."""
         config = self.config
         self.output_dir.mkdir(parents=True, exist_ok=True)
         self.metrics.begin(self.step)
@@ -155,7 +156,7 @@ class Trainer:
             view_of(self.console, config.max_steps, epoch, self.step) as view,
             interrupts(patient=self.group.processes > 1) as interrupted,
         ):
-            while self.step < config.max_steps:
+            while self.step < config.max_steps and not self._out_of_patience:
                 before = time.monotonic()
                 terms = self.train_step()
                 rate = config.tokens_per_step / (time.monotonic() - before)
@@ -200,10 +201,14 @@ class Trainer:
             self.accelerator.wait_for_everyone()
             return False
         self.waited += 1
-        if self.waited < self.config.patience:
+        if not self._out_of_patience:
             return False
         self.console.print(f"No better validation in {self.waited}; stopped at step {self.step} with the best weights.")
         return True
+
+    @property
+    def _out_of_patience(self) -> bool:
+        return self.config.patience is not None and self.waited >= self.config.patience
 
     # what is written
 

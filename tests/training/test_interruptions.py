@@ -157,6 +157,34 @@ def test_what_a_resumed_run_would_ignore_is_refused(flag: str, whole: Path) -> N
     assert f"Error: {named} cannot be given with --resume" in result.output
 
 
+def test_a_run_that_patience_ended_is_not_trained_further(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in what follows training, and resumed: thresholds and card are still to be written."""
+    out = tmp_path / "out"
+    # a learning rate that destroys what was learned: the first validation is the best
+    config = tiny(datasets=(text,), max_steps=40, learning_rate=0.5, warmup_steps=0, patience=2, validate_every=2,
+                  save_every=50, fact_episodes=1)  # fmt: skip
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.run.calibrate", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            build(config, None, out, QUIET)
+    ended, logged, best = Saves(out).kept_step(), metrics(out), load_file(out / "best.safetensors")
+    assert ended is not None and ended < 40
+    resume(out)
+    assert Saves(out).kept_step() == ended
+    assert metrics(out) == logged
+    weights = load_file(out / "model.safetensors")
+    # how well a result must fit is calibrated after training
+    for name in (best.keys() & weights.keys()) - {"memory_reader.null_score"}:
+        assert torch.equal(weights[name], best[name]), name
+    assert f"{ended} steps" in (out / "README.md").read_text(encoding="utf-8")
+
+
 def all_finite(path: Path) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in load_file(path).values())
 
