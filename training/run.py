@@ -18,7 +18,7 @@ from training.checkpointing import has_run
 from training.config import FUSED_GELU, PRESETS, TrainConfig
 from training.curves import draw_curves
 from training.data.preprocess.tokenizer import save_tokenizer
-from training.data.run_source import RunSource, source_of_run
+from training.data.run_source import RunSource, check_unchanged, source_of_run
 from training.display import validation_table
 from training.evaluation.recall.benchmark import Benchmark, measure_recall
 from training.growth import deepened, widened, with_fresh_matching
@@ -122,7 +122,7 @@ def build(
     data = source.data(config, chat)
     config = data.config
     if first:
-        source.check_unchanged(output_dir, resume)
+        check_unchanged(source, output_dir, resume)
     if epochs is not None and not resume:
         config = replace(config, max_steps=max(1, round(epochs * data.steps_per_epoch)))
     console.print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from training.data.synthetic.episode_builder import EpisodeBuilder
 from training.data.synthetic.relations import RELATIONS, fact_texts
 from training.run import build
 from training.trainer import Trainer
+from varda_chat.errors import DataError
 from varda_chat.models import VardaGPTAssociative, VardaGPTConfig
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.checkpoint import load_checkpoint
@@ -51,6 +53,25 @@ def test_resumed_equals_uninterrupted(corpora: Path, tmp_path: Path) -> None:
     assert whole.keys() == parts.keys()
     for name, tensor in whole.items():
         torch.testing.assert_close(tensor, parts[name], atol=0, rtol=0, msg=name)
+
+
+def test_a_run_whose_corpora_changed_is_not_resumed(
+    corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed, out = tmp_path / "corpora", tmp_path / "out"
+    shutil.copytree(corpora, changed)
+
+    def stopped(self: Trainer) -> None:
+        self.save()
+        raise RuntimeError("stopped")
+
+    monkeypatch.setattr(Trainer, "run", stopped)
+    for resume in (False, True):
+        with pytest.raises(RuntimeError, match="stopped"):
+            build(tiny(), changed, out, QUIET, resume=resume)
+    (changed / "spc.valid.jsonl.xz").write_bytes((corpora / "personachat.valid.jsonl.xz").read_bytes())
+    with pytest.raises(DataError, match="changed since this run began"):
+        build(tiny(), changed, out, QUIET, resume=True)
 
 
 def test_command_builds_a_checkpoint_that_chats_and_is_measured(corpora: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from training.data.mixture import Data, fresh_tokenizer, load_dialogues, prepare
 from training.data.preprocess.pipeline import How
 from training.data.preprocess.token_files import PreparedText
 from training.data.sources.corpora import CORPORA, Dialogue
+from training.data.sources.fetching import checksum
 from training.data.text_mixture import DataDirectories, described, open_datasets, places_of, text_data
 from varda_chat.errors import DataError
 from varda_chat.models.chat_format import ChatFormat
@@ -27,8 +28,21 @@ class RunSource(Protocol):
     def documents(self) -> int: ...
     def fresh_tokenizer(self, vocab_size: int, seed: int) -> Any: ...
     def data(self, config: TrainConfig, chat: ChatFormat) -> Data: ...
-    def check_unchanged(self, output_dir: Path, resume: bool) -> None: ...
+    def digests(self) -> list[str]:
+        """Of what is read: equal where the text is."""
+
     def credits(self) -> tuple[tuple[str, str, str], ...]: ...
+
+
+def check_unchanged(source: RunSource, output_dir: Path, resume: bool) -> None:
+    """Note the text's digests in the run's directory; raises DataError where a resumed run would read another."""
+    path = output_dir / "datasets.json"
+    now = source.digests()
+    if resume and path.exists():
+        if json.loads(path.read_text(encoding="utf-8")) != now:
+            raise DataError("The text has changed since this run began, so it cannot go on; start a new run.")
+    else:
+        path.write_text(json.dumps(now), encoding="utf-8")
 
 
 def source_of_run(config: TrainConfig, data_dir: Path | None, console: Console) -> RunSource:
@@ -38,11 +52,12 @@ def source_of_run(config: TrainConfig, data_dir: Path | None, console: Console) 
     if data_dir is None:
         raise DataError("Give text to train on: --dataset, or the directory of the chat corpora by --data-dir.")
     console.print(f"Reading dialogues in {data_dir} …")
-    return _ChatCorpora(*load_dialogues(data_dir))
+    return _ChatCorpora(data_dir, *load_dialogues(data_dir))
 
 
 @dataclass
 class _ChatCorpora:
+    directory: Path
     training: list[Dialogue]
     validation: list[Dialogue]
 
@@ -56,8 +71,8 @@ class _ChatCorpora:
     def data(self, config: TrainConfig, chat: ChatFormat) -> Data:
         return prepare(config, chat, self.training, self.validation)
 
-    def check_unchanged(self, output_dir: Path, resume: bool) -> None:
-        """Their files are not watched."""
+    def digests(self) -> list[str]:
+        return [checksum(path) for corpus in CORPORA for path in corpus.paths(self.directory)]
 
     def credits(self) -> tuple[tuple[str, str, str], ...]:
         return tuple((corpus.name, corpus.licence, corpus.attribution) for corpus in CORPORA)
@@ -93,15 +108,8 @@ class _Datasets:
         with preparing() as show:
             self.texts = open_datasets(self.names, self.places, how, self.console.print, show)
 
-    def check_unchanged(self, output_dir: Path, resume: bool) -> None:
-        """Note the text's digests in the run's directory; raises DataError where a resumed run would read another."""
-        path = output_dir / "datasets.json"
-        now = [text.digest for text in self.texts]
-        if resume and path.exists():
-            if json.loads(path.read_text(encoding="utf-8")) != now:
-                raise DataError("The text has changed since this run began, so it cannot go on; start a new run.")
-        else:
-            path.write_text(json.dumps(now), encoding="utf-8")
+    def digests(self) -> list[str]:
+        return [text.digest for text in self.texts]
 
     def credits(self) -> tuple[tuple[str, str, str], ...]:
         sources = [source for text in self.texts for source in text.manifest["sources"]]

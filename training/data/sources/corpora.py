@@ -26,6 +26,9 @@ class Corpus:
     weight: float = 1.0
     about_people: bool = False
 
+    def paths(self, directory: Path) -> list[Path]:
+        return [directory / f"{name}.jsonl.xz" for name in self.files]
+
 
 CORPORA: tuple[Corpus, ...] = tuple(
     Corpus(
@@ -67,8 +70,7 @@ _NOT_HERS: dict[str, str | None] = {
 def read_dialogues(directory: Path, corpus: Corpus) -> Iterator[Dialogue]:
     """The dialogues of ``corpus`` found in ``directory``; raises DataError naming the file that is missing or, with its
     line, malformed."""
-    for name in corpus.files:
-        path = directory / f"{name}.jsonl.xz"
+    for path in corpus.paths(directory):
         if not path.exists():
             raise DataError(
                 f"Corpus {corpus.name}: {path} is missing. Give the directory that holds it with --data-dir."
