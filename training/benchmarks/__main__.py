@@ -22,6 +22,7 @@ from training.benchmarks.machine import Machine, load_a_core, this_machine
 from training.benchmarks.ratios import Figure, Row, names
 from training.benchmarks.speed import MODELS
 from training.benchmarks.training import TRAINING, measure_training_row
+from training.output_file import output_file
 from training.quiet import quiet_libraries
 from varda_chat.models.checkpoint import load_checkpoint
 
@@ -117,7 +118,7 @@ def _shown(value: float, unit: str) -> str:
 @click.option("--vectors", type=click.IntRange(min=100), default=speed.VECTORS, help="Vectors of the other memories.")
 @click.option("--repeats", type=click.IntRange(min=1), default=REPEATS, help="Runs of each that count.")
 @click.option("--quick", is_flag=True, help=f"{QUICK} runs of each: rough, in a few minutes.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures there.")
+@click.option("--json", "json_file", **output_file(), help="Write the figures there.")
 def main(
     rows: str | None, models: str, million: bool, vectors: int, repeats: int, quick: bool, json_file: Path | None
 ) -> None:
@@ -132,9 +133,9 @@ def main(
         found.append(each)
         click.echo(f"{each.row.name} {each.model}: {each.ratio:.2f}", err=True)
     report = Report(machine, tuple(found), load_a_core())
+    Console(width=150).print(table_of(report))
     if json_file is not None:
         json_file.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
-    Console(width=150).print(table_of(report))
 
 
 if __name__ == "__main__":

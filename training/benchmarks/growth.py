@@ -24,9 +24,11 @@ from training.benchmarks.machine import this_machine
 from training.benchmarks.ratios import in_turns, names, seconds
 from training.benchmarks.speed import MODELS, VECTORS, WRITING_PROMPT, WRITTEN, ModelBench
 from training.evaluation.figures.plots import COLOURS, FAINT, check_chart, drawn_to
+from training.output_file import output_file
 from training.quiet import quiet_libraries
 from varda_chat import ChatSession
 from varda_chat.config.defaults import GenerationSettings
+from varda_chat.errors import VardaError
 from varda_chat.models.checkpoint import load_checkpoint
 
 LEAST = 100
@@ -166,25 +168,28 @@ def _sizes(given: str) -> list[int]:
 @click.option("--sizes", default=",".join(map(str, SIZES)), help="Vectors in memory; 1000000 takes several GB.")
 @click.option("--runs", type=click.IntRange(min=1), default=3, help="Runs of each that count.")
 @click.option("--turns", type=click.IntRange(min=TOGETHER), default=TURNS, help="Turns of the session.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures there.")
-@click.option("--chart", type=click.Path(path_type=Path, dir_okay=False), help="Draw them there (.svg or .png).")
+@click.option("--json", "json_file", **output_file(), help="Write the figures there.")
+@click.option("--chart", **output_file(), help="Draw them there (.svg or .png).")
 def main(models: str, sizes: str, runs: int, turns: int, json_file: Path | None, chart: Path | None) -> None:
     """Measure how cost grows, and print it."""
     chosen, memories = names(models, MODELS, "--models"), _sizes(sizes)
     if chart is not None:
-        check_chart(chart)
+        try:
+            check_chart(chart)
+        except VardaError as error:
+            raise click.UsageError(str(error)) from error
     quiet_libraries()
     machine = this_machine()
     found: list[Curve] = []
     for each in measure(chosen, memories, runs, turns):
         found.append(each)
         click.echo(f"{each.model}, {each.of}: done", err=True)
+    Console(width=120).print(table_of(found))
     if json_file is not None:
         report = {"machine": asdict(machine), "curves": [asdict(each) for each in found]}
         json_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if chart is not None:
         draw(found, chart)
-    Console(width=120).print(table_of(found))
 
 
 if __name__ == "__main__":

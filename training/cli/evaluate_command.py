@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from training.cli.flags import HELP, console, directory, flag, run
+from training.output_file import output_file
 
 
 class _Evaluate(click.Command):
@@ -27,7 +28,7 @@ class _Evaluate(click.Command):
 
 
 @click.command(context_settings=HELP)
-@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("out", **output_file())
 @flag("data-dir", **(directory() | {"required": True}), help="Directory of the corpora, with msc.valid.jsonl.xz.")
 @flag("seed", type=int, default=0, help="Seed of the unanswerable questions.")
 def build_retrieval(out: Path, data_dir: Path, seed: int) -> None:
@@ -43,7 +44,7 @@ def build_retrieval(out: Path, data_dir: Path, seed: int) -> None:
 
 
 @click.command(context_settings=HELP)
-@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("out", **output_file())
 @flag("facts", type=click.IntRange(min=1), default=100, help="Facts told for each task and tier.")
 @flag("per-person", type=click.IntRange(min=1, max=100), default=5, help="Facts told to one memory.")
 @flag("seed", type=int, default=0, help="Seed of facts and phrasings.")
@@ -70,7 +71,7 @@ def build_recall(out: Path, facts: int, per_person: int, seed: int) -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Add what varda-eval CHECKPOINT MEASURE --json RESULT wrote.",
 )
-@flag("chart", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Draw them into this .svg or .png.")
+@flag("chart", **output_file(), help="Draw them into this .svg or .png.")
 @flag("write", is_flag=True, help="Bring README.md and the cards, in this directory, up to date.")
 def figures(file: Path, add: tuple[Path, ...], chart: Path | None, write: bool) -> None:
     """Print the figures in FILE (JSON) as a page of Markdown; with --add, put results together in it first."""
@@ -152,12 +153,7 @@ def _command_line(context: click.Context) -> str:
     help="Directory of the corpora (NAME.jsonl.xz): for dialogue, recall's distractors, exchanges' small talk, the "
     "real lines of spared, the torn words of conversation.",
 )
-@flag(
-    "chart",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=None,
-    help="recall: draw a chart into this .svg or .png, too.",
-)
+@flag("chart", **output_file(), help="recall: draw a chart into this .svg or .png, too.")
 @flag(
     "twin",
     **directory(),
@@ -188,12 +184,7 @@ def _command_line(context: click.Context) -> str:
     metavar="P,P,…",
     help="spared: also run with each of these delete thresholds, for a curve.",
 )
-@flag(
-    "exchanges",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=None,
-    help="spared, conversation: write every exchange to this Markdown file.",
-)
+@flag("exchanges", **output_file(), help="spared, conversation: write every exchange to this Markdown file.")
 @flag("systems", default="all", metavar="NAME;NAME", help="retrieval: only these rows (and BM25), by their names.")
 @flag(
     "rankings",
@@ -204,9 +195,9 @@ def _command_line(context: click.Context) -> str:
 )
 @flag(
     "json",
+    **output_file(),
     is_flag=False,
     flag_value="-",
-    default=None,
     metavar="[FILE]",
     help="Print JSON instead of tables; with FILE, write it there and print the tables.",
 )

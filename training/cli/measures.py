@@ -68,10 +68,10 @@ def recall(source: str, flags: dict[str, Any], load: Load, console: Console) -> 
     checkpoint = load(source)
     with progress("recall") as show:
         found = measure(checkpoint, plan, data_dir=flags["data_dir"], on_progress=show)
-    if flags["chart"] is not None:
-        draw_chart(found, flags["chart"])
     lines = (*found.notices, *wrong_answers(found, flags["show"]))
     show_result(recall_json(found), recall_tables(found), flags, console, lines)
+    if flags["chart"] is not None:
+        draw_chart(found, flags["chart"])
 
 
 def dialogue(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
@@ -174,13 +174,13 @@ def conversation(source: str, flags: dict[str, Any], load: Load, console: Consol
     checkpoint = load(source)
     with progress("conversation") as show:
         found = measure(checkpoint, data_dir=flags["data_dir"], seeds=seeds, on_progress=show)
-    write(flags["exchanges"], lambda: conversation_markdown(found))
     show_result(conversation_json(found), conversation_tables(found), flags, console, found.notices)
+    write(flags["exchanges"], lambda: conversation_markdown(found))
 
 
 def retrieval(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """``varda-eval CHECKPOINT retrieval FILE...``."""
-    from training.evaluation.retrieval.benchmark import SYSTEMS, check_libraries, measure
+    from training.evaluation.retrieval.benchmark import SYSTEMS, check_libraries, measure, read_rankings
     from training.evaluation.retrieval.conversations import read_conversations
     from training.evaluation.retrieval.report import retrieval_json, retrieval_tables
 
@@ -191,11 +191,11 @@ def retrieval(source: str, flags: dict[str, Any], load: Load, console: Console) 
     check_libraries()
     systems = [each.strip() for each in flags["systems"].split(";")] if flags["systems"] != "all" else SYSTEMS
     conversations = [each for path in flags["files"] for each in read_conversations(path)]
+    rankings = [(path.stem, read_rankings(path, conversations)) for path in flags["rankings"]]
     checkpoint = load(source)
     with progress("retrieval") as show:
         found = measure(
-            checkpoint, conversations, systems=systems, rankings=flags["rankings"], seed=flags["seed"],
-            on_progress=show,
+            checkpoint, conversations, systems=systems, rankings=rankings, seed=flags["seed"], on_progress=show
         )  # fmt: skip
     show_result(retrieval_json(found), retrieval_tables(found), flags, console, found.notices)
 
@@ -238,19 +238,19 @@ MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
 def show_result(
     result: Any, tables: list[Any], flags: dict[str, Any], console: Console, notices: tuple[str, ...] = ()
 ) -> None:
-    """Print the tables and notices. With ``--json`` print the JSON object instead, with ``--json FILE`` write it: the
-    result and, in ``about``, of which checkpoint it is and what was run."""
+    """Print the tables and notices. With ``--json`` print the JSON object instead, with ``--json FILE`` write it, too:
+    the result and, in ``about``, of which checkpoint it is and what was run."""
     if isinstance(result, dict) and "about" in flags:
         result = {"about": flags["about"], **result}
-    if flags["json"] == "-":
+    file: Path | None = flags["json"]
+    if file == Path("-"):
         click.echo(json.dumps(result, ensure_ascii=False))
         return
-    if flags["json"] is not None:
-        write(Path(flags["json"]), lambda: json.dumps(result, ensure_ascii=False, indent=1) + "\n")
     for table in tables:
         console.print(table)
     for notice in notices:
         click.echo(notice)
+    write(file, lambda: json.dumps(result, ensure_ascii=False, indent=1) + "\n")
 
 
 def write(path: Path | None, text: Callable[[], str]) -> None:

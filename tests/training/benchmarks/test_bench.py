@@ -100,11 +100,19 @@ def test_the_command_prints_the_table_and_writes_json(tmp_path: Path, monkeypatc
     assert row["command"] == "python -m training.benchmarks --rows help"
 
 
-@pytest.mark.parametrize("flags", [["--rows", "speed"], ["--models", "huge"], ["--rows", ","]])
-def test_unknown_names_are_refused_in_a_line(flags: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--rows", "speed"], "is none of"),
+        (["--models", "huge"], "is none of"),
+        (["--rows", ","], "is none of"),
+        (["--json", "no-such-directory/bench.json"], "no directory"),
+    ],
+)
+def test_what_cannot_be_measured_or_written_is_refused_in_a_line(flags: list[str], said: str) -> None:
     result = CliRunner().invoke(bench.main, flags)
     assert result.exit_code == 2
-    assert "is none of" in result.stderr
+    assert said in result.stderr
 
 
 def test_the_peak_is_the_process_s_own_and_not_its_parent_s() -> None:

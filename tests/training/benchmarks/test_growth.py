@@ -33,7 +33,17 @@ def test_every_curve_is_measured_written_and_drawn(tmp_path: Path, monkeypatch: 
     assert "turns of the session" in result.stdout
 
 
-@pytest.mark.parametrize("flags", [["--models", "huge"], ["--sizes", "many"], ["--sizes", "10"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--models", "huge"],
+        ["--sizes", "many"],
+        ["--sizes", "10"],
+        ["--json", "no-such-directory/growth.json"],
+        ["--chart", "no-such-directory/growth.svg"],
+        ["--chart", "growth.pdf"],
+    ],
+)
 def test_what_cannot_be_measured_is_refused_in_a_line(flags: list[str]) -> None:
     result = CliRunner().invoke(growth.main, flags)
     assert result.exit_code == 2

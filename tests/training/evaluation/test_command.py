@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from training.cli import evaluate
+from training.cli.measures import show_result
 from training.evaluation.figures.plots import check_chart
 from training.evaluation.recall.benchmark import Plan, measure
 from varda_chat.errors import VardaError
@@ -31,7 +33,9 @@ pytestmark = pytest.mark.usefixtures("short_replies")
         (["recall", "--distractors", ""], 1, "from 0"),
         (["recall", "--facts", "0"], 2, "facts"),
         (["recall", "--chart", "chart.pdf"], 1, ".svg"),
-        (["recall", "--chart", "no-such-directory/chart.svg"], 1, "no directory"),
+        (["recall", "--chart", "no-such-directory/chart.svg"], 2, "no directory"),
+        (["recall", "--json", "no-such-directory/recall.json"], 2, "no directory"),
+        (["spared", "--exchanges", "no-such-directory/spared.md"], 2, "no directory"),
         (["recall", "--tasks", "update", "--chart", "chart.svg"], 1, "--chart"),
         (["recall", "--data-dir", "no-such-directory"], 1, "no directory"),
         (["dialogue"], 2, "--data-dir"),
@@ -67,6 +71,15 @@ def run_command(tiny_checkpoint: Path) -> Callable[..., str]:
         return result.stdout
 
     return run
+
+
+def test_what_was_measured_is_printed_where_its_file_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = {"json": tmp_path / "removed since" / "r.json"}
+    with pytest.raises(OSError, match="removed since"):
+        show_result({}, [], flags, Console(), ("hours of work",))
+    assert "hours of work" in capsys.readouterr().out
 
 
 def test_recall_command(run_command: Callable[..., str], corpora: Path, tmp_path: Path) -> None:

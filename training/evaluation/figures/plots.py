@@ -6,20 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from training.evaluation.figures.page import CONDITION_NAMES, models
 from training.evaluation.figures.store import Figures
 from training.evaluation.recall.benchmark import Benchmark
 from training.evaluation.recall.report import conditions
-from training.evaluation.recall.tasks import TIERS
+from training.evaluation.recall.tasks import TIERS, Tier
 from training.evaluation.scoring import Score
 from varda_chat.config.installer import install_command
 from varda_chat.errors import StorageError, VardaError
 
 FORMATS = (".svg", ".png")
-COLOURS = ("#0072B2", "#E69F00", "#009E73")  # Okabe and Ito: told apart by the colour-blind, too
-_MARKS = ("o", "s", "^")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito: told apart by the colour-blind, too
+_MARKS = ("o", "s", "^", "D")
 _INK, FAINT = "#222222", "#cccccc"
 
 
@@ -27,8 +27,6 @@ def check_chart(path: Path) -> None:
     """Raises VardaError, with what to do, where no chart can be drawn into ``path``: before anything is measured."""
     if path.suffix.lower() not in FORMATS:
         raise VardaError(f"--chart {path.name}: a chart is drawn as {' or '.join(FORMATS)}.")
-    if not path.absolute().parent.is_dir():
-        raise VardaError(f"--chart {path}: there is no directory {path.parent}.")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -144,7 +142,7 @@ def _distractors(run: _Run, axes: Any) -> None:
         scores = [run.distractors[level].get(tier, Score(0, 0)) for level in levels]
         places = [place + 0.06 * (number - 1) for place in range(len(levels))]  # side by side, to be told apart
         axes.errorbar(
-            places, _percent(scores), yerr=_errors(scores), color=_colour(tier), marker=_MARKS[TIERS.index(tier)],
+            places, _percent(scores), yerr=_errors(scores), color=_colour(tier), marker=_MARKS[_place(tier)],
             markersize=4, linewidth=1.4, elinewidth=0.8, capsize=2,
         )  # fmt: skip
     axes.set_xticks(range(len(levels)), [f"{level:,}" for level in levels])
@@ -153,7 +151,12 @@ def _distractors(run: _Run, axes: Any) -> None:
 
 
 def _colour(tier: str) -> str:
-    return COLOURS[TIERS.index(tier)]
+    return COLOURS[_place(tier)]
+
+
+def _place(tier: str) -> int:
+    """A tier's place among the colours and marks, the same whatever it is drawn beside."""
+    return get_args(Tier).index(tier)
 
 
 def _percent(scores: list[Score]) -> list[float]:

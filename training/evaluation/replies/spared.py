@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from training.evaluation import DATA
 from training.evaluation.recall.distractors import unrelated_lines
@@ -25,7 +25,7 @@ from training.evaluation.recall.telling import open_store
 from training.evaluation.scoring import names, normalised
 from training.tables import read_items
 from varda_chat.config.defaults import GenerationSettings
-from varda_chat.errors import DataError, VardaError
+from varda_chat.errors import DataError
 from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.session.session import ChatSession
 
@@ -137,7 +137,8 @@ class SetResult:
 
 @dataclass(frozen=True)
 class Spared:
-    """A whole run. ``threshold``: the model's delete threshold during it, None where it has none."""
+    """A whole run. ``threshold``: the model's delete threshold during it, None for its own two where it has one for
+    corrections and another for requests to forget."""
 
     sets: tuple[SetResult, ...]
     threshold: float | None
@@ -204,11 +205,8 @@ def measure(
     on_progress: Progress | None = None,
 ) -> Spared:
     """Tell every set to a new memory of its own. ``threshold``: delete above this probability instead of the model's
-    own threshold. Raises VardaError where the model has no threshold to replace."""
-    config = checkpoint.model.config
-    own = getattr(config, "delete_threshold", None)
-    if threshold is not None and own is None:
-        raise VardaError("This model has no delete threshold.")
+    own thresholds."""
+    settings, own = _delete_thresholds(checkpoint.model.config)
     total = sum(2 * len(each.facts) + len(each.lines) + 2 * len(each.requests) for each in sets)
     done = 0
 
@@ -218,18 +216,30 @@ def measure(
         if on_progress is not None:
             on_progress("spared" if threshold is None else f"threshold {threshold:g}", done, total)
 
-    used = own if threshold is None else threshold
+    used = threshold if threshold is not None or len(own) > 1 else next(iter(own.values()))
     try:
-        if threshold is not None:
-            config.delete_threshold = threshold
+        for name, value in own.items():
+            setattr(settings, name, value if threshold is None else threshold)
         with tempfile.TemporaryDirectory(prefix="varda-spared-") as scratch:
             results = tuple(_tell_set(checkpoint, each, Path(scratch), step) for each in sets)
     finally:
-        if threshold is not None:
-            config.delete_threshold = own
+        for name, value in own.items():
+            setattr(settings, name, value)
     missing = any(len(each.lines) < LINES for each in sets)
     notices = ("Lines of real dialogue are left out: they need the corpora, given by --data-dir.",) if missing else ()
     return Spared(results, used, seed, notices)
+
+
+def _delete_thresholds(config: Any) -> tuple[Any, dict[str, float]]:
+    """What holds the thresholds that a delete of this model must exceed, and these by their names."""
+    memory = getattr(config, "memory", None)
+    if memory is None:
+        settings, deciding = config, ["delete_threshold"]
+    elif memory.rerank_rank:
+        settings, deciding = memory, ["rerank_end_threshold", "rerank_forget_threshold"]
+    else:
+        settings, deciding = memory, ["delete_threshold"]
+    return settings, {name: getattr(settings, name) for name in deciding}
 
 
 def _tell_set(checkpoint: Checkpoint, facts: FactSet, scratch: Path, step: Callable[[], None]) -> SetResult:

@@ -101,7 +101,7 @@ def _threshold_table(runs: Sequence[Spared]) -> Table:
     for each in sorted({run.threshold: run for run in runs}.values(), key=lambda run: run.threshold or 0.0):
         shares = totals(each)
         table.add_row(
-            "none" if each.threshold is None else f"{each.threshold:g}",
+            "its own" if each.threshold is None else f"{each.threshold:g}",
             share_text(shares[FRESH]),
             share_text(shares["unrelated lines that deleted something"]),
             share_text(shares["of these lost to unrelated lines"]),

@@ -129,12 +129,12 @@ def measure(
     conversations: Sequence[Conversation],
     *,
     systems: Sequence[str] = SYSTEMS,
-    rankings: Sequence[Path] = (),
+    rankings: Sequence[tuple[str, dict[str, Ranking]]] = (),
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> Retrieval:
-    """Rank with every one of ``systems``; the baseline is always among them. Raises VardaError for an unknown one or a
-    missing library, DataError for rankings that do not fit the questions."""
+    """Rank with every one of ``systems``; the baseline is always among them. ``rankings``: of other systems, by their
+    names. Raises VardaError for an unknown one of ``systems`` or a missing library."""
     check_libraries()
     unknown = [each for each in systems if each not in SYSTEMS]
     if unknown:
@@ -182,7 +182,7 @@ def measure(
         if system in chosen
     ]
     rows.sort(key=lambda row: SYSTEMS.index(row.system))
-    rows += [Row(path.stem, scored(asked, read_rankings(path, conversations)), {}) for path in rankings]
+    rows += [Row(name, scored(asked, run), {}) for name, run in rankings]
     return Retrieval(tuple(asked), tuple(rows), seed, tuple(notices))
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from training.evaluation.figures.plots import check_chart, draw_chart
+from training.evaluation.figures.plots import COLOURS, check_chart, draw_chart
 from training.evaluation.recall import controls
 from training.evaluation.recall.benchmark import Benchmark, Outcome, Plan, judge, measure, measure_recall
 from training.evaluation.recall.report import recall_json, recall_tables, wrong_answers
 from training.evaluation.recall.scripts import make_scripts
-from training.evaluation.recall.tasks import MEASURES, TASKS, TIERS, Question
+from training.evaluation.recall.tasks import MEASURES, TASKS, TIERS, Question, Tier
 from training.evaluation.recall.telling import open_store, tell, tell_changes
 from training.evaluation.scoring import Score
 from varda_chat.models.checkpoint import Checkpoint
@@ -94,6 +94,15 @@ def test_controls_distractors_and_chart(checkpoint: Checkpoint, corpora: Path, t
         check_chart(tmp_path / name)
         draw_chart(found, tmp_path / name)
         assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_every_tier_is_drawn_in_a_colour_of_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra bench is not installed")
+    tiers: tuple[Tier, ...] = get_args(Tier)
+    drawn = Benchmark(Plan(tasks=("recall",), tiers=tiers, distractors=(0, 10), controls=()), (), ())
+    draw_chart(drawn, tmp_path / "chart.svg")
+    assert "development phrasings" in (tmp_path / "chart.svg").read_text(encoding="utf-8")
+    assert len(set(COLOURS)) == len(tiers)
 
 
 def test_distractors_without_corpora_are_left_out_with_a_notice(checkpoint: Checkpoint) -> None:

@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -39,7 +41,8 @@ from training.evaluation.scoring import names
 from training.tables import read_items
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.config.paths import bundled_checkpoint
-from varda_chat.errors import DataError, VardaError
+from varda_chat.errors import DataError
+from varda_chat.models import MemoryConfig
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
 from varda_chat.session.session import ChatSession
 
@@ -166,13 +169,25 @@ def test_a_threshold_of_one_deletes_nothing(
     assert found.notices
 
 
-def test_a_threshold_needs_a_model_that_has_one(sets: tuple[FactSet, ...]) -> None:
-    class Bare:
-        class model:  # noqa: N801 - stands in for an attribute
-            config = object()
+@pytest.mark.parametrize(
+    ("rank", "deciding", "own"),
+    [(0, ["delete_threshold"], 0.5), (4, ["rerank_end_threshold", "rerank_forget_threshold"], None)],
+)
+def test_a_threshold_stands_in_for_those_by_which_the_model_deletes(
+    rank: int, deciding: list[str], own: float | None, sets: tuple[FactSet, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = MemoryConfig(rerank_rank=rank)
+    model: Any = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(memory=memory)))
+    during: list[list[float]] = []
 
-    with pytest.raises(VardaError, match="no delete threshold"):
-        measure(Bare, sets, threshold=0.5)  # type: ignore[arg-type]
+    def told(*_: object) -> SetResult:
+        during.append([getattr(memory, name) for name in deciding])
+        return SetResult(1, (), (), (), ())
+
+    monkeypatch.setattr(spared, "_tell_set", told)
+    assert measure(model, sets[:1], threshold=0.9).threshold == 0.9
+    assert measure(model, sets[:1]).threshold == own
+    assert during == [[0.9] * len(deciding), [0.5] * len(deciding)]
 
 
 def test_command_writes_what_it_found(

@@ -178,7 +178,8 @@ def test_measure_compares_with_bm25_and_scores_rankings(checkpoint: Checkpoint, 
         for q in c.questions
     ]
     theirs.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = measure(checkpoint, conversations, systems=[MEMORY], rankings=[theirs])
+    rankings = [("oracle", read_rankings(theirs, conversations))]
+    found = measure(checkpoint, conversations, systems=[MEMORY], rankings=rankings)
     assert [row.system for row in found.rows] == [BASELINE, MEMORY, "oracle"]
     assert found.mean(found.row("oracle"), "recall@1").mean == 1.0
     assert found.mean(found.row(BASELINE), "recall@1", "pets").mean == 1.0
@@ -258,6 +259,10 @@ def test_commands(tiny_checkpoint: Path, own: Path, tmp_path: Path) -> None:
     assert [each["system"] for each in systems] == ["random", BASELINE, "memory + BM25"]
     assert systems[1]["paired"] == {"questions": 4, "first": 0, "second": 0, "p": 1.0}
     assert systems[0]["paired"]["questions"] == 4
+    (tmp_path / "theirs.jsonl").write_text('{"conversation": "a", "question": "9", "ranking": []}\n')
+    before_loading = run(evaluate, ["./none", "retrieval", str(own), "--rankings", str(tmp_path / "theirs.jsonl")])
+    assert before_loading.exit_code == 1
+    assert "no question a/9" in before_loading.output
     assert "retrieval needs conversations" in run(evaluate, [str(tiny_checkpoint), "retrieval"]).output
     assert "speed takes no files" in run(evaluate, [str(tiny_checkpoint), "speed", str(own)]).output
     missing = run(evaluate, ["build-retrieval", "--data-dir", str(tmp_path), str(tmp_path / "x.jsonl")])
