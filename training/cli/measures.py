@@ -97,10 +97,16 @@ def perplexity(source: str, flags: dict[str, Any], load: Load, console: Console)
     from training.evaluation.perplexity.documents import measure_perplexity
     from training.evaluation.perplexity.plain_models import load_plain
     from training.evaluation.perplexity.report import perplexity_json, perplexity_table
+    from varda_chat.models.chat_format import ChatMLFormat
 
     if not flags["datasets"]:
         raise click.UsageError("perplexity needs a text: --dataset, a corpus' name, your files, or prepared text.")
     checkpoint = load(source)
+    if isinstance(checkpoint.chat, ChatMLFormat):
+        raise VardaError(
+            f"perplexity measures GPT-2 models only, and {checkpoint.name} is none. How well it predicts held-out "
+            f"dialogue is measured by `varda-eval {source} dialogue --data-dir DIR`."
+        )
     against = None if flags["against"] is None else load_plain(flags["against"], checkpoint.chat)
     with progress("preparing") as show:
         texts = open_datasets(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from training.cli import evaluate
+from tests.helpers.tiny_chatml import chatml_tokenizer
+from training.cli import evaluate, evaluate_command
 from training.cli.measures import show_result
 from training.evaluation.figures.plots import check_chart
 from training.evaluation.recall.benchmark import Plan, measure
 from varda_chat.errors import VardaError
+from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.usefixtures("short_replies")
@@ -80,6 +83,19 @@ def test_what_was_measured_is_printed_where_its_file_cannot_be_written(
     with pytest.raises(OSError, match="removed since"):
         show_result({}, [], flags, Console(), ("hours of work",))
     assert "hours of work" in capsys.readouterr().out
+
+
+def test_perplexity_of_a_model_that_is_no_gpt2_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = SimpleNamespace(to_dict=dict)
+    chat = ChatMLFormat(chatml_tokenizer())
+    llama = SimpleNamespace(name="tiny", fingerprint="", chat=chat, model=SimpleNamespace(config=config))
+    monkeypatch.setattr(evaluate_command, "_load", lambda _: llama)
+    monkeypatch.setenv("VARDA_CHAT_HOME", str(tmp_path / "home"))
+    (tmp_path / "text.txt").write_text("It rains. " * 5000)
+    result = CliRunner().invoke(evaluate, ["tiny", "perplexity", "--dataset", str(tmp_path / "text.txt")])
+    assert result.exit_code == 1
+    assert "varda-eval tiny dialogue --data-dir DIR" in result.output
+    assert len(result.output.strip().splitlines()) == 1
 
 
 def test_recall_command(run_command: Callable[..., str], corpora: Path, tmp_path: Path) -> None:

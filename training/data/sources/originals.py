@@ -39,12 +39,16 @@ def _pairs(dialogue: list[list[str]]) -> list[dict[str, str]]:
 
 
 def _bench(file: Path, path: str) -> Iterator[Record]:
-    """Of the Few-Shot Bot's benchmark: a list of dialogues, each a list of pairs."""
+    """Of the Few-Shot Bot's benchmark: a list of dialogues, each a list of pairs; in msc with the session's number and
+    what is known of the two people."""
     split = Path(path).stem.rpartition("-")[2]
     session = re.search(r"session-(\d)", path)
     for number, found in enumerate(json.loads(file.read_text(encoding="utf-8"))):
-        name = f"s{session[1]}-{found['id']}" if session else f"{split}-{number}"
-        yield {"id": name, "turns": _pairs(found["dialogue"])}
+        record: Record = {"id": f"{split}-{number}"}
+        if session:
+            personas = {who: [fact.translate(_ASCII) for fact in facts] for who, facts in found["meta"].items()}
+            record = {"id": f"s{session[1]}-{found['id']}", "session": int(session[1]), "personas": personas}
+        yield record | {"turns": _pairs(found["dialogue"])}
 
 
 def _casino(file: Path, path: str) -> Iterator[Record]:

@@ -95,20 +95,39 @@ class Turn:
     text: str
 
 
+@dataclass(frozen=True)
+class Session:
+    """One session of a pair of people: what is known of each of them, and its turns."""
+
+    number: int
+    facts: dict[str, list[str]]
+    turns: list[tuple[str, str]]
+
+
 def build(data_dir: Path, seed: int = 0) -> list[dict[str, Any]]:
-    """The records of the set, in the layout that ``retrieval_data`` documents. Raises DataError without the corpus."""
+    """The records of the set, in the layout that ``conversations`` documents. Raises DataError where the corpus is
+    missing, damaged, or without its sessions' numbers and personas."""
     path = data_dir / f"{SOURCE}.jsonl.xz"
     if not path.exists():
         raise DataError(f"{path} is missing. Give the directory that contains it with --data-dir.")
-    pairs: dict[str, list[dict[str, Any]]] = {}
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            record = json.loads(line)
-            if is_validation(Dialogue("msc", str(record["id"]), ())):
-                pairs.setdefault(str(record["id"]).rsplit("_", 1)[-1], []).append(record)
+    pairs: dict[str, list[Session]] = {}
+    number = 0
+    try:
+        with lzma.open(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):  # noqa: B007 - the handlers below name it
+                record = json.loads(line)
+                if is_validation(Dialogue("msc", str(record["id"]), ())):
+                    pairs.setdefault(str(record["id"]).rsplit("_", 1)[-1], []).append(_session(record))
+    except (EOFError, lzma.LZMAError) as error:
+        raise DataError(f"{path} is damaged after line {number} ({error}). Fetch it again.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}, line {number}: not a session with its number and personas ({type(error).__name__}: {error}). "
+            "Remove the file and fetch it again: varda-train prepare msc."
+        ) from error
     found = []
     for pair, sessions in sorted(pairs.items()):
-        sessions.sort(key=lambda record: record["session"])
+        sessions.sort(key=lambda session: session.number)
         for user in ("user", "assistant"):
             conversation = _conversation(f"msc-{pair}", sessions, user, seed)
             if conversation["questions"]:
@@ -145,15 +164,23 @@ def states(turn: str, fact: str) -> bool:
     return bool(wanted) and len(wanted & _content(turn)) >= max(min(2, len(wanted)), SHARE_STATED * len(wanted))
 
 
-def _conversation(group: str, sessions: Sequence[dict[str, Any]], user: str, seed: int) -> dict[str, Any]:
+def _session(record: Any) -> Session:
+    return Session(
+        int(record["session"]),
+        {who: list(record["personas"][who]) for who in ("user", "assistant")},
+        [(turn["speaker"], turn["text"]) for turn in record["turns"]],
+    )
+
+
+def _conversation(group: str, sessions: Sequence[Session], user: str, seed: int) -> dict[str, Any]:
     turns = [
-        Turn(f"{record['session']}:{i}", "user" if turn["speaker"] == user else "assistant", turn["text"])
-        for record in sessions
-        for i, turn in enumerate(record["turns"])
+        Turn(f"{session.number}:{i}", "user" if speaker == user else "assistant", text)
+        for session in sessions
+        for i, (speaker, text) in enumerate(session.turns)
     ]
     said = [turn for turn in turns if turn.speaker == "user"]
     questions = []
-    facts = [fact for record in sessions for fact in record["personas"][user]]
+    facts = [fact for session in sessions for fact in session.facts[user]]
     for question, (category, stated) in questions_about(facts).items():
         evidence = [turn.id for turn in said if any(states(turn.text, fact) for fact in stated)]
         if evidence:

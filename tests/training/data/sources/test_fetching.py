@@ -199,10 +199,14 @@ def test_a_corpus_is_made_from_its_repository_at_the_commit(
         source_of("fiction_dialogue_a", Places(None, tmp_path / "other"), said.append)
 
 
+MSC = """[{"id": "valid_7", "meta": {"user": ["I sing."], "assistant": ["I don’t fly."]},
+          "dialogue": [["How are you?", "Fine."]]}]""".encode()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "turns"),
     [
-        ("msc", b'[{"id": "valid_7", "dialogue": [["How are you?", "Fine."]]}]', ("How are you?", "Fine.")),
+        ("msc", MSC, ("How are you?", "Fine.")),
         ("wizard_of_wikipedia", b'[{"dialogue": [["More?", "Yes."]]}]', ("More?", "Yes.")),
         ("spc", b'a,b,c\n"x","y","User 1: Hi!\nUser 2: Hello\nthere!"\n', ("Hi!", "Hello there!")),
         ("memorybank_en", b'{"Emily": {"history": {"d": [{"query": "Q", "response": "R"}]}}}', ("Q", "R")),
@@ -217,3 +221,4 @@ def test_the_originals_formats(tmp_path: Path, name: str, content: bytes, turns:
     assert stem.startswith(name)
     if name == "msc":
         assert record["id"] == "s2-valid_7"
+        assert (record["session"], record["personas"]) == (2, {"user": ["I sing."], "assistant": ["I don't fly."]})

@@ -246,6 +246,26 @@ def test_the_development_set_is_read_back(tmp_path: Path) -> None:
         build(tmp_path / "none")
 
 
+@pytest.mark.parametrize("lacking", ["session", "personas"])
+def test_a_corpus_without_sessions_or_personas_is_named(tmp_path: Path, lacking: str) -> None:
+    held = next(f"s2-valid_{n}" for n in range(1000) if is_validation(Dialogue("msc", f"s2-valid_{n}", ())))
+    record: dict[str, Any] = {"id": held, "session": 2, "personas": {"user": [], "assistant": []}, "turns": []}
+    del record[lacking]
+    with lzma.open(tmp_path / "msc.valid.jsonl.xz", "wt") as file:
+        file.write(json.dumps(record) + "\n")
+    with pytest.raises(DataError, match=rf"msc\.valid\.jsonl\.xz, line 1: .*{lacking}.*varda-train prepare msc"):
+        build(tmp_path)
+
+
+def test_a_damaged_corpus_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "msc.valid.jsonl.xz"
+    whole = lzma.compress(b'{"id": "s2-valid_1"}\n' * 1000)
+    for damaged in (whole[:-20], whole[:40] + b"\x00" * 8 + whole[48:]):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"msc\.valid\.jsonl\.xz is damaged"):
+            build(tmp_path)
+
+
 def test_commands(tiny_checkpoint: Path, own: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.json"
     run = CliRunner().invoke
