@@ -24,6 +24,7 @@ from training.adapter.rerank import RerankConfig
 from training.adapter.rerank_command import train_reranker
 from training.adapter.run import prepare
 from training.adapter.speech import SpeechConfig, SpeechTrainer
+from training.cli.flags import run
 from training.sentence_encoder import SentenceEncoder, packaged_encoder
 from varda_chat.models.bases import SMOLLM2, resolve_base, source_digest
 
@@ -67,11 +68,20 @@ def main(
     settings: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Train an adapter: speech, memory, reranker, intents, preferences. It resumes from its last save."""
+    run(lambda: train_adapter(base, data_dir, output_dir, source, teacher, settings))
+
+
+def train_adapter(
+    base: Path | None, data_dir: Path, output_dir: Path, source: Path | None, teacher: Path | None,
+    settings: tuple[str, ...],
+) -> None:  # fmt: skip
+    """What ``main`` does. What it needs is looked for before the first step. Raises VardaError, click.BadParameter."""
     speaking = settings_of(settings, "speech", SpeechConfig)
     remembering = settings_of(settings, "memory", AdapterConfig)
     reranking = settings_of(settings, "reranker", RerankConfig)
     wanting = settings_of(settings, "intents", IntentConfig)
     preferring = settings_of(settings, "preferences", PreferenceConfig)
+    encoder = packaged_encoder() if teacher is None else SentenceEncoder(teacher)
     directory = resolve_base(SMOLLM2, base, say)
     digest = source_digest(directory)
     if digest not in SMOLLM2.digests:
@@ -83,7 +93,6 @@ def main(
     speech = SpeechTrainer(directory, data.builder, data.validation, speaking, output_dir / "speech", say)
     speech.resume(source)
     speech.run()
-    encoder = packaged_encoder() if teacher is None else SentenceEncoder(teacher)
     trainer = prepare(
         output_dir / "speech", data, chat, model, output_dir / "memory", remembering, base_name=record,
         encoder=encoder, say=say,

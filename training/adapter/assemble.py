@@ -110,6 +110,13 @@ def save_adapter(model: VardaLlamaAssociative, output: Path, *, base: dict[str, 
     (output / "config.json").write_text(json.dumps(config, indent=1, default=str), encoding="utf-8")
 
 
+def refuse_itself(source: Path, output: Path) -> None:
+    """Raise CheckpointError where the adapter in ``source`` cannot be rewritten to ``output``: it would be written into
+    itself. To be asked before anything is learned."""
+    if output.resolve().is_relative_to(source.resolve()):
+        raise CheckpointError(f"The adapter in {source} would be written into itself; choose another --output-dir.")
+
+
 def rewrite_adapter(source: Path, output: Path, weights: dict[str, torch.Tensor], settings: dict[str, Any]) -> None:
     """Write to ``output`` the adapter in ``source``, with these ``weights`` among its memory parts, their matrices in
     half precision, and these ``settings`` of its memory."""

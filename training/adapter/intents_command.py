@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 import torch
 
-from training.adapter.assemble import rewrite_adapter
+from training.adapter.assemble import refuse_itself, rewrite_adapter
 from training.adapter.data import AdapterData, load_data
 from training.adapter.intents import IntentConfig, LineEnds, read_ends, train_intents, wanting_lines
 from training.adapter.judged import load_judged
 from training.adapter.progress import say
+from training.cli.flags import run
 from training.data.synthetic.relations import ALL_RELATIONS
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.checkpoint import Checkpoint, load_checkpoint
@@ -45,6 +46,7 @@ def learn_intents(
     say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Train the intents of ``adapter``, with what has been read in ``saves``, and write it to ``output``."""
+    refuse_itself(adapter, output)
     checkpoint = load_checkpoint(adapter)
     model = checkpoint.model.requires_grad_(False)
     widen(model)
@@ -67,10 +69,12 @@ def learn_intents(
 @click.option("--max-steps", type=click.IntRange(1), default=IntentConfig.max_steps, show_default=True)
 def main(adapter: Path, data_dir: Path, output_dir: Path, max_steps: int) -> None:
     """Teach the model in ADAPTER what lines want of its memory. All else stays."""
-    learn_intents(
-        adapter, output_dir, output_dir / "adapter", IntentConfig(max_steps=max_steps),
-        lambda chat: load_data(chat, data_dir), say,
-    )  # fmt: skip
+    config = IntentConfig(max_steps=max_steps)
+    run(
+        lambda: learn_intents(
+            adapter, output_dir, output_dir / "adapter", config, lambda chat: load_data(chat, data_dir), say
+        )
+    )
 
 
 if __name__ == "__main__":

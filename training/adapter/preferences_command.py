@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from training.adapter.assemble import load_to_train, rewrite_lora
+from training.adapter.assemble import load_to_train, refuse_itself, rewrite_lora
 from training.adapter.lines import load_lines
 from training.adapter.preferences import (
     PREFERENCES,
@@ -18,6 +18,7 @@ from training.adapter.preferences import (
     noted_replies,
 )
 from training.adapter.progress import say
+from training.cli.flags import run
 
 
 def learn_preferences(
@@ -26,6 +27,7 @@ def learn_preferences(
 ) -> None:  # fmt: skip
     """Teach what stands above the memory of ``adapter`` which replies are better, by ``tables``, resuming from what is
     in ``saves``, and write the adapter to ``output``. ``base``: its base's directory, None to find it."""
+    refuse_itself(adapter, output)
     chat, model, record = load_to_train(adapter, base, say)
     noted = noted_replies(load_lines(validation=False), config.noted, random.Random(config.seed))
     preferences = [*load_preferences(tables, validation=False), *noted]
@@ -50,7 +52,9 @@ def main(
 ) -> None:
     """Teach ADAPTER which of its replies are better. Started again, it resumes from its last save."""
     config = PreferenceConfig(max_steps=max_steps, rate=rate)
-    learn_preferences(adapter, base, output_dir, output_dir / "adapter", config, say, tables or PREFERENCES)
+    run(
+        lambda: learn_preferences(adapter, base, output_dir, output_dir / "adapter", config, say, tables or PREFERENCES)
+    )
 
 
 if __name__ == "__main__":

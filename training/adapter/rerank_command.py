@@ -11,11 +11,12 @@ import click
 import torch
 from torch import Tensor
 
-from training.adapter.assemble import rewrite_adapter
+from training.adapter.assemble import refuse_itself, rewrite_adapter
 from training.adapter.judged import DrawnPairs, load_judged
 from training.adapter.lines import load_lines
 from training.adapter.progress import say
 from training.adapter.rerank import RerankConfig, RerankTrainer
+from training.cli.flags import run
 from training.data.synthetic.written import load_facts
 from training.sentence_encoder import packaged_encoder
 from varda_chat.errors import CheckpointError
@@ -51,6 +52,7 @@ def train_reranker(
     """Train a reranker for ``adapter``, resuming from what is in ``saves``, and write both to ``output``. ``encoder``:
     unit vectors of texts, by which near statements are found. ``further``: train the one that ``adapter`` has, with
     maps of the configuration's rank where its own are of a smaller one, and keep its thresholds."""
+    refuse_itself(adapter, output)
     checkpoint = load_checkpoint(adapter)
     widen(checkpoint.model)
     torch.manual_seed(config.seed)
@@ -94,7 +96,11 @@ def main(
     """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
     seed = seed if seed is not None else RerankConfig.seed + further
     config = RerankConfig(rank=rank, max_steps=max_steps, map_rate=rate, decision_rate=rate * 2 / 3, seed=seed)
-    train_reranker(adapter, output_dir, output_dir / "adapter", config, packaged_encoder(), say, further=further)
+    run(
+        lambda: train_reranker(
+            adapter, output_dir, output_dir / "adapter", config, packaged_encoder(), say, further=further
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from training.adapter.assemble import load_to_train, rewrite_lora
+from training.adapter.assemble import load_to_train, refuse_itself, rewrite_lora
 from training.adapter.config import AdapterConfig
 from training.adapter.data import load_data
 from training.adapter.progress import say
 from training.adapter.run import AdapterTrainer
+from training.cli.flags import run
 
 
 @click.command()
@@ -24,6 +25,14 @@ from training.adapter.run import AdapterTrainer
 @click.option("--rate", type=float, default=AdapterConfig.speech_rate, show_default=True, help="Learning rate.")
 def main(adapter: Path, base: Path | None, data_dir: Path, output_dir: Path, max_steps: int, rate: float) -> None:
     """Train what stands above the memory of ADAPTER on what is said. Started again, it resumes from its last save."""
+    run(lambda: learn_more_speech(adapter, base, data_dir, output_dir, max_steps, rate))
+
+
+def learn_more_speech(
+    adapter: Path, base: Path | None, data_dir: Path, output_dir: Path, max_steps: int, rate: float
+) -> None:
+    """What ``main`` does. Raises VardaError."""
+    refuse_itself(adapter, output_dir / "adapter")
     chat, model, record = load_to_train(adapter, base, say)
     config = AdapterConfig(memory_steps=0, reading_steps=0, speech_steps=max_steps, speech_rate=rate, seed=2)
     data = load_data(chat, data_dir)

@@ -58,9 +58,10 @@ def run(action: Callable[[], object]) -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "accelerate":
+        extra = {"accelerate": "train", "peft": "lora"}.get((error.name or "").partition(".")[0])
+        if extra is None:
             raise
-        click.echo(f"Error: Training needs one more package: {install_command('varda-chat[train]')}.", err=True)
+        click.echo(f"Error: Training needs one more package: {install_command(f'varda-chat[{extra}]')}.", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
