@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from training.adapter.data import AdapterData, load_data
 from training.adapter.intents import IntentConfig, LineEnds, read_ends, train_intents, wanting_lines
 from training.adapter.judged import load_judged
 from training.adapter.progress import say
+from training.checkpointing import write_whole
 from training.cli.flags import run
 from training.data.synthetic.relations import ALL_RELATIONS
 from varda_chat.models.chat_format import ChatFormat
@@ -24,21 +26,25 @@ from varda_chat.models.linear_maps import widen
 def read_all(
     checkpoint: Checkpoint, data: AdapterData, config: IntentConfig, cache: Path, say: Callable[[str], None]
 ) -> tuple[LineEnds, LineEnds]:
-    """Lines to learn from and held-out ones, or what an earlier run has read of them."""
-    if cache.exists():
-        parts = torch.load(cache, weights_only=True)
-        return LineEnds(*parts[:2]), LineEnds(*parts[2:])
-    read = []
+    """Lines to learn from and held-out ones, or what an earlier run has read of the same lines through the same
+    model."""
+    drawn = []
     for validation, builder in ((False, data.builder), (True, data.validation)):
         rng = random.Random(f"{config.seed}/{validation}")
         real = rng.sample(data.real_lines, min(config.real, len(data.real_lines))) if not validation else []
-        lines = wanting_lines(
+        drawn.append(wanting_lines(
             builder.lines, builder.facts, ALL_RELATIONS, load_judged(validation=validation), real, builder.split, rng
-        )
-        read.append(read_ends(checkpoint.model, checkpoint.chat, lines, say))
-    parts = [tensor for each in read for tensor in (each.address, each.intent)]
-    torch.save(parts, cache)
-    return read[0], read[1]
+        ))  # fmt: skip
+    of = hashlib.sha256(repr((checkpoint.fingerprint, drawn)).encode()).hexdigest()
+    if cache.exists():
+        kept = torch.load(cache, weights_only=True)
+        if isinstance(kept, dict) and kept["of"] == of:
+            return LineEnds(*kept["lines"]), LineEnds(*kept["held"])
+        say(f"{cache} was read of another model or of other lines: reading again")
+    lines, held = (read_ends(checkpoint.model, checkpoint.chat, each, say) for each in drawn)
+    parts = {"of": of, "lines": [lines.address, lines.intent], "held": [held.address, held.intent]}
+    write_whole(cache, lambda path: torch.save(parts, path))
+    return lines, held
 
 
 def learn_intents(

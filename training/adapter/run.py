@@ -34,6 +34,7 @@ from training.adapter.data import AdapterData
 from training.adapter.decisions import train_decisions, turn_ends
 from training.adapter.progress import shown
 from training.adapter.read_sessions import ReadSessions, lower_pass, read_sessions
+from training.checkpointing import write_whole
 from training.optimizer import descend, schedule
 from training.precision import autocast
 from varda_chat.models.adapters import LORA_CONFIG
@@ -254,7 +255,7 @@ class AdapterTrainer:
             held = draw_lines(self.data.validation, [], random.Random(self.config.seed + 5), each=1, others=0)
             self.lines = read_lines(self.model, self.chat, lines, teacher, self.say)
             self.held_lines = read_lines(self.model, self.chat, held, teacher, self.say)
-            torch.save((self.lines, self.held_lines), cache)
+            write_whole(cache, lambda path: torch.save((self.lines, self.held_lines), path))
         self.by_topic = statements_by_topic(self.lines)
 
     def read_people(self) -> None:
@@ -267,7 +268,7 @@ class AdapterTrainer:
                 self.model, self.data.builder, config.read_people, config.sessions, config.length,
                 f"read/{config.seed}", self.say,
             )  # fmt: skip
-            torch.save(self.read, cache)
+            write_whole(cache, lambda path: torch.save(self.read, path))
 
     def learn_decisions(self) -> None:
         """What a line wants, what answers it and what it ends, on the ends of the turns that have been read."""
@@ -291,7 +292,7 @@ class AdapterTrainer:
 
     def save(self) -> None:
         """Save the run's state, in place of the one before only when it is whole."""
-        fresh, last = self.output / "fresh", self.output / "last"
+        fresh, last, old = (self.output / name for name in ("fresh", "last", "old"))
         shutil.rmtree(fresh, ignore_errors=True)
         save_adapter(self.model, fresh, base=self.base, small=False)
         torch.save(
@@ -300,19 +301,20 @@ class AdapterTrainer:
             fresh / "state.pt",
         )  # fmt: skip
         (fresh / "run.json").write_text(json.dumps(asdict(self.config), indent=1), encoding="utf-8")
-        shutil.rmtree(self.output / "old", ignore_errors=True)
         if last.exists():
-            last.rename(self.output / "old")
+            shutil.rmtree(old, ignore_errors=True)
+            last.rename(old)
         fresh.rename(last)
-        shutil.rmtree(self.output / "old", ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
     def resume(self) -> bool:
         """Resume from the last save, if there is one."""
-        last = self.output / "last"
-        if not (last / "state.pt").exists():
+        saves = (self.output / name for name in ("last", "old"))  # a kill may come before the new one is the last
+        save = next((each for each in saves if (each / "state.pt").exists()), None)
+        if save is None:
             return False
-        load_adapter(self.model, last)
-        state = torch.load(last / "state.pt", weights_only=True)
+        load_adapter(self.model, save)
+        state = torch.load(save / "state.pt", weights_only=True)
         self.ring.__dict__.update(state["ring"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.smooth, self.decided = state["step"], state["smooth"], state["decided"]

@@ -107,9 +107,11 @@ class SpeechTrainer:
                 self.say(f"{self.step:5d} held out {self.held_out():.3f}")
 
     def save(self) -> None:
-        save_state(self.output / "state.pt", self.parameters, self.optimizer, self.step)
+        """Save the LoRA weights, then the state that a run resumes from: LoRA is never older than its state."""
+        self.output.mkdir(parents=True, exist_ok=True)
         save_lora(self.model, self.output, base_name="")
         (self.output / "speech.json").write_text(json.dumps(asdict(self.config), indent=1), encoding="utf-8")
+        save_state(self.output / "state.pt", self.parameters, self.optimizer, self.step)
 
     def resume(self, source: Path | None = None) -> bool:
         """Go on from the last save, if there is one; from ``source``: with its weights alone."""

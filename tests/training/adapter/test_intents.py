@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from tests.helpers.tiny_chatml import chatml_model, chatml_tokenizer
+from training.adapter import intents_command
 from training.adapter.intents import (
     SHARES,
     IntentConfig,
@@ -25,6 +28,7 @@ from training.adapter.lines import load_lines
 from training.data.synthetic.relations import ALL_RELATIONS
 from training.data.synthetic.written import load_facts
 from varda_chat.models.chat_format import ChatMLFormat
+from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.models.configuration import INTENTS
 
 CHAT = ChatMLFormat(chatml_tokenizer())
@@ -113,3 +117,30 @@ def test_what_is_told_in_passing_is_a_telling_and_its_twin_is_not() -> None:
     assert {lines[each.tells] for each in passing} == {"tell"}
     assert {lines[each.twin] for each in passing} == {"other"}
     assert all(each.keep in each.tells for each in passing)
+
+
+def test_what_was_read_of_another_model_or_other_lines_is_read_again(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = SimpleNamespace(lines=load_lines(validation=True), facts=[], split="train")
+    cache = tmp_path / "ends.pt"
+    said: list[str] = []
+    monkeypatch.setattr(
+        intents_command, "wanting_lines", lambda *given: LINES + [WantingLine(text, None) for text in given[4]]
+    )
+
+    def reads(fingerprint: str, real: list[str]) -> bool:
+        """Whether what is there is of something else."""
+        said.clear()
+        data: Any = SimpleNamespace(builder=builder, validation=builder, real_lines=real)
+        found = Checkpoint(model, CHAT, "tiny", fingerprint)
+        ends, held = intents_command.read_all(found, data, IntentConfig(), cache, said.append)
+        assert (len(ends.intent), len(held.intent)) == (len(LINES) + len(real), len(LINES))
+        return any("reading again" in line for line in said)
+
+    assert not reads("one", []) and cache.exists()
+    for fingerprint, real in (("two", []), ("two", ["It rains."])):
+        assert reads(fingerprint, real)
+        assert not reads(fingerprint, real)
+    torch.save([torch.zeros(1)] * 4, cache)  # as it was before it said what it is of
+    assert reads("two", ["It rains."])

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.helpers.adapters import CONFIG, LENGTH, REAL, changed, parameters, teacher, total
-from training.adapter.assemble import with_memory
+from training.adapter import speech
+from training.adapter.assemble import load_lora, with_memory
 from training.adapter.data import AdapterData
 from training.adapter.decisions import PARTS, turn_ends
 from training.adapter.read_sessions import lower_pass, read_sessions
@@ -152,3 +153,64 @@ def test_a_resumed_run_goes_on_as_the_uninterrupted_one(new_trainer: Callable[[]
     state = second.model.state_dict()
     for name, tensor in first.model.state_dict().items():
         assert torch.equal(tensor, state[name]), name
+
+
+def test_a_kill_between_the_two_renames_of_a_save_loses_nothing(new_trainer: Callable[[], AdapterTrainer]) -> None:
+    first = new_trainer()
+    first.train_step()
+    first.save()
+    (first.output / "last").rename(first.output / "old")
+    second = new_trainer()
+    assert second.resume()
+    assert second.step == 1
+    second.save()
+    assert new_trainer().resume()
+    assert not (first.output / "old").exists()
+
+
+@pytest.mark.parametrize("cache", ["lines.pt", "sessions.pt"])
+def test_what_is_read_is_kept_whole_or_not_at_all(
+    cache: str, new_trainer: Callable[[], AdapterTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = torch.save
+
+    def full_disk(value: object, path: Path) -> None:
+        if path.name.startswith(cache):
+            path.write_bytes(b"a half")
+            raise OSError("no space left")
+        whole(value, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full_disk)
+        with pytest.raises(OSError, match="no space left"):
+            new_trainer()
+    assert (new_trainer().output / cache).exists()
+
+
+@pytest.mark.parametrize("killed_in", ["save_lora", "save_state"])
+def test_a_kill_in_the_last_save_of_speech_leaves_no_older_lora(
+    killed_in: str, base: Path, builder: SessionBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = SpeechConfig(people=1, length=LENGTH, max_steps=2, warmup_steps=1, rank=3, save_every=1, held_people=1)
+
+    def new() -> SpeechTrainer:
+        return SpeechTrainer(base, builder, builder, config, tmp_path / "speech", lambda _: None)
+
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    first = new()
+    first.train_step()
+    first.save()
+    first.train_step()
+    with monkeypatch.context() as patch:
+        patch.setattr(speech, killed_in, kill)
+        with pytest.raises(KeyboardInterrupt):
+            first.save()
+    second = new()
+    second.resume()
+    second.run()
+    learned = [each.detach().clone() for each in second.parameters]
+    load_lora(second.model, tmp_path / "speech")
+    assert second.step == 2
+    assert all(torch.equal(*pair) for pair in zip(second.parameters, learned, strict=True))
