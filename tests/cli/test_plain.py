@@ -11,6 +11,7 @@ import pytest
 
 from tests.helpers.paths import ROOT
 from tests.helpers.terminal import Terminal
+from varda_chat.session.request import Request
 from varda_chat.tui.commands import COMMANDS
 
 SECONDS = 120
@@ -150,6 +151,21 @@ def test_saved_sessions_are_listed_resumed_renamed_and_exported(
     assert "There is nothing to try again." in second.stderr
     assert "I drink mate." in (tmp_path / "varda-1-Tea.md").read_text()
     assert "I drink tea." not in (tmp_path / "varda-1-Tea.md").read_text()
+
+
+def test_another_answer_after_a_turn_that_was_cut_off_is_to_the_last_that_was_answered(tiny_checkpoint: Path) -> None:
+    plain(tiny_checkpoint, "I drink tea.\n")
+    with Request().transcripts() as transcripts:
+        transcripts.ask(1, "And now?")
+    done = plain(tiny_checkpoint, "/resume 1\n/regenerate\n/edit\nI drink mate.\n")
+    assert done.returncode == 0, done.stderr
+    assert "you: And now?\nVarda: (no answer)\n" in done.stdout
+    assert "Your last message: “I drink tea.”" in done.stderr
+    with Request().transcripts() as transcripts:
+        assert [(turn.prompt, turn.state) for turn in transcripts.turns(1)] == [
+            ("And now?", "open"),
+            ("I drink mate.", "done"),
+        ]
 
 
 def test_other_profiles_and_models(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ class ChatSession:
             prompt: the user's message; control codes are dropped.
             on_text: gets the reply in pieces, in this thread, while it is written.
             stop: once set, ends the reply; what was written is kept, and only the user's words are remembered.
-            instead: of the last turn, whose stores and deletes are taken back first.
+            instead: of the last turn that was answered, whose stores and deletes are taken back first.
             confirm: asked, in this thread, before deletes that ``confirm_deletes`` says are to be asked about; None
                 where there is nobody to ask.
 

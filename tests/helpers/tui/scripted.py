@@ -11,6 +11,7 @@ from typing import Any, cast
 from varda_chat.memory import MemoryStore
 from varda_chat.memory.records import Removed, Statement
 from varda_chat.session.confirming import Confirm
+from varda_chat.session.context import Past
 from varda_chat.session.session import ChatSession, MemoryEvent, Recalled, Remembered, TokenSources, Turn
 from varda_chat.session.why import Without
 from varda_chat.transcripts import Recording, StoredTurn
@@ -59,6 +60,7 @@ class ScriptedSession:
     window: int = 512
     store: MemoryStore | None = None
     recording: Recording = field(default_factory=lambda: Recording(None))
+    past: Past | None = None
 
     def reply(
         self,
@@ -71,7 +73,7 @@ class ScriptedSession:
     ) -> Turn:
         """One turn of the script."""
         self.prompts.append(prompt)
-        replaced = self.recording.last_turn if instead else None
+        replaced = self.past.turn.turn_id if instead and self.past is not None else None
         turn_id = self.recording.asked(prompt)
         line = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if line.asks and confirm is not None:
@@ -113,17 +115,22 @@ class ScriptedSession:
             left_window=line.left_window,
             turn_id=turn_id,
         )
+        self.past = Past(turn, ())
         state = "stopped" if turn.stopped else "done"
         self.recording.answered(turn_id, said, state, turn.details(), replaces=replaced)  # type: ignore[arg-type]
         return turn
 
     def new(self) -> None:
         """Begin a new session."""
+        self.past = None
         self.recording.begin()
 
     def resume(self, session_id: int) -> tuple[StoredTurn, ...]:
         """Resume an earlier session."""
-        return self.recording.resume(session_id, 64)
+        turns = self.recording.resume(session_id, 64)
+        answered = [Turn.from_stored(each) for each in turns if each.state in ("done", "stopped")]
+        self.past = Past(answered[-1], ()) if answered else None
+        return turns
 
     def recent(self, limit: int = 20) -> list[MemoryEvent]:
         """Recent stores and deletes, newest first."""
@@ -142,6 +149,11 @@ class ScriptedSession:
     def removed(self) -> tuple[Removed, ...]:
         """What was deleted from ``store``."""
         return () if self.store is None else self.store.removed()
+
+    @property
+    def context(self) -> ScriptedSession:
+        """Of what was said before, it has the last turn itself."""
+        return self
 
     @property
     def memory(self) -> ScriptedSession:

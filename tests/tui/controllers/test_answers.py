@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +22,7 @@ from tests.helpers.tui.driver import (
     notices,
     plain,
     real_opener,
+    say,
     screen_is,
     status,
     text_of,
@@ -32,7 +34,7 @@ from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.errors import StorageError
 from varda_chat.session.session import ChatSession, Recalled, Remembered, TokenSources
 from varda_chat.session.why import Without
-from varda_chat.transcripts import Transcripts
+from varda_chat.transcripts import Recording, Transcripts
 from varda_chat.tui.screens.sources import SourcesScreen, recalled_words
 from varda_chat.tui.screens.statement import StatementScreen
 from varda_chat.tui.state import ChatState
@@ -91,6 +93,74 @@ async def test_a_failed_second_answer_leaves_the_first(profile_dir: Path) -> Non
         await wait_until(pilot, lambda: chat_of(pilot).chat.state.can_answer)
         assert "First." not in text_of(pilot)
         assert session.prompts == ["Hello"] * 3
+
+
+@pytest.mark.parametrize("key", ["f5", "f4"])
+async def test_what_takes_the_place_of_a_failed_message_leaves_the_turn_before_it(
+    key: str, profile_dir: Path, tiny_checkpoint: Path, transcripts: Transcripts
+) -> None:
+    app = make_app(real_opener(profile_dir, tiny_checkpoint, transcripts), profile_dir, transcripts=transcripts)
+    async with app.run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        chat = chat_of(pilot).chat
+        told = await ask(pilot, "My dog is called Rimba.")
+        assert told.turn is not None and told.turn.stored
+        await say(pilot, "long " * 5000)
+        await wait_until(pilot, lambda: notices(pilot) and chat.state.can_answer)
+        if key == "f5":
+            await pilot.press(key)  # too long, as before
+            await wait_until(pilot, lambda: len(notices(pilot)) == 2 and chat.state.can_answer)
+        await pilot.press("f4")
+        await ask(pilot, "Short.")
+        assert shown(list(chat.query(UserMessage))) == ["My dog is called Rimba.", "Short."]
+        assert [turn.prompt for turn in transcripts.turns(1)] == ["My dog is called Rimba.", "Short."]
+        stored = {each.id for each in told.turn.stored}
+        assert chat.host.look(lambda session: session.memory.present(stored)) == stored
+
+
+@pytest.mark.parametrize("key", ["f5", "f4"])
+async def test_what_takes_the_place_of_an_unfinished_turn_leaves_the_one_before_it(
+    key: str, profile_dir: Path, tiny_checkpoint: Path, transcripts: Transcripts
+) -> None:
+    opener = real_opener(profile_dir, tiny_checkpoint, transcripts)
+    with opener(lambda *_: None) as session:
+        told = session.reply("My dog is called Rimba.")
+    transcripts.ask(1, "And now?")  # killed in the middle of the answer
+    app = make_app(opener, profile_dir, transcripts=transcripts, resume=1)
+    async with app.run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        chat = chat_of(pilot).chat
+        assert "not finished" in text_of(pilot)
+        await pilot.press(key)
+        if key == "f4":
+            await pilot.press("enter")
+        await wait_until(pilot, lambda: chat.is_idle and transcripts.turns(1)[-1].state == "done")
+        await wait_until(pilot, lambda: chat.state.can_answer)
+        assert shown(list(chat.query(UserMessage))) == ["My dog is called Rimba.", "And now?"]
+        assert "not finished" not in text_of(pilot)
+        assert told.turn_id in [turn.id for turn in transcripts.turns(1)]
+        stored = {each.id for each in told.stored}
+        assert stored
+        assert chat.host.look(lambda session: session.memory.present(stored)) == stored
+
+
+def answered(pilot: Pilot[None], seen: str) -> bool:
+    """Whether the turn has ended, and that is on the screen."""
+    return seen in text_of(pilot) and chat_of(pilot).chat.state.can_answer
+
+
+async def test_after_a_failed_second_answer_the_third_takes_the_place_of_the_first(
+    profile_dir: Path, transcripts: Transcripts
+) -> None:
+    lines = [Line(("First.",)), Line(("Half",), error=StorageError("The disk is full.")), Line(("Third.",))]
+    session = ScriptedSession([*lines, Line(("Fourth.",))], recording=Recording(transcripts))
+    async with make_app(session, profile_dir, transcripts=transcripts).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await ask(pilot, "Hello")
+        for seen in ("The disk is full.", "Third.", "Fourth."):
+            await pilot.press("f5")
+            await wait_until(pilot, partial(answered, pilot, seen))
+        assert [turn.reply for turn in transcripts.turns(1) if turn.state == "done"] == ["Fourth."]
 
 
 async def test_while_an_answer_comes_nothing_is_taken_back(profile_dir: Path) -> None:

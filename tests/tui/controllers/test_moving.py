@@ -237,6 +237,29 @@ async def test_another_model_reads_the_memory_and_goes_on(
     assert (tmp_path / "models-used.json").exists()
 
 
+async def test_an_answer_that_was_not_saved_takes_no_saved_one_with_it(
+    request_: Request, other_checkpoint: Path
+) -> None:
+    """The other model resumes the session as it was saved: its last turn is not the last that is shown."""
+    with app_for(request_) as app:
+        async with app.run_test(size=WIDE) as pilot:
+            await ready(pilot)
+            told = await ask(pilot, DOG)
+            await command(pilot, "/incognito")
+            await wait_until(pilot, lambda: app.chat.details.incognito)
+            await ask(pilot, "What is a fjord?")
+            await command(pilot, "/incognito")
+            await wait_until(pilot, lambda: not app.chat.details.incognito)
+            await command(pilot, f"/model {other_checkpoint}")
+            await wait_until(pilot, lambda: app.chat.details.model_name == "other")
+            await ready(pilot)
+            await pilot.press("f5")
+            transcripts = app.chat.transcripts
+            assert transcripts is not None
+            await wait_until(pilot, lambda: app.chat.is_idle and transcripts.turns(1)[-1].prompt == "What is a fjord?")
+            assert next(turn.id for turn in transcripts.turns(1)) == told.turn_id
+
+
 @pytest.mark.parametrize("where", ["/nowhere/at/all", "broken"])
 async def test_a_model_that_cannot_be_loaded_leaves_all_as_it_was(
     where: str, request_: Request, tmp_path: Path

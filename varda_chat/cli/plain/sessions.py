@@ -53,9 +53,8 @@ def resume(talk: Talk, text: str) -> None:
         return
     info = _kept(talk).session(int(text))
     stored = talk.session.resume(info.id)
-    from varda_chat.session.turn import Turn
-
-    talk.last, talk.failed = (Turn.from_stored(stored[-1]) if stored else None), None
+    past = talk.session.context.past  # the last turn that was answered: the one that another answer replaces
+    talk.last, talk.failed = (past.turn if past is not None else None), None
     tell(f"Resumed: {one_line(info.name)}")
     if stored:
         say(f"you: {stored[-1].prompt}\nVarda: {stored[-1].reply or '(no answer)'}")

@@ -27,6 +27,7 @@ from varda_chat.tui.state import MemoryView, Progress, SessionDetails
 if TYPE_CHECKING:
     from varda_chat.memory.records import Statement
     from varda_chat.session.session import ChatSession
+    from varda_chat.session.turn import Turn
 
 OpenSession = Callable[[Callable[[str, float], None]], "ChatSession"]
 Post = Callable[[Message], object]
@@ -118,9 +119,10 @@ class SessionHost:
             else:
                 post(opened)
 
-    def reply(self, prompt: str, post: Post, *, instead: bool = False) -> None:
-        """Run one turn (``instead`` of the last one); posts ReplyDelta as text comes, then ReplyFinished or
-        ReplyFailed; before it deletes much, DeletesAsked, for whose answer it waits."""
+    def reply(self, prompt: str, post: Post, *, instead: Turn | None = None) -> None:
+        """Run one turn (``instead`` of that one, if it is the session's last; no other is taken back); posts ReplyDelta
+        as text comes, then ReplyFinished or ReplyFailed; before it deletes much, DeletesAsked, for whose answer it
+        waits."""
         deltas = DeltaStream(post)
 
         def confirm(going: tuple[Statement, ...]) -> Collection[int]:
@@ -137,7 +139,9 @@ class SessionHost:
                 return
             try:
                 self._enter(session)
-                turn = session.reply(prompt, on_text=deltas.write, stop=self._stop, instead=instead, confirm=confirm)
+                past = session.context.past
+                last = instead is not None and past is not None and past.turn.turn_id == instead.turn_id
+                turn = session.reply(prompt, on_text=deltas.write, stop=self._stop, instead=last, confirm=confirm)
                 deltas.flush()
                 finished = ReplyFinished(turn, memory_of(session), self._new_notices(session))
             except Exception as error:  # noqa: BLE001 - whatever it is, the person gets a line and a live app

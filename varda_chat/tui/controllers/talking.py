@@ -14,6 +14,7 @@ from varda_chat.tui.widgets.message import Notice, UserMessage, VardaMessage
 from varda_chat.tui.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
+    from varda_chat.session.turn import Turn
     from varda_chat.tui.screens.chat import ChatScreen
 
 LONG_SECONDS = 10.0
@@ -27,12 +28,16 @@ LEFT_THE_WINDOW = (
 
 @dataclass(frozen=True)
 class Sent:
-    """A prompt to be answered. ``bubble`` shows it; ``instead`` of the last turn, whose messages ``hidden`` are."""
+    """A prompt to be answered. ``bubble`` shows it; ``hidden``: the messages whose place it takes."""
 
     prompt: str
     bubble: UserMessage | None = None
-    instead: bool = False
     hidden: tuple[UserMessage | VardaMessage, ...] = ()
+
+    @property
+    def instead(self) -> Turn | None:
+        """The turn whose messages are ``hidden``; None where there is none, or it failed."""
+        return next((each.turn for each in self.hidden if isinstance(each, VardaMessage)), None)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Talk:
         for message in hidden:
             message.display = False
         conversation.follow()
-        await self._enqueue(Sent(prompt, bubble, True, hidden))
+        await self._enqueue(Sent(prompt, bubble, hidden))
 
     async def run_when_loaded(self, text: str, run: Callable[[], Awaitable[None]]) -> None:
         """Show the command ``text`` as waiting, and ``run`` it once the model is loaded. A key that is pressed once
@@ -220,7 +225,8 @@ class Talk:
         self._answer = VardaMessage()
         await screen.conversation.add(self._answer, after=sent.bubble)
         screen.host.prepare()
-        self._in_thread("generate", lambda: screen.host.reply(sent.prompt, screen.post_message, instead=sent.instead))
+        instead = sent.instead
+        self._in_thread("generate", lambda: screen.host.reply(sent.prompt, screen.post_message, instead=instead))
 
     async def write(self, event: messages.ReplyDelta) -> None:
         """Show the next piece of the answer."""

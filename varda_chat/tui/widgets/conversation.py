@@ -89,13 +89,13 @@ class Conversation(VerticalScroll, can_focus=False):
         self.anchor()
 
     def last_exchange(self) -> tuple[UserMessage, VardaMessage] | None:
-        """The last message that was answered, and its answer."""
+        """The last message that was answered, and its answer: one that did not fail, if there is one."""
         answer: VardaMessage | None = None
         for child in reversed(self.children):
             if not child.display:
                 continue
-            if isinstance(child, VardaMessage) and answer is None:
-                answer = child
+            if isinstance(child, VardaMessage):
+                answer = child if answer is None or (answer.turn is None and child.turn is not None) else answer
             elif isinstance(child, UserMessage) and answer is not None:
                 return child, answer
         return None
