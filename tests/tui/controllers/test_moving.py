@@ -36,6 +36,7 @@ from varda_chat.session.request import Request
 from varda_chat.session.session import ChatSession
 from varda_chat.storage.locks import take_lock
 from varda_chat.tui.app import VardaApp
+from varda_chat.tui.screens.choose import ChooseScreen
 from varda_chat.tui.screens.picking import ModelsScreen, ProfilesScreen
 from varda_chat.tui.state import ChatState
 from varda_chat.tui.widgets.welcome import Welcome
@@ -109,6 +110,25 @@ async def test_another_profile_has_its_own_memory_and_history(request_: Request,
             assert not app.chat.query_one(Welcome).has_class("-first-run")
     with Request("work", tmp_path).transcripts() as transcripts:
         assert [info.turns for info in transcripts.sessions()] == [1]
+
+
+async def test_what_failed_and_what_was_forgotten_stay_in_their_profile(request_: Request) -> None:
+    told(request_)
+    with app_for(request_) as app:
+        async with app.run_test(size=WIDE, notifications=True) as pilot:
+            await ready(pilot)
+            await command(pilot, "/forget rimba")
+            await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen))
+            await pilot.press("y")
+            await wait_until(pilot, lambda: toasts(pilot) and "Forgotten" in toasts(pilot)[-1])
+            await say(pilot, "private " * 5000)
+            await wait_until(pilot, lambda: any("Ctrl+R tries again" in line for line in notices(pilot)))
+            await command(pilot, "/profile work")
+            await ready(pilot, "work")
+            await pilot.press("ctrl+r")
+            await wait_until(pilot, lambda: "There is nothing to try again." in toasts(pilot))
+            await pilot.press("alt+p")
+            await wait_until(pilot, lambda: "Nothing was forgotten in this session yet." in toasts(pilot))
 
 
 async def test_the_list_of_profiles(request_: Request) -> None:

@@ -34,6 +34,7 @@ from tests.helpers.tui.driver import (
 )
 from tests.helpers.tui.scripted import Line, ScriptedSession
 from varda_chat.config.settings import Settings
+from varda_chat.errors import StorageError
 from varda_chat.session.session import ChatSession
 from varda_chat.transcripts import Recording, Transcripts
 from varda_chat.tui.controllers import talking
@@ -161,6 +162,17 @@ async def test_commands_about_sessions_say_what_is_amiss(profile_dir: Path, tran
         await wait_until(pilot, lambda: "no folder" in toasts(pilot)[-1])
         await command(pilot, "/export x.pdf")
         await wait_until(pilot, lambda: "end in .md or .json" in toasts(pilot)[-1])
+
+
+async def test_what_failed_is_not_tried_again_in_a_new_session(profile_dir: Path) -> None:
+    session = ScriptedSession([Line(error=StorageError("The disk is full.")), Line()])
+    async with make_app(session, profile_dir).run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await command(pilot, "Hello")
+        await wait_until(pilot, lambda: "Ctrl+R tries again" in text_of(pilot) and chat_of(pilot).chat.state.can_answer)
+        await pilot.press("ctrl+n", "ctrl+r")
+        await wait_until(pilot, lambda: "There is nothing to try again." in toasts(pilot))
+        assert session.prompts == ["Hello"]
 
 
 async def test_without_a_place_for_sessions_the_chat_goes_on(profile_dir: Path) -> None:

@@ -27,6 +27,10 @@ class MemoryActions:
         self._forgotten: tuple[str, ...] = ()  # what the person forgot last
         self._asking: ConfirmScreen | None = None
 
+    def begin_anew(self) -> None:
+        """Another memory is opened: nothing has been forgotten in it yet."""
+        self._forgotten = ()
+
     @in_worker("memory")
     async def remember(self, text: str) -> None:
         """Store ``text``, whatever the model thinks of it."""

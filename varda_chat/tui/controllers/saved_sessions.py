@@ -46,6 +46,8 @@ class SavedSessions:
         """Show the beginning of a conversation in the profile of ``request``."""
         screen = self.screen
         await screen.conversation.show(None)
+        screen.talk.begin_anew()
+        screen.memories.begin_anew()
         screen.first_run = not (screen.request.directory / DATABASE).exists()
         screen.composing.use_profile(screen.request)
         await self._greet()
@@ -116,6 +118,7 @@ class SavedSessions:
         if await screen.talk.waits_for_model("/new", self.new) or screen.commands.must_wait():
             return
         await screen.conversation.show(None)
+        screen.talk.begin_anew()
         screen.session_name = ""
         await screen.conversation.add(Notice("A new session. What was stored in the memory is still known."))
         self.switch(None)
