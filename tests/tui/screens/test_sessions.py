@@ -175,6 +175,33 @@ async def test_what_failed_is_not_tried_again_in_a_new_session(profile_dir: Path
         assert session.prompts == ["Hello"]
 
 
+@pytest.mark.parametrize("way", ["resume", "new", "branch"])
+async def test_a_message_that_was_being_changed_takes_no_place_in_another_session(
+    way: str, profile_dir: Path, transcripts: Transcripts
+) -> None:
+    first = told(transcripts, "Hello", "I live in Lisbon.")
+    other = told(transcripts, "I drink tea.")
+    branch = transcripts.branch(first, transcripts.turns(first)[-1].id).id
+    session = recorded(transcripts)
+    async with make_app(session, profile_dir, transcripts=transcripts, resume=first).run_test(size=WIDE) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        chat = chat_of(pilot).chat
+        await pilot.press("f4")
+        if way == "resume":
+            await chat.sessions.resume(str(other))
+        else:
+            await pilot.press("ctrl+n" if way == "new" else "alt+right")
+        entered = {"resume": other, "new": None, "branch": branch}[way]
+        await wait_until(pilot, lambda: session.recording.session_id == entered)
+        assert composer(pilot).text == "I live in Lisbon."
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: session.prompts and chat.is_idle and chat.state.can_answer)
+        before = {"resume": ["I drink tea."], "new": [], "branch": ["Hello"]}[way]
+        said = transcripts.turns(session.recording.session_id or 0)
+        assert [turn.prompt for turn in said] == [*before, "I live in Lisbon."]
+        assert [turn.prompt for turn in transcripts.turns(first)] == ["Hello", "I live in Lisbon."]
+
+
 async def test_without_a_place_for_sessions_the_chat_goes_on(profile_dir: Path) -> None:
     async with make_app(ScriptedSession(), profile_dir).run_test(size=WIDE, notifications=True) as pilot:
         await wait_for_state(pilot, ChatState.READY)

@@ -73,9 +73,11 @@ class Talk:
         return self.is_idle or (self._runs_command and self.screen.state.can_answer)
 
     def begin_anew(self) -> None:
-        """Another session is shown: what failed in the one before is not tried again."""
+        """Another session is shown: what failed in the one before is not tried again, and a message of it that is being
+        changed takes no place in this one."""
         self._told_of_window = False
         self._failed = None
+        self.screen.composer.editing = False
 
     # opening
 
