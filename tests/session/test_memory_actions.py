@@ -49,6 +49,17 @@ def test_many_are_pinned_at_once(session: ChatSession) -> None:
     assert not any(each.pinned for each in session.memory.statements())
 
 
+def test_no_memory_that_holds_the_words_or_is_pinned_is_left_out(session: ChatSession) -> None:
+    session.memory.pin(1)
+    for number in range(20):
+        session.memory.remember(f"I have {number} plants.")
+    exact, near = session.memory.candidates("PLANTS")
+    assert [each.text for each in exact] == [f"I have {number} plants." for number in reversed(range(20))]
+    assert near == ()
+    first, *others = session.memory.candidates("")[0]
+    assert (first.id, [each.text for each in others]) == (1, [each.text for each in exact[:12]])
+
+
 def test_a_part_is_exported_as_an_import_reads_it(session: ChatSession, tmp_path: Path) -> None:
     file = tmp_path / "part.jsonl"
     assert session.memory.export(file, [3, 1, 99]) == 2

@@ -92,7 +92,7 @@ class MemoryTools:
             exact, near = self._session.memory.candidates(text, _MOST)
             same = {each.id for each in exact if normal_form(each.text) == normal_form(text)}
             wanted |= same
-            candidates = [] if same else [as_dict(each) for each in (*exact, *near)]
+            candidates = [] if same else [as_dict(each) for each in (*exact, *near)[:_MOST]]
         forgotten = _told(self._session.memory.forget, sorted(wanted)) if wanted else ()
         return {"forgotten": [as_dict(each) for each in forgotten], "candidates": candidates}
 

@@ -130,16 +130,20 @@ class SessionMemory:
         return tuple(each for each in self.search(turn.prompt, limit) if each.id not in used)
 
     def candidates(self, text: str, limit: int = 12) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
-        """The statements that a person may mean by ``text``: those that hold it word for word, the newest first, and
-        others that the model finds for it. Without a text: the newest, and none."""
+        """The statements that a person may mean by ``text``: all that hold it word for word, the newest first, and,
+        where these are fewer than ``limit``, others that the model finds for it. Without a text: all that are pinned,
+        then the newest ``limit`` of the others, and none."""
         wanted = sanitize(text).strip()
+        statements = self.store.statements()
         if not wanted:
-            return self.store.statements(limit), ()
-        exact = [each for each in self.store.statements() if wanted.casefold() in each.text.casefold()]
+            pinned = [each for each in statements if each.pinned]
+            others = [each for each in statements if not each.pinned]
+            return (*pinned, *others[:limit]), ()
+        exact = [each for each in statements if wanted.casefold() in each.text.casefold()]
         known = {each.id for each in exact}
         found = self.search(wanted, limit, read=False)  # words out of it, rather than a question
         near = [self.store.statement(each.id) for each in found if each.id not in known and each.weight >= NEAR_WEIGHT]
-        return tuple(exact[:limit]), tuple(near[: max(0, limit - len(exact))])
+        return tuple(exact), tuple(near[: max(0, limit - len(exact))])
 
     def learn(self, role: str, text: str, *, at: float | None = None, memory: bool = False) -> TurnApplied:
         """Read ``text``, outside of the conversation, and store durably what the model finds worth it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tests.helpers.tui.driver import (
@@ -21,6 +22,7 @@ from tests.helpers.tui.driver import (
     wait_for_state,
     wait_until,
 )
+from tests.helpers.tui.memories import lived_in, told
 from tests.helpers.tui.scripted import NOW, ScriptedSession
 from varda_chat.memory import MemoryStore, TurnChanges
 from varda_chat.session.session import ChatSession, MemoryEvent
@@ -190,6 +192,46 @@ async def test_commands_wait_in_sight_while_the_model_loads(profile_dir: Path, t
         await pilot.press("y")
         await wait_until(pilot, lambda: texts(profile_dir) == set())
         assert "waits for" not in text_of(pilot)
+
+
+async def test_all_that_holds_the_words_is_forgotten(
+    profile_dir: Path, tiny_checkpoint: Path, fingerprint: str
+) -> None:
+    said = [told(f"Anna has {number} cousins.", number) for number in range(30)]
+    lived_in(profile_dir, fingerprint, [*said, told("I live in Lisbon.", 1)])
+    app = make_app(real_opener(profile_dir, tiny_checkpoint), profile_dir)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await command(pilot, "/forget anna")
+        await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen) and "Y forget 30" in text_of(pilot))
+        assert "Anna has 0 cousins." not in text_of(pilot)
+        await pilot.press("end")  # the oldest are further down
+        await wait_until(pilot, lambda: "[x] Anna has 0 cousins." in text_of(pilot))
+        await pilot.press("y")
+        await wait_until(pilot, lambda: toasts(pilot) and "and 27 more." in toasts(pilot)[-1])
+        assert texts(profile_dir) == {"I live in Lisbon."}
+
+
+async def test_all_that_is_pinned_is_shown_and_counted(
+    profile_dir: Path, tiny_checkpoint: Path, fingerprint: str
+) -> None:
+    said = [replace(told(f"I have {number} plants.", number), pinned=number < 3) for number in range(30)]
+    lived_in(profile_dir, fingerprint, said)
+    app = make_app(real_opener(profile_dir, tiny_checkpoint), profile_dir)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await command(pilot, "/pin")
+        await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen) and "pin 3" in text_of(pilot))
+        await pilot.press("down", "down", "space", "enter")  # what is pinned comes first
+        await wait_until(pilot, lambda: toasts(pilot) == ["Pinned now: 2."])
+        await command(pilot, "/pin 29 plants")
+        await wait_until(pilot, lambda: screen_is(pilot, ChooseScreen) and "[x] I have 29" in text_of(pilot))
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: toasts(pilot)[-1] == "Pinned now: 3.")
+        with MemoryStore.open_records(profile_dir, read_only=True) as store:
+            assert [each.text for each in store.statements() if each.pinned] == [
+                f"I have {number} plants." for number in (29, 2, 1)
+            ]
 
 
 async def test_pinning_what_is_in_no_memory_says_so(profile_dir: Path, tiny_checkpoint: Path) -> None:

@@ -139,12 +139,13 @@ class MemoryActions:
             return
 
         def pin(session: ChatSession) -> int:
-            for statement_id in chosen ^ pinned:
-                session.memory.pin(statement_id, statement_id in chosen)
-            return len(chosen ^ pinned)
+            session.memory.pin_all(chosen - pinned)
+            session.memory.pin_all(pinned - chosen, False)
+            return sum(each.pinned for each in session.memory.statements())
 
-        if await screen.ask_session(pin, "pinning it") is not None:
-            screen.tell(f"Pinned now: {len(chosen)}.")
+        count = await screen.ask_session(pin, "pinning it")
+        if count is not None:
+            screen.tell(f"Pinned now: {count:,}.")
 
     @in_worker("memory")
     async def undo(self) -> None:
