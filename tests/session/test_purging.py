@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.helpers.purges import CAT, full_of_it, holding, kept, kills_in_purges
+from tests.helpers.purges import CAT, full_of_it, holding, kept, kills_in_purges, told
 from varda_chat.cli.main import main
 from varda_chat.memory.store import MemoryStore
 from varda_chat.session.purging import trace
@@ -70,6 +70,26 @@ def test_a_purge_takes_what_was_said_before_an_edit(profile: Path) -> None:
         store.edit(1, "My cat has no name.")
     assert run("forget", "1", "--purge", "--yes").exit_code == 0
     assert holding(profile, CAT.lower()) == []
+
+
+def test_a_purge_shows_all_that_it_erases(profile: Path) -> None:
+    with MemoryStore.open_records(profile) as store:
+        store.importing.add([told(f"{CAT} She likes Tom.", 4), told(f"{CAT} She sleeps.", 5)])
+        store.forget([6])
+        store.edit(1, "I have a cat.")
+        there, removed = {each.id for each in store.statements()}, {each.id for each in store.removed()}
+    refused = CliRunner().invoke(main, ["memory", "purge", "1"], input="n\n").output
+    result = run("purge", "1", "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    with MemoryStore.open_records(profile, read_only=True) as store:
+        went = there - {each.id for each in store.statements()}
+        assert went == {1, 5}  # 5 holds what 1 said before it was edited
+        assert removed - {each.id for each in store.removed()} == {6}
+    assert [each["id"] for each in json.loads(result.output)["forgotten"]] == [1, 5, 6]
+    for text in ("I have a cat.", "She likes Tom.", "(deleted before)  My cat is called Zyxw. She sleeps."):
+        assert text in refused
+    assert "Zyxw is ill." not in refused
+    assert "Nothing in memory is '1'" in run("purge", "1", "--yes").output
 
 
 @pytest.mark.parametrize("kills", [6, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])

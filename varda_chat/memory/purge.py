@@ -30,7 +30,7 @@ from varda_chat.storage.words import FORGOTTEN_TEXT, Words
 
 if TYPE_CHECKING:
     from varda_chat.memory.core import OpenMemory
-    from varda_chat.memory.records import Statement
+    from varda_chat.memory.records import Removed, Statement
 
 _AMONG = "IN (SELECT value FROM json_each(?))"
 _WIPE_REMOVED = f"DELETE FROM removed_statements WHERE id {_AMONG} OR id {_AMONG}"  # noqa: S608 - only constants
@@ -57,6 +57,18 @@ class Purging:
         erased yet; ``begun`` has it, also after a crash, until ``end``."""
         with self._core.changing("Nothing was forgotten"), transaction(self._core.db):
             return write_down(self._core.db, statement_ids, texts)
+
+    def would_wipe(
+        self, ids: Iterable[int], texts: Iterable[str] = ()
+    ) -> tuple[tuple[Statement, ...], tuple[Removed, ...]]:
+        """All the statements that a purge of ``ids`` and ``texts`` erases: those in memory, the oldest first, and those
+        deleted before. Changes nothing."""
+        from varda_chat.memory import queries, undo  # numpy loads here
+
+        with self._core.reading():
+            db = self._core.db
+            going = statement_ids(db, planned(db, ids, texts))
+            return queries.statements_of(db, going), tuple(each for each in undo.removed(db) if each.id in going)
 
     def begun(self) -> tuple[Purge, ...]:
         """The purges that have begun and not ended, the oldest first."""
@@ -104,15 +116,20 @@ class Purging:
         empty_the_log(self._core.db)
 
 
-def write_down(db: sqlite3.Connection, ids: Iterable[int], texts: Iterable[str]) -> Purge:
-    """Note a purge of the statements ``ids`` and of all that holds one of ``texts``.
+def planned(db: sqlite3.Connection, ids: Iterable[int], texts: Iterable[str]) -> Purge:
+    """A purge of the statements ``ids`` and of all that holds one of ``texts``; it has no id yet.
 
     What those statements say, and said before they were edited, is a part of it.
     """
     wanted, words = {int(id_) for id_ in ids}, Words(texts)
     wanted |= _holding(db, words)
     said = {text for id_, text in _texts(db) if id_ in wanted or words.stand_in(text)}
-    purge = Purge(0, frozenset(wanted), Words({*words.texts, *said} - {FORGOTTEN_TEXT}))
+    return Purge(0, frozenset(wanted), Words({*words.texts, *said} - {FORGOTTEN_TEXT}))
+
+
+def write_down(db: sqlite3.Connection, ids: Iterable[int], texts: Iterable[str]) -> Purge:
+    """Note a ``planned`` purge."""
+    purge = planned(db, ids, texts)
     cursor = db.execute(
         "INSERT INTO purges (ids, texts) VALUES (?, ?)",
         (json.dumps(sorted(purge.ids)), json.dumps(purge.words.texts, ensure_ascii=False)),

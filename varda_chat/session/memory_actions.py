@@ -175,10 +175,14 @@ class SessionMemory:
         self._context.leave(each.id for each in forgotten)
         return forgotten
 
+    def would_purge(self, statement_ids: Iterable[int]) -> tuple[tuple[Statement, ...], tuple[Removed, ...]]:
+        """All that ``purge`` erases: what is in memory, and what was deleted before. Changes nothing."""
+        return self.store.purging.would_wipe(statement_ids)
+
     def purge(self, statement_ids: Iterable[int]) -> tuple[str, ...]:
         """Take statements, also deleted ones, out of every file of the profile, for good, and with them whatever else
-        holds their words; returns these words. Raises VardaError, which names what could not be cleaned (the next start
-        finishes that), and while incognito."""
+        holds their words, also those before an edit; returns these words. Raises VardaError, which names what could not
+        be cleaned (the next start finishes that), and while incognito."""
         from varda_chat.session.purging import purge
 
         self.check_writable("Nothing was purged")

@@ -12,9 +12,9 @@ from textual.widgets import TextArea
 
 from tests.helpers.tui.browsing import CELLO, browser, listed, on_top, stored
 from tests.helpers.tui.driver import chat_of, composer, screen_is, text_of, toasts, wait_for_state, wait_until
-from tests.helpers.tui.memories import lived_in
+from tests.helpers.tui.memories import lived_in, told
 from tests.helpers.tui.scripted import NOW
-from varda_chat.memory import backup
+from varda_chat.memory import MemoryStore, backup
 from varda_chat.memory.export import read_export
 from varda_chat.memory.records import Imported
 from varda_chat.session.proof import files_that_hold
@@ -255,3 +255,21 @@ async def test_a_purge_leaves_no_byte_in_any_file(
             await pilot.press("up")
             assert composer(pilot).text == typed
     assert not any(read.holds for read in files_that_hold(profile_dir, [CELLO]))
+
+
+async def test_a_purge_lists_what_holds_the_words_before_an_edit(
+    profile_dir: Path, tiny_checkpoint: Path, fingerprint: str
+) -> None:
+    other = "My dog is called Rimba and bites."
+    said = [told(text, place) for place, text in enumerate(("I live in Lisbon.", "My dog is called Rimba", other))]
+    lived_in(profile_dir, fingerprint, said)
+    with MemoryStore.open_records(profile_dir) as store:
+        store.edit(2, "I have no dog.")
+    async with browser(profile_dir, tiny_checkpoint, text="no dog") as pilot:
+        await wait_until(pilot, lambda: listed(pilot) == ["I have no dog."])
+        await pilot.press("z")
+        await wait_until(pilot, lambda: screen_is(pilot, ForgetScreen) and "Y purge 2" in text_of(pilot))
+        assert f"− {other}" in text_of(pilot)
+        await pilot.press("y")
+        await wait_until(pilot, lambda: "Purged. No file holds it" in "".join(toasts(pilot)[-1:]))
+    assert set(stored(profile_dir)) == {"I live in Lisbon."}

@@ -58,17 +58,16 @@ def purge_everywhere(place: Place, what: str, yes: bool, reading: str | None = N
         for notice in store.notices:
             click.echo(sanitize(notice), err=True)
         begun = store.purging.begun()
-        removed = store.removed()
-        known: list[Statement | Removed] = [*store.statements(), *removed]
+        known: list[Statement | Removed] = [*store.statements(), *store.removed()]
         statement_id = id_meant(known, what, reading, {id_ for each in begun for id_ in each.ids})
         by_id = statement_id is not None
         files = [] if by_id else [each.name for each in read if each.holds]
         of_id = [each.text for each in known if by_id and each.id == statement_id]
         said = of_id if by_id else [what]
-        words = Words(said)
-        found = [each for each in store.statements(newest_first=False) if words.stand_in(each.text)]
-        before = [each for each in removed if words.stand_in(each.text)]
-        if not (found or before or files or begun):
+        ids = set() if statement_id is None else {statement_id}
+        found, before = store.purging.would_wipe(ids, said)
+        # an id of no memory purges none, whatever its events say; but what was cut off is resumed
+        if not (said and (found or before or files)) and not begun:
             hint = " With --as text it is looked for in all files." if by_id and reading is None else ""
             raise VardaError(f"Nothing in memory is {one_line(what)!r}.{hint}")
         if not place.as_json:
@@ -83,7 +82,6 @@ def purge_everywhere(place: Place, what: str, yes: bool, reading: str | None = N
             confirm_within_words(what, within, place.as_json)
         elif not confirmed("Forget it without a trace, in the backups and set-aside files too?", yes, place.as_json):
             return
-        ids = set() if statement_id is None else {statement_id}
         _, words = purging.purge(store, ids, said)
     read = purging.trace(place.directory, words)
     shown = [*map(as_dict, found), *map(as_dict, before)]

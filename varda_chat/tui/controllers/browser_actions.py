@@ -13,7 +13,7 @@ from varda_chat.storage.files import unused
 from varda_chat.text import numbered, were
 from varda_chat.tui.bindings import shown
 from varda_chat.tui.controllers.asking import ask
-from varda_chat.tui.controllers.browsing import entries_of, entries_of_removed
+from varda_chat.tui.controllers.browsing import entries_of_removed
 from varda_chat.tui.controllers.telling import quoted, undone_lines
 from varda_chat.tui.controllers.workers import in_worker
 from varda_chat.tui.screens.editing import EditScreen
@@ -143,11 +143,10 @@ class BrowserActions:
         chosen = self._chosen()
         if not chosen or not await self._may_change("Nothing was purged"):
             return
-        texts = [each.text for each in chosen]
-        going = await self._ask(partial(_holding, texts), "looking at the memory", wait=False)
+        ids = [each.id for each in chosen]
+        going = await self._ask(partial(_going, ids), "looking at the memory", wait=False)
         if not going or not await self.screen.app.push_screen_wait(ForgetScreen(going, purge=True)):
             return
-        ids = [each.id for each in chosen]
         words = await self._ask(lambda session: session.memory.purge(ids), "purging it")
         if words is None:
             return
@@ -231,13 +230,10 @@ class BrowserActions:
             self.screen.notify(f"{numbered(count, 'memory')} {were(count)} written to {path}.", markup=False)
 
 
-def _holding(texts: Sequence[str], session: ChatSession) -> list[Statement]:
-    """What is in memory or was deleted and holds one of ``texts``: all of it goes when they are purged."""
-    from varda_chat.storage.words import Words
-
-    words = Words(texts)
-    there = (*entries_of(session.memory.statements()), *entries_of_removed(session.memory.removed()))
-    return list({each.statement.id: each.statement for each in there if words.stand_in(each.statement.text)}.values())
+def _going(ids: Sequence[int], session: ChatSession) -> list[Statement]:
+    """All that goes when ``ids`` are purged, also what was deleted before."""
+    found, removed = session.memory.would_purge(ids)
+    return [*found, *(each.statement for each in entries_of_removed(removed))]
 
 
 def _traces(words: Sequence[str], session: ChatSession) -> tuple[str, bool]:
