@@ -18,6 +18,8 @@ from click.testing import CliRunner
 
 from tests.helpers.terminal import hear_signals
 from varda_chat.cli.main import main
+from varda_chat.errors import VardaError
+from varda_chat.session.request import Request
 
 
 @contextmanager
@@ -97,6 +99,24 @@ def test_what_it_would_not_begin_with_is_refused_first(arguments: list[str], say
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == code
     assert says in result.stderr
+
+
+@pytest.mark.parametrize("way", ["flag", "setting"])
+def test_a_persona_before_the_command_counts(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+
+    def enough(request: Request, **_: Any) -> None:
+        asked.append(request)
+        raise VardaError("That is enough.")
+
+    monkeypatch.setattr(Request, "open", enough)
+    file = tmp_path / "config.toml"
+    file.write_text('system = "Be brief."\n')
+    before = ["--system", "Be brief."] if way == "flag" else ["--config", str(file)]
+    result = CliRunner().invoke(main, [*before, "--seed", "3", "api", "--port", "0", "--profile", "work"])
+    assert result.stderr == "Error: That is enough.\n"
+    (request,) = asked
+    assert (request.persona, request.generation.seed, request.profile) == ("Be brief.", 3, "work")
 
 
 def test_a_port_in_use_gets_one_line() -> None:

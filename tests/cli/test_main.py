@@ -110,6 +110,7 @@ def test_reset_asks_backs_up_and_clears(tiny_checkpoint: Path, own_data_director
         (["--seed", "abc", "-p", "x"], 2, "seed"),
         (["--no-such-flag"], 2, "no-such-flag"),
         (["--yes", "-p", "x"], 2, "--reset-memory"),
+        (["--incognito", "--reset-memory", "--yes"], 2, "--incognito (--read-only) does not go with --reset-memory"),
         (["--profile", "../up", "-p", "x"], 1, "profile name"),
         (["--profile", "", "-p", "x"], 1, "profile name"),
         (["-p", ""], 1, "empty"),

@@ -65,6 +65,18 @@ async def test_the_command_serves_on_stdio(tiny_checkpoint: Path, tmp_path: Path
         await use(client)
 
 
+async def test_incognito_before_the_command_stores_nothing(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    place = ["--checkpoint", str(tiny_checkpoint), "--data-dir", str(tmp_path / "data")]
+    command = ["-m", "varda_chat", "--incognito", *place, "mcp"]
+    server = mcp.StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
+    async with mcp.Client(server) as client:
+        for always in (True, False):
+            refused = await client.call_tool("remember", {"text": "My dog is called Rimba.", "always": always})
+            assert refused.is_error
+            assert "Nothing was stored: this session is incognito." in refused.content[0].text
+    assert not (tmp_path / "data" / "profiles").exists()
+
+
 def test_without_the_package_the_command_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 

@@ -45,6 +45,14 @@ def test_list_search_show(two_sessions: Path) -> None:
     ]
 
 
+def test_incognito_changes_no_session(two_sessions: Path) -> None:
+    for command in (["rename", "1", "Dogs"], ["delete", "1", "--yes"]):
+        refused = run("--incognito", "sessions", *command)
+        assert refused.exit_code == 2
+        assert f"does not go with sessions {command[0]}, which writes." in refused.stderr
+    assert "My dog is called Rimba." in run("--incognito", "sessions", "list").stdout
+
+
 def test_rename_export_delete(two_sessions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert json.loads(run("sessions", "rename", "1", "Dogs", "--json").stdout)["name"] == "Dogs"

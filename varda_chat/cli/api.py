@@ -6,17 +6,15 @@ import socket
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
-from varda_chat.cli.options import Place, at_a_place
+from varda_chat.cli.options import Place, at_a_place, request_of
 from varda_chat.cli.parameters import WholeNumber
 from varda_chat.cli.tokens import TOKEN_VARIABLE, token_from, warn_of
-from varda_chat.config.defaults import GenerationSettings
 from varda_chat.config.installer import install_command
 from varda_chat.errors import VardaError
-from varda_chat.session.request import Request, transcripts_of
+from varda_chat.session.request import transcripts_of
 from varda_chat.text import sanitize
 
 DEFAULT_PORT = 8001
@@ -58,11 +56,11 @@ def api(place: Place, host: str, port: int, token_file: Path | None, max_waiting
     Prints the base URL, and the API key where none was given. What is stored, deleted and recalled comes in the field
     "varda" of each answer. The flags of the chat (--profile, --incognito, --temperature, ...) may stand before "api".
     """
-    given = click.get_current_context().find_root().params
+    root = click.get_current_context().find_root()
     for name, flag in _NOT_HERE.items():
-        if given.get(name):
+        if root.params.get(name):
             raise click.UsageError(f"{flag} does not go with api.")
-    request = _request(place, given)
+    request = replace(request_of(root), profile=place.profile, data_dir=place.data_dir, checkpoint=place.checkpoint)
     token, new = token_from(token_file)
     try:
         import uvicorn
@@ -92,14 +90,6 @@ def api(place: Place, host: str, port: int, token_file: Path | None, max_waiting
                 app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=_GRACE_SECONDS
             )
             uvicorn.Server(config).run(sockets=[listening])
-
-
-def _request(place: Place, given: dict[str, Any]) -> Request:
-    """Whose memory, which model, and how it answers, of the flags before ``api`` and after it."""
-    names = ("temperature", "top_p", "max_new_tokens", "seed")
-    generation = GenerationSettings(**{name: given[name] for name in names if name in given})
-    request = Request(place.profile, place.data_dir, place.checkpoint, generation=generation)
-    return replace(request, incognito=given.get("incognito", False), memory_size=place.memory_size, wait=place.wait)
 
 
 def _listening(host: str, port: int) -> socket.socket:

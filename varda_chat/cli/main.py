@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from varda_chat import __version__
 from varda_chat.cli.completion import profile_names
@@ -243,23 +242,14 @@ def main(
     as_json: bool,
     why: bool,
     plain: bool,
-    profile: str,
-    data_dir: Path | None,
-    checkpoint: str | None,
-    incognito: bool,
     resume_last: bool,
     resume: int | None,
     theme: str,
-    temperature: float,
-    top_p: float,
-    max_new_tokens: int,
-    memory_size: int | None,
-    system: str | None,
-    seed: int | None,
     wait: float | None,
     reset_memory: bool,
     yes: bool,
     purge: bool,
+    **_of_the_request: Any,
 ) -> None:
     """Chat with a small language model that remembers.
 
@@ -271,27 +261,14 @@ def main(
         return
     from dataclasses import replace
 
-    from varda_chat.config import persona
-    from varda_chat.session.request import Request
+    from varda_chat.cli.options import request_of
     from varda_chat.tui import terminals
 
-    context = click.get_current_context()
-    found = context.obj.settings
-    usual = context.get_parameter_source("system") in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
-    request = Request(
-        profile,
-        data_dir,
-        checkpoint or None,
-        incognito,
-        GenerationSettings(temperature, top_p, max_new_tokens, seed),
-        memory_size,
-        wait=wait or 0.0,
-        confirm_deletes=found.confirm_deletes,
-        system=None if usual else persona.checked(system or ""),
-        usual_system=found.system,
-    )
+    request = request_of(click.get_current_context())
     if reset_memory:
-        _reset(request.directory, profile, yes, purge)
+        if request.incognito:
+            raise click.UsageError("--incognito (--read-only) does not go with --reset-memory, which writes.")
+        _reset(request.directory, request.profile, yes, purge)
         return
     if yes or purge:
         raise click.UsageError(f"{'--yes' if yes else '--purge'} goes with --reset-memory.")

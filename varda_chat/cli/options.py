@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from varda_chat.cli.completion import profile_names
 from varda_chat.config import paths
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from varda_chat.memory.records import Removed, Statement
     from varda_chat.memory.schema import MemorySettings
     from varda_chat.memory.store import MemoryStore
+    from varda_chat.session.request import Request
     from varda_chat.session.session import ChatSession
 
 
@@ -32,7 +34,7 @@ MAX_CONFIG = 2**20
 
 @dataclass(frozen=True)
 class Place:
-    """The memory a command is about, and whether it answers in JSON."""
+    """The memory a command is about, and whether it answers in JSON. ``incognito``: it writes nothing."""
 
     profile: str
     data_dir: Path | None
@@ -40,19 +42,22 @@ class Place:
     checkpoint: str | None
     memory_size: int | None
     wait: float
+    incognito: bool
 
     @property
     def directory(self) -> Path:
         return paths.profile_dir(self.profile, self.data_dir)
 
     def store(self, *, read_only: bool = False) -> MemoryStore:
-        """The memory without a model. Looking takes no lock; changing where there is none is refused."""
+        """The memory without a model. Looking takes no lock; changing where there is none, or incognito, is refused."""
         from varda_chat.memory.store import MemoryStore
         from varda_chat.session.purging import finish as finish_purges
         from varda_chat.storage.files import DATABASE
 
-        if not read_only and not (self.directory / DATABASE).exists():
-            raise VardaError(f"There is no memory in {self.directory}.")
+        if not read_only:
+            self.check_writable()
+            if not (self.directory / DATABASE).exists():
+                raise VardaError(f"There is no memory in {self.directory}.")
         store = MemoryStore.open_records(self.directory, read_only=read_only, wait=self.wait)
         for notice in [*store.notices, *finish_purges(store)]:
             click.echo(sanitize(notice), err=True)
@@ -63,11 +68,22 @@ class Place:
         from varda_chat.session.session import ChatSession
 
         session = ChatSession.open(
-            self.directory, self.checkpoint, incognito=incognito, memory_size=self.memory_size, wait=self.wait
+            self.directory,
+            self.checkpoint,
+            incognito=incognito or self.incognito,
+            memory_size=self.memory_size,
+            wait=self.wait,
         )
         for notice in session.notices:
             click.echo(sanitize(notice), err=True)
         return session
+
+    def check_writable(self) -> None:
+        """Raise click.UsageError where a command that writes was asked to write nothing."""
+        if self.incognito:
+            context = click.get_current_context()
+            command = context.command_path.removeprefix(f"{context.find_root().command_path} ")
+            raise click.UsageError(f"--incognito (--read-only) does not go with {command}, which writes.")
 
     def begin_with(self) -> MemorySettings:
         """What a new memory of the model begins with, read without the model."""
@@ -98,6 +114,29 @@ class Place:
             click.echo(line)
 
 
+def request_of(root: click.Context) -> Request:
+    """What the flags of the chat, the environment and the settings ask for; ``root`` is of the main command. Raises
+    VardaError for a persona that is too long."""
+    from varda_chat.config import persona
+    from varda_chat.config.defaults import GenerationSettings
+    from varda_chat.session.request import Request
+
+    given, settings = root.params, root.obj.settings
+    usual = root.get_parameter_source("system") in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    return Request(
+        given["profile"],
+        given["data_dir"],
+        given["checkpoint"] or None,
+        given["incognito"],
+        GenerationSettings(given["temperature"], given["top_p"], given["max_new_tokens"], given["seed"]),
+        given["memory_size"],
+        wait=given["wait"] or 0.0,
+        confirm_deletes=settings.confirm_deletes,
+        system=None if usual else persona.checked(given["system"] or ""),
+        usual_system=settings.system,
+    )
+
+
 def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command --profile, --data-dir and --json (and --checkpoint), as the main command has them.
 
@@ -115,6 +154,7 @@ def at_a_place(*, model: bool = False) -> Callable[[Callable[..., None]], Callab
                 others.pop("checkpoint", None) or before.get("checkpoint") or None,
                 before.get("memory_size"),
                 before.get("wait") or 0.0,
+                before.get("incognito", False),
             )
             command(place, **others)
 

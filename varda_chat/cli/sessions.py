@@ -26,6 +26,8 @@ def sessions() -> None:
 @contextmanager
 def _opened(place: Place, *, read_only: bool = True) -> Iterator[Transcripts]:
     """The sessions of the place; where there are none, nothing is made."""
+    if not read_only:
+        place.check_writable()
     read_only = read_only or not (place.directory / FILE_NAME).exists()
     with Transcripts.open(place.directory, read_only=read_only) as transcripts:
         for notice in transcripts.notices:

@@ -149,7 +149,7 @@ class SessionMemory:
         """Read ``text``, outside of the conversation, and store durably what the model finds worth it.
 
         at: unix seconds of when it was said; None for now. memory: it is a memory of another program, so every sentence
-        is stored.
+        is stored. Raises VardaError while incognito.
         """
         return self._take_in(role, text, all_of_it=memory, at=at)
 
@@ -165,7 +165,6 @@ class SessionMemory:
         if not sanitize(text).strip():
             raise VardaError("There is nothing to remember: the text is empty.")
         check_length(text)
-        self.check_writable("Nothing was stored")
         return self._take_in("user", text, all_of_it=True)
 
     def forget(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
@@ -281,5 +280,6 @@ class SessionMemory:
             self.store.forget(restored)
 
     def _take_in(self, role: str, text: str, *, all_of_it: bool, at: float | None = None) -> TurnApplied:
+        self.check_writable("Nothing was stored")
         stores = self.would_learn(role, text, memory=all_of_it)
         return self.store.apply(TurnChanges(stores=stores), session=self._state.name, said_at=at)

@@ -5,11 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.helpers.memory_commands import SAID, answers, run
 from tests.helpers.stores import agrees, opened, told, turn
+from varda_chat.cli.main import main
 from varda_chat.memory import peek
 from varda_chat.memory.records import Imported
+
+
+@pytest.mark.parametrize("flag", ["--incognito", "--read-only"])
+def test_what_writes_is_refused_behind_the_flag_that_writes_nothing(directory: Path, tmp_path: Path, flag: str) -> None:
+    notes, exported = tmp_path / "notes.txt", tmp_path / "out.jsonl"
+    notes.write_text("I bake.")
+    answers("export", exported)
+    answers("backup")
+    before = {file: file.read_bytes() for file in directory.rglob("*") if file.is_file()}
+    writing = ["forget 1 --yes", "forget 1 --purge --yes", "purge 1 --yes", "undo", "pin 1", "unpin 1", "edit 1 Tea",
+               "index ivf", f"import {exported}", "restore --yes", "verify --repair", f"learn {notes}"]  # fmt: skip
+    for command in writing:
+        result = CliRunner().invoke(main, [flag, "memory", *command.split()])
+        assert result.exit_code == 2, (command, result.output)
+        assert f"does not go with memory {command.split()[0]}, which writes." in result.stderr
+    for command in ("list", "show 1", "export -", "purge Rex --check", "verify"):
+        result = CliRunner().invoke(main, [flag, "memory", *command.split()])
+        assert result.exit_code in (0, 1), (command, result.output)
+    assert {file: file.read_bytes() for file in directory.rglob("*") if file.is_file()} == before
 
 
 def test_forget_asks_and_is_undone(directory: Path) -> None:

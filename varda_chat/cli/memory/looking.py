@@ -108,6 +108,8 @@ def verify(place: Place, repair: bool) -> None:
     from varda_chat.memory import maintenance
     from varda_chat.transcripts.maintenance import repair_sessions, verify_sessions
 
+    if repair:
+        place.check_writable()
     of_memory, of_sessions = maintenance.verify(place.directory), verify_sessions(place.directory)
     problems = (*of_memory, *of_sessions)
     done: list[str] = []

@@ -66,6 +66,7 @@ def import_memory(place: Place, file: Path) -> None:
     from varda_chat.memory.store import MemoryStore
     from varda_chat.storage.regular import open_input
 
+    place.check_writable()
     started = time.perf_counter()
     bad: list[tuple[int, str]] = []
     bad_count = 0
@@ -145,6 +146,7 @@ def restore(place: Place, file: Path | None, yes: bool) -> None:
     from varda_chat.memory import maintenance
     from varda_chat.storage.files import DATABASE
 
+    place.check_writable()
     source = file or next(iter(maintenance.backups(place.directory)), None)
     if source is None:
         raise VardaError(f"There are no backups in {place.directory}.")

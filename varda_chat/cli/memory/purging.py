@@ -50,6 +50,7 @@ def purge_everywhere(place: Place, what: str, yes: bool, reading: str | None = N
     from varda_chat.session import purging
     from varda_chat.storage.words import Words
 
+    place.check_writable()
     if not place.directory.is_dir():
         raise VardaError(f"There is no memory in {place.directory}.")
     # before the memory is open: closing a file drops the locks that SQLite has on it

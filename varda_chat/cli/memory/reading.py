@@ -52,6 +52,8 @@ def learn(place: Place, files: Sequence[Path], dry_run: bool) -> None:
     """
     from varda_chat.ingest.learning import read_file
 
+    if not dry_run:
+        place.check_writable()
     readings = [read_file(file) for file in files]  # all of them can be read, before the model loads
     for notice in (notice for reading in readings for notice in reading.notices):
         click.echo(sanitize(notice), err=True)
