@@ -86,6 +86,21 @@ def test_a_memory_that_was_written_to_be_read_is_read_again(
         assert answers("import", file, "--profile", "new")[0]["known"] == 3
 
 
+@pytest.mark.parametrize("how", [["--format", "md"], ["--format", "csv"], ["--no-vectors"]])
+def test_what_is_read_again_after_an_import_is_measured_against_the_capacity(
+    directory: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: list[str]
+) -> None:
+    file = tmp_path / "memory"
+    answers("export", file, *how)
+    monkeypatch.setenv("VARDA_CHAT_MEMORY_SIZE", "2")
+    to = ("--profile", "new", "--checkpoint", tiny_checkpoint)
+    done = run("import", file, *to)
+    vectors = sum(each["vector_count"] for each in answers("list", "--profile", "new"))
+    assert vectors >= 3
+    assert f"The memory keeps 2 vectors: {vectors - 2}, of the memories least worth keeping," in done.stderr
+    assert answers("import", file, *to)[0]["not_kept"] == vectors - 2
+
+
 def test_exports_of_others_are_learned_with_their_times_and_only_once(tiny_checkpoint: Path) -> None:
     model = ("--checkpoint", tiny_checkpoint)
     files = sorted(EXPORTS.iterdir())

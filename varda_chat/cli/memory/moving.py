@@ -98,10 +98,11 @@ def import_memory(place: Place, file: Path) -> None:
             )
             bar.update(length - bar.pos)
             waiting = store.reader.fingerprints().get("", 0)
-            capacity = place.memory_size or store.capacity
-            not_kept = max(0, store.size - capacity)
+            size, capacity = store.size, place.memory_size or store.capacity
     if waiting:
-        place.session().close()  # opening reads what has no vectors yet; cut off, the next start does
+        with place.session() as session:  # opening reads what has no vectors yet; cut off, the next start does
+            size, capacity = session.memory.size, session.memory.capacity
+    not_kept = max(0, size - capacity)
     for number, reason in bad[:_ERRORS_SHOWN]:
         click.echo(f"line {number}: {reason}", err=True)
     if not_kept:
