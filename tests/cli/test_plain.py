@@ -11,6 +11,8 @@ import pytest
 
 from tests.helpers.paths import ROOT
 from tests.helpers.terminal import Terminal
+from varda_chat.config.paths import profile_dir
+from varda_chat.memory import MemoryStore
 from varda_chat.session.request import Request
 from varda_chat.tui.commands import COMMANDS
 
@@ -191,6 +193,21 @@ def test_other_profiles_and_models(tiny_checkpoint: Path, tmp_path: Path) -> Non
     assert "Error: " in done.stderr
     assert "From here on another model answers: mini." in done.stderr
     assert done.stderr.count("Error: Nothing was stored: this session is incognito.") == 2
+
+
+def test_a_size_that_was_asked_for_one_memory_shrinks_no_other(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    own = {}
+    for setting in ("", "memory_size = 300\n"):
+        file.write_text(setting)
+        done = plain(tiny_checkpoint, "/profile work\n/memory\n", "--memory-size", "2", "--config", str(file))
+        assert done.returncode == 0, done.stderr
+        for name in ("default", "work"):
+            with MemoryStore.open_records(profile_dir(name), read_only=True) as store:
+                own[name, setting] = store.capacity
+    assert own["default", ""] == own["default", "memory_size = 300\n"] == 2
+    assert own["work", ""] > 300
+    assert own["work", "memory_size = 300\n"] == 300, "what the settings say counts for every memory"
 
 
 def test_incognito_by_the_flag_is_ended(tiny_checkpoint: Path) -> None:

@@ -121,7 +121,7 @@ def request_of(root: click.Context) -> Request:
     from varda_chat.config.defaults import GenerationSettings
     from varda_chat.session.request import Request
 
-    given, settings = root.params, root.obj.settings
+    given, file = root.params, root.obj
     usual = root.get_parameter_source("system") in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
     return Request(
         given["profile"],
@@ -131,9 +131,10 @@ def request_of(root: click.Context) -> Request:
         GenerationSettings(given["temperature"], given["top_p"], given["max_new_tokens"], given["seed"]),
         given["memory_size"],
         wait=given["wait"] or 0.0,
-        confirm_deletes=settings.confirm_deletes,
+        confirm_deletes=file.settings.confirm_deletes,
         system=None if usual else persona.checked(given["system"] or ""),
-        usual_system=settings.system,
+        usual_system=file.settings.system,
+        usual_memory_size=file.flags.get("memory_size"),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ class Request:
     """Whose memory, which model, and how it shall answer. ``checkpoint``: None for the bundled model; ``data_dir``:
     None for the usual place; ``memory_size``: capacity in vectors, None for the memory's own; ``threads``: the most
     torch computes with; ``wait``: seconds to wait for another process that is writing the memory; ``confirm_deletes``:
-    see ``CONFIRM_DELETES``; ``system``: the persona for this session, None for the profile's or else ``usual_system``.
+    see ``CONFIRM_DELETES``; ``system``: the persona for this session, None for the profile's or else ``usual_system``;
+    ``usual_memory_size``: the ``memory_size`` of any other profile.
     """
 
     profile: str = "default"
@@ -37,6 +38,7 @@ class Request:
     confirm_deletes: str = "auto"
     system: str | None = None
     usual_system: str = ""
+    usual_memory_size: int | None = None
 
     @property
     def directory(self) -> Path:
@@ -47,6 +49,10 @@ class Request:
     def model_name(self) -> str:
         """How the model is called before it is loaded."""
         return paths.default_checkpoint().name if self.checkpoint is None else Path(self.checkpoint).name
+
+    def of_profile(self, name: str) -> Request:
+        """The same for another profile: a ``memory_size`` that was asked for this one stays here."""
+        return replace(self, profile=name, memory_size=self.usual_memory_size)
 
     def transcripts(self) -> Transcripts:
         """Where sessions are kept; incognito, a copy in RAM. Raises VardaError."""

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -129,6 +130,17 @@ async def test_what_failed_and_what_was_forgotten_stay_in_their_profile(request_
             await wait_until(pilot, lambda: "There is nothing to try again." in toasts(pilot))
             await pilot.press("alt+p")
             await wait_until(pilot, lambda: "Nothing was forgotten in this session yet." in toasts(pilot))
+
+
+async def test_a_size_that_was_asked_for_one_memory_shrinks_no_other(request_: Request) -> None:
+    told(replace(request_, profile="work"))
+    with app_for(replace(request_, memory_size=2)) as app:
+        async with app.run_test(size=WIDE) as pilot:
+            await ready(pilot)
+            assert app.chat.host.look(lambda session: session.memory.capacity) == 2
+            await command(pilot, "/profile work")
+            await ready(pilot, "work")
+            assert app.chat.host.look(lambda session: session.memory.capacity) > 2
 
 
 async def test_the_list_of_profiles(request_: Request) -> None:

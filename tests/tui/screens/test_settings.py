@@ -64,15 +64,17 @@ async def test_settings_are_saved_and_followed_at_once(way: str, profile_dir: Pa
         await open_settings(pilot, way)
         await write(pilot, "theme", "nord")
         await write(pilot, "profile", "work")
+        await write(pilot, "memory_size", "300")
         row(pilot, "panel").children[1].focus()
         await pilot.press("space", "ctrl+s")
         await wait_until(pilot, lambda: screen_is(pilot, type(chat_of(pilot).chat)))
         await wait_until(pilot, lambda: toasts(pilot))
-        assert "From the next start on: profile." in toasts(pilot)[-1]
+        assert "From the next start on: profile, memory size." in toasts(pilot)[-1]
         assert str(file) in toasts(pilot)[-1]
         assert pilot.app.theme == "nord"
         assert chat_of(pilot).chat.panel is PanelPlace.FOLDED
-        assert read(file).settings == Settings(theme="nord", profile="work", panel=False)
+        assert chat_of(pilot).chat.request.of_profile("work").memory_size == 300
+        assert read(file).settings == Settings(theme="nord", profile="work", memory_size=300, panel=False)
 
 
 async def test_what_cannot_be_is_told_beside_it_and_nothing_is_saved(profile_dir: Path, file: Path) -> None:

@@ -95,7 +95,7 @@ def profile(talk: Talk, name: str) -> None:
     if name == talk.request.profile:
         tell("That profile is open already.")
         return
-    request = replace(talk.request, profile=name)
+    request = talk.request.of_profile(name)
     if not request.incognito:
         profiles.check_free(request.directory)
     talk.move(request, request.transcripts())

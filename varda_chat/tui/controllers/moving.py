@@ -45,7 +45,7 @@ class Moving:
             picked = await screen.app.push_screen_wait(ProfilesScreen(found, screen.request.profile))
             name = picked or ""
         if name and name != screen.request.profile:
-            await self._move(replace(screen.request, profile=name))
+            await self._move(screen.request.of_profile(name))
 
     @in_worker("dialog")
     async def model(self, source: str = "") -> None:

@@ -119,11 +119,10 @@ class Preferences:
             for each in fields(GenerationSettings)
             if getattr(after, each.name, None) != getattr(before, each.name, None)
         }
-        screen.request = replace(
-            screen.request,
-            generation=replace(screen.request.generation, **changed),
-            memory_size=after.memory_size if after.memory_size != before.memory_size else screen.request.memory_size,
-        )
+        screen.request = replace(screen.request, generation=replace(screen.request.generation, **changed))
+        if after.memory_size != before.memory_size:
+            size = after.memory_size
+            screen.request = replace(screen.request, memory_size=size, usual_memory_size=size)
         if after.confirm_deletes != before.confirm_deletes:
             screen.request = replace(screen.request, confirm_deletes=after.confirm_deletes)
         if changed or after.confirm_deletes != before.confirm_deletes:
