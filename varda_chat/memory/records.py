@@ -169,6 +169,7 @@ class TurnApplied:
     size: vectors in memory now.
     refused: statements that did not fit beside what is pinned.
     refreshed: statements that were told again, which counts as a recall; they are not in ``stored``.
+    act: the number of these changes; what is applied with it, too, is undone together with them.
     """
 
     stored: tuple[Statement, ...]
@@ -176,6 +177,7 @@ class TurnApplied:
     size: int
     refused: tuple[NewStatement, ...] = ()
     refreshed: tuple[Statement, ...] = ()
+    act: int | None = None
 
 
 def checked(new: NewStatement, dim: int) -> NewStatement:

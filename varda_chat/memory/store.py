@@ -180,21 +180,26 @@ class MemoryStore:
 
     # Turns
 
-    def apply(self, changes: TurnChanges, *, session: str, said_at: float | None = None) -> TurnApplied:
+    def apply(
+        self, changes: TurnChanges, *, session: str, said_at: float | None = None, act: int | None = None
+    ) -> TurnApplied:
         """Make all of a turn's changes, durably, or none of them.
 
-        said_at: unix seconds of when it was said; None for now.
+        said_at: unix seconds of when it was said; None for now. act: that of the changes made last, to be undone
+        together with them; None for a new one.
 
         Pinned statements are not deleted unless a person agreed, and ids that are not there are passed
         over. A memory that would hold more than ``capacity`` vectors drops the statements least worth keeping
         (``retention.least_worth``), never pinned ones. New statements that do not fit beside what is pinned
         are refused, the weakest first. A statement that is there already is not stored twice but refreshed
-        (``sameness``). All of it is one act, which ``undo_last`` takes back.
+        (``sameness``). All of it is of one act, which ``undo_last`` takes back.
         """
         dim = self.core.index().memory.embedding_dim
         new = replace(changes, stores=tuple(checked(statement, dim) for statement in changes.stores))
         with self.core.changing("The turn was not stored"):
-            applied = apply_turn(self.core.db, self.core.index(), self.capacity, new, session=session, said_at=said_at)
+            applied = apply_turn(
+                self.core.db, self.core.index(), self.capacity, new, session=session, said_at=said_at, act=act
+            )
             self.core.write_now_and_then()
             return applied
 

@@ -26,12 +26,13 @@ def apply_turn(
     *,
     session: str,
     said_at: float | None = None,
+    act: int | None = None,
 ) -> TurnApplied:
     """What ``MemoryStore.apply`` promises; ``changes.stores`` have been checked."""
     now = time.time()
     reread: list[tuple[int, list[int], NewStatement]] = []
     with transaction(db):
-        act = undo.next_act(db)
+        act = undo.next_act(db) if act is None else act
         asked = queries.statements_of(db, changes.delete_statements)
         deleted = [statement for statement in asked if changes.confirmed or not statement.pinned]
         undo.remove(db, deleted, now, act)
@@ -65,6 +66,7 @@ def apply_turn(
         size=len(index),
         refused=tuple(fresh[place] for place in range(len(fresh)) if place not in fitting),
         refreshed=refreshed,
+        act=act,
     )
 
 

@@ -1,7 +1,8 @@
 """What was deleted can be brought back for a while: moved aside in the database, not purged. The caller holds the
 transaction.
 
-An act is what one turn or one command did. Statements keep their ids when they come back; vectors get new ones.
+An act is what one turn or one command did, or what was learned from one file. Statements keep their ids when they come
+back; vectors get new ones.
 """
 
 from __future__ import annotations
@@ -83,11 +84,11 @@ def undo(db: sqlite3.Connection, act: int, now: float) -> Undone:
     What is removed stays aside, and can be brought back by its ids.
     """
     removed = [id_ for (id_,) in db.execute("SELECT id FROM removed_statements WHERE act = ?", (act,))]
+    back = bring_back(db, removed, now) if removed else ()
     stored = queries.statements_of(
         db, [id_ for (id_,) in db.execute("SELECT id FROM statements WHERE act = ?", (act,))]
     )
     if removed:
-        back = bring_back(db, removed, now)
         db.execute("UPDATE removed_statements SET act = NULL WHERE act = ?", (act,))
         return Undone(restored=back, left=stored)
     db.execute("UPDATE statements SET act = NULL WHERE act = ?", (act,))

@@ -145,13 +145,15 @@ class SessionMemory:
         near = [self.store.statement(each.id) for each in found if each.id not in known and each.weight >= NEAR_WEIGHT]
         return tuple(exact), tuple(near[: max(0, limit - len(exact))])
 
-    def learn(self, role: str, text: str, *, at: float | None = None, memory: bool = False) -> TurnApplied:
+    def learn(
+        self, role: str, text: str, *, at: float | None = None, memory: bool = False, act: int | None = None
+    ) -> TurnApplied:
         """Read ``text``, outside of the conversation, and store durably what the model finds worth it.
 
         at: unix seconds of when it was said; None for now. memory: it is a memory of another program, so every sentence
-        is stored. Raises VardaError while incognito.
+        is stored. act: as ``MemoryStore.apply`` has it. Raises VardaError while incognito.
         """
-        return self._take_in(role, text, all_of_it=memory, at=at)
+        return self._take_in(role, text, all_of_it=memory, at=at, act=act)
 
     def would_learn(self, role: str, text: str, *, memory: bool = False) -> tuple[NewStatement, ...]:
         """What ``learn`` would store, whether it is known already or not; changes nothing."""
@@ -279,7 +281,9 @@ class SessionMemory:
         if restored:
             self.store.forget(restored)
 
-    def _take_in(self, role: str, text: str, *, all_of_it: bool, at: float | None = None) -> TurnApplied:
+    def _take_in(
+        self, role: str, text: str, *, all_of_it: bool, at: float | None = None, act: int | None = None
+    ) -> TurnApplied:
         self.check_writable("Nothing was stored")
         stores = self.would_learn(role, text, memory=all_of_it)
-        return self.store.apply(TurnChanges(stores=stores), session=self._state.name, said_at=at)
+        return self.store.apply(TurnChanges(stores=stores), session=self._state.name, said_at=at, act=act)

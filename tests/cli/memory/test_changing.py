@@ -56,7 +56,7 @@ def test_store_and_delete_of_one_turn_are_undone_one_by_one(directory: Path) -> 
         store.apply(turn(told("The dog is Max."), delete=[1]), session="s")
     first = run("undo").stdout
     assert "+ The dog is Rex." in first
-    assert "The same turn stored 'The dog is Max.'; varda-chat memory undo once more deletes that." in first
+    assert "Stored along with it: 'The dog is Max.'; varda-chat memory undo once more deletes that." in first
     assert {each["text"] for each in answers("list")} == {"The dog is Rex.", "The dog is Max.", "Tea at five.", SAID}
     (second,) = answers("undo")
     assert (second["restored"], [each["text"] for each in second["removed"]]) == ([], ["The dog is Max."])

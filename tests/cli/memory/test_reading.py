@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,57 @@ def test_lines_that_cannot_be_learned_are_named_at_the_end(tiny_checkpoint: Path
     assert "30 passages were read" in result.stdout
     assert f"{talk}, line 2: it is not JSON" in result.stderr
     assert "... and 10 more that could not be read." in result.stderr
+
+
+def written(file: Path, sentences: Iterable[str]) -> Path:
+    """An export of which every sentence is stored."""
+    file.write_text(json.dumps({"results": [{"id": each, "memory": each} for each in sentences]}))
+    return file
+
+
+def test_what_learning_deletes_is_told_and_undone_as_one(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, count = ("--checkpoint", tiny_checkpoint), 120
+    first = written(tmp_path / "first.json", ["I bake.", "I row.", "I sing."])
+    many = written(tmp_path / "many.json", [f"My number is {number}." for number in range(count)])
+    before = answers("learn", first, *model)[0]
+    assert (before["stored"], before["deleted"], before["refused"]) == (3, 0, 0)
+    run("forget", 2, "--yes")
+    kept = [each["id"] for each in answers("list")]
+    monkeypatch.setenv("VARDA_CHAT_MEMORY_SIZE", str(before["memory_size"]))
+    done = run("learn", many, *model)
+    deleted = len(answers("list", "--removed")) - 1
+    assert f"{count} passages were read: {count} memories stored, 0 known already, {deleted} deleted to make room." in (
+        done.stdout
+    )
+    assert "varda-chat memory undo brings them back" in done.stderr
+    assert "had no room" not in done.stderr
+    assert len(answers("list")) == len(kept) + count - deleted
+    (back,) = answers("undo")
+    assert (len(back["restored"]), len(back["left"])) == (deleted, count)
+    assert len(answers("undo")[0]["removed"]) == count
+    assert [each["id"] for each in answers("list")] == kept
+    assert [each["id"] for each in answers("undo")[0]["restored"]] == [2], "what was forgotten before can be undone too"
+
+
+def test_what_has_no_room_beside_pinned_memories_is_told_and_read_again(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ("--checkpoint", tiny_checkpoint)
+    pinned = answers("learn", written(tmp_path / "first.json", ["I bake."]), *model)[0]
+    run("pin", 1)
+    monkeypatch.setenv("VARDA_CHAT_MEMORY_SIZE", str(pinned["memory_size"]))
+    more = written(tmp_path / "more.json", ["I row.", "I sing."])
+    (full,) = answers("learn", more, *model)
+    assert (full["passages"], full["stored"], full["refused"]) == (2, 0, 2)
+    done = run("learn", more, *model)
+    assert "0 memories stored, 0 known already, 2 without room beside pinned ones." in done.stdout
+    assert "the same command stores what had no room" in done.stderr
+    monkeypatch.setenv("VARDA_CHAT_MEMORY_SIZE", "1000")
+    (roomy,) = answers("learn", more, *model)
+    assert (roomy["passages"], roomy["stored"], roomy["refused"]) == (2, 2, 0)
+    assert answers("learn", more, *model)[0]["passages"] == 0
 
 
 def test_learning_goes_on_where_it_was_cut_off(

@@ -72,7 +72,7 @@ def undo(place: Place, statement_id: int | None) -> None:
         lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN:,} more; back: {len(restored):,}, deleted: {len(removed):,}"]
     if left:
         stored = ", ".join(repr(one_line(each.text, 60)) for each in left[:3]) + (", ..." if len(left) > 3 else "")
-        lines.append(f"The same turn stored {stored}; varda-chat memory undo once more deletes that.")
+        lines.append(f"Stored along with it: {stored}; varda-chat memory undo once more deletes that.")
     answer = {
         "restored": [as_dict(each) for each in restored],
         "removed": [as_dict(each) for each in removed],

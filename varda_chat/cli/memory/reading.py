@@ -58,33 +58,53 @@ def learn(place: Place, files: Sequence[Path], dry_run: bool) -> None:
     for notice in (notice for reading in readings for notice in reading.notices):
         click.echo(sanitize(notice), err=True)
     unread = [f"{file}, {each}" for file, reading in zip(files, readings, strict=True) for each in reading.unread]
-    stored = refreshed = read = 0
+    counts = dict.fromkeys(("stored", "refreshed", "deleted", "refused"), 0)
+    read = 0
     shown: list[dict[str, Any]] = []
     with place.session(incognito=dry_run) as session:
         learned: _Rehearsal | SessionMemory = _Rehearsal(session.memory) if dry_run else session.memory
         for file, reading in zip(files, readings, strict=True):
             start = session.memory.passages_learned(reading.digest)
             left = reading.passages[start:]
+            act: int | None = None
+            fits = True
             with click.progressbar(
                 left, label=one_line(file.name, 40), file=sys.stderr, show_pos=True, hidden=place.quiet
             ) as bar:
                 for number, passage in enumerate(bar, start + 1):
-                    applied = learned.learn(passage.role, passage.text, at=passage.at, memory=passage.memory)
-                    if not dry_run:
-                        session.memory.set_passages_learned(reading.digest, number)
-                    else:
+                    applied = learned.learn(passage.role, passage.text, at=passage.at, memory=passage.memory, act=act)
+                    act, fits = applied.act, fits and not applied.refused
+                    if dry_run:
                         shown += [{"role": each.role, "text": each.text, "at": passage.at} for each in applied.stored]
-                    stored, refreshed, read = stored + len(applied.stored), refreshed + len(applied.refreshed), read + 1
-        answer: dict[str, Any] = {"passages": read, "stored": stored, "refreshed": refreshed}
+                    elif fits:  # what did not, the same command reads again
+                        session.memory.set_passages_learned(reading.digest, number)
+                    for name in counts:
+                        counts[name] += len(getattr(applied, name))
+                    read += 1
+        answer: dict[str, Any] = {"passages": read, **counts}
         answer |= {"skipped": sum(reading.skipped for reading in readings), "unread": unread[:_UNREAD]}
         answer["memory_size"] = session.memory.size
+        capacity = session.memory.capacity
     if dry_run:
         answer |= {"stored": 0, "would_store": shown}
         for each in shown if not place.as_json else ():
             said = time.time() if each["at"] is None else each["at"]
             click.echo(f"{when(said)}  {each['role']:<9}  {one_line(each['text'])}")
-    of_them = f"{numbered(stored, 'memory')} {'would be ' if dry_run else ''}stored, {refreshed:,} known already"
+    of_them = f"{numbered(counts['stored'], 'memory')} {'would be ' if dry_run else ''}stored"
+    of_them += f", {counts['refreshed']:,} known already"
+    of_them += f", {counts['deleted']:,} deleted to make room" if counts["deleted"] else ""
+    of_them += f", {counts['refused']:,} without room beside pinned ones" if counts["refused"] else ""
     place.say(answer, f"{numbered(read, 'passage')} {were(read)} read: {of_them}.")
+    if counts["deleted"]:
+        click.echo(
+            f"The memory keeps {numbered(capacity, 'vector')}: the memories least worth keeping were deleted. "
+            "varda-chat memory undo brings them back, and a larger --memory-size keeps them.",
+            err=True,
+        )
+    if counts["refused"]:
+        click.echo(
+            "With a larger --memory-size, or fewer pinned memories, the same command stores what had no room.", err=True
+        )
     for line in unread[:_UNREAD_SHOWN]:
         click.echo(one_line(line), err=True)
     if len(unread) > _UNREAD_SHOWN:
@@ -100,7 +120,7 @@ class _Rehearsal:
         self._memory, self._normal_form = memory, normal_form
         self._known = {(each.role, normal_form(each.text)) for each in memory.statements()}
 
-    def learn(self, role: str, text: str, *, at: float | None, memory: bool) -> _Rehearsed:
+    def learn(self, role: str, text: str, *, at: float | None, memory: bool, act: int | None) -> _Rehearsed:
         stored: list[NewStatement] = []
         refreshed: list[NewStatement] = []
         for each in self._memory.would_learn(role, text, memory=memory):
@@ -113,6 +133,9 @@ class _Rehearsal:
 class _Rehearsed(NamedTuple):
     stored: list[NewStatement]
     refreshed: list[NewStatement]
+    deleted: tuple[NewStatement, ...] = ()
+    refused: tuple[NewStatement, ...] = ()
+    act: int | None = None
 
 
 COMMANDS = (search, learn)
