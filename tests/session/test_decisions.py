@@ -374,7 +374,13 @@ def test_a_search_judges_the_first_by_reading(model: Any, store: MemoryStore) ->
 
 @pytest.mark.parametrize(
     ("status", "chance", "admits"),
-    [("unknown", 0.99, True), ("unknown", 0.7, None), ("recalled", 0.99, False), ("nothing", 0.99, None)],
+    [
+        ("unknown", 0.99, True),
+        ("unknown", 0.7, True),
+        ("unknown", 0.5, None),
+        ("recalled", 0.99, False),
+        ("nothing", 0.99, None),
+    ],
 )
 def test_what_a_reply_has_to_admit(status: str, chance: float, admits: bool | None) -> None:
     """Where a sure question found nothing; never where something was found."""

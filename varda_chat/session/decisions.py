@@ -37,8 +37,8 @@ ALSO_TELLS = 0.1
 MAY_ASK = 0.1
 """A line that is a question with so little probability counts as one where a statement that answers it is found."""
 
-SURELY_ASKS = 0.8
-"""With a greater probability a line asks for what the person told: a question for advice rarely seems to."""
+SURELY_ASKS = 0.6
+"""With a greater probability a line asks for what the person told: a question about the world rarely seems to."""
 
 RERANKED = 5
 """Statements, at most, that are read once more beside the line."""
