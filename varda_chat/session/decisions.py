@@ -43,6 +43,9 @@ SURELY_ASKS = 0.6
 RERANKED = 5
 """Statements, at most, that are read once more beside the line."""
 
+RERANKED_TO_DELETE = 8
+"""The same of a line that would end one: it has to be the right one, and there are few such lines."""
+
 RERANKED_IN_SEARCH = 10
 """The same of a search that is no turn."""
 
@@ -270,7 +273,8 @@ def _reranked(
     ``wants``: "ask" for a line that most likely asks, "forget" for a request. Reading may then take the one for the
     other ("You haven't forgotten my birthday, have you?"): it says that the statement is meant all the same.
     """
-    near = sorted(candidates, key=lambda each: -(each.ends if by_ends else each.answers))[:RERANKED]
+    order = sorted(candidates, key=lambda each: -(each.ends if by_ends else each.answers))
+    near = order[: RERANKED_TO_DELETE if by_ends else RERANKED]
     judged = read_beside([each.statement for each in near])
 
     def both(read: float, searched: float) -> float:
