@@ -244,11 +244,11 @@ class DrawnPairs:
 
 
 def batch_of(judged: Sequence[Judged], drawn: DrawnPairs, size: int, share: float, rng: random.Random) -> list[Pair]:
-    """``size`` pairs, ``share`` of them with a hand-written line, which has any two statements beside its own."""
+    """``size`` pairs, ``share`` of them with a hand-written line, which has any statement beside its own."""
     pairs: list[Pair] = []
     while len(pairs) < share * size:
         own = rng.choice(judged).pairs
-        pairs += [*own, *(Pair(own[0].line, each) for each in drawn.anything(2, rng))]
+        pairs += [*own, *(Pair(own[0].line, each) for each in drawn.anything(1, rng))]
     while len(pairs) < size:
         pairs += drawn.group(rng)
     return pairs[:size]

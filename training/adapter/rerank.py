@@ -26,7 +26,7 @@ class RerankConfig:
 
     rank: int = 16
     pairs: int = 32
-    judged: float = 0.35
+    judged: float = 0.45
     max_steps: int = 900
     warmup_steps: int = 15
     map_rate: float = 1.5e-3
@@ -35,9 +35,9 @@ class RerankConfig:
     seed: int = 1
     save_every: int = 100
     search_weight: float = 0.3
-    answer_threshold: float = 0.65
+    answer_threshold: float = 0.7
     end_threshold: float = 0.5
-    forget_threshold: float = 0.6
+    forget_threshold: float = 0.5
     change_threshold: float = 0.3
 
 

@@ -47,11 +47,12 @@ def widen_reranker(model: Any, rank: int) -> None:
 
 def train_reranker(
     adapter: Path, saves: Path, output: Path, config: RerankConfig, encoder: Callable[[list[str]], Tensor],
-    say: Callable[[str], None], *, further: bool = False,
+    say: Callable[[str], None], *, further: bool = False, average: bool = False,
 ) -> None:  # fmt: skip
     """Train a reranker for ``adapter``, resuming from what is in ``saves``, and write both to ``output``. ``encoder``:
     unit vectors of texts, by which near statements are found. ``further``: train the one that ``adapter`` has, with
-    maps of the configuration's rank where its own are of a smaller one, and keep its thresholds."""
+    maps of the configuration's rank where its own are of a smaller one, and keep its thresholds. ``average``: write the
+    mean of its weights before and after, which keeps more of what it could (Wortsman et al., 2022)."""
     refuse_itself(adapter, output)
     checkpoint = load_checkpoint(adapter)
     widen(checkpoint.model)
@@ -68,9 +69,13 @@ def train_reranker(
         checkpoint.model, checkpoint.chat, load_judged(validation=False), load_judged(validation=True), drawn, config,
         saves, say,
     )  # fmt: skip
+    before = {name: tensor.clone() for name, tensor in trainer.reranker.state_dict().items()}
     trainer.resume()
     trainer.run()
-    weights = {f"reranker.{name}": tensor for name, tensor in trainer.reranker.state_dict().items()}
+    learned = trainer.reranker.state_dict()
+    if average:
+        learned = {name: (before[name] + tensor) / 2 for name, tensor in learned.items()}
+    weights = {f"reranker.{name}": tensor for name, tensor in learned.items()}
     settings = {
         "rerank_search_weight": config.search_weight,
         "rerank_answer_threshold": config.answer_threshold,
@@ -90,17 +95,22 @@ def train_reranker(
 @click.option("--seed", type=int, help="Of the pairs that are drawn.  [default: others with --further]")
 @click.option("--rate", type=float, default=RerankConfig.map_rate, show_default=True, help="Learning rate.")
 @click.option("--further", is_flag=True, help="Train the one that the adapter has.")
+@click.option("--average", is_flag=True, help="With --further: write the mean of its weights before and after.")
 def main(
-    adapter: Path, output_dir: Path, max_steps: int, rank: int, seed: int | None, rate: float, further: bool
+    adapter: Path, output_dir: Path, max_steps: int, rank: int, seed: int | None, rate: float, further: bool,
+    average: bool,
 ) -> None:  # fmt: skip
     """Train a reranker for the model in ADAPTER. Started again, it resumes from its last save."""
+    if average and not further:
+        raise click.UsageError("--average needs --further: a new reranker has no weights before.")
     seed = seed if seed is not None else RerankConfig.seed + further
     config = RerankConfig(rank=rank, max_steps=max_steps, map_rate=rate, decision_rate=rate * 2 / 3, seed=seed)
     run(
         lambda: train_reranker(
-            adapter, output_dir, output_dir / "adapter", config, packaged_encoder(), say, further=further
+            adapter, output_dir, output_dir / "adapter", config, packaged_encoder(), say, further=further,
+            average=average,
         )
-    )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
