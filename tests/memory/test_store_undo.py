@@ -178,6 +178,55 @@ def test_one_turn_says_it_twice(tmp_path: Path) -> None:
         agrees(store)
 
 
+def test_what_comes_back_and_was_told_again_since_is_one_statement(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        (first,) = store.apply(turn(told("The dog is Rex.", strength=0.9)), session="s").stored
+        store.apply(turn(recalled=[first.id]), session="s")
+        store.pin(first.id)
+        store.forget([first.id])
+        (again,) = store.apply(turn(told("the dog is rex", seed=3)), session="s").stored
+        store.apply(turn(recalled=[again.id]), session="s")
+        (back,) = store.bring_back([first.id])
+        assert (back.id, back.pinned, back.recall_count) == (again.id, True, 2)
+        assert store.removed() == ()
+        assert {event.id for event in store.reader.recent()} == {again.id}
+        assert store.bring_back([first.id]) == ()
+        agrees(store)
+        for _ in range(2):  # undone and done again
+            assert [each.id for each in store.forget([again.id])] == [again.id]
+            assert texts_of(store) == []
+            assert [each.id for each in store.bring_back([again.id])] == [again.id]
+        agrees(store)
+    with opened(tmp_path) as store:
+        assert store.notices == []
+        assert [each.id for each in store.statements()] == [again.id]
+        agrees(store)
+    with closing(sqlite3.connect(tmp_path / "memory.db")) as db:
+        assert db.execute("SELECT strength FROM statements").fetchone() == (0.9,)
+
+
+def test_what_was_deleted_twice_comes_back_once(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        for number in (1, 2):
+            store.apply(turn(told("The dog is Rex.", seed=number)), session="s")
+            store.forget([number])
+        assert [each.id for each in store.bring_back([2, 1])] == [1]
+        assert store.removed() == ()
+        agrees(store)
+
+
+def test_undoing_a_turn_that_deleted_and_told_again_costs_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.apply(turn(told("a")), session="s")
+        (again,) = store.apply(turn(told("A."), delete=[1]), session="s").stored
+        done = store.undo_last()
+        assert ([each.id for each in done.restored], done.removed, done.left) == ([again.id], (), ())
+        assert texts_of(store) == ["A."]
+        assert [each.id for each in store.undo_last().removed] == [again.id]  # of the turn that told it first
+        assert store.undo_last() == Undone()
+        agrees(store)
+
+
 # An old memory
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from varda_chat import ChatSession
 from varda_chat.config.defaults import GenerationSettings
 from varda_chat.errors import MemoryLockedError, StorageError, VardaError
 from varda_chat.memory.maintenance import reset
-from varda_chat.session.turn import Turn
+from varda_chat.session.turn import Remembered, Turn
 from varda_chat.transcripts import StoredTurn, Transcripts
 
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)
@@ -179,6 +180,16 @@ def test_where_nothing_can_be_brought_back_nothing_is_taken_back(
     monkeypatch.setattr(store, "bring_back", full_at_first)
     with pytest.raises(StorageError):
         session.reply("Hello!", instead=True)
+    assert texts(session) == before
+
+
+def test_what_was_told_again_stays_where_another_answer_fails(session: ChatSession) -> None:
+    (first,) = session.memory.remember("My cat is called Tom.").stored
+    turn = replace(session.reply("Hello!"), stored=(), deleted=(Remembered(first.id, first.text),))
+    session.memory.forget([first.id])
+    session.memory.remember("My cat is called Tom.")
+    before = texts(session)
+    session.memory.put_back(session.memory.take_back(turn))
     assert texts(session) == before
 
 

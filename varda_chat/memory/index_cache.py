@@ -168,13 +168,14 @@ class IndexMirror:
             )
 
     def add_from(self, db: sqlite3.Connection, statements: Sequence[Statement]) -> list[int]:
-        """Add the vectors that memory.db has of statements, where they are of this model; returns the ids of
-        statements whose vectors are damaged, which stay out."""
+        """Add the vectors that memory.db has of statements, where they are of this model and not here yet; returns the
+        ids of statements whose vectors are damaged, which stay out."""
         damaged = []
         for each in statements:
             ids, vectors = queries.intact_vectors(db, each.id, self.fingerprint, self.memory.embedding_dim)
             if len(ids) == each.vector_count:
-                self.add_statement(each.id, ids, vectors)
+                if ids and ids[0] not in self.memory:
+                    self.add_statement(each.id, ids, vectors)
             elif queries.has_vectors(db, each.id, self.fingerprint):
                 damaged.append(each.id)
         return damaged

@@ -239,7 +239,8 @@ class MemoryStore:
             return done
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
-        """Put deleted statements (of ``removed``) back into memory, and return them."""
+        """Put deleted statements (of ``removed``) back into memory, and return them. One that was told again since is
+        merged into what says the same, which is returned in its place."""
         with self.core.changing("Nothing was brought back"):
             with transaction(self.core.db):
                 restored = undo.bring_back(self.core.db, statement_ids, time.time())

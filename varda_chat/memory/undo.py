@@ -25,6 +25,18 @@ _COLUMNS = (
 )
 _VECTOR_COLUMNS = "statement_id, token_id, token, strength, crc, vector"
 _AMONG = "IN (SELECT value FROM json_each(?))"
+_RESTORE = (
+    f"INSERT INTO statements ({_COLUMNS}, act) SELECT {_COLUMNS}, stored_act FROM removed_statements WHERE id = ?"
+)
+_RESTORE_VECTORS = (
+    f"INSERT INTO vectors ({_VECTOR_COLUMNS}) SELECT {_VECTOR_COLUMNS} FROM removed_vectors WHERE statement_id = ? "
+    "ORDER BY rowid"
+)
+_MERGE = (
+    "UPDATE statements SET pinned = max(statements.pinned, r.pinned), strength = max(statements.strength, r.strength), "
+    "recall_count = statements.recall_count + r.recall_count, act = r.stored_act "
+    "FROM removed_statements r WHERE r.id = ? AND statements.id = ?"
+)
 
 
 def last_act(db: sqlite3.Connection) -> int | None:
@@ -61,20 +73,28 @@ def remove(db: sqlite3.Connection, deleted: Sequence[Statement], now: float, act
 
 
 def bring_back(db: sqlite3.Connection, ids: Iterable[int], now: float) -> tuple[Statement, ...]:
-    """Put removed statements back, each with a "stored" event; returns those that could be."""
+    """Put removed statements back, each with a "stored" event; returns those that could be.
+
+    Where one was told again since, the statement that says the same is returned in its place: it is then as if the
+    first had never been removed, pinned where either was, with the recalls of both, and stored by the first one's act.
+    """
     wanted = json.dumps([int(id_) for id_ in ids])
-    for query in (
-        f"INSERT INTO statements ({_COLUMNS}, act) SELECT {_COLUMNS}, stored_act FROM removed_statements "
-        f"WHERE id {_AMONG}",
-        f"INSERT INTO vectors ({_VECTOR_COLUMNS}) SELECT {_VECTOR_COLUMNS} FROM removed_vectors "
-        f"WHERE statement_id {_AMONG} ORDER BY statement_id, rowid",
-    ):
-        db.execute(query, (wanted,))
-    back = db.execute(f"DELETE FROM removed_statements WHERE id {_AMONG} RETURNING id", (wanted,)).fetchall()
-    found = queries.statements_of(db, [id_ for (id_,) in back])
-    if found:
-        queries.insert_events(db, "stored", [(each.id, each.text) for each in found], now)
-    return found
+    query = f"SELECT id, role, text FROM removed_statements WHERE id {_AMONG} ORDER BY id"
+    restored, merged = [], []
+    for id_, role, text in db.execute(query, (wanted,)).fetchall():
+        same = queries.statement_like(db, role, text)
+        if same is None:
+            db.execute(_RESTORE, (id_,))
+            db.execute(_RESTORE_VECTORS, (id_,))
+            restored.append((id_, text))
+        else:
+            db.execute(_MERGE, (id_, same.id))
+            db.execute("UPDATE events SET statement_id = ? WHERE statement_id = ?", (same.id, id_))
+            merged.append(same.id)
+    db.execute(f"DELETE FROM removed_statements WHERE id {_AMONG}", (wanted,))
+    if restored:
+        queries.insert_events(db, "stored", restored, now)
+    return queries.statements_of(db, [*(id_ for id_, _ in restored), *merged])
 
 
 def undo(db: sqlite3.Connection, act: int, now: float) -> Undone:
@@ -84,16 +104,18 @@ def undo(db: sqlite3.Connection, act: int, now: float) -> Undone:
     What is removed stays aside, and can be brought back by its ids.
     """
     removed = [id_ for (id_,) in db.execute("SELECT id FROM removed_statements WHERE act = ?", (act,))]
-    back = bring_back(db, removed, now) if removed else ()
-    stored = queries.statements_of(
-        db, [id_ for (id_,) in db.execute("SELECT id FROM statements WHERE act = ?", (act,))]
-    )
     if removed:
+        back = bring_back(db, removed, now)
         db.execute("UPDATE removed_statements SET act = NULL WHERE act = ?", (act,))
-        return Undone(restored=back, left=stored)
+        return Undone(restored=back, left=_stored_by(db, act))
+    stored = _stored_by(db, act)
     db.execute("UPDATE statements SET act = NULL WHERE act = ?", (act,))
     remove(db, stored, now, None)
     return Undone(removed=stored)
+
+
+def _stored_by(db: sqlite3.Connection, act: int) -> tuple[Statement, ...]:
+    return queries.statements_of(db, [id_ for (id_,) in db.execute("SELECT id FROM statements WHERE act = ?", (act,))])
 
 
 def expire(db: sqlite3.Connection, now: float) -> None:

@@ -197,7 +197,8 @@ class SessionMemory:
         return words.texts
 
     def bring_back(self, statement_ids: Iterable[int]) -> tuple[Statement, ...]:
-        """Put deleted statements back. Raises VardaError while incognito."""
+        """Put deleted statements back; returns what now says them, which has another id where it was told again since.
+        Raises VardaError while incognito."""
         self.check_writable("Nothing was brought back")
         return self.store.bring_back(statement_ids)
 
@@ -258,7 +259,7 @@ class SessionMemory:
     def take_back(self, turn: Turn) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Undo what ``turn`` stored and deleted, as far as it is still so: what has been pinned or edited since stays,
         and what has its id in a memory that was reset. Returns the ids of what was removed and of what was brought
-        back. Raises StorageError; the memory is then as before."""
+        back and not told again before. Raises StorageError; the memory is then as before."""
         if not self._state.may_write or not (turn.stored or turn.deleted):
             return (), ()
         said = {each.id: normal_form(each.text) for each in (*turn.stored, *turn.deleted)}
@@ -268,7 +269,8 @@ class SessionMemory:
         coming = [each.id for each in self.removed() if each.id in deleted and normal_form(each.text) == said[each.id]]
         removed = tuple(each.id for each in self.store.forget(going))
         try:
-            return removed, tuple(each.id for each in self.store.bring_back(coming))
+            back = self.store.bring_back(coming)
+            return removed, tuple(each.id for each in back if each.id in coming)
         except VardaError:
             self.put_back((removed, ()))
             raise

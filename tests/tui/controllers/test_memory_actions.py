@@ -129,6 +129,25 @@ async def test_a_row_of_the_panel_opens_the_whole_record(profile_dir: Path, tiny
         await wait_until(pilot, lambda: screen_is(pilot, StatementScreen))
 
 
+async def test_a_record_that_comes_back_is_the_one_told_again_since(
+    profile_dir: Path, tiny_checkpoint: Path, fingerprint: str
+) -> None:
+    lived_in(profile_dir, fingerprint, [told("I live in Lisbon.", 1)])  # pinned
+    with MemoryStore.open_records(profile_dir) as store:
+        store.forget([1])
+    app = make_app(real_opener(profile_dir, tiny_checkpoint), profile_dir)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+        await command(pilot, "/remember I live in Lisbon.")
+        await wait_until(pilot, lambda: toasts(pilot) and "Stored:" in toasts(pilot)[-1])
+        chat_of(pilot).chat.memories.open_statement(1, "I live in Lisbon.")
+        await wait_until(pilot, lambda: screen_is(pilot, StatementScreen) and "U brings it back" in text_of(pilot))
+        await pilot.press("u")
+        await wait_until(pilot, lambda: "yes: it is never dropped" in text_of(pilot))
+        with MemoryStore.open_records(profile_dir, read_only=True) as store:
+            assert [(each.id, each.pinned) for each in store.statements()] == [(2, True)]
+
+
 async def test_incognito_is_entered_and_left(
     profile_dir: Path, tiny_checkpoint: Path, transcripts: Transcripts
 ) -> None:

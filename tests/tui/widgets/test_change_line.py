@@ -94,6 +94,36 @@ async def test_each_memory_that_a_turn_stored_is_undone_by_itself(
         await wait_until(pilot, lambda: lines[1].in_memory)
 
 
+async def test_what_was_undone_and_told_again_is_redone_as_one_memory(
+    profile_dir: Path, tiny_checkpoint: Path, transcripts: Transcripts
+) -> None:
+    app = make_app(real_opener(profile_dir, tiny_checkpoint, transcripts), profile_dir, transcripts=transcripts)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await wait_for_state(pilot, ChatState.READY)
+
+        async def tell() -> ChangeLine:
+            answer = await ask(pilot, "I live in Lisbon.")
+            return next(line for line in answer.query(ChangeLine) if line.memory.text == "I live in Lisbon.")
+
+        first = await tell()
+        first.focus()
+        await pilot.press("u")
+        await wait_until(pilot, lambda: not first.in_memory)
+        composer(pilot).focus()
+        second = await tell()
+
+        async def press_u(in_memory: bool) -> None:
+            first.focus()
+            await pilot.press("u")
+            await wait_until(pilot, lambda: first.in_memory is second.in_memory is in_memory)
+            with MemoryStore.open_records(profile_dir, read_only=True) as store:
+                assert [each.text for each in store.statements()].count("I live in Lisbon.") == in_memory
+
+        await press_u(True)
+        await press_u(False)  # both lines are of the same memory from here on
+        await press_u(True)
+
+
 async def test_after_a_restart_a_line_knows_what_was_undone(
     profile_dir: Path, tiny_checkpoint: Path, transcripts: Transcripts
 ) -> None:

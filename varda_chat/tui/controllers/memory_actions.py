@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from varda_chat.text import one_line
@@ -185,7 +186,8 @@ class MemoryActions:
             screen.tell("It is in memory already, or can no longer be restored.", warning=True)
             return
         screen.tell(does + quoted(changed))
-        self._note_changes((memory_id,), in_memory=not goes)
+        line.memory = replace(line.memory, id=changed[0].id)  # another, where it was told again since
+        self._note_changes((line.memory.id,), in_memory=not goes)
         await screen.refresh_memory()
 
     async def follow_memory(self) -> None:

@@ -147,10 +147,12 @@ class StatementScreen(Card[bool]):
     @work(exclusive=True, exit_on_error=False)
     async def action_bring_back(self) -> None:
         """Put a deleted statement back into the memory."""
-        if (
-            self._found.removed is not None
-            and await self._do(lambda memory: memory.bring_back([self._statement_id])) is not None
-        ):
+        if self._found.removed is None:
+            return
+        back = await self._do(lambda memory: memory.bring_back([self._statement_id]))
+        if back is not None:
+            for each in back:
+                self._statement_id = each.id  # another, where it was told again since
             self._changed = True
             self._load()
 
