@@ -193,6 +193,20 @@ def test_what_was_told_again_stays_where_another_answer_fails(session: ChatSessi
     assert texts(session) == before
 
 
+def test_what_the_same_turn_told_again_stays_where_another_answer_fails(session: ChatSession) -> None:
+    (first,) = session.memory.remember("My cat is called Tom.").stored
+    session.memory.forget([first.id])
+    (again,) = session.memory.remember("My cat is called Tom.").stored
+    turn = replace(
+        session.reply("Hello!"),
+        stored=(Remembered(again.id, again.text),),
+        deleted=(Remembered(first.id, first.text),),
+    )
+    before = texts(session)
+    session.memory.put_back(session.memory.take_back(turn))
+    assert texts(session) == before
+
+
 def test_a_turn_of_another_session_is_not_replaced(session: ChatSession, transcripts: Transcripts) -> None:
     """Turns that were kept in RAM, incognito, have ids of their own there."""
     number = transcripts.begin("another")

@@ -278,10 +278,10 @@ class SessionMemory:
     def put_back(self, taken: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
         """Take back a ``take_back``."""
         removed, restored = taken
+        if restored:  # first: what comes back is merged into what says the same
+            self.store.forget(restored)
         if removed:
             self.store.bring_back(removed)
-        if restored:
-            self.store.forget(restored)
 
     def _take_in(
         self, role: str, text: str, *, all_of_it: bool, at: float | None = None, act: int | None = None
