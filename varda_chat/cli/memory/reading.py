@@ -60,13 +60,13 @@ def learn(place: Place, files: Sequence[Path], dry_run: bool) -> None:
     unread = [f"{file}, {each}" for file, reading in zip(files, readings, strict=True) for each in reading.unread]
     counts = dict.fromkeys(("stored", "refreshed", "deleted", "refused"), 0)
     read = 0
+    act: int | None = None  # all that one command learns, so that one undo brings back what it deleted
     shown: list[dict[str, Any]] = []
     with place.session(incognito=dry_run) as session:
         learned: _Rehearsal | SessionMemory = _Rehearsal(session.memory) if dry_run else session.memory
         for file, reading in zip(files, readings, strict=True):
             start = session.memory.passages_learned(reading.digest)
             left = reading.passages[start:]
-            act: int | None = None
             fits = True
             with click.progressbar(
                 left, label=one_line(file.name, 40), file=sys.stderr, show_pos=True, hidden=place.quiet
