@@ -34,7 +34,7 @@ MAX_CONFIG = 2**20
 
 @dataclass(frozen=True)
 class Place:
-    """The memory a command is about, and whether it answers in JSON. ``incognito``: it writes nothing."""
+    """The memory a command is about, and whether it answers in JSON. ``incognito``: it changes nothing in it."""
 
     profile: str
     data_dir: Path | None
