@@ -142,5 +142,5 @@ def test_what_was_read_of_another_model_or_other_lines_is_read_again(
     for fingerprint, real in (("two", []), ("two", ["It rains."])):
         assert reads(fingerprint, real)
         assert not reads(fingerprint, real)
-    torch.save([torch.zeros(1)] * 4, cache)  # as it was before it said what it is of
+    torch.save([torch.zeros(1)] * 4, cache)  # the old form, which does not say what was read
     assert reads("two", ["It rains."])
