@@ -67,6 +67,7 @@ def decided(
     *,
     may_write: bool = True,
     read_beside: Any = None,
+    words: str = "",
 ) -> Decisions:
     line = CHAT.encode("user", "What is my dog called?")
     ids = [*CHAT.opening, *line.ids]
@@ -75,7 +76,7 @@ def decided(
         return decide(
             model, output, len(ids) - line.footer, stores, LEAST, store,
             statements_of(store) if store is not None else lambda ids: np.full(ids.shape, -1), may_write=may_write,
-            read_beside=read_beside,
+            read_beside=read_beside, words=words,
         )  # fmt: skip
 
 
@@ -241,6 +242,54 @@ def test_what_the_search_finds_is_judged_beside_the_line(model: Any, store: Memo
     assert (found.status_name, [each.statement for each in found.found]) == ("recalled", [kept])
     none = decided(model, store, read_beside=lambda statements: [(0.2, 0.1)] * len(statements))
     assert none.status_name == "unknown"
+
+
+@pytest.fixture
+def crowded(store: MemoryStore) -> MemoryStore:
+    """The memory among so many others that the search does not find its statements, "Rimba barks" beside them."""
+    drawn = np.random.default_rng(1).standard_normal((60, DIM)).astype(np.float32)
+    drawn /= np.linalg.norm(drawn, axis=-1, keepdims=True)
+    others = (NewStatement(f"other {n}", "user", (NewVector(v, 30, "t", 1.0),)) for n, v in enumerate(drawn[:-1]))
+    barks = NewStatement("Rimba barks", "user", (NewVector(drawn[-1], 30, "t", 1.0),))
+    store.apply(TurnChanges(stores=(*others, barks)), session="s")
+    return store
+
+
+@pytest.mark.parametrize(("intent", "status"), [("ask", "recalled"), ("forget", "deleted")])
+def test_what_shares_words_with_the_line_is_read_too(
+    model: Any, crowded: MemoryStore, monkeypatch: pytest.MonkeyPatch, intent: str, status: str
+) -> None:
+    monkeypatch.setattr("varda_chat.session.decisions.RERANKED", 2)
+    monkeypatch.setattr("varda_chat.session.decisions.RERANKED_TO_DELETE", 2)
+    monkeypatch.setattr(model.config.memory, "rerank_search_weight", 0.0)
+    set_decisions(model, intent, answers=True, ends=True)
+    barks = crowded.statements()[0].id
+    asked: list[list[int]] = []
+
+    def read_beside(statements: Any) -> list[tuple[float, float]]:
+        asked.append(list(statements))
+        return [(0.9, 0.9) if each == barks else (0.1, 0.1) for each in statements]
+
+    assert decided(model, crowded, read_beside=read_beside).status_name in ("unknown", "nothing_to_delete")
+    found = decided(model, crowded, read_beside=read_beside, words="Does Rimba bark?")
+    assert found.status_name == status
+    assert [len(each) for each in asked] == [2, 3]
+    assert asked[1][-1] == barks
+    assert {each.statement for each in found.found} | found.deletes == {barks}
+
+
+def test_a_search_ranks_what_shares_words_higher(model: Any, crowded: MemoryStore) -> None:
+    ids = [*CHAT.opening, *CHAT.encode("user", "Does Rimba bark?").ids]
+    footer, barks = len(CHAT.footer), crowded.statements()[0].id
+
+    def best(words: str) -> int:
+        beside = lambda statements: [(0.5, 0.1)] * len(statements)  # noqa: E731
+        shares = matches_at_end(model, ids, footer, crowded, statements_of(crowded), 5, beside, words)
+        return max(shares, key=lambda each: shares[each])
+
+    with torch.inference_mode():
+        assert best("") != barks
+        assert best("Does Rimba bark?") == barks
 
 
 def test_only_what_is_judged_to_end_is_deleted(model: Any, store: MemoryStore) -> None:

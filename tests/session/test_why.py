@@ -124,6 +124,11 @@ def test_a_masked_statement_is_not_found(session: ChatSession, model: Any) -> No
     assert told.id not in store.statement_ids(kept)
     plain = MaskedStore(store).search(queries, 4)
     assert torch.equal(plain.ids, store.search(queries, 4).ids)
+    words = f"{TOLD} {ALSO}"
+    assert told.id in store.statement_ids(store.search_words(words, 2).ids)
+    by_words = masked.search_words(words, 1)
+    assert len(by_words.ids) == len(by_words.vectors) == len(by_words.token_ids) > 0
+    assert {store.statement(int(each)).text for each in store.statement_ids(by_words.ids)} == {ALSO}
 
 
 def test_tokens_that_differ_are_told_by_their_characters() -> None:

@@ -18,6 +18,7 @@ from varda_chat.memory.opening import HOW_TO_MEND, Opened
 from varda_chat.memory.records import Statement
 from varda_chat.memory.recovery import is_read_later, suspect
 from varda_chat.memory.schema import bump_generation
+from varda_chat.memory.word_index import WordIndex
 from varda_chat.storage.files import DATABASE, INDEX
 from varda_chat.storage.row_checksums import altered_texts
 from varda_chat.storage.sqlite import connect_reader, disk_errors, full_check, is_damage, transaction
@@ -28,7 +29,8 @@ class OpenMemory:
     """An open memory.db, its lock and its index: the index follows what the database has committed, and one thread at a
     time uses them.
 
-    mirror: the index, None where the memory was opened without a model. background: what is done beside the turns.
+    mirror: the index, None where the memory was opened without a model. words: of its statements. background: what is
+    done beside the turns.
     """
 
     def __init__(self, opened: Opened, model: tuple[int, str] | None) -> None:
@@ -47,6 +49,7 @@ class OpenMemory:
                 self.db, self.directory / INDEX, embedding_dim=model[0], fingerprint=model[1]
             )
             self.notices += notices
+        self.words = WordIndex(self.db)
         self.background = Background()
         self._check_in_background()
 

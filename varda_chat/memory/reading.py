@@ -39,6 +39,18 @@ class MemoryReader:
             ids = found.ids.cpu().numpy() if is_tensor(found.ids) else found.ids
             return replace(found, token_ids=same_kind(index.token_ids(ids), query))
 
+    def search_words(self, text: str, k: int) -> SearchResults:
+        """The vectors (n,) of the ``k`` statements that share the most telling words with ``text``, the best statement
+        first, numpy; ``distances``: the BM25 score of each one's statement, negated."""
+        with self.core.reading():
+            index = self.core.index()
+            scores = self.core.words.search(text, k, index.fingerprint)
+            ids = index.columns.of_statements(list(scores))
+            distances = np.array([-scores[each] for each in index.statement_ids(ids).tolist()], dtype=np.float32)
+            ids = ids[np.argsort(distances, kind="stable")]
+            distances.sort(kind="stable")
+            return SearchResults(ids, distances, index.memory.vectors_of(ids), index.token_ids(ids))
+
     def successors(self, ids: Any) -> tuple[Any, Any]:
         """The vectors stored next in the statements of ``ids`` (numpy or torch, of any shape), and the tokens they were
         taken at, in kind; -1 where there is none."""

@@ -150,6 +150,10 @@ class MemoryStore:
         """As ``MemoryReader.search``."""
         return self.reader.search(query, k)
 
+    def search_words(self, text: str, k: int) -> SearchResults:
+        """As ``MemoryReader.search_words``."""
+        return self.reader.search_words(text, k)
+
     def successors(self, ids: Any) -> tuple[Any, Any]:
         """As ``MemoryReader.successors``."""
         return self.reader.successors(ids)

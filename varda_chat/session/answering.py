@@ -162,6 +162,7 @@ class DecideThenAnswer:
             state.statement_ids,
             may_write=state.may_write,
             read_beside=self._state.reads_beside(message),
+            words=" ".join(message.sentences),
         )
 
     def _write(self, line: Line, decided: Decisions, note: list[int], *, kept: bool) -> Written:

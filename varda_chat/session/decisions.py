@@ -1,8 +1,8 @@
 """What a person's line does to the memory, decided when it has been read and before it is answered; changes nothing.
 
-For models with a MemoryLayer. The end of the line searches the memory; of each statement found, learned decisions say
-whether it answers the line and whether the line ends it. The reply is conditioned on the status that follows, and reads
-what was found to answer, so that reply and act agree.
+For models with a MemoryLayer. The end of the line searches the memory, and so do its words; of each statement found,
+learned decisions say whether it answers the line and whether the line ends it. The reply is conditioned on the status
+that follows, and reads what was found to answer, so that reply and act agree.
 """
 
 from __future__ import annotations
@@ -46,8 +46,15 @@ RERANKED = 5
 RERANKED_TO_DELETE = 8
 """The same of a line that would end one: it has to be the right one, and there are few such lines."""
 
-RERANKED_IN_SEARCH = 10
+BY_WORDS = 3
+"""Statements, at most, that are read beside the line since they share words with it, where the others are not these."""
+
+BY_WORDS_IN_SEARCH = 5
 """The same of a search that is no turn."""
+
+WORDS_WEIGHT = 0.3
+"""What such a search adds to a statement's log-odds for each point of BM25: a word that few statements have brings
+about two."""
 
 ReadBeside = Callable[[Sequence[int]], list[tuple[float, float]]]
 """For each of these statements, read beside the line: the probabilities that it answers, and that the line ends it."""
@@ -57,12 +64,13 @@ StatementIds = Callable[[torch.Tensor], np.ndarray[Any, Any]]
 @dataclass(frozen=True)
 class Candidate:
     """A statement near a line: the probability that it answers the line, and that the line ends it; its tokens that
-    are stored, as far as they are near."""
+    are stored, as far as they are near; its BM25 score for the line's words, 0 where it is not among the first."""
 
     statement: int
     answers: float
     ends: float
     tokens: frozenset[int] = frozenset()
+    words: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,8 @@ class FoundMemory:
 
 @dataclass(frozen=True)
 class _Near:
-    """Vectors near a line: ids (n,), vectors (n, dim), tokens (n,), their statements, and both decisions (n,)."""
+    """Vectors near a line: ids (n,), vectors (n, dim), tokens (n,), their statements, and both decisions (n,); BM25
+    scores of statements."""
 
     ids: Tensor
     vectors: Tensor
@@ -138,15 +147,19 @@ class _Near:
     statements: list[int]
     answers: list[float]
     ends: list[float]
+    words: dict[int, float]
 
     def candidates(self) -> tuple[Candidate, ...]:
         """Statement by statement, those that answer best first."""
         best: dict[int, Candidate] = {}
         each = zip(self.statements, self.answers, self.ends, self.tokens.tolist(), strict=True)
         for statement, answers, ends, token in each:
-            known = best.get(statement, Candidate(statement, 0.0, 0.0))
-            best[statement] = Candidate(
-                statement, max(answers, known.answers), max(ends, known.ends), known.tokens | {token}
+            known = best.get(statement, Candidate(statement, 0.0, 0.0, words=self.words.get(statement, 0.0)))
+            best[statement] = replace(
+                known,
+                answers=max(answers, known.answers),
+                ends=max(ends, known.ends),
+                tokens=known.tokens | {token},
             )
         return tuple(sorted(best.values(), key=lambda each: -each.answers))
 
@@ -167,6 +180,7 @@ def decide(
     *,
     may_write: bool,
     read_beside: ReadBeside | None = None,
+    words: str = "",
 ) -> Decisions:
     """Decide on the line whose end token is at position ``end`` of the pass ``output``.
 
@@ -176,6 +190,7 @@ def decide(
         memory: the searched memory, None where it holds nothing.
         may_write: False in a session that stores nothing.
         read_beside: the model's reranker, for those it finds; None where it has none.
+        words: the line as text. Statements that share words with it are found too.
     """
     layer, config = model.memory_layer, model.config.memory
     address = _at(output.address, end)
@@ -183,7 +198,7 @@ def decide(
     chance = dict(zip(INTENTS, intents, strict=True))
     also_tells = _also_tells(chance, stores)
     stores = _worth_storing(chance, stores, least, config)
-    near = None if memory is None else _near(layer, address, memory, statement_ids)
+    near = None if memory is None else _near(layer, address, memory, statement_ids, words)
     candidates = () if near is None else near.candidates()
     likeliest = max(chance, key=lambda intent: chance[intent])
     changes = chance["correct"] + chance["forget"] > config.change_threshold
@@ -274,7 +289,9 @@ def _reranked(
     other ("You haven't forgotten my birthday, have you?"): it says that the statement is meant all the same.
     """
     order = sorted(candidates, key=lambda each: -(each.ends if by_ends else each.answers))
-    near = order[: RERANKED_TO_DELETE if by_ends else RERANKED]
+    first = RERANKED_TO_DELETE if by_ends else RERANKED
+    by_words = sorted((each for each in candidates if each.words), key=lambda each: -each.words)[:BY_WORDS]
+    near = [*order[:first], *(each for each in by_words if each not in order[:first])]
     judged = read_beside([each.statement for each in near])
 
     def both(read: float, searched: float) -> float:
@@ -299,33 +316,42 @@ def _log_odds(chance: float) -> float:
     return math.log(kept / (1 - kept))
 
 
-def _near(layer: Any, address: Address, memory: Any, statement_ids: StatementIds) -> _Near:
-    """What is near the line, by what it asks for and by what it would end."""
+def _near(layer: Any, address: Address, memory: Any, statement_ids: StatementIds, words: str) -> _Near:
+    """What is near the line, by what it asks for, by what it would end, and by its ``words``."""
     asked = torch.nn.functional.pad(layer.query_address(address), (0, layer.config.token_dim))
     results = memory.search(torch.stack([layer.deletable_vector(address), asked]).unsqueeze(0), NEAR)
-    ids = results.ids.flatten()
-    ids, first = np.unique(ids.cpu().numpy(), return_index=True)
-    kept = torch.from_numpy(first[ids >= 0])
-    found = results.ids.flatten()[kept]
-    vectors = results.vectors.flatten(0, 2)[kept].float()
+    worded = memory.search_words(words, BY_WORDS)
+    ids = torch.cat([results.ids.flatten(), torch.from_numpy(worded.ids).to(results.ids)])
+    vectors = torch.cat([results.vectors.flatten(0, 2), torch.from_numpy(worded.vectors).to(results.vectors)])
+    tokens = torch.cat([results.token_ids.flatten(), torch.from_numpy(worded.token_ids).to(results.token_ids)])
+    different, first = np.unique(ids.cpu().numpy(), return_index=True)
+    kept = torch.from_numpy(first[different >= 0])
+    found, vectors = ids[kept], vectors[kept].float()
     return _Near(
         ids=found,
         vectors=vectors,
-        tokens=results.token_ids.flatten()[kept],
+        tokens=tokens[kept],
         statements=statement_ids(found).tolist(),
         answers=torch.sigmoid(layer.answer_logits(address, vectors)).tolist(),
         ends=torch.sigmoid(layer.delete_logits(address, vectors)).tolist(),
+        words=_word_scores(worded, statement_ids),
     )
+
+
+def _word_scores(worded: Any, statement_ids: StatementIds) -> dict[int, float]:
+    """The BM25 score of each statement in the results of ``search_words``, the best first."""
+    statements = statement_ids(torch.from_numpy(worded.ids)).tolist()
+    return dict(zip(statements, (-worded.distances).tolist(), strict=True))
 
 
 @torch.inference_mode()
 def matches_at_end(
     model: Any, ids: Sequence[int], footer: int, memory: Any, statement_ids: StatementIds, limit: int,
-    read_beside: ReadBeside | None = None,
+    read_beside: ReadBeside | None = None, words: str = "",
 ) -> dict[int, float]:  # fmt: skip
     """For each of at least ``limit`` statements (where there are as many) near the line that ends the context ``ids``
     with ``footer`` tokens: its share among them and the no-match slot. ``read_beside``: the model's reranker, for the
-    first of them."""
+    first of them and those that share ``words``."""
     room = model.config.n_positions
     done = model.lower_pass(torch.tensor([list(ids)[-room:]], device=model.device))
     layer = model.memory_layer
@@ -339,24 +365,34 @@ def matches_at_end(
             break
         wanted *= 4
     # as in chat: what is near is ranked by whether it answers the line; the no-match slot has the logit 0
+    vectors, scores = results.vectors[0, 0].float(), dict[int, float]()
+    if read_beside is not None:
+        worded = memory.search_words(words, BY_WORDS_IN_SEARCH)
+        vectors = torch.cat([vectors, torch.from_numpy(worded.vectors).to(vectors)])
+        statements += statement_ids(torch.from_numpy(worded.ids)).tolist()
+        scores = _word_scores(worded, statement_ids)
     there = torch.tensor(statements) >= 0
-    answers = layer.answer_logits(address, results.vectors[0, 0].float(), there).tolist()
+    answers = layer.answer_logits(address, vectors, there).tolist()
     best: dict[int, float] = {}
     for statement, logit in zip(statements, answers, strict=True):
         if statement >= 0:
             best[statement] = max(best.get(statement, logit), logit)
     if read_beside is not None and best:
-        _read_first(best, read_beside, model.config.memory)
+        _read_first(best, scores, read_beside, model.config.memory)
     shares = torch.tensor([*best.values(), 0.0]).softmax(-1)
     return dict(zip(best, shares[:-1].tolist(), strict=True))
 
 
-def _read_first(logits: dict[int, float], read_beside: ReadBeside, config: Any) -> None:
-    """Judge the RERANKED_IN_SEARCH likeliest as in chat, with the logit 0 at its threshold; the others come behind."""
-    first = sorted(logits, key=lambda each: -logits[each])[:RERANKED_IN_SEARCH]
+def _read_first(logits: dict[int, float], words: dict[int, float], read_beside: ReadBeside, config: Any) -> None:
+    """Judge the RERANKED likeliest and those of ``words`` (BM25 scores) as in chat, with the logit 0 at its threshold;
+    the others come behind."""
+    first = sorted(logits, key=lambda each: -logits[each])[:RERANKED]
+    first += [each for each in words if each not in first]
     threshold = _log_odds(config.rerank_answer_threshold)
     judged = {
-        each: _together(answers, logits[each], config.rerank_search_weight) - threshold
+        each: _together(answers, logits[each], config.rerank_search_weight)
+        + WORDS_WEIGHT * words.get(each, 0.0)
+        - threshold
         for each, (answers, _) in zip(first, read_beside(first), strict=True)
     }
     behind = min(judged.values()) - max(logits.values())

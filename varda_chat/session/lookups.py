@@ -32,6 +32,10 @@ class TimedMemory:
         self._searches += 1
         return found
 
+    def search_words(self, text: str, k: int) -> Any:
+        """As the memory's own."""
+        return self._memory.search_words(text, k)
+
     def successors(self, ids: Any) -> Any:
         """As the memory's own."""
         return self._memory.successors(ids)

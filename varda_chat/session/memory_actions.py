@@ -114,11 +114,12 @@ class SessionMemory:
         if not self.size:
             return ()
         state = self._state
-        message = state.shortened(state.chat.encode("user", sanitize(text).strip()))
+        words = sanitize(text).strip()
+        message = state.shortened(state.chat.encode("user", words))
         with torch.inference_mode():
             found = matches(
                 state.model, state.chat, message, self.store, state.statement_ids, limit,
-                state.reads_beside(message) if read else None,
+                state.reads_beside(message) if read else None, words,
             )  # fmt: skip
         best = sorted(found.items(), key=lambda item: -item[1])[:limit]
         return tuple(Recalled(id_, self.store.statement(id_).text, weight) for id_, weight in best)

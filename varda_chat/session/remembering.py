@@ -114,16 +114,17 @@ def statements_to_store(
 
 def matches(
     model: Any, chat: ChatFormat, message: EncodedMessage, memory: Any, statement_ids: StatementIds, limit: int = 10,
-    read_beside: Any = None,
+    read_beside: Any = None, words: str = "",
 ) -> dict[int, float]:  # fmt: skip
     """For each statement that ``message`` finds: its largest share of what any of its tokens, or the role token of the
     reply to it, reads. A model with a MemoryLayer searches with the end of the message, for ``limit`` statements or
-    more where there are as many; ``read_beside``: its reranker, for the first of them."""
+    more where there are as many; ``read_beside``: its reranker, for the first of them and
+    those that share ``words``."""
     if hasattr(model, "memory_layer"):
         from varda_chat.session.decisions import matches_at_end
 
         context = [*chat.opening, *message.ids]
-        return matches_at_end(model, context, message.footer, memory, statement_ids, limit, read_beside)
+        return matches_at_end(model, context, message.footer, memory, statement_ids, limit, read_beside, words)
     output: VardaGPTOutput = model(
         torch.tensor([[*message.ids, chat.assistant_id]], device=model.device), memory=memory, use_cache=False
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, cast
 
-from varda_chat.memory.records import TurnApplied, TurnChanges
+from varda_chat.memory.records import SearchResults, TurnApplied, TurnChanges
 from varda_chat.session.turn import Remembered, Turn
 
 if TYPE_CHECKING:
@@ -107,6 +107,14 @@ class MaskedStore:
             ).masked_fill(hidden.unsqueeze(-1), 0.0),
             token_ids=found.token_ids.gather(-1, first).masked_fill(hidden, -1),
         )
+
+    def search_words(self, text: str, k: int) -> Any:
+        """As the store's own, for the statements that are not masked."""
+        found = self._store.search_words(text, k + len(self._masked))
+        statements = self._store.statement_ids(found.ids).tolist()
+        first = list(dict.fromkeys(each for each in statements if each not in self._masked))[:k]
+        kept = [place for place, each in enumerate(statements) if each in first]
+        return SearchResults(*(part[kept] for part in (found.ids, found.distances, found.vectors, found.token_ids)))
 
     def statement(self, statement_id: int) -> Any:
         """As the store's own."""
