@@ -278,6 +278,14 @@ def test_what_shares_words_with_the_line_is_read_too(
     assert {each.statement for each in found.found} | found.deletes == {barks}
 
 
+def test_without_a_reranker_words_find_nothing_more(model: Any, crowded: MemoryStore) -> None:
+    set_decisions(model, "ask", answers=True)
+    line = "Does Rimba bark?"
+    assert decided(model, crowded, words=line).candidates == decided(model, crowded).candidates
+    beside = decided(model, crowded, words=line, read_beside=lambda all_: [(0.5, 0.1)] * len(all_))
+    assert any(each.words for each in beside.candidates)
+
+
 def test_a_search_ranks_what_shares_words_higher(model: Any, crowded: MemoryStore) -> None:
     ids = [*CHAT.opening, *CHAT.encode("user", "Does Rimba bark?").ids]
     footer, barks = len(CHAT.footer), crowded.statements()[0].id

@@ -190,7 +190,7 @@ def decide(
         memory: the searched memory, None where it holds nothing.
         may_write: False in a session that stores nothing.
         read_beside: the model's reranker, for those it finds; None where it has none.
-        words: the line as text. Statements that share words with it are found too.
+        words: the line as text. Statements that share words with it are read beside it too, by the reranker alone.
     """
     layer, config = model.memory_layer, model.config.memory
     address = _at(output.address, end)
@@ -198,7 +198,7 @@ def decide(
     chance = dict(zip(INTENTS, intents, strict=True))
     also_tells = _also_tells(chance, stores)
     stores = _worth_storing(chance, stores, least, config)
-    near = None if memory is None else _near(layer, address, memory, statement_ids, words)
+    near = None if memory is None else _near(layer, address, memory, statement_ids, words if read_beside else "")
     candidates = () if near is None else near.candidates()
     likeliest = max(chance, key=lambda intent: chance[intent])
     changes = chance["correct"] + chance["forget"] > config.change_threshold

@@ -118,8 +118,8 @@ def matches(
 ) -> dict[int, float]:  # fmt: skip
     """For each statement that ``message`` finds: its largest share of what any of its tokens, or the role token of the
     reply to it, reads. A model with a MemoryLayer searches with the end of the message, for ``limit`` statements or
-    more where there are as many; ``read_beside``: its reranker, for the first of them and
-    those that share ``words``."""
+    more where there are as many; ``read_beside``: its reranker, for the first of them and those that share
+    ``words``."""
     if hasattr(model, "memory_layer"):
         from varda_chat.session.decisions import matches_at_end
 
