@@ -185,6 +185,12 @@ def _command_line(context: click.Context) -> str:
     help="spared: also run with each of these delete thresholds, for a curve.",
 )
 @flag("exchanges", **output_file(), help="spared, conversation: write every exchange to this Markdown file.")
+@flag(
+    "questions",
+    type=click.IntRange(min=1),
+    default=None,
+    help="retrieval: of each conversation so many, drawn by --seed. [default: all]",
+)
 @flag("systems", default="all", metavar="NAME;NAME", help="retrieval: only these rows (and BM25), by their names.")
 @flag(
     "rankings",

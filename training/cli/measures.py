@@ -187,7 +187,7 @@ def conversation(source: str, flags: dict[str, Any], load: Load, console: Consol
 def retrieval(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
     """``varda-eval CHECKPOINT retrieval FILE...``."""
     from training.evaluation.retrieval.benchmark import SYSTEMS, check_libraries, measure, read_rankings
-    from training.evaluation.retrieval.conversations import read_conversations
+    from training.evaluation.retrieval.conversations import read_conversations, with_questions
     from training.evaluation.retrieval.report import retrieval_json, retrieval_tables
 
     if not flags["files"]:
@@ -196,8 +196,10 @@ def retrieval(source: str, flags: dict[str, Any], load: Load, console: Console) 
         )
     check_libraries()
     systems = [each.strip() for each in flags["systems"].split(";")] if flags["systems"] != "all" else SYSTEMS
-    conversations = [each for path in flags["files"] for each in read_conversations(path)]
+    conversations = tuple(each for path in flags["files"] for each in read_conversations(path))
     rankings = [(path.stem, read_rankings(path, conversations)) for path in flags["rankings"]]
+    if flags["questions"] is not None:
+        conversations = with_questions(conversations, flags["questions"], flags["seed"])
     checkpoint = load(source)
     with progress("retrieval") as show:
         found = measure(

@@ -13,9 +13,10 @@ the questions use it.
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +76,14 @@ def read_conversations(path: Path) -> tuple[Conversation, ...]:
     if not found:
         raise DataError(f"{path}: there are no conversations with questions here.")
     return found
+
+
+def with_questions(conversations: Sequence[Conversation], count: int, seed: int) -> tuple[Conversation, ...]:
+    """Each conversation with ``count`` of its questions, drawn by ``seed``; with all where it has no more."""
+    return tuple(
+        replace(each, questions=tuple(random.Random(seed).sample(each.questions, min(count, len(each.questions)))))
+        for each in conversations
+    )
 
 
 def _own(path: Path) -> Iterator[Conversation]:

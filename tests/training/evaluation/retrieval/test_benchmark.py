@@ -16,7 +16,13 @@ from training.data.sources.corpora import Dialogue, is_validation
 from training.evaluation.retrieval import minilm
 from training.evaluation.retrieval.benchmark import BASELINE, MEMORY, Asked, measure, read_rankings, scored
 from training.evaluation.retrieval.build import build, questions_about, states, write
-from training.evaluation.retrieval.conversations import Conversation, Question, Said, read_conversations
+from training.evaluation.retrieval.conversations import (
+    Conversation,
+    Question,
+    Said,
+    read_conversations,
+    with_questions,
+)
 from training.evaluation.retrieval.rankers import BM25, DEPTH, Random, fuse, model_memory
 from training.evaluation.retrieval.report import retrieval_json, retrieval_tables
 from training.evaluation.statistics import area_under_curve, bootstrap_ratio
@@ -104,6 +110,17 @@ def test_layouts(own: Path, locomo: Path, beam: Path) -> None:
     assert [turn.role for turn in chat.turns] == ["user", "assistant"]
     assert [(q.evidence, q.category) for q in chat.questions] == [((), "abstention"), (("0", "1"), "knowledge_update")]
     assert read_conversations(beam / "7")[0] == chat
+
+
+def test_a_sample_of_the_questions_is_the_same_every_time(own: Path) -> None:
+    every = read_conversations(own)
+    drawn = with_questions(every, 2, seed=3)
+    assert drawn == with_questions(every, 2, seed=3)
+    for all_of_it, some in zip(every, drawn, strict=True):
+        assert len(some.questions) == 2 and set(some.questions) < set(all_of_it.questions)
+        assert some.turns == all_of_it.turns
+    assert len({with_questions(every, 1, seed)[0].questions for seed in range(20)}) > 1
+    assert [set(each.questions) for each in with_questions(every, 9, 0)] == [set(each.questions) for each in every]
 
 
 @pytest.mark.parametrize(
@@ -279,6 +296,8 @@ def test_commands(tiny_checkpoint: Path, own: Path, tmp_path: Path) -> None:
     assert [each["system"] for each in systems] == ["random", BASELINE, "memory + BM25"]
     assert systems[1]["paired"] == {"questions": 4, "first": 0, "second": 0, "p": 1.0}
     assert systems[0]["paired"]["questions"] == 4
+    drawn = run(evaluate, [str(tiny_checkpoint), "retrieval", str(own), "--systems", "random", "--questions", "1"])
+    assert drawn.exit_code == 0, drawn.output
     (tmp_path / "theirs.jsonl").write_text('{"conversation": "a", "question": "9", "ranking": []}\n')
     before_loading = run(evaluate, ["./none", "retrieval", str(own), "--rankings", str(tmp_path / "theirs.jsonl")])
     assert before_loading.exit_code == 1
