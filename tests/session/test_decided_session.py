@@ -112,6 +112,25 @@ def test_what_is_found_is_read_word_for_word(session: ChatSession, asking: Any, 
     assert read[1].startswith(read[0]), "what was read is read once"
 
 
+def test_what_leans_on_another_is_read_behind_it(session: ChatSession, asking: Any, monkeypatch: Any) -> None:
+    memory = asking.config.memory
+    monkeypatch.setattr(memory, "ask_threshold", NEVER)
+    session.reply(TOLD)
+    session.reply("He lives in Lisbon.")
+    monkeypatch.setattr(memory, "ask_threshold", -1.0)
+    read: list[str] = []
+
+    def decoding(model: Any, prompt: list[int], *others: Any, **given: Any) -> list[int]:
+        read.append(CHAT.decode(prompt))
+        return decode(model, prompt, *others, **given)
+
+    monkeypatch.setattr(reply, "decode", decoding)
+    session.reply("Where does he live?")
+    assert f"- ({TOLD}) He lives in Lisbon.\n" in read[0]
+    told, lives = sorted(session.memory.statements(), key=lambda each: each.id)[:2]
+    assert {told.id, lives.id} <= session.messages[-1].mentions, "forgetting either masks the reply"
+
+
 def test_what_was_found_is_said_greedily_but_where_another_answer_is_wanted(
     session: ChatSession, asking: Any, monkeypatch: Any
 ) -> None:

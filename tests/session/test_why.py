@@ -131,6 +131,20 @@ def test_a_masked_statement_is_not_found(session: ChatSession, model: Any) -> No
     assert {store.statement(int(each)).text for each in store.statement_ids(by_words.ids)} == {ALSO}
 
 
+def test_a_masked_statement_is_leant_on_by_none(session: ChatSession, model: Any) -> None:
+    ask_from_here_on(model, NEVER)
+    session.reply("He hates the rain there.")
+    store = session.memory.store
+    dog, home, rain = sorted(session.memory.statements(), key=lambda each: each.id)
+    assert [each.id for each in store.antecedents(rain.id)] == [home.id]
+    session.reply("It rains a lot.")
+    wet = max(each.id for each in session.memory.statements())
+    assert [each.id for each in store.antecedents(wet)] == [home.id, rain.id]
+    assert [each.id for each in MaskedStore(store, [home.id]).antecedents(wet)] == [rain.id]
+    assert MaskedStore(store, [rain.id]).antecedents(wet) == ()
+    assert [each.id for each in MaskedStore(store, [dog.id]).antecedents(wet)] == [home.id, rain.id]
+
+
 def test_tokens_that_differ_are_told_by_their_characters() -> None:
     whole, reply = "Your dog is called Rimba.", "Your dog is called Tom, I think."
     answer = compared(CHAT, whole, reply, [Remembered(1, TOLD)])

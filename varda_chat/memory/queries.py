@@ -48,6 +48,12 @@ def statement(db: sqlite3.Connection, statement_id: int) -> Statement | None:
     return None if row is None else _statement(row)
 
 
+def statement_before(db: sqlite3.Connection, statement_id: int) -> Statement | None:
+    """The last statement that is older than the one of that id, if there is one."""
+    row = db.execute(_STATEMENT + "WHERE id < ? ORDER BY id DESC LIMIT 1", (statement_id,)).fetchone()
+    return None if row is None else _statement(row)
+
+
 def statements(db: sqlite3.Connection, limit: int | None, newest_first: bool) -> tuple[Statement, ...]:
     """All statements, or ``limit`` of them."""
     query = _NEWEST_FIRST if newest_first else _OLDEST_FIRST

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from varda_chat.errors import VardaError
 from varda_chat.memory import queries, schema, undo
+from varda_chat.memory.antecedents import MOST_BEFORE, MOST_SECONDS, leans
 from varda_chat.memory.core import OpenMemory
 from varda_chat.memory.index.arrays import Ids, is_tensor, same_kind
 from varda_chat.memory.indexing import TypeSearch, compare_index_types
@@ -112,6 +113,22 @@ class MemoryReader:
         if statement is None:
             raise VardaError(f"There is no memory with the id {statement_id}.")
         return statement
+
+    def antecedents(self, statement_id: int) -> tuple[Statement, ...]:
+        """The statements that one leans on, the oldest first: those said just before it in the same session, back to
+        one that leans on none. Raises as ``statement`` does."""
+        found: list[Statement] = []
+        latest = self.statement(statement_id)
+        with self.core.reading():
+            while len(found) < MOST_BEFORE and leans(latest.text):
+                earlier = queries.statement_before(self.core.db, latest.id)
+                if earlier is None or (earlier.session, earlier.role) != (latest.session, latest.role):
+                    break
+                if abs(latest.created_at - earlier.created_at) > MOST_SECONDS:
+                    break
+                found.insert(0, earlier)
+                latest = earlier
+        return tuple(found)
 
     def texts(self, statement_ids: Sequence[int]) -> list[str]:
         """The words of statements, for those who judge whether to use them; raises as ``statement`` does."""

@@ -174,6 +174,10 @@ class MemoryStore:
         """As ``MemoryReader.statements``."""
         return self.reader.statements(limit, newest_first)
 
+    def antecedents(self, statement_id: int) -> tuple[Statement, ...]:
+        """As ``MemoryReader.antecedents``."""
+        return self.reader.antecedents(statement_id)
+
     def texts(self, statement_ids: Sequence[int]) -> list[str]:
         """As ``MemoryReader.texts``."""
         return self.reader.texts(statement_ids)

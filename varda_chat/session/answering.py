@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,6 +29,7 @@ from varda_chat.session.remembering import (
     statements_to_store,
     with_words,
 )
+from varda_chat.session.telling import storable
 from varda_chat.text import sanitize
 
 if TYPE_CHECKING:
@@ -120,7 +120,9 @@ class DecideThenAnswer:
         if agreed.refused:
             status = STATUSES.index("stored" if decided.stores else "nothing")
             decided = replace(decided, deletes=frozenset(), status=status)
-        note = chat.note(decided.status_name, [state.store.statement(each.statement).text for each in decided.found])
+        found = [each.statement for each in decided.found]
+        texts = [state.as_read(each, state.store.statement(each).text) for each in found]
+        note = chat.note(decided.status_name, texts)
         written = self._write(line, decided, note, kept=agreed.refused and not decided.stores)
         stopped = line.is_stopped
         text, message = message_of_reply(chat, written.ids, note)
@@ -141,7 +143,7 @@ class DecideThenAnswer:
             stores=decided.stores,
             deletes=agreed.going,
             agreed=agreed,
-            found=frozenset(each.statement for each in decided.found),
+            found=frozenset([*found, *(earlier.id for each in found for earlier in state.store.antecedents(each))]),
             status=decided.status_name,
         )
 
@@ -150,14 +152,13 @@ class DecideThenAnswer:
         state, chat, model, message = self._state, self._state.chat, self._state.model, line.message
         start = len(context) - len(message.ids)
         output, known = self.writer.read(context, None, [-1] * start + statement_numbers([message]))
-        to_store = partial(statements_to_store, output, message, start - known, chat)
-        stores = tuple(to_store(model.config.store_threshold))
+        stores, least = storable(model, chat, output, message, start - known)
         return decide(
             model,
             output,
             len(context) - message.footer - known,
             stores,
-            () if stores else tuple(to_store(None)),
+            least,
             line.memory,
             state.statement_ids,
             may_write=state.may_write,

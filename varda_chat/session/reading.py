@@ -37,15 +37,13 @@ class TextReader:
     def _decided_of(self, message: EncodedMessage) -> tuple[NewStatement, ...]:
         """What is worth storing of a user's ``message``, as it is decided in a turn."""
         from varda_chat.session.decisions import intents_at, stored_outside_a_turn
-        from varda_chat.session.remembering import read_messages, statements_to_store
+        from varda_chat.session.remembering import read_messages
+        from varda_chat.session.telling import storable
 
         chat, model = self._state.chat, self._state.model
         output = read_messages(model, [message], opening=chat.opening)
         intents = intents_at(model.memory_layer, output.address, len(message.ids) - message.footer)
-        stores, least = (
-            tuple(statements_to_store(output, message, 0, chat, threshold))
-            for threshold in (model.config.store_threshold, None)
-        )
+        stores, least = storable(model, chat, output, message, 0)
         return stored_outside_a_turn(intents, stores, least, model.config.memory)
 
     def beginning_of(
@@ -64,7 +62,8 @@ class TextReader:
                 break
             piece = message.part(start, min(start + size, cut + first))
             output = read_messages(model, [piece], opening=chat.opening)
-            found += statements_to_store(output, piece, 0, chat, model.config.store_threshold, all_of_it=all_of_it)
+            of_these = range(len(piece.sentences)) if all_of_it else ()
+            found += statements_to_store(output, piece, 0, chat, model.config.store_threshold, of_these=of_these)
         return found
 
     def read_statement(self, statement: Statement) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,11 +69,12 @@ def statements_to_store(
     chat: ChatFormat,
     threshold: float | None,
     *,
-    all_of_it: bool = False,
+    of_these: Collection[int] = (),
 ) -> list[NewStatement]:
     """The sentences of ``message`` (at position ``start`` of the pass) with the vectors of the words of which a token's
-    store decision exceeds ``threshold``; None takes the one likeliest, ``all_of_it`` also that of every sentence. A
-    word is stored whole: a copy that is followed from piece to piece would skip what is missing."""
+    store decision exceeds ``threshold``; None takes the one likeliest. ``of_these``: sentences of which the likeliest
+    is taken where no other is. A word is stored whole: a copy that is followed from piece to piece would skip what is
+    missing."""
     assert output.store_decision is not None and output.storable_vector is not None
     end = min(start + len(message.ids), output.store_decision.shape[1])
     chance = torch.sigmoid(output.store_decision[0, start:end, 0]).tolist()
@@ -82,12 +83,8 @@ def statements_to_store(
         chosen = sorted(words, key=lambda i: -chance[i])[:1]
     else:
         chosen = [i for i in words if chance[i] > threshold]
-    if all_of_it:
-        left_out = {message.sentence[i] for i in words} - {message.sentence[i] for i in chosen}
-        likeliest = (
-            max((i for i in words if message.sentence[i] == each), key=chance.__getitem__) for each in left_out
-        )
-        chosen += likeliest
+    left_out = {message.sentence[i] for i in words}.intersection(of_these) - {message.sentence[i] for i in chosen}
+    chosen += [max((i for i in words if message.sentence[i] == each), key=chance.__getitem__) for each in left_out]
     stored = {message.word[i] for i in chosen}
     by_sentence: dict[int, list[int]] = {}
     for i in words:

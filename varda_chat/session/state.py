@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from varda_chat.config import persona
 from varda_chat.errors import StorageError, VardaError
+from varda_chat.memory.antecedents import in_context
 
 if TYPE_CHECKING:
     from varda_chat.config.defaults import GenerationSettings
@@ -100,6 +101,10 @@ class SessionState:
         """``message``, without its beginning where it is longer than the window: what is asked stands at the end."""
         return _end_of(message, self.room - 1)
 
+    def as_read(self, statement: int, text: str) -> str:
+        """``text``, that of a statement, behind those that it leans on: as the model reads it."""
+        return in_context([each.text for each in self.store.antecedents(statement)], text)
+
     def reads_beside(self, message: EncodedMessage) -> Callable[[Sequence[int]], list[tuple[float, float]]] | None:
         """What the model's reranker says of statements: the probabilities that each answers ``message``, and that
         ``message`` ends it; None for a model without one."""
@@ -109,7 +114,8 @@ class SessionState:
         line = _end_of(message, BESIDE)
 
         def judge(statements: Sequence[int]) -> list[tuple[float, float]]:
-            texts = self.store.texts(statements)  # looked at, and not used yet
+            read = zip(statements, self.store.texts(statements), strict=True)  # looked at, and not used yet
+            texts = [self.as_read(id_, text) for id_, text in read]
             pairs = [[*line.ids, *chat.note("recalled", (text,)), *chat.reply_prompt] for text in texts]
             chances: list[list[float]] = model.reranker(model, pairs).sigmoid().tolist()
             return [(answers, ends) for answers, ends in chances]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, cast
 
-from varda_chat.memory.records import SearchResults, TurnApplied, TurnChanges
+from varda_chat.memory.records import SearchResults, Statement, TurnApplied, TurnChanges
 from varda_chat.session.turn import Remembered, Turn
 
 if TYPE_CHECKING:
@@ -120,6 +120,12 @@ class MaskedStore:
         """As the store's own."""
         self.used.add(statement_id)
         return self._store.statement(statement_id)
+
+    def antecedents(self, statement_id: int) -> tuple[Statement, ...]:
+        """As the store's own, as far back as none is masked."""
+        found = self._store.antecedents(statement_id)
+        hidden = [place for place, each in enumerate(found, 1) if each.id in self._masked]
+        return found[max(hidden, default=0) :]
 
     def apply(self, changes: TurnChanges, *, session: str) -> TurnApplied:
         """Nothing is changed."""
