@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from training.adapter.lines import Lines
+from training.data.synthetic.leaning import Telling, load_tellings
 from training.data.synthetic.messages import typed
 from training.data.synthetic.relations import ALL_RELATIONS
 from training.data.synthetic.templates import Relation, draw_ask, draw_correct, draw_forget, draw_tell, render
@@ -56,7 +57,8 @@ def load_judged(*, validation: bool, directory: Path = HERE) -> tuple[Judged, ..
     """The training part, or the held-out one. Raises DataError naming file and line of a bad entry."""
     judged = [each for _, each in part_of(read_table(directory / "judged.jsonl", _judged), validation=validation)]
     alike = part_of(read_table(directory / "contrast.jsonl", _contrast), validation=validation)
-    return (*judged, *(each for _, row in alike for each in row))
+    leaning = (each for row in load_tellings(validation=validation, directory=directory) for each in _leaning(row))
+    return (*judged, *(each for _, row in alike for each in row), *leaning)
 
 
 def _judged(entry: dict[str, Any]) -> Judged:
@@ -90,6 +92,23 @@ def _contrast(entry: dict[str, Any]) -> tuple[Judged, ...]:
         both("ask", entry["ask_neither"], None), both(ends, entry["end"], statement),
         both(neither, entry["end_neither"], None),
     )  # fmt: skip
+
+
+def _leaning(row: Telling) -> Iterator[Judged]:
+    """What is asked for, ended and asked for in vain of a line that tells several things, each beside all of them."""
+    for each in row.told:
+        for line in each.ask:
+            pairs = [Pair(line, other.read, answers=each.holds_value(other.read)) for other in row.told]
+            if each.read != each.text:  # that one alone, where what it leans on was not stored
+                pairs.append(Pair(line, each.text, answers=each.holds_value(each.text)))
+            yield Judged("ask", tuple(pairs))
+        pairs = [Pair(each.end, other.read, ends=other is each) for other in row.told]
+        yield Judged(each.end_kind, tuple(pairs))
+        # what is told beside it of the same thing may be meant too
+        apart = [other for other in row.told if each.text not in other.read and other.text not in each.read]
+        yield Judged("forget", (Pair(each.forget, each.read, ends=True), *(Pair(each.forget, o.read) for o in apart)))
+    for line in row.near:
+        yield Judged("none", tuple(Pair(line, other.read) for other in row.told))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from training.data.synthetic.leaning import load_tellings
 from training.data.synthetic.wordings import HERE
 from training.data.synthetic.written import part_of
 from training.tables import read_table
@@ -101,6 +102,12 @@ def load_lines(*, validation: bool, directory: Path = HERE) -> Lines:
         Noted(tuple(entry["notes"]), entry["user"], entry["reply"], entry["kind"])
         for name in NOTED
         for _, entry in part_of(read_table(directory / f"{name}.jsonl", dict), validation=validation)
+    ]
+    noted += [
+        Noted((told.read,), told.ask[0], told.answer, "leaning")
+        for telling in load_tellings(validation=validation, directory=directory)
+        for told in telling.told
+        if told.holds_value(told.read)
     ]
     replies: dict[str, tuple[str, ...]] = {}
     for entry in read_table(directory / "replies.jsonl", dict):

@@ -16,12 +16,12 @@ from varda_chat.errors import DataError
 def test_hand_written_judgements_are_read_and_held_out_apart() -> None:
     training, held = load_judged(validation=False), load_judged(validation=True)
     assert len(training) > 15 * len(held) > 0
-    assert not {each.pairs[0].line for each in training} & {each.pairs[0].line for each in held}
+    assert not {pair for each in training for pair in each.pairs} & {pair for each in held for pair in each.pairs}
     for each in (*training, *held):
         fitting = [pair for pair in each.pairs if pair.answers or pair.ends]
         assert all(pair.answers == (each.kind == "ask") for pair in fitting)
         assert each.kind in ("ask", "correct", "forget") or not fitting
-        assert len(each.pairs) > len(fitting)
+        assert len(each.pairs) > len(fitting) or each.kind == "forget" or each.pairs[-1].statement.startswith("(")
 
 
 ROW = {
@@ -32,8 +32,27 @@ ROW = {
 }  # fmt: skip
 
 
+TELLING = {
+    "line": "We took in a greyhound. Her name is Juno. She hates stairs! Poor thing. And Mo sings in a choir.",
+    "told": [
+        {"text": "Her name is Juno.", "leans": "We took in a greyhound.", "value": "Juno", "ask": ["the dog's name?"],
+         "answer": "Juno.", "end": "She's Minnie now.", "end_kind": "correct", "forget": "forget the dog's name"},
+        {"text": "We took in a greyhound.", "leans": "", "value": "greyhound", "ask": ["what breed?"],
+         "answer": "A greyhound.", "end": "breed unsaid pls", "end_kind": "forget", "forget": "forget the breed"},
+        {"text": "And Mo sings in a choir.", "leans": "", "value": "Mo", "ask": ["who sings?"],
+         "answer": "Mo sings.", "end": "Mo is silent now.", "end_kind": "correct", "forget": "forget Mo"},
+    ],
+    "near": ["how old is Juno?"],
+}  # fmt: skip
+DOG, NAME, ALONE, MO = (
+    "We took in a greyhound.", "(We took in a greyhound.) Her name is Juno.", "Her name is Juno.",
+    "And Mo sings in a choir.",
+)  # fmt: skip
+
+
 def tables(directory: Path, judged: Mapping[str, object], contrast: Mapping[str, str]) -> Path:
     """A directory with such a row in each table, held out as every first one is."""
+    (directory / "leaning.jsonl").write_text(json.dumps(TELLING) + "\n", "utf-8")
     (directory / "judged.jsonl").write_text(json.dumps(judged) + "\n", "utf-8")
     (directory / "contrast.jsonl").write_text(json.dumps(contrast) + "\n", "utf-8")
     return directory
@@ -41,7 +60,7 @@ def tables(directory: Path, judged: Mapping[str, object], contrast: Mapping[str,
 
 def test_of_two_statements_in_like_words_each_line_fits_one_at_most(tmp_path: Path) -> None:
     judged = {"kind": "none", "line": "Hi", "yes": [], "no": ["I am Bo."]}
-    _, *rows = load_judged(validation=True, directory=tables(tmp_path, judged, ROW))
+    _, *rows = load_judged(validation=True, directory=tables(tmp_path, judged, ROW))[:6]
     tenor, bass = ROW["statement"], ROW["near"]
     assert [(each.kind, each.pairs) for each in rows] == [
         ("ask", (Pair("What do I sing?", tenor, answers=True), Pair("What do I sing?", bass))),
@@ -50,6 +69,22 @@ def test_of_two_statements_in_like_words_each_line_fits_one_at_most(tmp_path: Pa
         ("correct", (Pair(ROW["end"], tenor, ends=True), Pair(ROW["end"], bass))),
         ("tell", (Pair(ROW["end_neither"], tenor), Pair(ROW["end_neither"], bass))),
     ]
+
+
+def test_what_leans_on_another_is_judged_as_it_is_read(tmp_path: Path) -> None:
+    judged = {"kind": "none", "line": "Hi", "yes": [], "no": ["I am Bo."]}
+    rows = load_judged(validation=True, directory=tables(tmp_path, judged, ROW))[6:]
+    assert [(each.kind, each.pairs) for each in rows if each.pairs[0].line in ("what breed?", "the dog's name?")] == [
+        ("ask", tuple(Pair("what breed?", each, answers=each in (DOG, NAME)) for each in (DOG, NAME, MO))),
+        ("ask", tuple(Pair("the dog's name?", x, answers=x in (NAME, ALONE)) for x in (DOG, NAME, MO, ALONE))),
+    ]
+    by_line = {each.pairs[0].line: each for each in rows}
+    assert by_line["She's Minnie now."].pairs == tuple(
+        Pair("She's Minnie now.", each, ends=each == NAME) for each in (DOG, NAME, MO)
+    )
+    # "forget the breed" may mean the dog as a whole
+    assert by_line["forget the breed"].pairs == tuple(Pair("forget the breed", x, ends=x == DOG) for x in (DOG, MO))
+    assert by_line["how old is Juno?"].kind == "none"
 
 
 def test_a_bad_judgement_is_named_with_its_place(tmp_path: Path) -> None:
