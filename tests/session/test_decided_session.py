@@ -115,8 +115,7 @@ def test_what_is_found_is_read_word_for_word(session: ChatSession, asking: Any, 
 def test_what_leans_on_another_is_read_behind_it(session: ChatSession, asking: Any, monkeypatch: Any) -> None:
     memory = asking.config.memory
     monkeypatch.setattr(memory, "ask_threshold", NEVER)
-    session.reply(TOLD)
-    session.reply("He lives in Lisbon.")
+    told, lives = (each.id for each in session.reply(f"{TOLD} He lives in Lisbon.").stored)
     monkeypatch.setattr(memory, "ask_threshold", -1.0)
     read: list[str] = []
 
@@ -125,10 +124,24 @@ def test_what_leans_on_another_is_read_behind_it(session: ChatSession, asking: A
         return decode(model, prompt, *others, **given)
 
     monkeypatch.setattr(reply, "decode", decoding)
-    session.reply("Where does he live?")
+    turn = session.reply("Where does he live?")
     assert f"- ({TOLD}) He lives in Lisbon.\n" in read[0]
-    told, lives = sorted(session.memory.statements(), key=lambda each: each.id)[:2]
-    assert {told.id, lives.id} <= session.messages[-1].mentions, "forgetting either masks the reply"
+    assert {told, lives} <= {each.id for each in turn.read} <= session.messages[-1].mentions
+    prompt_tokens = turn.prompt_tokens
+    session.memory.forget([told])
+    assert all("He lives" not in text for text in map(CHAT.decode, (each.ids for each in session.messages)))
+    assert session.reply("Where does he live?").prompt_tokens < prompt_tokens
+    assert "- He lives in Lisbon.\n" in read[1]
+
+
+def test_what_a_note_has_no_room_for_is_left_out(session: ChatSession) -> None:
+    state = session._state
+    long = "My aunt " + "with her cat " * 20 + "moved."
+    stored = session.memory.remember(f"{long} She is eighty years old. It rains a lot there.").stored
+    first, second, third = (next(each for each in stored if each.text.startswith(word)) for word in ("My", "She", "It"))
+    assert state.as_read(first.id, long) == (long, ())
+    assert state.as_read(second.id, second.text) == (second.text, ())
+    assert state.as_read(third.id, third.text) == (f"({second.text}) {third.text}", (second.id,))
 
 
 def test_what_was_found_is_said_greedily_but_where_another_answer_is_wanted(

@@ -10,6 +10,7 @@ import torch
 
 from tests.helpers.tiny_chatml import ALWAYS, NEVER, chatml_model, chatml_tokenizer
 from varda_chat.models.chat_format import ChatMLFormat
+from varda_chat.models.configuration import INTENTS
 from varda_chat.session import telling
 from varda_chat.session.remembering import read_messages
 from varda_chat.session.telling import storable
@@ -26,17 +27,20 @@ def model() -> Any:
 @pytest.fixture
 def kept(model: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[str], list[str]]]:
     """The sentences of a line that are stored, and what is kept where none is; ``gates``: the store threshold,
-    ``other``: that of lines that tell nothing, ``tell``: the sentences that do so alone."""
+    ``other``: that of lines that tell nothing, ``tell``, ``ask``: the sentences that do so alone."""
     asked: list[str] = []
 
-    def of(line: str, *, gates: float, tell: tuple[str, ...] = (), other: float = NEVER) -> tuple[list[str], list[str]]:
+    def of(
+        line: str, *, gates: float, tell: tuple[str, ...] = (), ask: tuple[str, ...] = (), other: float = NEVER
+    ) -> tuple[list[str], list[str]]:
         asked.clear()
 
-        def tells(_model: Any, _chat: Any, sentence: str) -> bool:
+        def intents(_model: Any, _chat: Any, sentence: str) -> dict[str, float]:
             asked.append(sentence)
-            return sentence in tell
+            wants = "tell" if sentence in tell else "ask" if sentence in ask else "other"
+            return dict.fromkeys(INTENTS, 0.0) | {wants: 1.0}
 
-        monkeypatch.setattr(telling, "_tells", tells)
+        monkeypatch.setattr(telling, "_intents_alone", intents)
         monkeypatch.setattr(model.config.memory, "store_threshold", gates)
         monkeypatch.setattr(model.config.memory, "other_threshold", other)
         message = CHAT.encode("user", line)
@@ -69,6 +73,34 @@ def test_what_a_stored_sentence_leans_on_is_stored_too(kept: Any) -> None:
     ]  # fmt: skip
 
 
+def test_a_question_is_not_stored_for_the_sake_of_another(kept: Any) -> None:
+    line = f"Do you know my aunt Ida? {CHEESE}"
+    assert kept(line, gates=NEVER, tell=(CHEESE,)) == (["Do you know my aunt Ida?", CHEESE], [])
+    assert kept(line, gates=NEVER, tell=(CHEESE,), ask=("Do you know my aunt Ida?",)) == ([CHEESE], [])
+
+
+def test_of_a_long_line_the_last_sentences_are_asked(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "MOST_ASKED", 3)
+    many = [f"I sold car number {number}." for number in range(5)]
+    assert kept(" ".join(many), gates=NEVER, tell=tuple(many)) == (many[2:], [])
+    assert kept.asked == many[2:]
+
+
+def test_sentences_that_left_the_window_are_not_asked(model: Any, kept: Any) -> None:
+    whole = CHAT.encode("user", f"{AUNT} {WOW} {CAR}")
+    start = whole.sentence.index(2)
+    kept(CAR, gates=NEVER, tell=(AUNT, CAR))
+    kept.asked.clear()
+    with torch.inference_mode():
+        part = whole.part(start, len(whole.ids))
+        stores, _ = storable(model, CHAT, read_messages(model, [part], opening=CHAT.opening), part, 0)
+    assert [each.text for each in stores] == kept.asked == [CAR]
+
+
+def test_a_sentence_longer_than_the_window_tells_nothing_alone(model: Any) -> None:
+    assert set(telling._intents_alone(model, CHAT, "x " * 400).values()) == {0.0}
+
+
 def test_a_line_of_one_sentence_or_about_nothing_is_read_once(kept: Any) -> None:
     stores, least = kept(CAR, gates=NEVER, tell=(CAR,))
     assert stores == [] and least == [CAR] and kept.asked == []
@@ -76,8 +108,15 @@ def test_a_line_of_one_sentence_or_about_nothing_is_read_once(kept: Any) -> None
     assert stores == [] and len(least) == 1 and kept.asked == []
 
 
-def test_a_sentence_alone_is_judged_by_the_intents_of_it(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "TELLS_ALONE", ALWAYS)
-    assert telling._tells(model, CHAT, CAR)
-    monkeypatch.setattr(telling, "TELLS_ALONE", NEVER)
-    assert not telling._tells(model, CHAT, CAR)
+def test_a_sentence_alone_is_judged_by_the_intents_of_it(model: Any) -> None:
+    chance = telling._intents_alone(model, CHAT, CAR)
+    assert set(chance) == set(INTENTS)
+    assert sum(chance.values()) == pytest.approx(1.0, abs=1e-5)
+    assert chance != telling._intents_alone(model, CHAT, WOW)
+
+
+def test_a_request_to_forget_is_read_once(model: Any, kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget = dict.fromkeys(INTENTS, 0.0) | {"forget": 1.0}
+    monkeypatch.setattr(telling, "_intents", lambda *_: forget)
+    assert kept(f"{AUNT} {CAR}", gates=NEVER, tell=(AUNT, CAR))[0] == []
+    assert kept.asked == []

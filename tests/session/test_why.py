@@ -131,18 +131,22 @@ def test_a_masked_statement_is_not_found(session: ChatSession, model: Any) -> No
     assert {store.statement(int(each)).text for each in store.statement_ids(by_words.ids)} == {ALSO}
 
 
-def test_a_masked_statement_is_leant_on_by_none(session: ChatSession, model: Any) -> None:
+def test_a_masked_statement_is_leant_on_by_none(session: ChatSession, model: Any, monkeypatch: Any) -> None:
     ask_from_here_on(model, NEVER)
-    session.reply("He hates the rain there.")
+    session.reply("My aunt Ida sings in a choir. She is eighty years old. It rains a lot there.")
     store = session.memory.store
-    dog, home, rain = sorted(session.memory.statements(), key=lambda each: each.id)
-    assert [each.id for each in store.antecedents(rain.id)] == [home.id]
-    session.reply("It rains a lot.")
-    wet = max(each.id for each in session.memory.statements())
-    assert [each.id for each in store.antecedents(wet)] == [home.id, rain.id]
-    assert [each.id for each in MaskedStore(store, [home.id]).antecedents(wet)] == [rain.id]
-    assert MaskedStore(store, [rain.id]).antecedents(wet) == ()
-    assert [each.id for each in MaskedStore(store, [dog.id]).antecedents(wet)] == [home.id, rain.id]
+    _, _, aunt, age, rain = (each.id for each in sorted(session.memory.statements(), key=lambda each: each.id))
+
+    def before(masked: list[int]) -> list[int]:
+        return [each.id for each in MaskedStore(store, masked).antecedents(rain)]
+
+    assert before([]) == [aunt, age]
+    assert before([age]) == [aunt] and before([aunt]) == [age] and before([aunt, age]) == []
+    ask_from_here_on(model)
+    turn = session.reply("Where does it rain?")
+    assert {aunt, age, rain} <= {each.id for each in turn.read} <= turn.mentions
+    masked = {each.id for answer in session.influence(turn) for each in answer.masked}
+    assert {aunt, age, rain} <= masked, "what stands in brackets is tried too"
 
 
 def test_tokens_that_differ_are_told_by_their_characters() -> None:

@@ -96,19 +96,18 @@ def _contrast(entry: dict[str, Any]) -> tuple[Judged, ...]:
 
 def _leaning(row: Telling) -> Iterator[Judged]:
     """What is asked for, ended and asked for in vain of a line that tells several things, each beside all of them."""
+    reads = tuple(dict.fromkeys(each.read for each in row.told))
     for each in row.told:
+        alone = () if each.read == each.text else (each.text,)  # where what it leans on was not stored
         for line in each.ask:
-            pairs = [Pair(line, other.read, answers=each.holds_value(other.read)) for other in row.told]
-            if each.read != each.text:  # that one alone, where what it leans on was not stored
-                pairs.append(Pair(line, each.text, answers=each.holds_value(each.text)))
+            pairs = [Pair(line, read, answers=each.holds_value(read)) for read in (*reads, *alone)]
             yield Judged("ask", tuple(pairs))
-        pairs = [Pair(each.end, other.read, ends=other is each) for other in row.told]
-        yield Judged(each.end_kind, tuple(pairs))
+        yield Judged(each.end_kind, tuple(Pair(each.end, read, ends=read == each.read) for read in reads))
         # what is told beside it of the same thing may be meant too
-        apart = [other for other in row.told if each.text not in other.read and other.text not in each.read]
-        yield Judged("forget", (Pair(each.forget, each.read, ends=True), *(Pair(each.forget, o.read) for o in apart)))
+        apart = [other.read for other in row.told if each.text not in other.read and other.text not in each.read]
+        yield Judged("forget", (Pair(each.forget, each.read, ends=True), *(Pair(each.forget, read) for read in apart)))
     for line in row.near:
-        yield Judged("none", tuple(Pair(line, other.read) for other in row.told))
+        yield Judged("none", tuple(Pair(line, read) for read in reads))
 
 
 @dataclass(frozen=True)

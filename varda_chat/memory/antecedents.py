@@ -1,26 +1,26 @@
-"""What a statement that leans on another is read with: "She waters my plants." says little by itself."""
+"""What a sentence leans on: "She waters my plants." says little without the one before it. In English alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 MOST_BEFORE = 2
-"""Statements, at most, that one is read with."""
-MOST_SECONDS = 300.0
-"""Between a statement and the one before it, where they are of different turns: later it is about something else."""
-ROOM = 200
-"""Characters of them all: what does not fit is left out, the farthest first."""
+"""Sentences, at most, that one is read behind."""
 FEW_WORDS = 3
 """So many words, or fewer, say little by themselves: "Four of them!"."""
 
+_TIMES = (
+    r"morning|afternoon|evening|night|week|weekend|month|year|spring|summer|autumn|fall|winter|days|"
+    r"monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+)
 _LEANS = re.compile(
     r"(?:(?:and|but|so|because|since|well|oh|yes|yeah|also|then|though|now|plus|actually|apparently)\b[\s,]*)*"
-    r"(?:he|she|they|his|her|hers|their|theirs|its|(?:it|this|that|there|those|these)(?!(?:'s|\s+is)?\s+my\b))\b"
-    r"(?!\s+(?:morning|afternoon|evening|week|weekend|month|year|spring|summer|autumn|fall|winter|days)\b)",
+    r"(?:he|she|they|his|her|hers|their|theirs|(?:it|its|this|that|there|those|these)(?!(?:'s|\s+is)?\s+my\b))\b"
+    rf"(?!\s+(?:{_TIMES})\b)",
     re.IGNORECASE,
 )
-_OWN = re.compile(r"(?:i|my|we|our)\b", re.IGNORECASE)
+_OWN = re.compile(r"(?:(?:and|but|so)\s+)?(?:i|im|ive|my|mine|we|our|mum|mom|dad)\b", re.IGNORECASE)
 
 
 def leans(text: str) -> bool:
@@ -28,11 +28,19 @@ def leans(text: str) -> bool:
     return _LEANS.match(text) is not None or (len(text.split()) <= FEW_WORDS and _OWN.match(text) is None)
 
 
+def leant_on(sentences: Sequence[str], chosen: Collection[int]) -> set[int]:
+    """The places of the ``sentences`` of a line that those at ``chosen`` lean on: the one before each, and again the
+    one before that, as far as it is no mere cry."""
+    found: set[int] = set()
+    for place in chosen:
+        for _ in range(MOST_BEFORE):
+            if place == 0 or not leans(sentences[place]) or len(sentences[place - 1].split()) <= FEW_WORDS:
+                break
+            place -= 1
+            found.add(place)
+    return found
+
+
 def in_context(before: Sequence[str], text: str) -> str:
-    """``text`` behind the statements that it leans on (the oldest first), in brackets, as far as there is ROOM."""
-    kept: list[str] = []
-    for each in reversed(before):
-        if len(text) + sum(map(len, kept)) + len(each) > ROOM:
-            break
-        kept.insert(0, each)
-    return f"({' '.join(kept)}) {text}" if kept else text
+    """``text`` as it is read behind those that it leans on, the oldest first."""
+    return f"({' '.join(before)}) {text}" if before else text

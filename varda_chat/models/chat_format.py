@@ -195,6 +195,10 @@ class ChatFormat:
         word. Models that decide after the reply read none."""
         return []
 
+    def fits_a_note(self, statement: str) -> bool:
+        """Whether a note has ``statement`` as a whole."""
+        return False
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids`` without the special tokens."""
         text: str = self.tokenizer.decode([i for i in ids if i not in self.special_ids], skip_special_tokens=False)
@@ -246,9 +250,17 @@ class ChatMLFormat(ChatFormat):
             return []
         ids = [*self._note_header, *self._notes[status]]
         for text in statements[:NOTE_STATEMENTS]:
-            line = f"\n- {self._break_special(' '.join(text.split()))}"
-            ids += self.tokenizer.encode(line, add_special_tokens=False).ids[:NOTE_TOKENS]
+            ids += self._note_line(text)[:NOTE_TOKENS]
         return [*ids, *self.footer]
+
+    def fits_a_note(self, statement: str) -> bool:
+        """As ``ChatFormat.fits_a_note``."""
+        return len(self._note_line(statement)) <= NOTE_TOKENS
+
+    def _note_line(self, text: str) -> list[int]:
+        line = f"\n- {self._break_special(' '.join(text.split()))}"
+        ids: list[int] = self.tokenizer.encode(line, add_special_tokens=False).ids
+        return ids
 
 
 def chat_format_of(tokenizer: Any) -> ChatFormat:

@@ -30,6 +30,7 @@ from varda_chat.session.remembering import (
     with_words,
 )
 from varda_chat.session.telling import storable
+from varda_chat.session.turn import Remembered
 from varda_chat.text import sanitize
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Answered:
 
     message: the reply as the window has it. tokens: of the reply; prompt_tokens: of what it was written after. shares:
     of each statement that was read, its largest share of any token. agreed: None where nobody has been asked yet about
-    ``deletes``. found: statements that stood before the reply. status: what was decided, "" where that came after.
+    ``deletes``. read: statements that stood before the reply. status: what was decided, "" where that came after.
     """
 
     reply: str
@@ -92,7 +93,7 @@ class Answered:
     stores: tuple[NewStatement, ...]
     deletes: frozenset[int]
     agreed: Agreed | None = None
-    found: frozenset[int] = frozenset()
+    read: tuple[Remembered, ...] = ()
     status: str = ""
 
 
@@ -120,8 +121,7 @@ class DecideThenAnswer:
         if agreed.refused:
             status = STATUSES.index("stored" if decided.stores else "nothing")
             decided = replace(decided, deletes=frozenset(), status=status)
-        found = [each.statement for each in decided.found]
-        texts = [state.as_read(each, state.store.statement(each).text) for each in found]
+        texts, read = self._found(decided)
         note = chat.note(decided.status_name, texts)
         written = self._write(line, decided, note, kept=agreed.refused and not decided.stores)
         stopped = line.is_stopped
@@ -143,9 +143,18 @@ class DecideThenAnswer:
             stores=decided.stores,
             deletes=agreed.going,
             agreed=agreed,
-            found=frozenset([*found, *(earlier.id for each in found for earlier in state.store.antecedents(each))]),
+            read=read,
             status=decided.status_name,
         )
+
+    def _found(self, decided: Decisions) -> tuple[list[str], tuple[Remembered, ...]]:
+        """What was found, as the reply reads it, and all statements whose words stand there."""
+        texts, ids = list[str](), dict[int, None]()
+        for each in decided.found:
+            text, before = self._state.as_read(each.statement, self._state.store.statement(each.statement).text)
+            texts.append(text)
+            ids |= dict.fromkeys([*before, each.statement])
+        return texts, tuple(Remembered(each, self._state.store.statement(each).text) for each in ids)
 
     def _decide(self, line: Line, context: list[int]) -> Decisions:
         """Read ``context``, which ends with the line, and decide."""

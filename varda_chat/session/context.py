@@ -126,7 +126,7 @@ class ContextWindow:
         present = {each.id: each.text for each in self._state.store.reader.present(ids)}
         found = []
         for turn in turns:
-            named = [(each.id, each.text) for each in turn.stored] + [(each.id, each.text) for each in turn.recalled]
+            named = [(each.id, each.text) for each in (*turn.stored, *turn.recalled, *turn.read)]
             lives = all(normal_form(present.get(id_, "")) == normal_form(text) for id_, text in named)
             answer = replace(chat.encode("assistant", turn.reply), mentions=turn.mentions)
             found.append([chat.encode("user", turn.prompt), answer] if lives else [])

@@ -31,8 +31,8 @@ TELLS = 0.5
 """A line that tells or corrects something with a greater probability is kept, by its likeliest word if by none."""
 
 ALSO_TELLS = 0.1
-"""Of a question too is stored what the store gates would keep, where with a greater probability it tells something:
-"My name is Jo, what's yours?"."""
+"""Of a question too is stored what is worth storing, where with a greater probability it tells something: "My name is
+Jo, what's yours?"."""
 
 MAY_ASK = 0.1
 """A line that is a question with so little probability counts as one where a statement that answers it is found."""
@@ -185,8 +185,8 @@ def decide(
     """Decide on the line whose end token is at position ``end`` of the pass ``output``.
 
     Args:
-        stores: what the store gates would keep of the line.
-        least: what is kept where they would keep nothing of a line that tells something.
+        stores: what is worth storing of the line (see ``telling.storable``).
+        least: what is kept where that is nothing and the line tells something all the same.
         memory: the searched memory, None where it holds nothing.
         may_write: False in a session that stores nothing.
         read_beside: the model's reranker, for those it finds; None where it has none.

@@ -101,9 +101,13 @@ class SessionState:
         """``message``, without its beginning where it is longer than the window: what is asked stands at the end."""
         return _end_of(message, self.room - 1)
 
-    def as_read(self, statement: int, text: str) -> str:
-        """``text``, that of a statement, behind those that it leans on: as the model reads it."""
-        return in_context([each.text for each in self.store.antecedents(statement)], text)
+    def as_read(self, statement: int, text: str) -> tuple[str, tuple[int, ...]]:
+        """``text``, that of a statement, behind those that it leans on, as the model reads it; and their ids, as far as
+        a line of a note has room for them."""
+        before = list(self.store.antecedents(statement))
+        while before and not self.chat.fits_a_note(in_context([each.text for each in before], text)):
+            del before[0]
+        return in_context([each.text for each in before], text), tuple(each.id for each in before)
 
     def reads_beside(self, message: EncodedMessage) -> Callable[[Sequence[int]], list[tuple[float, float]]] | None:
         """What the model's reranker says of statements: the probabilities that each answers ``message``, and that
@@ -115,7 +119,7 @@ class SessionState:
 
         def judge(statements: Sequence[int]) -> list[tuple[float, float]]:
             read = zip(statements, self.store.texts(statements), strict=True)  # looked at, and not used yet
-            texts = [self.as_read(id_, text) for id_, text in read]
+            texts = [self.as_read(id_, text)[0] for id_, text in read]
             pairs = [[*line.ids, *chat.note("recalled", (text,)), *chat.reply_prompt] for text in texts]
             chances: list[list[float]] = model.reranker(model, pairs).sigmoid().tolist()
             return [(answers, ends) for answers, ends in chances]

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from varda_chat.memory.antecedents import FEW_WORDS, MOST_BEFORE, leans
+from varda_chat.memory.antecedents import leant_on
 from varda_chat.models.configuration import INTENTS
 from varda_chat.session.decisions import intents_at
 from varda_chat.session.remembering import read_messages, statements_to_store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from varda_chat.memory.records import NewStatement
     from varda_chat.models.chat_format import ChatFormat, EncodedMessage
 
 TELLS_ALONE = 0.5
-"""A sentence that, said alone, tells or corrects something with a greater probability is kept too."""
+"""A sentence that, said alone, tells or corrects something with a greater probability is kept too; one that asks for
+something or wants it forgotten is not kept for the sake of another."""
+
+MOST_ASKED = 16
+"""Sentences of a line, at most, that are read alone: the last ones. Each takes a pass of its own."""
 
 
 def storable(
@@ -27,36 +29,37 @@ def storable(
     where that is nothing and the line tells something all the same."""
     threshold, sentences = model.config.store_threshold, message.sentences
     stores = statements_to_store(output, message, start, chat, threshold)
-    chance = _intents(model, output, start + len(message.ids) - message.footer)
-    if len(sentences) > 1 and chance["other"] <= model.config.memory.other_threshold:
+    if len(sentences) > 1 and _may_tell(model, output, start + len(message.ids) - message.footer):
         kept = {each.text for each in stores}
-        telling = {i for i, text in enumerate(sentences) if text in kept or _tells(model, chat, text)}
-        telling |= _leant_on(sentences, telling)
+        there = sorted({place for place in message.sentence if place >= 0})  # of a long line only the end
+        telling = {place for place in there if sentences[place] in kept}
+        alone = {
+            place: _intents_alone(model, chat, sentences[place])
+            for place in there[-MOST_ASKED:]
+            if place not in telling
+        }
+        telling |= {place for place, chance in alone.items() if chance["tell"] + chance["correct"] > TELLS_ALONE}
+        wanting = {place for place, chance in alone.items() if chance["ask"] + chance["forget"] > TELLS_ALONE}
+        telling |= leant_on(sentences, telling).intersection(there) - wanting
         stores = statements_to_store(output, message, start, chat, threshold, of_these=telling)
     least = () if stores else statements_to_store(output, message, start, chat, None)
     return tuple(stores), tuple(least)
 
 
-def _tells(model: Any, chat: ChatFormat, sentence: str) -> bool:
-    """Whether ``sentence``, said alone, tells or corrects something."""
+def _may_tell(model: Any, output: Any, end: int) -> bool:
+    """Whether anything of the line that ends at position ``end`` may be kept."""
+    chance = _intents(model, output, end)
+    return chance["other"] <= model.config.memory.other_threshold and max(chance, key=chance.__getitem__) != "forget"
+
+
+def _intents_alone(model: Any, chat: ChatFormat, sentence: str) -> dict[str, float]:
+    """What ``sentence`` wants as a line of its own; all 0 where it is longer than the window."""
     message = chat.encode("user", sentence)
+    if len(chat.opening) + len(message.ids) > model.config.n_positions:
+        return dict.fromkeys(INTENTS, 0.0)
     output = read_messages(model, [message], opening=chat.opening)
-    chance = _intents(model, output, len(message.ids) - message.footer)
-    return chance["tell"] + chance["correct"] > TELLS_ALONE
+    return _intents(model, output, len(message.ids) - message.footer)
 
 
 def _intents(model: Any, output: Any, end: int) -> dict[str, float]:
     return dict(zip(INTENTS, intents_at(model.memory_layer, output.address, end), strict=True))
-
-
-def _leant_on(sentences: Sequence[str], telling: Collection[int]) -> set[int]:
-    """The ``sentences`` without which those of ``telling`` do not say who or what they are about."""
-    found: set[int] = set()
-    for place in telling:
-        for _ in range(MOST_BEFORE):
-            earlier = place - 1
-            if not leans(sentences[place]) or earlier < 0 or len(sentences[earlier].split()) <= FEW_WORDS:
-                break
-            found.add(earlier)
-            place = earlier
-    return found

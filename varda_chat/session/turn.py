@@ -63,7 +63,7 @@ class Turn:
     recalled, in order. lookup_seconds: a search of the memory took so long, on average; 0 where there was none.
     left_window: so many of the oldest turns left the window to make room for this one. turn_id: in the transcript.
     status: what was decided when the message had been read (see models/configuration.py); "" for models that decide
-    afterwards.
+    afterwards. read: the statements that stood before the reply, word for word.
     """
 
     prompt: str
@@ -81,6 +81,7 @@ class Turn:
     left_window: int = 0
     turn_id: int | None = None
     status: str = ""
+    read: tuple[Remembered, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The turn as the object that ``--json`` prints."""
@@ -98,13 +99,14 @@ class Turn:
 
     @property
     def mentions(self) -> frozenset[int]:
-        """The statements that the turn told or named."""
-        return frozenset([*(each.id for each in self.stored), *(each.id for each in self.recalled)])
+        """The statements that the turn told, named or read."""
+        return frozenset(each.id for each in (*self.stored, *self.recalled, *self.read))
 
     def details(self) -> dict[str, Any]:
         """What the transcript keeps of the turn beside its words; ``from_stored`` reads it."""
         kept = self.to_json()
         del kept["prompt"], kept["reply"]
+        kept["read"] = [{"id": each.id, "text": each.text} for each in self.read]
         kept["sources"] = [
             [each.start, each.end, [[id_, round(share, 4)] for id_, share in each.shares]] for each in self.sources
         ]
@@ -129,6 +131,7 @@ class Turn:
             stopped=stored.state == "stopped",
             sources=_sources(details.get("sources")),
             turn_id=stored.id,
+            read=tuple(Remembered(*_words(each)) for each in _entries(details, "read")),
         )
 
 

@@ -137,9 +137,9 @@ class TurnRunner:
             lookup_seconds=timed.seconds_a_search if timed else 0.0,
             left_window=(len(before) - len(history)) // 2,
             status=answered.status,
+            read=answered.read,
         )
-        mentions = turn.mentions | answered.found
-        context.messages = [*history, message, replace(answered.message, mentions=mentions)]
+        context.messages = [*history, message, replace(answered.message, mentions=turn.mentions)]
         if self.answerer.window_forgets:
             context.leave(each.id for each in deleted)
         return turn

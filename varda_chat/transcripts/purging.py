@@ -58,16 +58,17 @@ def _turn_without(prompt: str, reply: str, details: str, words: Words) -> tuple[
         known = {}
     cleaned = _cleaned(known, words)
     reply = words.taken_out(reply)
-    for text in _recalled(known):
+    for text in _read(known):
         if words.stand_in(text):
             reply = _without_each_word(reply, text)
     return words.taken_out(prompt), reply, details if cleaned == known and known else json.dumps(cleaned)
 
 
-def _recalled(details: Any) -> list[str]:
-    entries = details.get("recalled") if isinstance(details, dict) else None
-    found = [each.get("text") for each in entries or () if isinstance(each, dict)] if isinstance(entries, list) else []
-    return [text for text in found if isinstance(text, str)]
+def _read(details: Any) -> list[str]:
+    """The words of the statements that the reply was recalled from, or that stood before it."""
+    kept = [details.get(name) for name in ("recalled", "read")] if isinstance(details, dict) else []
+    entries = [each for listed in kept if isinstance(listed, list) for each in listed if isinstance(each, dict)]
+    return [each["text"] for each in entries if isinstance(each.get("text"), str)]
 
 
 def _without_each_word(reply: str, text: str) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from training.adapter.judged import READ, DrawnPairs, Pair, batch_of, labels, load_judged
+from training.adapter.judged import READ, DrawnPairs, Pair, _leaning, batch_of, labels, load_judged
+from training.data.synthetic.leaning import Telling, load_tellings
 from varda_chat.errors import DataError
 
 
@@ -21,7 +22,21 @@ def test_hand_written_judgements_are_read_and_held_out_apart() -> None:
         fitting = [pair for pair in each.pairs if pair.answers or pair.ends]
         assert all(pair.answers == (each.kind == "ask") for pair in fitting)
         assert each.kind in ("ask", "correct", "forget") or not fitting
-        assert len(each.pairs) > len(fitting) or each.kind == "forget" or each.pairs[-1].statement.startswith("(")
+    leaning = {pair.statement for row in load_tellings(validation=False) for pair in _pairs(row)}
+    others = [each for each in training if not leaning & {pair.statement for pair in each.pairs}]
+    assert len(others) > 5000
+    for each in others:
+        assert not all(pair.answers or pair.ends for pair in each.pairs)
+
+
+def test_most_that_is_told_holds_what_is_asked_for_as_it_is_read() -> None:
+    told = [each for row in load_tellings(validation=False) for each in row.told]
+    assert sum(each.holds_value(each.read) for each in told) > 0.9 * len(told)
+    assert sum(each.read != each.text for each in told) > 0.4 * len(told)
+
+
+def _pairs(row: Telling) -> list[Pair]:
+    return [pair for each in _leaning(row) for pair in each.pairs]
 
 
 ROW = {

@@ -10,7 +10,8 @@ from typing import Any
 from training.data.synthetic.wordings import HERE
 from training.data.synthetic.written import part_of
 from training.tables import check_keys, read_table, texts
-from varda_chat.memory.antecedents import MOST_BEFORE, in_context, leans
+from varda_chat.memory.antecedents import MOST_BEFORE, in_context, leans, leant_on
+from varda_chat.models.chat_format import sentence_spans
 
 KEYS = ("line", "told", "near")
 TOLD_KEYS = ("text", "leans", "value", "ask", "answer", "end", "end_kind", "forget")
@@ -60,25 +61,35 @@ def _telling(entry: dict[str, Any]) -> Telling:
             raise ValueError(f"{each['text']!r}: it and what it leans on must be words of the line")
         if each["end_kind"] not in ("correct", "forget"):
             raise ValueError(f"{each['end']!r}: the end_kind must be correct or forget")
-    said = [str(each["text"]) for each in told]
+    spans = sentence_spans(line)
+    sentences = [line[start:end].strip() for start, end in spans]
+    places = [_sentence_of(line, spans, each) for each in told]
+    stored = sorted({*places, *leant_on(sentences, places)})
+    read = {place: in_context(_before([sentences[each] for each in stored if each <= place]), sentences[place])
+            for place in places}  # fmt: skip
     return Telling(
         line,
         tuple(
             Told(
-                each["text"], in_context(_before(said[:place]), each["text"]) if leans(each["text"]) else each["text"],
-                each["value"], texts(each, "ask"), each["answer"], each["end"], each["end_kind"], each["forget"],
+                sentences[place], read[place], each["value"], texts(each, "ask"), each["answer"], each["end"],
+                each["end_kind"], each["forget"],
             )
-            for place, each in enumerate(told)
+            for place, each in zip(places, told, strict=True)
         ),
         texts(entry, "near"),
     )  # fmt: skip
 
 
+def _sentence_of(line: str, spans: Sequence[tuple[int, int]], told: dict[str, Any]) -> int:
+    """The place of the sentence that tells it: of those that it is a part of, the one that holds the value, if any."""
+    start = line.find(told["text"])
+    overlapping = [place for place, (a, b) in enumerate(spans) if a < start + len(told["text"]) and b > start]
+    return next((each for each in overlapping if told["value"] in line[slice(*spans[each])]), overlapping[0])
+
+
 def _before(said: Sequence[str]) -> list[str]:
-    """Those of ``said`` that the next one is read with."""
-    kept: list[str] = []
-    for each in reversed(said):
-        if len(kept) == MOST_BEFORE or (kept and not leans(kept[0])):
-            break
-        kept.insert(0, each)
-    return kept
+    """Those of ``said`` that the last of them is read behind."""
+    first = len(said) - 1
+    while first > 0 and len(said) - 1 - first < MOST_BEFORE and leans(said[first]):
+        first -= 1
+    return list(said[first:-1])
