@@ -31,7 +31,7 @@ from varda_chat.models.configuration import STATUSES
 from varda_chat.models.llama import VardaLlamaAssociative
 from varda_chat.models.memory_pass import StopBelow
 
-PREFERENCES = ("preferences", "preferences_b", "preferences_c", "preferences_d", "preferences_e")
+PREFERENCES = ("preferences", "preferences_b", "preferences_c", "preferences_d", "preferences_e", "preferences_f")
 """Tables, each of replies of the model as it was when they were judged."""
 KEYS = ("said", "found", "user", "status", "better", "worse")
 
