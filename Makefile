@@ -60,7 +60,7 @@ PARTS ?= runs/figures
 FACTS ?= 40
 TIERS := seen held-out hand-written
 LEVELS := 0,1000,10000
-MEASURED := $(foreach tier,$(TIERS),recall-$(tier) distractors-$(tier) influence-$(tier)) spared conversation retrieval
+MEASURED := $(foreach tier,$(TIERS),recall-$(tier) distractors-$(tier) influence-$(tier)) introductions spared conversation retrieval
 RESULTS := $(foreach model,default mini,$(MEASURED:%=$(PARTS)/$(model)-%.json))
 measure = @mkdir -p $(PARTS) && $(BIN)/varda-eval $* $(1) --json $@.part && mv $@.part $@
 
@@ -77,6 +77,9 @@ $(PARTS)/%-influence-$(1).json: | .venv/dev
 	$$(call measure,influence --facts $(FACTS) --tiers $(1))
 endef
 $(foreach tier,$(TIERS),$(eval $(call tier-rules,$(tier))))
+
+$(PARTS)/%-introductions.json: | .venv/dev
+	$(call measure,introductions)
 
 $(PARTS)/%-spared.json: | .venv/dev
 	$(call measure,spared --data-dir $(DATA))

@@ -123,7 +123,18 @@ def _command_line(context: click.Context) -> str:
 @click.argument(
     "measure",
     type=click.Choice(
-        ["recall", "retrieval", "spared", "conversation", "influence", "perplexity", "dialogue", "exchanges", "speed"]
+        [
+            "recall",
+            "introductions",
+            "retrieval",
+            "spared",
+            "conversation",
+            "influence",
+            "perplexity",
+            "dialogue",
+            "exchanges",
+            "speed",
+        ]
     ),
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path, exists=True))
@@ -207,12 +218,13 @@ def _command_line(context: click.Context) -> str:
     metavar="[FILE]",
     help="Print JSON instead of tables; with FILE, write it there and print the tables.",
 )
-@flag("show", type=click.IntRange(min=0), default=0, help="recall: print this many wrong answers too.")
+@flag("show", type=click.IntRange(min=0), default=0, help="recall, introductions: print this many wrong answers too.")
 def evaluate(checkpoint: str, measure: str, **given: Any) -> None:
     """Measure a checkpoint.
 
     \b
     recall     is it known in the next session what was told in this one?
+    introductions  and what was told with other things in one line?
     retrieval  does the memory's search find the turns that answer a question? Of FILEs:
                LoCoMo's locomo10.json, a directory of BEAM (chats/100K) or JSONL
     spared     which facts survive lines that do not concern them?

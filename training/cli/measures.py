@@ -230,6 +230,24 @@ def influence(source: str, flags: dict[str, Any], load: Load, console: Console) 
     show_result(influence_json(found), influence_tables(found), flags, console)
 
 
+def introductions(source: str, flags: dict[str, Any], load: Load, console: Console) -> None:
+    """``varda-eval CHECKPOINT introductions``."""
+    from training.evaluation.recall.introductions import (
+        introductions_json,
+        introductions_tables,
+        measure,
+        read_people,
+        wrong_answers,
+    )
+
+    people = read_people()
+    checkpoint = load(source)
+    with progress("introductions") as show:
+        found = measure(checkpoint, people, on_progress=show)
+    lines = wrong_answers(found, flags["show"])
+    show_result(introductions_json(found), introductions_tables(found), flags, console, lines)
+
+
 MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
     "recall": recall,
     "dialogue": dialogue,
@@ -240,6 +258,7 @@ MEASURES: dict[str, Callable[[str, dict[str, Any], Load, Console], None]] = {
     "conversation": conversation,
     "retrieval": retrieval,
     "influence": influence,
+    "introductions": introductions,
 }
 
 

@@ -88,6 +88,7 @@ def page(figures: Figures) -> str:
             parts += [f"### The memory against its controls: {name}", _paired(figures["models"][name]["recall"])]
     parts += _against(figures)
     for measure, title, table in (
+        ("introductions", "Several things told in a line", _introductions),
         ("influence", "Answers asked again without the memories they used", _influence),
         ("spared", "Facts among lines that do not concern them", _spared),
         ("retrieval", "Turns found that answer a question", _retrieval),
@@ -149,6 +150,10 @@ def _summary_rows(figures: Figures) -> Iterator[tuple[str, Cell]]:
         changed = model["influence"]["tiers"]["hand-written"]["right"]["changed"]
         return f"{percent(changed['masked'])}, {percent(changed['control'])} of {changed['masked']['total']}"
 
+    def introduced(model: Model) -> str:
+        found = model["introductions"]
+        return f"{full_share(found['right'])}, {percent(found['by_chance'])}"
+
     def acceptable(model: Model) -> str:
         return ", ".join(percent(model["conversation"]["all"][state]["acceptable"]) for state in ("empty", "full"))
 
@@ -157,6 +162,7 @@ def _summary_rows(figures: Figures) -> Iterator[tuple[str, Cell]]:
     yield "**hand-written facts recalled**", lambda m: full_share(m["recall"]["conditions"]["memory"]["hand-written"])
     yield "facts in phrasings as in training / held-out", templates
     yield "the same without memory, with another person's memory", controls
+    yield "**answers where several things were told in a line**, with another person's memory", introduced
     yield f"**facts lost to {unrelated} that concern none of them**", lambda m: count(total(m, _LOST))
     yield "such lines that deleted anything", lambda m: count(total(m, _DELETING))
     yield _JUNK, lambda m: count(total(m, _JUNK))
@@ -242,6 +248,16 @@ def _against(figures: Figures) -> list[str]:
         return []
     table = markdown_table(["models", "facts", "questions", "only the first : only the second right"], rows)
     return ["## Two models on the same questions", f"{table}\n\np by McNemar's exact test."]
+
+
+def _introductions(found: Sequence[tuple[str, Model]]) -> str:
+    names = {"stored": "is in memory", "read": "stood before the reply", "right": "was given",
+             "by_chance": "was given from another person's memory"}  # fmt: skip
+    rows = [[label, *(full_share(each[name]) for _, each in found)] for name, label in names.items()]
+    rows.append(
+        ["tokens told of which a vector is stored", *(f"{e['stored_tokens']} of {e['tokens']}" for _, e in found)]
+    )
+    return markdown_table(["answers of which what was asked for", *(name for name, _ in found)], rows)
 
 
 def _influence(found: Sequence[tuple[str, Model]]) -> str:

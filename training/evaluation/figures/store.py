@@ -23,6 +23,7 @@ KEPT: dict[str, tuple[str, ...]] = {
     "recall": ("tasks", "conditions", "distractors", "paired", "answers", "economy"),
     "spared": ("threshold", "seed", "totals", "kinds"),
     "influence": ("tiers",),
+    "introductions": ("stored", "read", "right", "by_chance", "tokens", "stored_tokens"),
     "retrieval": ("conversations", "questions", "unanswerable", "seed", "systems"),
     "conversation": ("kinds", "all", "faults"),
 }

@@ -16,6 +16,7 @@ from tests.helpers.paths import ROOT
 from training.cli import evaluate
 from training.evaluation.figures.page import DOCUMENTS, page, quoted, summary
 from training.evaluation.figures.store import add, read_figures, read_result, write_figures
+from training.evaluation.recall.introductions import read_people
 from training.evaluation.scoring import Score
 from training.evaluation.tables import score_json
 from varda_chat.config.defaults import GenerationSettings
@@ -151,7 +152,9 @@ def test_every_measure_of_a_model_becomes_one_page_and_one_chart(
 ) -> None:
     """Real results of a tiny model, measured part by part, by the commands."""
     short = GenerationSettings(temperature=0.0, max_new_tokens=4)
-    for module in ("recall.telling", "recall.controls", "recall.reading", "recall.influence",
+    people = read_people()[:2]
+    monkeypatch.setattr("training.evaluation.recall.introductions.read_people", lambda: people)
+    for module in ("recall.telling", "recall.controls", "recall.reading", "recall.influence", "recall.introductions",
                    "replies.spared"):  # fmt: skip
         monkeypatch.setattr(f"training.evaluation.{module}.GREEDY", short)
     talk = {
@@ -164,6 +167,7 @@ def test_every_measure_of_a_model_becomes_one_page_and_one_chart(
         "seen": ["recall", *small, "--tiers", "seen", "--distractors", "0", "--tasks", "recall,update"],
         "hand": ["recall", *small, "--tiers", "hand-written", "--distractors", "0", "--tasks", "recall"],
         "influence": ["influence", *small, "--tiers", "seen"],
+        "introductions": ["introductions"],
         "spared": ["spared"],
         "retrieval": ["retrieval", str(tmp_path / "talk.jsonl"), "--systems", "memory, as in chat"],
     }
@@ -178,7 +182,8 @@ def test_every_measure_of_a_model_becomes_one_page_and_one_chart(
     assert shown.exit_code == 0, shown.output
     name = tiny_checkpoint.name
     for title in ("# Figures", f"## Recall: {name}", f"### The memory against its controls: {name}",
-                  "## Answers asked again", "## Facts among lines", "## Turns found"):  # fmt: skip
+                  "## Several things told in a line", "## Answers asked again", "## Facts among lines",
+                  "## Turns found"):  # fmt: skip
         assert title in shown.stdout, title
     assert f"`varda-eval {name} retrieval talk.jsonl --systems 'memory, as in chat'`" in shown.stdout
     assert str(tmp_path) not in measured.read_text()
