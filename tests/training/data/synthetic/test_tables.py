@@ -160,7 +160,7 @@ def test_the_same_seed_draws_the_same_sessions() -> None:
     lines, facts = load_lines(validation=False), load_facts(validation=False)
     drawn = SessionBuilder(CHAT, lines, TALK, facts).draw_people("fixed", range(4), 2, 500)
     arrays = [array for session in drawn for array in (*vars(session.arrays).values(), session.status)]
-    assert digest(*arrays, [session.turns for session in drawn]) == "0c78f966f3d28e07"
+    assert digest(*arrays, [session.turns for session in drawn]) == "6c4c066bfa55cfbe"
 
 
 def test_the_same_seed_draws_the_same_benchmark() -> None:
