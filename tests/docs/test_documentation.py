@@ -198,3 +198,15 @@ def test_the_manual_page_is_proper_roff() -> None:
     ran = subprocess.run(["groff", "-man", "-Tutf8", "-ww", str(page)], capture_output=True, text=True, check=True)
     assert ran.stderr == ""
     assert "\x1b" not in page.read_text("utf-8")
+
+
+def test_the_card_of_the_default_model_gives_its_settings() -> None:
+    directory = ROOT / "varda_chat" / "checkpoints" / "default"
+    memory = json.loads((directory / "config.json").read_text("utf-8"))["memory"]
+    card = (directory / "README.md").read_text("utf-8")
+    for name in ("store", "delete", "change", "recall", "ask", "request", "other"):
+        assert f"\n| {name} threshold | {memory[f'{name}_threshold']} |\n" in card
+    reranker = "; ".join(str(memory[f"rerank_{name}_threshold"]) for name in ("answer", "end", "forget"))
+    assert f"by a request to forget | {reranker} |\n" in card
+    assert f"| reranker | maps of rank {memory['rerank_rank']} on " in card
+    assert f"the search counts {memory['rerank_search_weight']} beside it |" in card
