@@ -25,7 +25,7 @@ _OWN = re.compile(r"(?:(?:and|but|so)\s+)?(?:i|im|ive|my|mine|we|our|mum|mom|dad
 
 def leans(text: str) -> bool:
     """Whether ``text``, an English sentence, begins with a pronoun, or is too short to say who or what it is about."""
-    return _LEANS.match(text) is not None or (len(text.split()) <= FEW_WORDS and _OWN.match(text) is None)
+    return _LEANS.match(text) is not None or _says_little(text)
 
 
 def leant_on(sentences: Sequence[str], chosen: Collection[int]) -> set[int]:
@@ -34,11 +34,15 @@ def leant_on(sentences: Sequence[str], chosen: Collection[int]) -> set[int]:
     found: set[int] = set()
     for place in chosen:
         for _ in range(MOST_BEFORE):
-            if place == 0 or not leans(sentences[place]) or len(sentences[place - 1].split()) <= FEW_WORDS:
+            if place == 0 or not leans(sentences[place]) or _says_little(sentences[place - 1]):
                 break
             place -= 1
             found.add(place)
     return found
+
+
+def _says_little(text: str) -> bool:
+    return len(text.split()) <= FEW_WORDS and _OWN.match(text) is None
 
 
 def in_context(before: Sequence[str], text: str) -> str:

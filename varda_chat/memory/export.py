@@ -2,8 +2,9 @@
 anyone: bounded, checked and sanitised, and taken into an open memory.
 
 JSON Lines, line 1: ``{"varda_chat_memory": 1}``, the version of this format. Each line after it: a statement with text,
-role, session, created_at, recalled_at, recall_count, pinned, fingerprint, and vectors, each with token_id, token,
-strength and vector (base64 of little-endian float32).
+role, session, created_at, recalled_at, recall_count, pinned, fingerprint, its id in that memory and that of the one it
+follows in its message (``follows``, or null), and vectors, each with token_id, token, strength and vector (base64 of
+little-endian float32).
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ def lines_of(statements: Iterable[Imported], *, vectors: bool, kind: Format = "j
     for statement in statements:
         yield _line(
             {
+                "id": statement.id,
+                "follows": statement.follows,
                 **_values(statement),
                 "fingerprint": statement.fingerprint if vectors else "",
                 "vectors": [
@@ -144,12 +147,13 @@ class Importing:
         """
         added = known = 0
         act: int | None = None
+        ids: dict[int, int] = {}
         coming = iter(imported)
         while batch := list(islice(coming, BATCH)):
             with self._core.changing("The import stopped"):
                 with transaction(self._core.db):
                     act = undo.next_act(self._core.db) if act is None else act
-                    new = queries.take_in(self._core.db, batch, time.time(), act)
+                    new = queries.take_in(self._core.db, batch, time.time(), act, ids)
                     if new:
                         bump_generation(self._core.db)
                 self._core.follow(new, ())
@@ -303,7 +307,14 @@ def _imported(value: Any, now: float) -> Imported:
         recall_count=int(_number(value, "recall_count", 0, 1_000_000)),
         pinned=value.get("pinned") is True,
         fingerprint=fingerprint,
+        id=_id(value, "id"),
+        follows=_id(value, "follows"),
     )
+
+
+def _id(value: dict[str, Any], name: str) -> int | None:
+    """The id of a statement in the memory that was exported."""
+    return None if value.get(name) is None else int(_number(value, name, None, 2**53))
 
 
 def _vector(value: Any) -> NewVector:

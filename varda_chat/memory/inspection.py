@@ -69,6 +69,7 @@ _STATEMENT: dict[str, Check] = {
     "key": _whole(-(2**63), 2**63 - 1),
     "act": _or_none(_COUNT),
     "crc": _or_none(_CHECKSUM),
+    "follows": _or_none(_ID),
 }
 _VECTOR: dict[str, Check] = {
     "statement_id": _ID,

@@ -49,9 +49,16 @@ def statement(db: sqlite3.Connection, statement_id: int) -> Statement | None:
 
 
 def statement_before(db: sqlite3.Connection, statement_id: int) -> Statement | None:
-    """The last statement that is older than the one of that id, if there is one."""
-    row = db.execute(_STATEMENT + "WHERE id < ? ORDER BY id DESC LIMIT 1", (statement_id,)).fetchone()
+    """The statement that the one of that id follows in its message, if it is in memory."""
+    row = db.execute(
+        _STATEMENT + "WHERE id = (SELECT follows FROM statements WHERE id = ?)", (statement_id,)
+    ).fetchone()
     return None if row is None else _statement(row)
+
+
+def set_follows(db: sqlite3.Connection, followed: Iterable[tuple[int, int]]) -> None:
+    """Note of statements, (id, id) each, which one they follow in their message."""
+    db.executemany("UPDATE statements SET follows = ? WHERE id = ?", [(before, id_) for id_, before in followed])
 
 
 def statements(db: sqlite3.Connection, limit: int | None, newest_first: bool) -> tuple[Statement, ...]:
@@ -106,11 +113,11 @@ def exported(db: sqlite3.Connection, ids: Iterable[int] | None = None) -> Iterat
     """Every statement (or those of ``ids``), the oldest first; one with a damaged vector goes without vectors."""
     wanted = None if ids is None else json.dumps([int(id_) for id_ in ids])
     found = db.execute(
-        "SELECT id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint "
+        "SELECT id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint, follows "
         "FROM statements WHERE ?1 IS NULL OR id IN (SELECT value FROM json_each(?1)) ORDER BY id",
         (wanted,),
     )
-    for id_, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint in found:
+    for id_, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint, follows in found:
         vectors = db.execute(
             "SELECT vector, crc, token_id, token, strength FROM vectors WHERE statement_id = ? ORDER BY id", (id_,)
         ).fetchall()
@@ -124,6 +131,8 @@ def exported(db: sqlite3.Connection, ids: Iterable[int] | None = None) -> Iterat
             recall_count,
             bool(pinned),
             fingerprint if whole else "",
+            id_,
+            follows,
         )
 
 
@@ -182,13 +191,22 @@ def insert_statement(
     return Statement(id_, new.text, new.role, session, created_at, False, len(ids), 0), ids
 
 
-def take_in(db: sqlite3.Connection, imported: Iterable[Imported], now: float, act: int) -> list[Statement]:
-    """Store statements of another memory, but for those that are here already; returns the new ones."""
-    return [
-        _insert_imported(db, each, now, act)
-        for each in imported
-        if statement_like(db, each.new.role, each.new.text) is None
-    ]
+def take_in(
+    db: sqlite3.Connection, imported: Iterable[Imported], now: float, act: int, ids: dict[int, int]
+) -> list[Statement]:
+    """Store statements of another memory, but for those that are here already; returns the new ones. ``ids``: from the
+    other memory's ids to those here, as far as they are known; grows."""
+    new = []
+    for each in imported:
+        here = statement_like(db, each.new.role, each.new.text)
+        if here is None:
+            here = _insert_imported(db, each, now, act)
+            new.append(here)
+            if each.follows in ids:
+                set_follows(db, [(here.id, ids[each.follows])])
+        if each.id is not None:
+            ids[each.id] = here.id
+    return new
 
 
 def _insert_imported(db: sqlite3.Connection, imported: Imported, now: float, act: int) -> Statement:

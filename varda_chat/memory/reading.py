@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -114,17 +114,15 @@ class MemoryReader:
             raise VardaError(f"There is no memory with the id {statement_id}.")
         return statement
 
-    def antecedents(self, statement_id: int, without: Collection[int] = ()) -> tuple[Statement, ...]:
-        """The statements that one leans on, the oldest first: those of the same line just before it, back to one that
-        leans on none; ``without`` these. Raises as ``statement`` does."""
+    def antecedents(self, statement_id: int) -> tuple[Statement, ...]:
+        """The statements that one leans on, the oldest first: those right before it in its message, back to one that
+        leans on none. Raises as ``statement`` does."""
         found: list[Statement] = []
         latest = self.statement(statement_id)
         with self.core.reading():
             while len(found) < MOST_BEFORE and leans(latest.text):
                 earlier = queries.statement_before(self.core.db, latest.id)
-                while earlier is not None and earlier.id in without:
-                    earlier = queries.statement_before(self.core.db, earlier.id)
-                if earlier is None or _line_of(earlier) != _line_of(latest):
+                if earlier is None:
                     break
                 found.insert(0, earlier)
                 latest = earlier
@@ -195,8 +193,3 @@ class MemoryReader:
                     return queries.events(db, limit)
             with self.core.reading():
                 return queries.events(self.core.db, limit)
-
-
-def _line_of(statement: Statement) -> tuple[str, str, float]:
-    """What the statements of one line share: what is stored together is stored at one moment."""
-    return statement.session, statement.role, statement.created_at

@@ -7,7 +7,7 @@ import hashlib
 import math
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from varda_chat.errors import VardaError
@@ -66,16 +66,19 @@ class NewVector:
 
 @dataclass(frozen=True)
 class NewStatement:
-    """An utterance to store. Without vectors, it waits among ``MemoryReader.foreign_statements``."""
+    """An utterance to store. Without vectors, it waits among ``MemoryReader.foreign_statements``. ``follows``: the text
+    of the sentence right before it in its message, where that is stored with it."""
 
     text: str
     role: str
     vectors: tuple[NewVector, ...]
+    follows: str | None = None
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A statement from another memory, with what that one knew of it. ``fingerprint``: of its vectors' model."""
+    """A statement from another memory, with what that one knew of it. ``fingerprint``: of its vectors' model; ``id``
+    and ``follows``: its id there, and that of the statement right before it in its message."""
 
     new: NewStatement
     session: str
@@ -84,6 +87,8 @@ class Imported:
     recall_count: int
     pinned: bool
     fingerprint: str
+    id: int | None = None
+    follows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,7 @@ class TurnApplied:
 def checked(new: NewStatement, dim: int) -> NewStatement:
     """``new`` with float32 vectors, or VardaError."""
     check_text(new.text, new.role)
-    return NewStatement(new.text, new.role, tuple(checked_vector(vector, dim) for vector in new.vectors))
+    return replace(new, vectors=tuple(checked_vector(vector, dim) for vector in new.vectors))
 
 
 def checked_vector(new: NewVector, dim: int) -> NewVector:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from varda_chat.errors import VardaError
 from varda_chat.memory.schema import (
@@ -283,13 +283,14 @@ _PURGE: dict[str, Callable[[Any], Any]] = {"id": _whole, "ids": _text, "texts": 
 
 def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
     known: set[int] = set()
-    checksums = _checksums(source)
+    checksums, followed = _column(source, "crc"), _column(source, "follows")
     last = {"statements": 0, "vectors": 0, "events": 0}
     for row in _rows(source, "statements", _STATEMENT):
         cursor = into.execute(
             "INSERT OR IGNORE INTO statements VALUES (:id, :text, :role, :session, :created_at, :recalled_at, "
-            ":recall_count, :pinned, :fingerprint, :strength, :vector_count, statement_key(:role, :text), NULL, :crc)",
-            row | {"crc": checksums.get(row["id"], text_crc(row["text"]))},
+            ":recall_count, :pinned, :fingerprint, :strength, :vector_count, statement_key(:role, :text), NULL, :crc, "
+            ":follows)",
+            row | {"crc": checksums.get(row["id"], text_crc(row["text"])), "follows": followed.get(row["id"])},
         )
         if cursor.rowcount:
             known.add(row["id"])
@@ -311,12 +312,14 @@ def _copy(source: sqlite3.Connection, into: sqlite3.Connection) -> None:
     _continue_ids(source, into, last)
 
 
-def _checksums(source: sqlite3.Connection) -> dict[int, int]:
-    """What the texts of the statements must be by their checksums, as far as that can be read."""
+def _column(source: sqlite3.Connection, name: Literal["crc", "follows"]) -> dict[int, int]:
+    """By the ids of the statements what they have in that column, as far as that can be read: what their texts must be
+    by their checksums, or the ids of those that they follow."""
     found: dict[int, int] = {}
     try:
-        for id_, crc in source.execute("SELECT id, crc FROM statements WHERE crc IS NOT NULL"):
-            found[id_] = crc
+        for id_, value in source.execute(f"SELECT id, {name} FROM statements WHERE {name} IS NOT NULL"):  # noqa: S608
+            if isinstance(value, int):
+                found[id_] = value
     except sqlite3.DatabaseError:
         return found
     return found

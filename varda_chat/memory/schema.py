@@ -142,6 +142,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE meta ADD COLUMN seen_at REAL",
         "ALTER TABLE removed_statements ADD COLUMN removed_age REAL NOT NULL DEFAULT 0",
     ),
+    (
+        # the id of the statement that was said right before it in the same message; NULL where that was not stored.
+        # Not a foreign key: what is forgotten may come back, and no id is given twice
+        "ALTER TABLE statements ADD COLUMN follows INTEGER",
+        "ALTER TABLE removed_statements ADD COLUMN follows INTEGER",
+    ),
 )
 
 GENERATIONS_KEPT = 10_000
@@ -154,6 +160,7 @@ _TABLES: tuple[frozenset[str], ...] = (
     frozenset({"history"}),
     frozenset(),
     frozenset({"purges"}),
+    frozenset(),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -174,9 +174,9 @@ class MemoryStore:
         """As ``MemoryReader.statements``."""
         return self.reader.statements(limit, newest_first)
 
-    def antecedents(self, statement_id: int, without: Collection[int] = ()) -> tuple[Statement, ...]:
+    def antecedents(self, statement_id: int) -> tuple[Statement, ...]:
         """As ``MemoryReader.antecedents``."""
-        return self.reader.antecedents(statement_id, without)
+        return self.reader.antecedents(statement_id)
 
     def texts(self, statement_ids: Sequence[int]) -> list[str]:
         """As ``MemoryReader.texts``."""

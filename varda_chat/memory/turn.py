@@ -53,6 +53,11 @@ def apply_turn(
             for place in fitting
         ]
         refreshed = queries.statements_of(db, [statement_id for statement_id, _ in again])
+        there = {statement_key(told.role, told.text): statement_id for statement_id, told in again}
+        there |= {statement_key(statement.role, statement.text): statement.id for statement, _ in stored}
+        followed = ((statement.id, fresh[place]) for place, (statement, _) in zip(fitting, stored, strict=True))
+        keys = ((id_, statement_key(new.role, new.follows)) for id_, new in followed if new.follows is not None)
+        queries.set_follows(db, [(id_, there[key]) for id_, key in keys if there.get(key, id_) != id_])
         if stored or deleted or reread:
             bump_generation(db)
     for statement_id, ids, told in reread:

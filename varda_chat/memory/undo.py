@@ -21,7 +21,7 @@ DAYS_KEPT = 7.0
 _DAY = 24 * 3600.0
 _COLUMNS = (
     "id, text, role, session, created_at, recalled_at, recall_count, pinned, fingerprint, strength, vector_count, "
-    "key, crc"
+    "key, crc, follows"
 )
 _VECTOR_COLUMNS = "statement_id, token_id, token, strength, crc, vector"
 _AMONG = "IN (SELECT value FROM json_each(?))"
@@ -90,6 +90,7 @@ def bring_back(db: sqlite3.Connection, ids: Iterable[int], now: float) -> tuple[
         else:
             db.execute(_MERGE, (id_, same.id))
             db.execute("UPDATE events SET statement_id = ? WHERE statement_id = ?", (same.id, id_))
+            db.execute("UPDATE statements SET follows = ? WHERE follows = ?", (same.id, id_))
             merged.append(same.id)
     db.execute(f"DELETE FROM removed_statements WHERE id {_AMONG}", (wanted,))
     if restored:

@@ -127,7 +127,8 @@ class SessionMemory:
     def not_used(self, turn: Turn, limit: int = 8) -> tuple[Recalled, ...]:
         """What the model finds for the message of ``turn`` in the memory as it is now, as ``search`` does, and neither
         recalled for the answer nor stored in that turn; of the best ``limit``."""
-        used = turn.mentions | {id_ for each in turn.sources for id_, _ in each.shares}
+        used = {each.id for each in (*turn.stored, *turn.recalled)}
+        used |= {id_ for each in turn.sources for id_, _ in each.shares}
         return tuple(each for each in self.search(turn.prompt, limit) if each.id not in used)
 
     def candidates(self, text: str, limit: int = 12) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:

@@ -95,6 +95,7 @@ def statements_to_store(
         NewStatement(
             text=message.sentences[sentence],
             role=message.role,
+            follows=message.sentences[sentence - 1] if sentence - 1 in by_sentence else None,
             vectors=tuple(
                 NewVector(
                     vector=output.storable_vector[0, start + i].float().cpu().numpy(),

@@ -122,8 +122,10 @@ class MaskedStore:
         return self._store.statement(statement_id)
 
     def antecedents(self, statement_id: int) -> tuple[Statement, ...]:
-        """As the store's own, without those that are masked."""
-        return self._store.antecedents(statement_id, self._masked)
+        """As the store's own, as if those that are masked had been forgotten."""
+        found = self._store.antecedents(statement_id)
+        hidden = [place for place, each in enumerate(found, 1) if each.id in self._masked]
+        return found[max(hidden, default=0) :]
 
     def apply(self, changes: TurnChanges, *, session: str) -> TurnApplied:
         """Nothing is changed."""
