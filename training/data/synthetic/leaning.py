@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,8 @@ def _telling(entry: dict[str, Any]) -> Telling:
     spans = sentence_spans(line)
     sentences = [line[start:end].strip() for start, end in spans]
     places = [_sentence_of(line, spans, each) for each in told]
-    stored = sorted({*places, *leant_on(sentences, places)})
-    read = {place: in_context(_before([sentences[each] for each in stored if each <= place]), sentences[place])
-            for place in places}  # fmt: skip
+    stored = {*places, *leant_on(sentences, places)}
+    read = {place: in_context(_before(sentences, stored, place), sentences[place]) for place in places}
     return Telling(
         line,
         tuple(
@@ -87,9 +86,11 @@ def _sentence_of(line: str, spans: Sequence[tuple[int, int]], told: dict[str, An
     return next((each for each in overlapping if told["value"] in line[slice(*spans[each])]), overlapping[0])
 
 
-def _before(said: Sequence[str]) -> list[str]:
-    """Those of ``said`` that the last of them is read behind."""
-    first = len(said) - 1
-    while first > 0 and len(said) - 1 - first < MOST_BEFORE and leans(said[first]):
-        first -= 1
-    return list(said[first:-1])
+def _before(sentences: Sequence[str], stored: Collection[int], place: int) -> list[str]:
+    """Those of ``sentences`` that the one at ``place`` is read behind: of those that are stored, the ones right before
+    it."""
+    kept: list[str] = []
+    while len(kept) < MOST_BEFORE and leans(sentences[place]) and place - 1 in stored:
+        place -= 1
+        kept.insert(0, sentences[place])
+    return kept
