@@ -31,6 +31,7 @@ _STATEMENT = "SELECT id, text, role, session, created_at, pinned, vector_count, 
 _NEWEST_FIRST = _STATEMENT + "ORDER BY id DESC LIMIT ?"
 _OLDEST_FIRST = _STATEMENT + "ORDER BY id LIMIT ?"
 _AMONG = _STATEMENT + "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"  # noqa: S608 - only constants
+_FOLLOWED = _STATEMENT + "WHERE id = (SELECT follows FROM statements WHERE id = ?)"  # noqa: S608 - only constants
 _STORED_VECTOR_FIELDS = tuple(field.name for field in fields(StoredVector))
 
 
@@ -50,9 +51,7 @@ def statement(db: sqlite3.Connection, statement_id: int) -> Statement | None:
 
 def statement_before(db: sqlite3.Connection, statement_id: int) -> Statement | None:
     """The statement that the one of that id follows in its message, if it is in memory."""
-    row = db.execute(
-        _STATEMENT + "WHERE id = (SELECT follows FROM statements WHERE id = ?)", (statement_id,)
-    ).fetchone()
+    row = db.execute(_FOLLOWED, (statement_id,)).fetchone()
     return None if row is None else _statement(row)
 
 

@@ -13,21 +13,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Recalled:
-    """A statement that was read for an answer. ``weight``: 0 to 1, its largest share of any token of the reply (see
-    TokenSources)."""
+class Remembered:
+    """A statement that was stored, deleted or read."""
 
     id: int
     text: str
-    weight: float
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """A statement that was stored or deleted."""
+class Recalled(Remembered):
+    """A statement that an answer came from. ``weight``: 0 to 1, its largest share of any token of the reply (see
+    TokenSources)."""
 
-    id: int
-    text: str
+    weight: float
 
 
 @dataclass(frozen=True)
