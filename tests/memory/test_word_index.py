@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.stores import agrees, opened, told, turn
 from varda_chat.memory import MemoryStore
-from varda_chat.memory.word_index import MOST_WORDS, words_of
+from varda_chat.memory.word_index import MOST_WORDS, share_words, words_of
 
 TOLD = (
     "My dog is called Rimba.",
@@ -131,3 +131,19 @@ def test_only_the_last_words_of_a_long_text_are_looked_for() -> None:
     words = words_of(" ".join(f"word{n} the" for n in range(500)))
     assert words == [f"word{n}" for n in range(500 - MOST_WORDS, 500)]
     assert words_of("Is it the DOG, or the dog's bone_bag?") == ["dog", "bone", "bag"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("What is the hero of my novel allergic to?", "The hero is a retired tax inspector.", True),
+        ("How many clocks do I have?", "One clock is broken.", True),
+        ("Whose families?", "My family is large.", True),
+        ("Who feeds my fish?", "I gave it to my neighbour Mrs. Okafor.", False),
+        ("What is it that you have?", "It is what it is.", False),
+        ("Which car?", "He cares.", False),
+        ("", "", False),
+    ],
+)
+def test_texts_share_telling_words_whatever_their_endings(one: str, other: str, shared: bool) -> None:
+    assert share_words(one, other) is share_words(other, one) is shared

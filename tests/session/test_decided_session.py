@@ -124,14 +124,29 @@ def test_what_leans_on_another_is_read_behind_it(session: ChatSession, asking: A
         return decode(model, prompt, *others, **given)
 
     monkeypatch.setattr(reply, "decode", decoding)
-    turn = session.reply("Where does he live?")
+    turn = session.reply("Where is his home?")
     assert f"- ({TOLD}) He lives in Lisbon.\n" in read[0]
     assert {told, lives} <= {each.id for each in turn.read} <= session.messages[-1].mentions
     prompt_tokens = turn.prompt_tokens
     session.memory.forget([told])
     assert all("He lives" not in text for text in map(CHAT.decode, (each.ids for each in session.messages)))
-    assert session.reply("Where does he live?").prompt_tokens < prompt_tokens
+    assert session.reply("Where is his home?").prompt_tokens < prompt_tokens
     assert "- He lives in Lisbon.\n" in read[1]
+
+
+def test_a_line_that_names_what_it_leans_on_asks_for_nothing_of_that(
+    session: ChatSession, asking: Any, monkeypatch: Any
+) -> None:
+    memory = asking.config.memory
+    monkeypatch.setattr(memory, "ask_threshold", NEVER)
+    told, lives = (each.id for each in session.reply(f"{TOLD} He lives in Lisbon.").stored)
+    monkeypatch.setattr(memory, "ask_threshold", -1.0)
+    session.new()
+    turn = session.reply("Where does my dog live?")
+    note = CHAT.decode(session.messages[-1].ids)
+    assert "- He lives in Lisbon.\n" in note or note.endswith("- He lives in Lisbon.")
+    assert f"({TOLD})" not in note
+    assert lives in {each.id for each in turn.read}
 
 
 def test_what_a_note_has_no_room_for_is_left_out(session: ChatSession) -> None:

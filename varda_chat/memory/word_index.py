@@ -78,3 +78,14 @@ def words_of(text: str) -> list[str]:
     """The different words of ``text`` that are looked for, in lower case."""
     words = dict.fromkeys(word for word in _WORD.findall(text.lower()) if word not in FUNCTION_WORDS)
     return list(words)[-MOST_WORDS:]
+
+
+def share_words(one: str, other: str) -> bool:
+    """Whether two texts share a word that is looked for, whatever its ending."""
+    others = words_of(other)
+    return any(_alike(word, each) for word in words_of(one) for each in others)
+
+
+def _alike(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return one == other or (len(short) >= 4 and len(long) - len(short) <= 3 and long.startswith(short[:-1]))

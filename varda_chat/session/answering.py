@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from varda_chat.memory.word_index import share_words
 from varda_chat.models.chat_format import statement_numbers
 from varda_chat.models.configuration import STATUSES
 from varda_chat.models.generation import generate_reply
@@ -121,7 +122,7 @@ class DecideThenAnswer:
         if agreed.refused:
             status = STATUSES.index("stored" if decided.stores else "nothing")
             decided = replace(decided, deletes=frozenset(), status=status)
-        texts, read = self._found(decided)
+        texts, read = self._found(decided, " ".join(line.message.sentences))
         note = chat.note(decided.status_name, texts)
         written = self._write(line, decided, note, kept=agreed.refused and not decided.stores)
         stopped = line.is_stopped
@@ -147,11 +148,15 @@ class DecideThenAnswer:
             status=decided.status_name,
         )
 
-    def _found(self, decided: Decisions) -> tuple[list[str], tuple[Remembered, ...]]:
-        """What was found, as the reply reads it, and all statements whose words stand there."""
+    def _found(self, decided: Decisions, words: str) -> tuple[list[str], tuple[Remembered, ...]]:
+        """What was found, as the reply to a line of these ``words`` reads it, and all statements whose words stand
+        there. A line that names what a statement leans on ("What is my aunt allergic to?") asks for nothing of that."""
         texts, ids = list[str](), dict[int, None]()
         for each in decided.found:
-            text, before = self._state.as_read(each.statement, self._state.store.statement(each.statement).text)
+            alone = self._state.store.statement(each.statement).text
+            text, before = self._state.as_read(each.statement, alone)
+            if any(share_words(words, self._state.store.statement(id_).text) for id_ in before):
+                text, before = alone, ()
             texts.append(text)
             ids |= dict.fromkeys([*before, each.statement])
         return texts, tuple(Remembered(each, self._state.store.statement(each).text) for each in ids)
