@@ -139,7 +139,7 @@ def test_a_line_that_names_what_it_leans_on_asks_for_nothing_of_that(
 ) -> None:
     memory = asking.config.memory
     monkeypatch.setattr(memory, "ask_threshold", NEVER)
-    told, lives = (each.id for each in session.reply(f"{TOLD} He lives in Lisbon.").stored)
+    _, lives = (each.id for each in session.reply(f"{TOLD} He lives in Lisbon.").stored)
     monkeypatch.setattr(memory, "ask_threshold", -1.0)
     session.new()
     turn = session.reply("Where does my dog live?")

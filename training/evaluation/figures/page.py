@@ -251,7 +251,7 @@ def _against(figures: Figures) -> list[str]:
 
 
 def _introductions(found: Sequence[tuple[str, Model]]) -> str:
-    names = {"stored": "is in memory", "read": "stood before the reply", "right": "was given",
+    names = {"stored": "is in memory", "read": "was read for the reply", "right": "was given",
              "by_chance": "was given from another person's memory"}  # fmt: skip
     rows = [[label, *(full_share(each[name]) for _, each in found)] for name, label in names.items()]
     rows.append(

@@ -140,7 +140,7 @@ def _score(found: Introductions, name: str) -> Score:
 def introductions_tables(found: Introductions) -> list[Table]:
     """How many of what was asked for was stored, read before the reply, and said."""
     table = new_table("Several things told in a line", "questions whose answer", "share")
-    names = ("is in memory", "stood before the reply", "was given", "was given from another person's memory")
+    names = ("is in memory", "was read for the reply", "was given", "was given from another person's memory")
     for name, title in zip(SHARES, names, strict=True):
         table.add_row(title, share_text(_score(found, name)))
     table.caption = f"95 % intervals in brackets; vectors for {found.stored_tokens} of {found.tokens} tokens told"
