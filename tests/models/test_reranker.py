@@ -81,7 +81,8 @@ def test_a_statement_is_read_beside_the_end_of_a_long_line() -> None:
         return torch.zeros(len(pairs), 2)
 
     model = SimpleNamespace(reranker=reranker)
-    store = SimpleNamespace(texts=lambda ids: ["My dog is called Rimba." for _ in ids])
+    texts, alone = (lambda ids: ["My dog is called Rimba." for _ in ids]), (lambda _id: ())
+    store = SimpleNamespace(texts=texts, antecedents=alone)
     checkpoint = SimpleNamespace(model=model, chat=CHAT)
     state = SessionState(checkpoint, store, recording=None, generation=None)  # type: ignore[arg-type]
     short, long = CHAT.encode("user", "What is my dog called?"), CHAT.encode("user", "word " * 900 + "my dog?")
