@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,12 +17,15 @@ from varda_chat.config.defaults import GenerationSettings
 from varda_chat.memory import MemoryStore
 from varda_chat.models import reply
 from varda_chat.models.abstentions import BEGINNINGS
-from varda_chat.models.chat_format import ChatMLFormat
+from varda_chat.models.chat_format import ChatMLFormat, EncodedMessage
 from varda_chat.models.checkpoint import Checkpoint
 from varda_chat.models.claims import DELETES
 from varda_chat.models.configuration import INTENTS
 from varda_chat.models.decoding import decode
+from varda_chat.models.known_replies import Fitting, KnownReply
 from varda_chat.session.confirming import KEPT
+from varda_chat.session.turn import Turn
+from varda_chat.transcripts import Transcripts
 
 CHAT = ChatMLFormat(chatml_tokenizer())
 GREEDY = GenerationSettings(temperature=0.0, max_new_tokens=8)
@@ -284,3 +288,59 @@ def test_what_is_read_outside_a_turn_is_stored_as_in_one(
     assert not session.memory.would_learn("user", TOLD)
     assert session.memory.would_learn("assistant", TOLD)
     assert session.memory.would_learn("user", TOLD, memory=True)
+
+
+SMALL_TALK, BY_HEART = "Good morning!", "Good morning! Slept well?"
+
+
+@pytest.fixture
+def knowing(model: Any, tmp_path: Path) -> Iterator[ChatSession]:
+    """A session that knows one reply by heart, for every line but those that ask."""
+    store = MemoryStore.open(tmp_path / "knowing", embedding_dim=model.config.memory_dim, fingerprint="tiny")
+    known: Any = SimpleNamespace(fitting=_fitting)
+    checkpoint = Checkpoint(model, CHAT, "tiny", "tiny", known)
+    with (
+        Transcripts.open(tmp_path / "knowing") as transcripts,
+        ChatSession(checkpoint, store, generation=GREEDY, transcripts=transcripts) as session,
+    ):
+        yield session
+
+
+def _fitting(_line: EncodedMessage, but: list[str]) -> Fitting | None:
+    return None if BY_HEART in but else Fitting(KnownReply(SMALL_TALK, BY_HEART), 0.97)
+
+
+def test_a_known_reply_that_fits_is_said_word_for_word_and_once(knowing: ChatSession) -> None:
+    heard: list[str] = []
+    first = knowing.reply("morning", on_text=heard.append)
+    assert (first.reply, first.by_heart, heard) == (BY_HEART, SMALL_TALK, [BY_HEART])
+    assert "known by heart, as the reply to “Good morning!”" in first.owes_nothing
+    second = knowing.reply("morning again")
+    assert second.by_heart == "" and second.reply != BY_HEART
+    assert "the model's own" in second.owes_nothing
+    assert knowing.recording.transcripts is not None
+    saved = [Turn.from_stored(each) for each in knowing.recording.transcripts.turns(1)]
+    assert [each.by_heart for each in saved] == [SMALL_TALK, ""]
+
+
+def test_the_window_goes_on_behind_a_known_reply(knowing: ChatSession) -> None:
+    knowing.reply("morning")
+    assert knowing.writer is not None
+    knowing.reply("and now?")
+    assert BY_HEART in CHAT.decode(knowing.writer.ids)
+
+
+def test_what_memory_holds_is_not_answered_by_heart(knowing: ChatSession, asking: Any) -> None:
+    asking.config.memory.ask_threshold = NEVER
+    assert knowing.reply(TOLD).by_heart == SMALL_TALK
+    asking.config.memory.ask_threshold = -1.0
+    knowing.new()
+    assert knowing.reply(ASKED).by_heart == ""
+
+
+def test_a_persona_and_another_try_are_the_models_own(knowing: ChatSession) -> None:
+    assert knowing.reply("morning").by_heart
+    assert knowing.reply("morning", instead=True).by_heart == ""
+    knowing.new()
+    knowing.set_persona("You are a pirate.")
+    assert knowing.reply("morning").by_heart == ""

@@ -21,7 +21,7 @@ from varda_chat.models.chat_format import ChatFormat, chat_format_of
 from varda_chat.models.linear_maps import widen
 from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
 
-MEMORY_PARTS = ("memory_layer.", "memory_heads.", "reranker.")
+MEMORY_PARTS = ("memory_layer.", "memory_heads.", "reranker.", "response_selector.")
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -190,8 +190,9 @@ def merged(model: VardaLlamaAssociative) -> VardaLlamaAssociative:
     plain = VardaLlamaAssociative(model.config).to(torch.bfloat16)
     plain.memory_layer.float()
     plain.memory_heads.float()
-    if plain.reranker is not None:
-        plain.reranker.float()
+    for part in (plain.reranker, plain.response_selector):
+        if part is not None:
+            part.float()
     state: dict[str, torch.Tensor] = {}
     lora: dict[str, dict[str, torch.Tensor]] = {}
     scaling: dict[str, float] = {}

@@ -28,7 +28,7 @@ from varda_chat.models.reranker import Reranker
 def add_reranker(model: Any, rank: int) -> None:
     """Give ``model`` a new reranker."""
     model.config.memory.rerank_rank = rank
-    model.reranker = Reranker.of(model)
+    model.reranker = Reranker(model)
     for each in model.reranker.maps.values():
         each.init_weights()
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from training.model_card_metadata import CARD, LICENCE, read_card
 from varda_chat.errors import CheckpointError, VardaError
-from varda_chat.models.adapters import MEMORY, base_needed
+from varda_chat.models.adapters import KNOWN_REPLIES, MEMORY, base_needed
 from varda_chat.models.checkpoint import WEIGHTS
 from varda_chat.models.export import export
 
-_OF_ADAPTER = ("adapter_*", MEMORY, "*config.json", "tokenizer.json", "*.jinja", CARD, f"{LICENCE}*")
+_OF_ADAPTER = ("adapter_*", MEMORY, KNOWN_REPLIES, "*config.json", "tokenizer.json", "*.jinja", CARD, f"{LICENCE}*")
 
 
 def push(directory: Path, repository: str, *, private: bool | None, message: str | None) -> tuple[str, tuple[str, ...]]:

@@ -5,6 +5,7 @@ An adapter checkpoint is a directory with
 - config.json: the final model's configuration, and ``"base": {"name", "revision", "sha256"}``
 - memory.safetensors: the memory's parts as full tensors, named as in the final model
 - adapter_config.json and adapter_model.safetensors: LoRA as PEFT saves it (may be missing)
+- known_replies.jsonl: what the model may say by heart, with a line each (may be missing)
 - tokenizer.json and other files of the final model, where they differ from the base's
 
 Importing this module loads neither torch nor transformers; merging loads torch.
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
 MEMORY = "memory.safetensors"
 LORA_CONFIG = "adapter_config.json"
 LORA = "adapter_model.safetensors"
+KNOWN_REPLIES = "known_replies.jsonl"
 _COPIED = (
+    KNOWN_REPLIES,
     "tokenizer.json",
     "tokenizer_config.json",
     "generation_config.json",

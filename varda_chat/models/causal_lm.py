@@ -14,10 +14,12 @@ from transformers.utils import ModelOutput
 from varda_chat.models.addressing import ASSISTANT, Address, Roles
 from varda_chat.models.building import RareDecision, without_layers
 from varda_chat.models.copy_chain import mix_copy_distribution
+from varda_chat.models.low_rank import LowRank
 from varda_chat.models.memory_cache import GeneratesWithMemoryCache, MemoryCache, memory_state_of, real_tokens
 from varda_chat.models.memory_layer import MemoryLayer
 from varda_chat.models.memory_pass import Pass, StopBelow
-from varda_chat.models.reranker import LowRank, Reranker
+from varda_chat.models.reranker import Reranker
+from varda_chat.models.response_selection import ResponseSelector
 from varda_chat.models.results import BatchMemory, Memory, SearchResults
 
 
@@ -101,14 +103,15 @@ class WithAssociativeMemory(GeneratesWithMemoryCache):
         self.model = self.model_class(config)
         self.memory_layer = MemoryLayer(config.memory, config.hidden_size)
         self.memory_heads = MemoryHeads(config.hidden_size)
-        self.reranker = Reranker.of(self) if config.memory.rerank_rank else None
-        self._keep_in_fp32_modules_strict = {"memory_layer", "memory_heads", "reranker"}
+        self.reranker = Reranker(self) if config.memory.rerank_rank else None
+        self.response_selector = ResponseSelector(self) if config.memory.response_rank else None
+        self._keep_in_fp32_modules_strict = {"memory_layer", "memory_heads", "reranker", "response_selector"}
         self.post_init()  # type: ignore[attr-defined]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)  # type: ignore[misc]
-        if isinstance(module, (MemoryLayer, LowRank, RareDecision)):
+        if isinstance(module, (MemoryLayer, LowRank, RareDecision, ResponseSelector)):
             module.init_weights()
 
     def _pass(

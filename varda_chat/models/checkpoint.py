@@ -18,20 +18,24 @@ from varda_chat.models.adapters import base_needed, complete_checkpoint
 from varda_chat.models.chat_format import ChatFormat, chat_format_of
 from varda_chat.models.gpt2 import VardaGPTAssociative
 from varda_chat.models.gpt2_configuration import VardaGPTConfig
+from varda_chat.models.known_replies import KnownReplies, known_replies_of
 from varda_chat.models.limits import check_weights, checked_config
 from varda_chat.models.model_cache import MANIFEST, Progress, intact
 
 WEIGHTS = "model.safetensors"
+_HUB_FILES = ["*.json", "*.jsonl", "*.safetensors", "merges.txt", "README.md"]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded model with its chat format. ``fingerprint`` names the weights: vectors of another are never searched."""
+    """A loaded model with its chat format. ``fingerprint`` names the weights: vectors of another are never searched.
+    ``known_replies``: what it may say by heart, None for a model that knows nothing so."""
 
     model: VardaGPTAssociative
     chat: ChatFormat
     name: str
     fingerprint: str
+    known_replies: KnownReplies | None = None
 
     @property
     def parameters(self) -> int:
@@ -62,6 +66,7 @@ def load_checkpoint(source: str | Path, on_progress: Progress | None = None) -> 
         if report["missing_keys"]:
             raise CheckpointError(f"The checkpoint in {directory} lacks weights ({sorted(report['missing_keys'])[0]}).")
         model.eval()
+        known = known_replies_of(model, chat, directory)
     except CheckpointError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, struct.error) as error:
@@ -81,7 +86,7 @@ def load_checkpoint(source: str | Path, on_progress: Progress | None = None) -> 
             f"The checkpoint in {directory} cannot be used: its tokenizer knows more tokens than the model."
         )
     name = named.resolve().name if named.name == str(source) or Path(source).expanduser().is_dir() else str(source)
-    return Checkpoint(model, chat, name, _recorded_fingerprint(directory) or fingerprint(model))
+    return Checkpoint(model, chat, name, _recorded_fingerprint(directory) or fingerprint(model), known)
 
 
 def load_default(on_progress: Progress | None = None) -> tuple[Checkpoint, str]:
@@ -178,9 +183,7 @@ def fetched(source: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(
-            snapshot_download(str(source), allow_patterns=["*.json", "*.safetensors", "merges.txt", "README.md"])
-        )
+        return Path(snapshot_download(str(source), allow_patterns=_HUB_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"There is no folder {source}, and the model hub could not give it ({_first_line(error)}). "

@@ -53,6 +53,15 @@ class Claims:
         return banned
 
 
+def makes_claims(text: str, status: str) -> bool:
+    """Whether ``text`` says what would be forbidden in a reply that is written on ``status``."""
+    return any(
+        words in _claiming(_SENTENCE_END.split(text[: match.start()])[-1], status)
+        for words in _CLAIMS
+        for match in re.finditer(rf"\b(?:{'|'.join(words)})\b", text, re.IGNORECASE)
+    )
+
+
 def _claiming(sentence: str, status: str) -> list[tuple[str, ...]]:
     """The words by which ``sentence``, as far as it goes, would claim what ``status`` does not say."""
     words: list[tuple[str, ...]] = []

@@ -50,6 +50,11 @@ class MemoryConfig(PreTrainedConfig):
         rerank_search_weight: weight of what the search says of them, in log-odds, beside what is read so.
         rerank_answer_threshold, rerank_end_threshold: as recall_threshold and delete_threshold, of both together.
         rerank_forget_threshold: in place of the latter, where a line asks for something to be forgotten.
+        response_rank: rank of the maps by which known replies are read behind a line, beside the reranker's; 0 for a
+            model that knows none.
+        response_dim: floats in the vectors by which known lines are found.
+        response_lines: known lines.
+        response_threshold: a known reply is said where it fits with a probability above this.
         memory_size, index_type, num_clusters, forgetfulness_factor: what a new memory of this model begins with.
     """
 
@@ -83,6 +88,10 @@ class MemoryConfig(PreTrainedConfig):
     rerank_answer_threshold: float = 0.5
     rerank_end_threshold: float = 0.5
     rerank_forget_threshold: float = 0.5
+    response_rank: int = 0
+    response_dim: int = 128
+    response_lines: int = 0
+    response_threshold: float = 0.9
     memory_size: int = 10_000
     index_type: str = "flat"
     num_clusters: int = 1024
@@ -101,6 +110,8 @@ class MemoryConfig(PreTrainedConfig):
             raise ValueError(f"feature_layers must be between 1 and memory_layer, not {self.feature_layers}")
         if not 0 < self.token_dim < self.memory_dim:
             raise ValueError(f"token_dim must be between 1 and memory_dim - 1, not {self.token_dim}")
+        if self.response_rank and not self.rerank_rank:
+            raise ValueError("response_rank needs a rerank_rank: known replies are read through both maps")
         for name in ("num_search_results", "memory_size", "num_clusters", "hidden_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")

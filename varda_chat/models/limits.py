@@ -31,6 +31,9 @@ _WHOLE: dict[str, tuple[int, int]] = {
     **dict.fromkeys(("memory_size", "num_clusters"), (1, MAX_MEMORY_SIZE)),
     **dict.fromkeys(("start_token_id", "user_token_id", "assistant_token_id", "end_token_id"), (0, 2**31 - 1)),
     **dict.fromkeys(("user_header", "assistant_header"), (0, 1000)),
+    **dict.fromkeys(("rerank_rank", "response_rank"), (0, _WIDTH)),
+    "response_dim": (1, _WIDTH),
+    "response_lines": (0, MAX_MEMORY_SIZE),
     "vocab_size": (1, _TOKENS),
     "num_search_results": (1, 1000),
 }
@@ -40,8 +43,7 @@ _NUMBERS = frozenset(
         "store_threshold", "delete_threshold", "delete_share", "admission_threshold", "forgetfulness_factor",
         "token_share", "no_match_similarity", "chain_similarity", "recall_threshold", "ask_threshold",
         "change_threshold", "other_threshold", "rerank_answer_threshold", "rerank_end_threshold",
-        "rerank_forget_threshold", "request_threshold",
-        "rerank_search_weight",
+        "rerank_forget_threshold", "request_threshold", "rerank_search_weight", "response_threshold",
     )
 )  # fmt: skip
 _MAY_BE_NONE = frozenset(

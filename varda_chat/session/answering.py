@@ -39,10 +39,13 @@ if TYPE_CHECKING:
 
     from varda_chat.memory.records import NewStatement
     from varda_chat.models.chat_format import EncodedMessage
+    from varda_chat.models.known_replies import Fitting
     from varda_chat.session.lookups import TimedMemory
     from varda_chat.session.state import SessionState
     from varda_chat.session.turn import TokenSources
 
+BY_HEART = ("nothing", "stored", "incognito")
+"""Decisions on which a reply may be said by heart: it speaks of nothing that memory holds."""
 UNLIKE_LAST = 6
 """A reply that recalls nothing does not repeat what this many replies before it said."""
 
@@ -82,6 +85,7 @@ class Answered:
     message: the reply as the window has it. tokens: of the reply; prompt_tokens: of what it was written after. shares:
     of each statement that was read, its largest share of any token. agreed: None where nobody has been asked yet about
     ``deletes``. read: statements that stood before the reply. status: what was decided, "" where that came after.
+    by_heart: the known line whose reply this is, "" for one that was written.
     """
 
     reply: str
@@ -96,6 +100,7 @@ class Answered:
     agreed: Agreed | None = None
     read: tuple[Remembered, ...] = ()
     status: str = ""
+    by_heart: str = ""
 
 
 class DecideThenAnswer:
@@ -124,7 +129,14 @@ class DecideThenAnswer:
             decided = replace(decided, deletes=frozenset(), status=status)
         texts, read = self._found(decided, " ".join(line.message.sentences))
         note = chat.note(decided.status_name, texts)
-        written = self._write(line, decided, note, kept=agreed.refused and not decided.stores)
+        kept = agreed.refused and not decided.stores
+        known = None if kept else self._by_heart(line, decided)
+        if known is not None:
+            written = self._say(line, known.known.reply)
+        elif kept:
+            written = self._say(line, KEPT)  # no model has learned what to say of that
+        else:
+            written = self._write(line, decided, note)
         stopped = line.is_stopped
         text, message = message_of_reply(chat, written.ids, note)
         copied = (
@@ -146,7 +158,23 @@ class DecideThenAnswer:
             agreed=agreed,
             read=read,
             status=decided.status_name,
+            by_heart="" if known is None else known.known.line,
         )
+
+    def _by_heart(self, line: Line, decided: Decisions) -> Fitting | None:
+        """The known reply that fits the line; None where there is none, where the memory has a part in the reply, under
+        a persona, and where a person wants another reply."""
+        known = self._state.checkpoint.known_replies
+        if known is None or decided.status_name not in BY_HEART or self._state.persona or line.again:
+            return None
+        said = [" ".join(past.sentences) for past in line.history[1::2][-UNLIKE_LAST:]]
+        return known.fitting(line.message, said)
+
+    def _say(self, line: Line, text: str) -> Written:
+        """Say ``text`` as the reply."""
+        said = self._state.chat.encode("assistant", text)
+        line.on_text(text)
+        return Written(said.ids[said.header : -said.footer], None, None)
 
     def _found(self, decided: Decisions, words: str) -> tuple[list[str], tuple[Remembered, ...]]:
         """What was found, as the reply to a line of these ``words`` reads it, and all statements whose words stand
@@ -180,14 +208,9 @@ class DecideThenAnswer:
             words=" ".join(message.sentences),
         )
 
-    def _write(self, line: Line, decided: Decisions, note: list[int], *, kept: bool) -> Written:
-        """Write the reply; ``kept``: a person has kept all that the line would delete, and nothing else was told."""
-        chat, history = self._state.chat, line.history
-        if kept:
-            said_of_it = chat.encode("assistant", KEPT)  # no model has learned what to say of that
-            line.on_text(KEPT)
-            return Written(said_of_it.ids[said_of_it.header : -said_of_it.footer], None, None)
-        said = [past.ids[past.header : -past.footer] for past in history[1::2][-UNLIKE_LAST:]]
+    def _write(self, line: Line, decided: Decisions, note: list[int]) -> Written:
+        """Write the reply."""
+        said = [past.ids[past.header : -past.footer] for past in line.history[1::2][-UNLIKE_LAST:]]
         settings = self._state.generation
         if decided.found and not line.again:
             settings = replace(settings, temperature=0.0)  # what was told is not drawn

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from varda_chat.text import sanitize
+from varda_chat.text import one_line, sanitize
 
 if TYPE_CHECKING:
     from varda_chat.transcripts.records import StoredTurn
@@ -61,7 +61,8 @@ class Turn:
     recalled, in order. lookup_seconds: a search of the memory took so long, on average; 0 where there was none.
     left_window: so many of the oldest turns left the window to make room for this one. turn_id: in the transcript.
     status: what was decided when the message had been read (see models/configuration.py); "" for models that decide
-    afterwards. read: the statements that stood before the reply, word for word.
+    afterwards. read: the statements that stood before the reply, word for word. by_heart: the known line whose
+    hand-written reply this is; "" for a reply that the model wrote.
     """
 
     prompt: str
@@ -80,6 +81,7 @@ class Turn:
     turn_id: int | None = None
     status: str = ""
     read: tuple[Remembered, ...] = ()
+    by_heart: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The turn as the object that ``--json`` prints."""
@@ -96,6 +98,14 @@ class Turn:
         }
 
     @property
+    def owes_nothing(self) -> str:
+        """Where it comes from, in words, if nothing was recalled for it."""
+        if self.by_heart:
+            line = one_line(self.by_heart, 80)
+            return f"Nothing was recalled for this answer: it is known by heart, as the reply to “{line}”."
+        return "Nothing was recalled for this answer: it is the model's own."
+
+    @property
     def mentions(self) -> frozenset[int]:
         """The statements that the turn told, named or read."""
         return frozenset(each.id for each in (*self.stored, *self.recalled, *self.read))
@@ -105,6 +115,8 @@ class Turn:
         kept = self.to_json()
         del kept["prompt"], kept["reply"]
         kept["read"] = [{"id": each.id, "text": each.text} for each in self.read]
+        if self.by_heart:
+            kept["by_heart"] = self.by_heart
         kept["sources"] = [
             [each.start, each.end, [[id_, round(share, 4)] for id_, share in each.shares]] for each in self.sources
         ]
@@ -130,6 +142,7 @@ class Turn:
             sources=_sources(details.get("sources")),
             turn_id=stored.id,
             read=tuple(Remembered(*_words(each)) for each in _entries(details, "read")),
+            by_heart=sanitize(str(details.get("by_heart", ""))),
         )
 
 

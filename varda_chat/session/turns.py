@@ -138,6 +138,7 @@ class TurnRunner:
             left_window=(len(before) - len(history)) // 2,
             status=answered.status,
             read=answered.read,
+            by_heart=answered.by_heart,
         )
         context.messages = [*history, message, replace(answered.message, mentions=turn.mentions)]
         if self.answerer.window_forgets:

@@ -75,7 +75,7 @@ def sources(talk: Talk, _: str) -> None:
     for each in talk.last.recalled:
         say(f"Recalled, {each.weight:.0%} of a word at most: {quoted(each.text)}")
     if not talk.last.recalled:
-        say("Nothing was recalled for this answer: it is the model's own.")
+        say(talk.last.owes_nothing)
     for each in talk.session.memory.not_used(talk.last, _LOOKED_AT):
         say(f"Looked at and not used, {each.weight:.0%}: {quoted(each.text)}")
 

@@ -191,7 +191,7 @@ class SourcesScreen(Card[None]):
 
     def _shares(self) -> Content:
         if not self._words:
-            return Content.styled("Nothing was recalled for this answer: it is the model's own.", "$quiet italic")
+            return Content.styled(self._turn.owes_nothing, "$quiet italic")
         word = self._words[self.place]
         name = one_line(self._reply[word.start : word.end], 40)
         lines = [Content.assemble(("“", "$quiet"), (name, "$accent bold"), ("” came from", "$quiet"))]
