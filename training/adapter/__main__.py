@@ -22,13 +22,15 @@ from training.adapter.preferences_command import learn_preferences
 from training.adapter.progress import say
 from training.adapter.rerank import RerankConfig
 from training.adapter.rerank_command import train_reranker
+from training.adapter.responses import ResponseConfig
+from training.adapter.responses_command import learn_responses
 from training.adapter.run import prepare
 from training.adapter.speech import SpeechConfig, SpeechTrainer
 from training.cli.flags import run
 from training.sentence_encoder import SentenceEncoder, packaged_encoder
 from varda_chat.models.bases import SMOLLM2, resolve_base, source_digest
 
-STAGES = ("speech", "memory", "reranker", "intents", "preferences")
+STAGES = ("speech", "memory", "reranker", "intents", "preferences", "responses")
 
 
 def settings_of(texts: tuple[str, ...], stage: str, config: type[Any]) -> Any:
@@ -67,7 +69,7 @@ def main(
     base: Path | None, data_dir: Path, output_dir: Path, source: Path | None, teacher: Path | None,
     settings: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Train an adapter: speech, memory, reranker, intents, preferences. It resumes from its last save."""
+    """Train an adapter: speech, memory, reranker, intents, preferences, responses. It resumes from its last save."""
     run(lambda: train_adapter(base, data_dir, output_dir, source, teacher, settings))
 
 
@@ -81,6 +83,7 @@ def train_adapter(
     reranking = settings_of(settings, "reranker", RerankConfig)
     wanting = settings_of(settings, "intents", IntentConfig)
     preferring = settings_of(settings, "preferences", PreferenceConfig)
+    answering = settings_of(settings, "responses", ResponseConfig)
     encoder = packaged_encoder() if teacher is None else SentenceEncoder(teacher)
     directory = resolve_base(SMOLLM2, base, say)
     digest = source_digest(directory)
@@ -98,14 +101,14 @@ def train_adapter(
         encoder=encoder, say=say,
     )  # fmt: skip
     trainer.run()
-    finish(trainer, directory, output_dir / "memory" / "adapter", say)
+    finish(trainer, output_dir / "memory" / "adapter", say)
     judging = output_dir / "reranker"
     train_reranker(output_dir / "memory" / "adapter", judging, judging / "adapter", reranking, encoder, say)
     meaning = output_dir / "intents"
     learn_intents(judging / "adapter", meaning, meaning / "adapter", wanting, lambda _: data, say)
-    learn_preferences(
-        meaning / "adapter", directory, output_dir / "preferences", output_dir / "adapter", preferring, say
-    )
+    liking = output_dir / "preferences"
+    learn_preferences(meaning / "adapter", directory, liking, liking / "adapter", preferring, say)
+    learn_responses(liking / "adapter", output_dir / "responses", output_dir / "adapter", answering, encoder, say)
 
 
 if __name__ == "__main__":

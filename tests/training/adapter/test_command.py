@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from training.adapter import __main__ as whole
-from training.adapter import intents_command, preferences_command, rerank_command, speech_command
+from training.adapter import intents_command, preferences_command, rerank_command, responses_command, speech_command
 from training.adapter.__main__ import settings_of
 from training.adapter.rerank import RerankConfig
 from training.adapter.speech import SpeechConfig
@@ -67,13 +67,15 @@ def test_a_missing_encoder_is_named_before_anything_is_learned(tmp_path: Path, m
         (rerank_command.main, False),
         (intents_command.main, True),
         (preferences_command.main, False),
+        (responses_command.main, False),
     ],
 )
 @pytest.mark.parametrize("output", ["run", "run/adapter"])
 def test_an_adapter_is_not_written_into_itself(
     command: click.Command, needs_data: bool, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rerank_command, "packaged_encoder", lambda: None)
+    for each in (rerank_command, responses_command):
+        monkeypatch.setattr(each, "packaged_encoder", lambda: None)
     adapter = tmp_path / "run" / "adapter"
     adapter.mkdir(parents=True)
     data = ("--data-dir", tmp_path) if needs_data else ()
