@@ -54,7 +54,11 @@ def test_a_packed_product_is_the_same(shape: tuple[int, int], tokens: int) -> No
     linear = nn.Linear(shape[1], shape[0], bias=False, dtype=torch.bfloat16)
     given = torch.randn(2, tokens, shape[1], dtype=torch.bfloat16)
     with torch.no_grad():
-        assert torch.equal(PackedLinear(linear)(given), linear(given))
+        ours, plain = PackedLinear(linear)(given), linear(given)
+    if tokens > 32 and torch.cpu._is_amx_tile_supported():  # sums in another order, then rounded to bfloat16
+        torch.testing.assert_close(ours, plain, rtol=2**-7, atol=1e-3)
+    else:
+        assert torch.equal(ours, plain)
 
 
 @needs_packing

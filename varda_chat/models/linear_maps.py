@@ -1,7 +1,8 @@
 """Linear maps as this processor computes them fastest, on bfloat16 weights that training and saving use as ever.
 
 With bfloat16 instructions, oneDNN lays a weight out again for every product. For one token, which has few products to
-share that with, this takes longer than the product: a PackedLinear lays it out once, and gives the same bit for bit.
+share that with, this takes longer than the product: a PackedLinear lays it out once, and gives the same bit for bit;
+only processors with AMX may round a product of many tokens the other way.
 
 Without them (before AVX-512), a product of many tokens takes a hundred times as long as in float32: a WidenedLinear
 widens the weight for it, each time, which costs less memory than keeping it. One token is as fast in bfloat16.
