@@ -295,7 +295,7 @@ SMALL_TALK, BY_HEART = "Good morning!", "Good morning! Slept well?"
 
 @pytest.fixture
 def knowing(model: Any, tmp_path: Path) -> Iterator[ChatSession]:
-    """A session that knows one reply by heart, for every line but those that ask."""
+    """A session that knows one reply by heart, for every line, and stores nothing."""
     store = MemoryStore.open(tmp_path / "knowing", embedding_dim=model.config.memory_dim, fingerprint="tiny")
     known: Any = SimpleNamespace(fitting=_fitting)
     checkpoint = Checkpoint(model, CHAT, "tiny", "tiny", known)
@@ -303,7 +303,11 @@ def knowing(model: Any, tmp_path: Path) -> Iterator[ChatSession]:
         Transcripts.open(tmp_path / "knowing") as transcripts,
         ChatSession(checkpoint, store, generation=GREEDY, transcripts=transcripts) as session,
     ):
+        memory = model.config.memory
+        before = memory.store_threshold, memory.ask_threshold
+        memory.store_threshold = memory.ask_threshold = NEVER
         yield session
+        memory.store_threshold, memory.ask_threshold = before
 
 
 def _fitting(_line: EncodedMessage, but: list[str]) -> Fitting | None:
@@ -331,11 +335,17 @@ def test_the_window_goes_on_behind_a_known_reply(knowing: ChatSession) -> None:
 
 
 def test_what_memory_holds_is_not_answered_by_heart(knowing: ChatSession, asking: Any) -> None:
-    asking.config.memory.ask_threshold = NEVER
-    assert knowing.reply(TOLD).by_heart == SMALL_TALK
-    asking.config.memory.ask_threshold = -1.0
-    knowing.new()
-    assert knowing.reply(ASKED).by_heart == ""
+    memory = asking.config.memory
+    memory.ask_threshold, memory.store_threshold = NEVER, 0.0
+    told = knowing.reply(TOLD)
+    assert (told.status, told.by_heart) == ("stored", "")
+    memory.ask_threshold = -1.0
+    asked = knowing.reply(ASKED)
+    assert (asked.status, asked.by_heart) == ("recalled", "")
+    memory.ask_threshold = NEVER
+    knowing.set_incognito(True)
+    told = knowing.reply("My cat is called Tom.")
+    assert (told.status, told.by_heart) == ("incognito", "")
 
 
 def test_a_persona_and_another_try_are_the_models_own(knowing: ChatSession) -> None:

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from varda_chat.session.state import SessionState
     from varda_chat.session.turn import TokenSources
 
-BY_HEART = ("nothing", "stored", "incognito")
-"""Decisions on which a reply may be said by heart: it speaks of nothing that memory holds."""
 UNLIKE_LAST = 6
 """A reply that recalls nothing does not repeat what this many replies before it said."""
 
@@ -165,7 +163,7 @@ class DecideThenAnswer:
         """The known reply that fits the line; None where there is none, where the memory has a part in the reply, under
         a persona, and where a person wants another reply."""
         known = self._state.checkpoint.known_replies
-        if known is None or decided.status_name not in BY_HEART or self._state.persona or line.again:
+        if known is None or decided.status_name != "nothing" or self._state.persona or line.again:
             return None
         said = [" ".join(past.sentences) for past in line.history[1::2][-UNLIKE_LAST:]]
         return known.fitting(line.message, said)
