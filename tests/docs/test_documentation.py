@@ -210,3 +210,5 @@ def test_the_card_of_the_default_model_gives_its_settings() -> None:
     assert f"by a request to forget | {reranker} |\n" in card
     assert f"| reranker | maps of rank {memory['rerank_rank']} on " in card
     assert f"the search counts {memory['rerank_search_weight']} beside it |" in card
+    assert f" to {memory['response_lines']:,} lines, said above {memory['response_threshold']}; " in card
+    assert f"; maps of rank {memory['response_rank']} on layers " in card
