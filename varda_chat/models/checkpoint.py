@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from varda_chat.config.defaults import LOADING_MINI
 from varda_chat.config.paths import base_directory, bundled_checkpoint, default_checkpoint, shipped_checkpoints
 from varda_chat.errors import CheckpointError
-from varda_chat.models.adapters import base_needed, complete_checkpoint
+from varda_chat.models.adapters import KNOWN_REPLIES, base_needed, complete_checkpoint
 from varda_chat.models.chat_format import ChatFormat, chat_format_of
 from varda_chat.models.gpt2 import VardaGPTAssociative
 from varda_chat.models.gpt2_configuration import VardaGPTConfig
@@ -23,7 +23,7 @@ from varda_chat.models.limits import check_weights, checked_config
 from varda_chat.models.model_cache import MANIFEST, Progress, intact
 
 WEIGHTS = "model.safetensors"
-_HUB_FILES = ["*.json", "*.jsonl", "*.safetensors", "merges.txt", "README.md"]
+_HUB_FILES = ["*.json", KNOWN_REPLIES, "*.safetensors", "merges.txt", "README.md"]
 
 
 @dataclass(frozen=True)

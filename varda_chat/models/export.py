@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from varda_chat.errors import CheckpointError
+from varda_chat.models.adapters import KNOWN_REPLIES
 from varda_chat.storage.regular import read_regular
 
 _CLASSES = {
@@ -28,7 +29,7 @@ _NAMES = {"gpt2": "modeling", "gpt2_configuration": "configuration", "configurat
 _IMPORT = re.compile(r"^(\s*)from varda_chat\.models\.(\w+) import", re.MULTILINE)
 _OTHER_IMPORT = re.compile(r"^\s*(?:from|import) varda_chat\b.*$", re.MULTILINE)
 _REGISTRATION = re.compile(r"^Auto\w+\.register\(.*\)\n", re.MULTILINE)
-_COPIED = ("*.safetensors", "*.json", "*.jsonl", "*.jinja", "README.md", "LICENSE*")
+_COPIED = ("*.safetensors", "*.json", KNOWN_REPLIES, "*.jinja", "README.md", "LICENSE*")
 _MAX_CONFIG = 2**20
 
 
