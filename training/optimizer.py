@@ -34,6 +34,13 @@ def warm_cosine(step: int, steps: int, warmup: int) -> float:
     return min(1.0, (step + 1) / warmup) * cosine(step / steps)
 
 
+def anneal(optimizer: torch.optim.Optimizer, step: int, steps: int, warmup: int) -> None:
+    """Set the learning rate of each group of ``optimizer`` to its own ``rate`` times ``warm_cosine``."""
+    factor = warm_cosine(step, steps, warmup)
+    for group in optimizer.param_groups:
+        group["lr"] = group["rate"] * factor
+
+
 def descend(
     loss: Tensor, optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], clip: float, step: int,
     but: Iterable[nn.Parameter] = (),

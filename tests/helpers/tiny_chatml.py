@@ -58,15 +58,19 @@ def memory_settings(chat: ChatMLFormat) -> dict[str, int]:
     }  # fmt: skip
 
 
+def chatml_configuration(chat: ChatMLFormat, **more: Any) -> VardaLlamaConfig:
+    """Of a Llama of four layers; ``more``: of its memory."""
+    return VardaLlamaConfig(
+        vocab_size=chat.tokenizer.get_vocab_size(), hidden_size=32, intermediate_size=48, num_hidden_layers=4,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True,
+        bos_token_id=1, eos_token_id=chat.end_id, pad_token_id=chat.end_id, memory=memory_settings(chat) | more,
+    )  # fmt: skip
+
+
 def chatml_model(chat: ChatMLFormat) -> Any:
     """A seeded Llama of four layers, in evaluation mode, none of whose memory parts does nothing."""
     torch.manual_seed(0)
-    config = VardaLlamaConfig(
-        vocab_size=chat.tokenizer.get_vocab_size(), hidden_size=32, intermediate_size=48, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True,
-        bos_token_id=1, eos_token_id=chat.end_id, pad_token_id=chat.end_id, memory=memory_settings(chat),
-    )  # fmt: skip
-    return wake(VardaLlamaAssociative(config).eval())
+    return wake(VardaLlamaAssociative(chatml_configuration(chat)).eval())
 
 
 NEVER, ALWAYS = 1.1, -1.0

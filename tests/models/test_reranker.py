@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from tests.helpers.tiny_chatml import chatml_tokenizer, memory_settings
+from tests.helpers.tiny_chatml import chatml_configuration, chatml_tokenizer
 from varda_chat.models.chat_format import ChatMLFormat
-from varda_chat.models.llama import VardaLlamaAssociative, VardaLlamaConfig
+from varda_chat.models.llama import VardaLlamaAssociative
 from varda_chat.session.state import BESIDE, SessionState
 
 CHAT = ChatMLFormat(chatml_tokenizer())
@@ -19,12 +19,7 @@ CHAT = ChatMLFormat(chatml_tokenizer())
 @pytest.fixture
 def model() -> Any:
     torch.manual_seed(0)
-    config = VardaLlamaConfig(
-        vocab_size=CHAT.tokenizer.get_vocab_size(), hidden_size=32, intermediate_size=48, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
-        memory=memory_settings(CHAT) | {"rerank_rank": 2},
-    )  # fmt: skip
-    return VardaLlamaAssociative(config).eval()
+    return VardaLlamaAssociative(chatml_configuration(CHAT, rerank_rank=2)).eval()
 
 
 def pair(line: str, statement: str) -> list[int]:

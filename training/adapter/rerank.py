@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from training.adapter.judged import DrawnPairs, Judged, Pair, batch_of, labels
-from training.optimizer import descend, warm_cosine
+from training.adapter.saves import load_state, save_state
+from training.optimizer import anneal, descend
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.llama import VardaLlamaAssociative
 from varda_chat.models.reranker import ANSWERS, ENDS
@@ -77,9 +78,7 @@ class RerankTrainer:
 
     def train_step(self) -> float:
         config = self.config
-        factor = warm_cosine(self.step, config.max_steps, config.warmup_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * factor
+        anneal(self.optimizer, self.step, config.max_steps, config.warmup_steps)
         rng = random.Random(f"{config.seed}/{self.step}")
         pairs = batch_of(self.judged, self.drawn, config.pairs, config.judged, rng)
         loss = F.binary_cross_entropy_with_logits(self.logits(pairs), labels(pairs))
@@ -121,18 +120,10 @@ class RerankTrainer:
                 self.say(f"reranker {self.step}: loss {smooth:.3f} {shares}")
 
     def save(self) -> None:
-        self.output.mkdir(parents=True, exist_ok=True)
-        whole = self.output / "rerank.new"
-        state = {"reranker": self.reranker.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
-        torch.save(state, whole)
-        whole.replace(self.output / "rerank.pt")
+        save_state(self.output / "rerank.pt", self.parameters, self.optimizer, self.step)
 
     def resume(self) -> bool:
         """Go on from the last save, if there is one."""
-        if not (self.output / "rerank.pt").exists():
-            return False
-        state = torch.load(self.output / "rerank.pt", weights_only=True)
-        self.reranker.load_state_dict(state["reranker"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
-        return True
+        step = load_state(self.output / "rerank.pt", self.parameters, self.optimizer)
+        self.step = step or 0
+        return step is not None

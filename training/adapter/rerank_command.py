@@ -29,8 +29,7 @@ def add_reranker(model: Any, rank: int) -> None:
     """Give ``model`` a new reranker."""
     model.config.memory.rerank_rank = rank
     model.reranker = Reranker(model)
-    for each in model.reranker.maps.values():
-        each.init_weights()
+    model.reranker.init_maps()
 
 
 @torch.no_grad()

@@ -43,6 +43,12 @@ class MapsBeside(nn.Module):
         self.first = first
         self.maps = nn.ModuleDict({name: LowRank(linear, rank) for name, linear in _linear_maps(model, first)})
 
+    def init_maps(self) -> None:
+        """Initial values of the maps: they add nothing yet."""
+        for each in self.maps.children():
+            assert isinstance(each, LowRank)
+            each.init_weights()
+
     @contextmanager
     def beside(self, model: Any) -> Iterator[None]:
         """Within it, the lower layers' linear maps of ``model`` have these beside them."""
