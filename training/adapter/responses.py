@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from training.adapter.saves import load_state, save_state
 from training.data.synthetic.known_replies import Offers, Wordings
-from training.optimizer import descend, warm_cosine
+from training.optimizer import anneal, descend
 from varda_chat.models.chat_format import ChatFormat
 from varda_chat.models.known_replies import KnownReply, read_together
 from varda_chat.models.llama import VardaLlamaAssociative
-from varda_chat.models.low_rank import LowRank, features_at_ends
+from varda_chat.models.low_rank import features_at_ends
 from varda_chat.models.reranker import ANSWERS
 from varda_chat.models.response_selection import ResponseSelector
 
@@ -32,14 +32,16 @@ READ_AT_ONCE = 64
 @dataclass(frozen=True)
 class ResponseConfig:
     """rank, dim: of the maps and of a line's vector; threshold: probability above which a reply is said, chosen on
-    held-out lines (docs/experiments.md); lines: of a step, of which ``worded`` are wordings; map_rate, decision_rate:
-    of the maps and of the decision, along a cosine over ``max_steps``; line_steps, line_rate: of the map to vectors;
-    sharpness: what similarities of lines are multiplied by; same_weight: of pairs of lines that the same reply fits, of
-    which ``same_lines`` are drawn at a step."""
+    held-out lines (docs/experiments.md); told_threshold: the same for a line that tells what is stored; lines:
+    of a step, of which ``worded`` are wordings; map_rate, decision_rate: of the maps and of the decision, along a
+    cosine over ``max_steps``; line_steps, line_rate: of the map to vectors; sharpness: what similarities of lines are
+    multiplied by; same_weight: of pairs of lines that the same reply fits, of which ``same_lines`` are drawn at a
+    step."""
 
     rank: int = 8
     dim: int = 64
     threshold: float = 0.7
+    told_threshold: float = 0.85
     lines: int = 14
     worded: int = 3
     max_steps: int = 540
@@ -58,16 +60,18 @@ class ResponseConfig:
 
 
 def add_selector(model: VardaLlamaAssociative, config: ResponseConfig, lines: int) -> None:
-    """Give ``model`` a new selector for so many known ``lines``, whose decision begins as the reranker's."""
-    memory = model.config.memory
+    """Give ``model`` a selector for so many known ``lines``: the maps and the decision of the one that it has, or new
+    ones, the decision as the reranker's."""
+    memory, old = model.config.memory, model.response_selector
     memory.response_rank, memory.response_dim, memory.response_lines = config.rank, config.dim, lines
-    memory.response_threshold = config.threshold
+    memory.response_threshold, memory.response_told_threshold = config.threshold, config.told_threshold
     assert model.reranker is not None
     selector = model.response_selector = ResponseSelector(model)
     selector.init_weights()
-    for each in selector.maps.values():
-        assert isinstance(each, LowRank)
-        each.init_weights()
+    if old is not None:
+        selector.maps, selector.decision = old.maps, old.decision
+        return
+    selector.init_maps()
     before = model.reranker.decision
     with torch.no_grad():
         selector.decision.fc_in.load_state_dict(before.fc_in.state_dict())
@@ -96,11 +100,11 @@ def learn_vectors(
     ``teacher`` (n, dim) are, and nearest where lines mean the ``same``, given by their numbers."""
     linear = selector.fc_line.requires_grad_(True)
     nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
-    optimizer = torch.optim.AdamW(linear.parameters(), lr=config.line_rate, weight_decay=0.01)
+    group = {"params": linear.parameters(), "rate": config.line_rate}
+    optimizer = torch.optim.AdamW([group], lr=config.line_rate, weight_decay=0.01)
     rng, smooth = random.Random(config.seed), math.nan
     for step in range(config.line_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = config.line_rate * warm_cosine(step, config.line_steps, config.warmup_steps)
+        anneal(optimizer, step, config.line_steps, config.warmup_steps)
         chosen = rng.sample(range(len(features)), min(512, len(features)))
         wanted = teacher[chosen] @ teacher[chosen].T
         own = selector.vectors_of(features[chosen])
@@ -151,7 +155,7 @@ class ResponseTrainer:
 
     def __init__(
         self, model: VardaLlamaAssociative, chat: ChatFormat, offers: Sequence[Offers], held: Sequence[Offers],
-        worded: WordingOffers | None, config: ResponseConfig, output: Path, say: Callable[[str], None],
+        worded: WordingOffers, config: ResponseConfig, output: Path, say: Callable[[str], None],
     ) -> None:  # fmt: skip
         assert model.response_selector is not None
         torch.manual_seed(config.seed)
@@ -167,6 +171,7 @@ class ResponseTrainer:
             lr=config.map_rate, weight_decay=config.weight_decay,
         )  # fmt: skip
         self.step = 0
+        self._orders: dict[int, list[int]] = {}
 
     def logits(self, of: Sequence[Offers]) -> Tensor:
         """Logits (n,) of all offers of these lines, in a row."""
@@ -181,23 +186,24 @@ class ResponseTrainer:
 
     def batch(self) -> list[Offers]:
         """The lines of the step at hand: the judged ones in an order of its own each time that all were seen."""
-        config, size = self.config, self.config.lines - self.config.worded * (self.worded is not None)
+        config = self.config
         rng = random.Random(f"{config.seed}/{self.step}")
-        drawn = [self.worded.draw(rng) for _ in range(config.worded)] if self.worded is not None else []
-        first = self.step * size
-        return [*drawn, *(self.offers[self._place(number)] for number in range(first, first + size))]
+        drawn = [self.worded.draw(rng) for _ in range(config.worded)]
+        size = config.lines - len(drawn)
+        places = (divmod(number, len(self.offers)) for number in range(self.step * size, (self.step + 1) * size))
+        return [*drawn, *(self.offers[self._order(turn)[place]] for turn, place in places)]
 
-    def _place(self, number: int) -> int:
-        turn, place = divmod(number, len(self.offers))
-        order = list(range(len(self.offers)))
-        random.Random(f"{self.config.seed}/order/{turn}").shuffle(order)
-        return order[place]
+    def _order(self, turn: int) -> list[int]:
+        """In which the judged lines are seen the ``turn``-th time."""
+        if turn not in self._orders:
+            order = list(range(len(self.offers)))
+            random.Random(f"{self.config.seed}/order/{turn}").shuffle(order)
+            self._orders = {turn: order}
+        return self._orders[turn]
 
     def train_step(self) -> float:
         config = self.config
-        factor = warm_cosine(self.step, config.max_steps, config.warmup_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * factor
+        anneal(self.optimizer, self.step, config.max_steps, config.warmup_steps)
         batch = self.batch()
         loss = F.binary_cross_entropy_with_logits(self.logits(batch), _fits(batch))
         descend(loss, self.optimizer, self.parameters, config.clip, self.step)
@@ -208,19 +214,19 @@ class ResponseTrainer:
     def held_out(self) -> str:
         """Of held-out lines: how often a fitting reply comes before another one, of any two; and at some thresholds, of
         how many lines one is said and how many of those fit."""
-        size = 4 * self.config.lines
-        parts = [self.logits(self.held[at : at + size]) for at in range(0, len(self.held), size)]
-        chances, fits = torch.cat(parts).sigmoid(), _fits(self.held).bool()
+        held, size = self.held, 2 * self.config.lines
+        parts = [self.logits(held[at : at + size]) for at in range(0, len(held), size)]
+        chances, fits = torch.cat(parts).sigmoid(), _fits(held).bool()
         right, wrong = chances[fits], chances[~fits]
         before = (right.unsqueeze(1) > wrong.unsqueeze(0)).float().mean()
-        said, lengths = [], [len(each.offers) for each in self.held]
+        said, lengths = [], [len(each.offers) for each in held]
         for threshold in (0.5, 0.7, 0.8, 0.9, 0.95):
             best = []
             for own, fitting in zip(chances.split(lengths), fits.split(lengths), strict=True):
                 if own.max() > threshold:
                     best.append(bool(fitting[own.argmax()]))
             said.append(f"{threshold}: {sum(best)}/{len(best)}")
-        return f"before others {before:.3f}; fit of {len(self.held)} above {', '.join(said)}"
+        return f"before others {before:.3f}; fit of {len(held)} above {', '.join(said)}"
 
     def run(self) -> None:
         smooth = math.nan

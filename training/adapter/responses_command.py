@@ -59,29 +59,26 @@ def learn_responses(
     model, chat = checkpoint.model, checkpoint.chat
     widen(model)
     known = load_known(tuple(each for each in EXCHANGES if each != NOT_KNOWN), DIALOGUES, PREFERENCES)
-    wordings = load_wordings()
-    offers, held = load_offers(validation=False), load_offers(validation=True)
+    wordings, offers = load_wordings(), load_offers(validation=False)
     torch.manual_seed(config.seed)
     add_selector(model, config, len(known))
     selector = model.response_selector
     saves.mkdir(parents=True, exist_ok=True)
-    lines = [each.line for each in known]
-    others = [each.line for each in offers if each.line not in set(lines)]
-    features = features_of(checkpoint, [*lines, *others], saves / "lines.pt", say)
-    teacher = encoder([*lines, *others])
+    lines = list(dict.fromkeys([*(each.line for each in known), *(each.line for each in offers)]))
     place = {line: number for number, line in enumerate(lines)}
+    features, teacher = features_of(checkpoint, lines, saves / "lines.pt", say), encoder(lines)
     same = [[place[line] for line in each.lines if line in place] for each in wordings]
     learn_vectors(selector, features, teacher, [each for each in same if len(each) > 1], config, say)
     with torch.no_grad():
-        selector.known.copy_(selector.vectors_of(features[: len(lines)]))
-    worded = WordingOffers(wordings, known, teacher[: len(lines)]) if wordings else None
-    trainer = ResponseTrainer(model, chat, offers, held, worded, config, saves, say)
+        selector.known.copy_(selector.vectors_of(features[[place[each.line] for each in known]]))
+    worded = WordingOffers(wordings, known, teacher[[place[each.line] for each in known]])
+    trainer = ResponseTrainer(model, chat, offers, load_offers(validation=True), worded, config, saves, say)
     trainer.resume()
     trainer.run()
     weights = {f"response_selector.{name}": tensor for name, tensor in selector.state_dict().items()}
     settings = {
         f"response_{name}": getattr(model.config.memory, f"response_{name}")
-        for name in ("rank", "dim", "lines", "threshold")
+        for name in ("rank", "dim", "lines", "threshold", "told_threshold")
     }
     rewrite_adapter(adapter, output, weights, settings)
     write_known_replies(known, output)

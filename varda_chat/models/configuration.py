@@ -55,6 +55,7 @@ class MemoryConfig(PreTrainedConfig):
         response_dim: floats in the vectors by which known lines are found.
         response_lines: known lines.
         response_threshold: a known reply is said where it fits with a probability above this.
+        response_told_threshold: the same for a line from which something is stored.
         memory_size, index_type, num_clusters, forgetfulness_factor: what a new memory of this model begins with.
     """
 
@@ -92,6 +93,7 @@ class MemoryConfig(PreTrainedConfig):
     response_dim: int = 128
     response_lines: int = 0
     response_threshold: float = 0.9
+    response_told_threshold: float = 1.0
     memory_size: int = 10_000
     index_type: str = "flat"
     num_clusters: int = 1024

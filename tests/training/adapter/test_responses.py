@@ -55,9 +55,14 @@ def few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "NEAREST", 2)
 
 
+def unit_vectors(count: int) -> torch.Tensor:
+    return F.normalize(torch.randn(count, 6), dim=-1)
+
+
 def a_trainer(output: Path, steps: int = 4) -> ResponseTrainer:
     config = ResponseConfig(rank=2, dim=8, lines=4, worded=2, max_steps=steps, warmup_steps=1, save_every=2)
-    worded = WordingOffers(WORDINGS, KNOWN, F.normalize(torch.randn(len(KNOWN), 6), dim=-1))
+    torch.manual_seed(0)
+    worded = WordingOffers(WORDINGS, KNOWN, unit_vectors(len(KNOWN)))
     return ResponseTrainer(a_model(config), CHAT, OFFERS, OFFERS[:1], worded, config, output, lambda _: None)
 
 
@@ -85,7 +90,7 @@ def test_lines_that_mean_the_same_come_nearest() -> None:
 
 
 def test_wrong_offers_have_other_replies() -> None:
-    worded = WordingOffers(WORDINGS, KNOWN, F.normalize(torch.randn(len(KNOWN), 6), dim=-1))
+    worded = WordingOffers(WORDINGS, KNOWN, unit_vectors(len(KNOWN)))
     rng = random.Random(0)
     for _ in range(40):
         drawn = worded.draw(rng)
@@ -99,6 +104,19 @@ def test_a_line_that_is_not_known_is_not_drawn() -> None:
     worded = WordingOffers([unknown, Wordings(("neither", "nor"), "No.")], KNOWN, torch.eye(len(KNOWN)))
     rng = random.Random(0)
     assert {worded.draw(rng).line for _ in range(60)} <= set(REPLIES)
+
+
+def test_a_selector_goes_on_from_the_one_before() -> None:
+    model = a_model(ResponseConfig(rank=2, dim=8))
+    old = model.response_selector
+    for each in old.maps.values():
+        torch.nn.init.normal_(each.up)
+    pair = [[*CHAT.encode("user", "hi").ids, *CHAT.note("recalled", ("Hello.",)), *CHAT.reply_prompt]]
+    with torch.no_grad():
+        before = old(model, pair)
+        add_selector(model, ResponseConfig(rank=2, dim=8), 99)
+        torch.testing.assert_close(model.response_selector(model, pair), before)
+    assert len(model.response_selector.known) == model.config.memory.response_lines == 99
 
 
 def test_steps_lower_the_loss_of_a_batch(tmp_path: Path) -> None:
@@ -127,7 +145,6 @@ def test_a_resumed_run_goes_on_as_the_uninterrupted_one(tmp_path: Path) -> None:
     whole = a_trainer(tmp_path / "whole")
     whole.run()
     first = a_trainer(tmp_path / "parts")
-    first.config = ResponseConfig(rank=2, dim=8, lines=4, worded=2, max_steps=4, warmup_steps=1, save_every=2)
     first.say = _stop
     with pytest.raises(KeyboardInterrupt):
         first.run()
