@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.helpers.tiny_chatml import chatml_tokenizer, memory_settings
+from tests.helpers.tiny_chatml import chatml_configuration, chatml_tokenizer
 from varda_chat.errors import CheckpointError
 from varda_chat.models.adapters import KNOWN_REPLIES
 from varda_chat.models.chat_format import ChatMLFormat
 from varda_chat.models.known_replies import (
     LONGEST,
+    MAX_FILE,
     KnownReplies,
     KnownReply,
     known_replies_of,
@@ -30,15 +32,9 @@ KNOWN = [
 ]
 
 
-def settings(**more: Any) -> dict[str, Any]:
-    return memory_settings(CHAT) | {"rerank_rank": 2, "response_rank": 2, "response_dim": 8, "response_lines": 3} | more
-
-
 def configuration(**more: Any) -> VardaLlamaConfig:
-    return VardaLlamaConfig(
-        vocab_size=CHAT.tokenizer.get_vocab_size(), hidden_size=32, intermediate_size=48, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256, memory=settings(**more),
-    )  # fmt: skip
+    settings = {"rerank_rank": 2, "response_rank": 2, "response_dim": 8, "response_lines": len(KNOWN)}
+    return chatml_configuration(CHAT, **settings | more)
 
 
 @pytest.fixture
@@ -70,7 +66,7 @@ def test_replies_are_judged_alike_alone_and_together(model: Any) -> None:
     read = [read_together(CHAT, line, each) for each in KNOWN]
     together = model.response_selector(model, read)
     alone = torch.cat([model.response_selector(model, [each]) for each in read])
-    assert together.shape == (3,)
+    assert together.shape == (len(KNOWN),)
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
 
@@ -108,6 +104,9 @@ def test_nothing_is_said_below_the_threshold_or_to_a_long_line(model: Any, monke
     known = KnownReplies(model, CHAT, KNOWN)
     judged(model, KNOWN[2].reply, fits=True, monkeypatch=monkeypatch)
     assert known.fitting(CHAT.encode("user", "joke " * LONGEST)) is None
+    assert known.fitting(CHAT.encode("user", "make me laugh"), told=True) is None
+    model.config.memory.response_told_threshold = 0.9
+    assert known.fitting(CHAT.encode("user", "make me laugh"), told=True) is not None
     model.config.memory.response_threshold = 0.99999
     assert known.fitting(CHAT.encode("user", "make me laugh")) is None
 
@@ -136,6 +135,24 @@ def test_a_file_that_does_not_fit_is_named(model: Any, tmp_path: Path, text: str
         (tmp_path / KNOWN_REPLIES).write_text(text, "utf-8")
     with pytest.raises(CheckpointError, match=f"{KNOWN_REPLIES} cannot be used: .*{said}"):
         known_replies_of(model, CHAT, tmp_path)
+
+
+def test_a_pipe_in_place_of_the_file_or_a_huge_one_is_refused(model: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / KNOWN_REPLIES)
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        known_replies_of(model, CHAT, tmp_path)
+    (tmp_path / KNOWN_REPLIES).unlink()
+    with (tmp_path / KNOWN_REPLIES).open("wb") as file:
+        file.truncate(MAX_FILE + 1)
+    with pytest.raises(CheckpointError, match="is larger than"):
+        known_replies_of(model, CHAT, tmp_path)
+
+
+def test_control_characters_in_the_file_are_not_said(model: Any, tmp_path: Path) -> None:
+    hostile = [KnownReply(each.line, f"\x1b[31m{each.reply}\x07") for each in KNOWN]
+    write_known_replies(hostile, tmp_path)
+    known = known_replies_of(model, CHAT, tmp_path)
+    assert known is not None and not [each for each in known.known if "\x1b" in each.reply or "\x07" in each.reply]
 
 
 def test_known_replies_need_a_reranker() -> None:

@@ -291,6 +291,7 @@ def test_what_is_read_outside_a_turn_is_stored_as_in_one(
 
 
 SMALL_TALK, BY_HEART = "Good morning!", "Good morning! Slept well?"
+REACTED = "What a nice name for a dog."
 
 
 @pytest.fixture
@@ -310,8 +311,9 @@ def knowing(model: Any, tmp_path: Path) -> Iterator[ChatSession]:
         memory.store_threshold, memory.ask_threshold = before
 
 
-def _fitting(_line: EncodedMessage, but: list[str]) -> Fitting | None:
-    return None if BY_HEART in but else Fitting(KnownReply(SMALL_TALK, BY_HEART), 0.97)
+def _fitting(_line: EncodedMessage, but: list[str], *, told: bool) -> Fitting | None:
+    known = KnownReply("We call our dog Rex.", REACTED) if told else KnownReply(SMALL_TALK, BY_HEART)
+    return None if known.reply in but else Fitting(known, 0.97)
 
 
 def test_a_known_reply_that_fits_is_said_word_for_word_and_once(knowing: ChatSession) -> None:
@@ -334,10 +336,13 @@ def test_the_window_goes_on_behind_a_known_reply(knowing: ChatSession) -> None:
     assert BY_HEART in CHAT.decode(knowing.writer.ids)
 
 
-def test_what_memory_holds_is_not_answered_by_heart(knowing: ChatSession, asking: Any) -> None:
+def test_what_is_told_may_be_answered_by_heart_and_what_is_asked_may_not(knowing: ChatSession, asking: Any) -> None:
     memory = asking.config.memory
     memory.ask_threshold, memory.store_threshold = NEVER, 0.0
     told = knowing.reply(TOLD)
+    assert (told.status, told.by_heart, told.reply) == ("stored", "We call our dog Rex.", REACTED)
+    assert [each.text for each in told.stored] == [TOLD]
+    told = knowing.reply("My horse is called Max.")
     assert (told.status, told.by_heart) == ("stored", "")
     memory.ask_threshold = -1.0
     asked = knowing.reply(ASKED)

@@ -10,14 +10,18 @@ from typing import Any
 
 import torch
 
-from varda_chat.errors import CheckpointError
+from varda_chat.errors import CheckpointError, VardaError
 from varda_chat.models.adapters import KNOWN_REPLIES
 from varda_chat.models.chat_format import ChatFormat, EncodedMessage
+from varda_chat.storage.regular import read_regular
+from varda_chat.text import sanitize
 
 NEAREST, READ = 32, 8
 """Known lines that are looked at, the nearest to a line, and different replies of theirs that are read behind it."""
-LONGEST = 32
+LONGEST = 40
 """Tokens of a line that may be answered by heart: a longer one says more than such a reply takes up."""
+MAX_FILE = 1 << 25
+"""Bytes of the known replies."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +56,31 @@ class KnownReplies:
         self._model, self._chat = model, chat
 
     @torch.inference_mode()
-    def fitting(self, line: EncodedMessage, but: Sequence[str] = ()) -> Fitting | None:
-        """The known reply that most probably fits ``line`` and is none of ``but``; None where none does."""
-        if len(line.ids) > LONGEST:
+    def fitting(self, line: EncodedMessage, but: Sequence[str] = (), *, told: bool = False) -> Fitting | None:
+        """The known reply that most probably fits ``line`` and is none of ``but``; None where none does. ``told``:
+        whether the line tells what is worth storing, which most replies do not take up."""
+        memory = self._model.config.memory
+        least = memory.response_told_threshold if told else memory.response_threshold
+        if len(line.ids) > LONGEST or least >= 1:
             return None
-        selector = self._model.response_selector
-        nearest = [self.known[each] for each in selector.nearest(selector.vectors(self._model, [line.ids])[0], NEAREST)]
-        by_reply: dict[str, KnownReply] = {}
-        for each in nearest:
-            by_reply.setdefault(each.reply, each)
-        near = [each for each in by_reply.values() if each.reply not in but][:READ]
+        near = self._near(line, but)
         if not near:
             return None
         read = [read_together(self._chat, line, each) for each in near]
-        probable = selector(self._model, read).sigmoid()
+        probable = self._model.response_selector(self._model, read).sigmoid()
         best = int(probable.argmax())
         found = Fitting(near[best], float(probable[best]))
-        return found if found.probability > self._model.config.memory.response_threshold else None
+        return found if found.probability > least else None
+
+    def _near(self, line: EncodedMessage, but: Sequence[str]) -> list[KnownReply]:
+        """The known replies to try, each once, as of the nearest line that it was written for."""
+        selector = self._model.response_selector
+        vector = selector.vectors(self._model, [line.ids])[0]
+        found: dict[str, KnownReply] = {}
+        for each in (self.known[number] for number in selector.nearest(vector, NEAREST)):
+            if each.reply not in but:
+                found.setdefault(each.reply, each)
+        return list(found.values())[:READ]
 
 
 def known_replies_of(model: Any, chat: ChatFormat, directory: Path) -> KnownReplies | None:
@@ -76,14 +88,19 @@ def known_replies_of(model: Any, chat: ChatFormat, directory: Path) -> KnownRepl
     if getattr(model, "response_selector", None) is None:
         return None
     try:
-        rows = [json.loads(line) for line in (directory / KNOWN_REPLIES).read_text("utf-8").splitlines()]
-        return KnownReplies(model, chat, [KnownReply(str(row["line"]), str(row["reply"])) for row in rows])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        lines = read_regular(directory / KNOWN_REPLIES, MAX_FILE).decode().splitlines()
+        return KnownReplies(model, chat, [_known_reply(json.loads(line)) for line in lines])
+    except (OSError, VardaError, ValueError, KeyError, TypeError) as error:
         why = str(error).splitlines()[0][:300]
         raise CheckpointError(f"The replies in {directory / KNOWN_REPLIES} cannot be used: {why}") from error
 
 
+def _known_reply(row: dict[str, Any]) -> KnownReply:
+    return KnownReply(sanitize(str(row["line"])), sanitize(str(row["reply"])))
+
+
 def write_known_replies(known: Sequence[KnownReply], directory: Path) -> None:
     """Write them to ``directory`` as ``known_replies_of`` reads them."""
-    rows = (json.dumps({"line": each.line, "reply": each.reply}, ensure_ascii=False) for each in known)
-    (directory / KNOWN_REPLIES).write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    rows = ({"line": each.line, "reply": each.reply} for each in known)
+    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    (directory / KNOWN_REPLIES).write_text(text, encoding="utf-8")

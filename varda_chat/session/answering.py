@@ -71,6 +71,11 @@ class Line:
     again: bool = False
 
     @property
+    def last_replies(self) -> Sequence[EncodedMessage]:
+        """The last UNLIKE_LAST replies before it."""
+        return self.history[1::2][-UNLIKE_LAST:]
+
+    @property
     def is_stopped(self) -> bool:
         """Whether the reply is to end."""
         return self.stop is not None and self.stop.is_set()
@@ -160,13 +165,14 @@ class DecideThenAnswer:
         )
 
     def _by_heart(self, line: Line, decided: Decisions) -> Fitting | None:
-        """The known reply that fits the line; None where there is none, where the memory has a part in the reply, under
-        a persona, and where a person wants another reply."""
+        """The known reply that fits the line; None where there is none, where the reply is to say what memory holds,
+        under a persona, and where a person wants another reply."""
         known = self._state.checkpoint.known_replies
-        if known is None or decided.status_name != "nothing" or self._state.persona or line.again:
+        status = decided.status_name
+        if known is None or status not in ("nothing", "stored") or self._state.persona or line.again:
             return None
-        said = [" ".join(past.sentences) for past in line.history[1::2][-UNLIKE_LAST:]]
-        return known.fitting(line.message, said)
+        said = [" ".join(past.sentences) for past in line.last_replies]
+        return known.fitting(line.message, said, told=status == "stored")
 
     def _say(self, line: Line, text: str) -> Written:
         """Say ``text`` as the reply."""
@@ -208,7 +214,7 @@ class DecideThenAnswer:
 
     def _write(self, line: Line, decided: Decisions, note: list[int]) -> Written:
         """Write the reply."""
-        said = [past.ids[past.header : -past.footer] for past in line.history[1::2][-UNLIKE_LAST:]]
+        said = [past.ids[past.header : -past.footer] for past in line.last_replies]
         settings = self._state.generation
         if decided.found and not line.again:
             settings = replace(settings, temperature=0.0)  # what was told is not drawn

@@ -142,7 +142,7 @@ class Turn:
             sources=_sources(details.get("sources")),
             turn_id=stored.id,
             read=tuple(Remembered(*_words(each)) for each in _entries(details, "read")),
-            by_heart=sanitize(str(details.get("by_heart", ""))),
+            by_heart=sanitize(str(details.get("by_heart") or "")),
         )
 
 
