@@ -353,6 +353,19 @@ def test_what_is_told_may_be_answered_by_heart_and_what_is_asked_may_not(knowing
     assert (told.status, told.by_heart) == ("incognito", "")
 
 
+def test_a_sum_is_worked_out_and_nothing_of_it_is_stored(knowing: ChatSession, asking: Any) -> None:
+    heard = list[str]()
+    asking.config.memory.ask_threshold, asking.config.memory.store_threshold = NEVER, 0.0
+    turn = knowing.reply("What is 14 times 38?", on_text=heard.append)
+    assert (turn.reply, heard, turn.worked_out, turn.by_heart) == ("That's 532.", ["That's 532."], True, "")
+    assert (turn.status, turn.stored, turn.deleted, turn.memory_size) == ("nothing", (), (), 0)
+    assert turn.owes_nothing.endswith("it was worked out.")
+    assert knowing.recording.transcripts is not None
+    assert [Turn.from_stored(each).worked_out for each in knowing.recording.transcripts.turns(1)] == [True]
+    knowing.reply("and now?")
+    assert knowing.writer is not None and "That's 532." in CHAT.decode(knowing.writer.ids)
+
+
 def test_a_persona_and_another_try_are_the_models_own(knowing: ChatSession) -> None:
     assert knowing.reply("morning").by_heart
     assert knowing.reply("morning", instead=True).by_heart == ""

@@ -30,6 +30,7 @@ from varda_chat.session.remembering import (
     statements_to_store,
     with_words,
 )
+from varda_chat.session.sums import worked_out
 from varda_chat.session.telling import storable
 from varda_chat.session.turn import Remembered
 from varda_chat.text import sanitize
@@ -88,7 +89,8 @@ class Answered:
     message: the reply as the window has it. tokens: of the reply; prompt_tokens: of what it was written after. shares:
     of each statement that was read, its largest share of any token. agreed: None where nobody has been asked yet about
     ``deletes``. read: statements that stood before the reply. status: what was decided, "" where that came after.
-    by_heart: the known line whose reply this is, "" for one that was written.
+    by_heart: the known line whose reply this is, "" for one that was written. worked_out: whether it is the result of a
+    sum.
     """
 
     reply: str
@@ -104,6 +106,7 @@ class Answered:
     read: tuple[Remembered, ...] = ()
     status: str = ""
     by_heart: str = ""
+    worked_out: bool = False
 
 
 class DecideThenAnswer:
@@ -126,6 +129,9 @@ class DecideThenAnswer:
         past = (token for message in line.history for token in message.ids)
         context = [*chat.opening, *past, *line.message.ids]
         decided = self._decide(line, context)
+        result = worked_out(" ".join(line.message.sentences))
+        if result is not None:
+            decided = decided.nothing  # a sum tells nothing, and asks nothing of the memory
         agreed = line.agree(decided.deletes)
         if agreed.refused:
             status = STATUSES.index("stored" if decided.stores else "nothing")
@@ -133,8 +139,10 @@ class DecideThenAnswer:
         texts, read = self._found(decided, " ".join(line.message.sentences))
         note = chat.note(decided.status_name, texts)
         kept = agreed.refused and not decided.stores
-        known = None if kept else self._by_heart(line, decided)
-        if known is not None:
+        known = None if kept or result is not None else self._by_heart(line, decided)
+        if result is not None:
+            written = self._say(line, result)
+        elif known is not None:
             written = self._say(line, known.known.reply)
         elif kept:
             written = self._say(line, KEPT)  # no model has learned what to say of that
@@ -162,6 +170,7 @@ class DecideThenAnswer:
             read=read,
             status=decided.status_name,
             by_heart="" if known is None else known.known.line,
+            worked_out=result is not None,
         )
 
     def _by_heart(self, line: Line, decided: Decisions) -> Fitting | None:

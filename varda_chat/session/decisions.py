@@ -92,6 +92,12 @@ class Decisions:
         return STATUSES[self.status]
 
     @property
+    def nothing(self) -> Decisions:
+        """The same of a line that concerns no memory."""
+        status = STATUSES.index("nothing")
+        return replace(self, stores=(), deletes=frozenset(), status=status, found=(), reads=None)
+
+    @property
     def admits(self) -> bool | None:
         """Whether the reply has to admit that it does not know: where the line surely asks for what was told, and
         nothing was found; not where something was; None where the model may say either."""

@@ -62,7 +62,7 @@ class Turn:
     left_window: so many of the oldest turns left the window to make room for this one. turn_id: in the transcript.
     status: what was decided when the message had been read (see models/configuration.py); "" for models that decide
     afterwards. read: the statements that stood before the reply, word for word. by_heart: the known line whose
-    hand-written reply this is; "" for a reply that the model wrote.
+    hand-written reply this is; "" for a reply that the model wrote. worked_out: whether it is the result of a sum.
     """
 
     prompt: str
@@ -82,6 +82,7 @@ class Turn:
     status: str = ""
     read: tuple[Remembered, ...] = ()
     by_heart: str = ""
+    worked_out: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The turn as the object that ``--json`` prints."""
@@ -100,6 +101,8 @@ class Turn:
     @property
     def owes_nothing(self) -> str:
         """Where it comes from, in words, if nothing was recalled for it."""
+        if self.worked_out:
+            return "Nothing was recalled for this answer: it was worked out."
         if self.by_heart:
             line = one_line(self.by_heart, 80)
             return f"Nothing was recalled for this answer: it is known by heart, as the reply to “{line}”."
@@ -117,6 +120,8 @@ class Turn:
         kept["read"] = [{"id": each.id, "text": each.text} for each in self.read]
         if self.by_heart:
             kept["by_heart"] = self.by_heart
+        if self.worked_out:
+            kept["worked_out"] = True
         kept["sources"] = [
             [each.start, each.end, [[id_, round(share, 4)] for id_, share in each.shares]] for each in self.sources
         ]
@@ -143,6 +148,7 @@ class Turn:
             turn_id=stored.id,
             read=tuple(Remembered(*_words(each)) for each in _entries(details, "read")),
             by_heart=sanitize(str(details.get("by_heart") or "")),
+            worked_out=details.get("worked_out") is True,
         )
 
 

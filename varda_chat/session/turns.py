@@ -139,6 +139,7 @@ class TurnRunner:
             status=answered.status,
             read=answered.read,
             by_heart=answered.by_heart,
+            worked_out=answered.worked_out,
         )
         context.messages = [*history, message, replace(answered.message, mentions=turn.mentions)]
         if self.answerer.window_forgets:
